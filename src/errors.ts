@@ -129,6 +129,13 @@ export class AofError extends InputError {
   }
 }
 
+/** A compressed input whose packing is broken or stops short: what is inside cannot be had. */
+export class CompressedInputError extends InputError {
+  constructor(file: string, compression: string, message: string, cause?: unknown) {
+    super('ERR_COMPRESSED_INPUT', { file, reading: `${compression} data` }, message, { cause })
+  }
+}
+
 function formatWhere(where: InputErrorWhere): string {
   const parts: string[] = []
   if (where.file !== undefined) parts.push(where.file)

@@ -119,6 +119,9 @@ export async function startServer(options: StartOptions = {}): Promise<TestServe
       ],
       { stdio: ['ignore', 'pipe', 'pipe'] },
     )
+    // A test run that is cut short must not leave servers behind.
+    const started = child
+    process.once('exit', () => started.kill('SIGKILL'))
     let log = ''
     child.stdout?.on('data', (chunk: Buffer) => (log = (log + chunk.toString()).slice(-8192)))
     child.stderr?.on('data', (chunk: Buffer) => (log = (log + chunk.toString()).slice(-8192)))
@@ -150,7 +153,7 @@ export async function startServer(options: StartOptions = {}): Promise<TestServe
   }
   const kill = async (signal: NodeJS.Signals = 'SIGKILL'): Promise<void> => {
     const running = child
-    if (running === undefined || running.exitCode !== null || running.signalCode !== null) return
+    if (running?.exitCode !== null || running.signalCode !== null) return
     const ended = new Promise<void>((resolve) => running.once('exit', () => resolve()))
     running.kill(signal)
     await ended

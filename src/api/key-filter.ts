@@ -1,0 +1,104 @@
+/**
+ * Which keys a command looks at: by db, name, type, size and time to live. Compiled once; the
+ * tests on the hot path take bytes and numbers and allocate nothing (a regular expression needs
+ * text, and costs it).
+ */
+import { Buffer } from 'node:buffer'
+import { compileGlob, type ByteMatcher } from '../bytes/glob.js'
+
+/** The types as TYPE names them; a module's type by its own name. */
+export interface KeyFilterOptions {
+  dbs?: readonly number[]
+  /** Redis globs; a key passes if any matches. */
+  match?: readonly (string | Uint8Array)[]
+  /** Redis globs; a key passes if none matches. */
+  noMatch?: readonly (string | Uint8Array)[]
+  /** Tested against the key's bytes read as latin1, so that each byte is one character. */
+  regex?: RegExp
+  types?: readonly string[]
+  /** Estimated memory (inspect) or serialised size, in bytes. */
+  minSizeBytes?: number
+  /** any: has an expiry; none: has none; expired: its time is past; live: has time left. */
+  ttl?: 'any' | 'none' | 'expired' | 'live'
+}
+
+export interface KeyFilter {
+  /** True where nothing is asked: every test passes. */
+  readonly passesAll: boolean
+  /** True where type, size or ttl are asked about: they need more than the name. */
+  readonly needsValue: boolean
+  db(dbnum: number): boolean
+  name(bytes: Uint8Array, start: number, end: number): boolean
+  type(name: string): boolean
+  size(sizeBytes: number): boolean
+  /** @param expireAtMs unix ms, or -1 for none */
+  ttl(expireAtMs: number, nowMs: number): boolean
+}
+
+export function compileKeyFilter(options: KeyFilterOptions = {}): KeyFilter {
+  const dbs = options.dbs === undefined ? undefined : new Set(options.dbs)
+  const types = options.types === undefined ? undefined : new Set(options.types)
+  const match = globs(options.match)
+  const noMatch = globs(options.noMatch)
+  // A `g` or `y` flag would make each test depend on the one before.
+  const regex =
+    options.regex === undefined
+      ? undefined
+      : new RegExp(options.regex.source, options.regex.flags.replace(/[gy]/g, ''))
+  const minSizeBytes = options.minSizeBytes
+  const ttl = options.ttl
+  const needsValue = types !== undefined || minSizeBytes !== undefined || ttl !== undefined
+  return {
+    needsValue,
+    passesAll:
+      !needsValue &&
+      dbs === undefined &&
+      match === undefined &&
+      noMatch === undefined &&
+      regex === undefined,
+    db: (dbnum) => dbs?.has(dbnum) ?? true,
+    name: (bytes, start, end) =>
+      (match === undefined || anyMatches(match, bytes, start, end)) &&
+      (noMatch === undefined || !anyMatches(noMatch, bytes, start, end)) &&
+      (regex === undefined || regex.test(latin1(bytes, start, end))),
+    type: (name) => types?.has(name) ?? true,
+    size: (sizeBytes) => minSizeBytes === undefined || sizeBytes >= minSizeBytes,
+    ttl: (expireAtMs, nowMs) => {
+      switch (ttl) {
+        case 'any':
+          return expireAtMs !== -1
+        case 'none':
+          return expireAtMs === -1
+        case 'expired':
+          return expireAtMs !== -1 && expireAtMs <= nowMs
+        case 'live':
+          return expireAtMs !== -1 && expireAtMs > nowMs
+        default:
+          return true
+      }
+    },
+  }
+}
+
+function globs(
+  patterns: readonly (string | Uint8Array)[] | undefined,
+): readonly ByteMatcher[] | undefined {
+  if (patterns === undefined || patterns.length === 0) return undefined
+  return patterns.map((each) =>
+    compileGlob(typeof each === 'string' ? Buffer.from(each, 'utf8') : each),
+  )
+}
+
+function anyMatches(
+  matchers: readonly ByteMatcher[],
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+): boolean {
+  for (const matcher of matchers) if (matcher(bytes, start, end)) return true
+  return false
+}
+
+function latin1(bytes: Uint8Array, start: number, end: number): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start).toString('latin1')
+}

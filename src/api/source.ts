@@ -1,0 +1,390 @@
+/**
+ * Opens what a user names: a file, a directory in multi-part AOF form, or standard input. Finds
+ * the kind from the first bytes, never from the name, and unpacks gzip (and zstd where this Node
+ * has it) on the way. Servers are told apart here too, and connected to elsewhere.
+ *
+ * Plain files are read synchronously into one reused buffer, which is twice as fast as a stream;
+ * everything else arrives as a stream. Both look the same to the caller: `pump`.
+ */
+import { Buffer } from 'node:buffer'
+import {
+  closeSync,
+  createReadStream,
+  existsSync,
+  fstatSync,
+  openSync,
+  readSync,
+  statSync,
+} from 'node:fs'
+import type { Readable } from 'node:stream'
+import { pipeline, Transform } from 'node:stream'
+import * as zlib from 'node:zlib'
+import {
+  AbortedError,
+  CompressedInputError,
+  FileError,
+  InternalError,
+  ProtocolError,
+  UsageError,
+} from '../errors.js'
+
+/** Where a positional argument points. */
+export type SourceSpec =
+  | { kind: 'server'; address: string }
+  | { kind: 'file'; path: string }
+  | { kind: 'directory'; path: string }
+  | { kind: 'stdin' }
+
+/** What a file is by its first bytes. `vcs`: Valkey's compressed envelope around an RDB. */
+export type InputKind = 'rdb' | 'aof' | 'manifest' | 'vcs' | 'empty' | 'unknown'
+
+export interface ByteInput {
+  /** For messages: the path, or `stdin`. */
+  readonly name: string
+  readonly kind: InputKind
+  readonly compression: 'none' | 'gzip' | 'zstd'
+  /** Bytes on disk (compressed, if so); undefined for a pipe. */
+  readonly sizeBytes: number | undefined
+  /** The first bytes, unpacked; they come again with `pump`. At most `PEEK_BYTES`. */
+  readonly head: Buffer
+  /** Bytes read so far, counted on disk: for progress against `sizeBytes`. */
+  readonly consumedBytes: number
+  /**
+   * Hands every byte to `push`, in order, in chunks that are valid only during the call (where
+   * `push` returns a promise: until it resolves). Ends at the end of the input, when `push`
+   * returns `false`, or with an AbortedError.
+   */
+  pump(push: Push, options?: PumpOptions): Promise<void>
+  close(): void
+}
+
+export type Push = (chunk: Buffer) => boolean | undefined | Promise<boolean | undefined>
+
+export interface PumpOptions {
+  signal?: AbortSignal | undefined
+  /** Where chunks of plain files are read into, e.g. memory of a wasm kernel. */
+  buffer?: Buffer | undefined
+  /** Starts so many (unpacked) bytes behind the beginning. */
+  startByteOffset?: number | undefined
+  /** Called between chunks, for progress. */
+  onProgress?: ((consumedBytes: number) => void) | undefined
+}
+
+const PEEK_BYTES = 64
+const BUFFER_BYTES = 1 << 20
+/** Plain files are read synchronously; other work gets its turn after so many bytes. */
+const YIELD_BYTES = 8 << 20
+
+/** What exists on disk is a file; anything with a scheme is a server; `-` is stdin. */
+export function classifySource(text: string): SourceSpec {
+  if (text === '-') return { kind: 'stdin' }
+  if (/^(rediss?|unix|valkeys?):\/\//i.test(text)) return { kind: 'server', address: text }
+  const stat = statSync(text, { throwIfNoEntry: false })
+  if (stat !== undefined) return { kind: stat.isDirectory() ? 'directory' : 'file', path: text }
+  // A path that is not there is a mistyped path, not a host name.
+  if (text.includes('/') || /\.(rdb|aof|manifest|gz|zst)$/i.test(text)) {
+    throw new FileError('ERR_NO_SUCH_FILE', `no such file or directory: ${text}`, {
+      hint: 'for a server of this name write redis://…',
+    })
+  }
+  return { kind: 'server', address: text }
+}
+
+/** Opens a file (or `-` for stdin) and looks at its first bytes. */
+export async function openInput(
+  path: string,
+  options: { stdin?: Readable | undefined; signal?: AbortSignal | undefined } = {},
+): Promise<ByteInput> {
+  if (path === '-') {
+    if (options.stdin === undefined) throw new UsageError('there is no standard input to read')
+    return await openStream(options.stdin, 'stdin', undefined, options.signal)
+  }
+  const fd = openFile(path)
+  try {
+    const head = Buffer.alloc(PEEK_BYTES)
+    const stat = fstatSync(fd)
+    if (stat.isDirectory()) throw new UsageError(`${path} is a directory`)
+    if (!stat.isFile()) {
+      // A pipe or a device cannot be read twice: no peek, no seek.
+      closeSync(fd)
+      return await openStream(createReadStream(path), path, undefined, options.signal)
+    }
+    const peeked = head.subarray(0, readSync(fd, head, 0, PEEK_BYTES, 0))
+    if (compressionOf(peeked) === 'none') return new PlainFile(path, fd, stat.size, peeked)
+    closeSync(fd)
+    return await openStream(createReadStream(path), path, stat.size, options.signal)
+  } catch (error) {
+    try {
+      closeSync(fd)
+    } catch {
+      // It was closed above; the error at hand is the one that matters.
+    }
+    throw error
+  }
+}
+
+/** The same over a stream that the caller has: detection, unpacking, `pump`. */
+export async function openStream(
+  stream: Readable,
+  name: string,
+  sizeBytes?: number,
+  signal?: AbortSignal,
+): Promise<ByteInput> {
+  const counter = new ByteCounter()
+  const raw = new PeekedStream(stream, signal)
+  const peeked = await raw.peek(PEEK_BYTES)
+  const compression = compressionOf(peeked)
+  if (compression === 'none') {
+    return new StreamInput(name, sizeBytes, 'none', peeked, raw, undefined)
+  }
+  const unpacker = compression === 'gzip' ? zlib.createGunzip() : createZstdDecompress()
+  // The pipeline's error reaches the reader through the unpacker itself.
+  pipeline(raw.chunks(), counter, unpacker, () => undefined)
+  const unpacked = new PeekedStream(unpacker, signal)
+  let head: Buffer
+  try {
+    head = await unpacked.peek(PEEK_BYTES)
+  } catch (error) {
+    throw unpackError(name, compression, error)
+  }
+  return new StreamInput(name, sizeBytes, compression, head, unpacked, counter)
+}
+
+export function kindOf(head: Uint8Array): InputKind {
+  if (head.length === 0) return 'empty'
+  const text = Buffer.from(head.buffer, head.byteOffset, head.length).toString('latin1')
+  if (text.startsWith('REDIS') || text.startsWith('VALKEY')) return 'rdb'
+  if (text.startsWith('VCS') || text.startsWith('VKCS')) return 'vcs'
+  if (text.startsWith('file ')) return 'manifest'
+  if (/^\*[0-9]/.test(text) || text.startsWith('#')) return 'aof'
+  return 'unknown'
+}
+
+function compressionOf(head: Uint8Array): 'none' | 'gzip' | 'zstd' {
+  if (head[0] === 0x1f && head[1] === 0x8b) return 'gzip'
+  if (head[0] === 0x28 && head[1] === 0xb5 && head[2] === 0x2f && head[3] === 0xfd) return 'zstd'
+  return 'none'
+}
+
+class PlainFile implements ByteInput {
+  readonly name: string
+  readonly kind: InputKind
+  readonly compression = 'none'
+  readonly sizeBytes: number
+  readonly head: Buffer
+  consumedBytes = 0
+  private fd: number | undefined
+
+  constructor(name: string, fd: number, sizeBytes: number, head: Buffer) {
+    this.name = name
+    this.fd = fd
+    this.sizeBytes = sizeBytes
+    this.head = Buffer.from(head)
+    this.kind = kindOf(head)
+  }
+
+  async pump(push: Push, options: PumpOptions = {}): Promise<void> {
+    const fd = this.fd
+    if (fd === undefined) throw new InternalError(`${this.name} was closed`)
+    const buffer = options.buffer ?? Buffer.allocUnsafeSlow(BUFFER_BYTES)
+    let at = options.startByteOffset ?? 0
+    let sinceYield = 0
+    for (;;) {
+      checkAbort(options.signal)
+      const count = readAt(fd, this.name, buffer, at)
+      if (count === 0) return
+      at += count
+      this.consumedBytes = at
+      const answer = push(count === buffer.length ? buffer : buffer.subarray(0, count))
+      if ((typeof answer === 'object' ? await answer : answer) === false) return
+      options.onProgress?.(at)
+      sinceYield += count
+      if (sinceYield >= YIELD_BYTES) {
+        sinceYield = 0
+        await new Promise<void>((resolve) => setImmediate(resolve))
+      }
+    }
+  }
+
+  close(): void {
+    if (this.fd !== undefined) closeSync(this.fd)
+    this.fd = undefined
+  }
+}
+
+class StreamInput implements ByteInput {
+  readonly name: string
+  readonly kind: InputKind
+  readonly compression: 'none' | 'gzip' | 'zstd'
+  readonly sizeBytes: number | undefined
+  readonly head: Buffer
+  private readonly bytes: PeekedStream
+  private readonly counter: ByteCounter | undefined
+  private pumpedBytes = 0
+
+  constructor(
+    name: string,
+    sizeBytes: number | undefined,
+    compression: 'none' | 'gzip' | 'zstd',
+    head: Buffer,
+    bytes: PeekedStream,
+    counter: ByteCounter | undefined,
+  ) {
+    this.name = name
+    this.sizeBytes = sizeBytes
+    this.compression = compression
+    this.head = head
+    this.kind = kindOf(head)
+    this.bytes = bytes
+    this.counter = counter
+  }
+
+  get consumedBytes(): number {
+    return this.counter?.byteCount ?? this.pumpedBytes
+  }
+
+  async pump(push: Push, options: PumpOptions = {}): Promise<void> {
+    let skip = options.startByteOffset ?? 0
+    try {
+      for await (const chunk of this.bytes.chunks()) {
+        checkAbort(options.signal)
+        this.pumpedBytes += chunk.length
+        if (skip >= chunk.length) {
+          skip -= chunk.length
+          continue
+        }
+        const answer = push(skip === 0 ? chunk : chunk.subarray(skip))
+        skip = 0
+        if ((typeof answer === 'object' ? await answer : answer) === false) return
+        options.onProgress?.(this.consumedBytes)
+      }
+    } catch (error) {
+      throw isUnpackError(error) ? unpackError(this.name, this.compression, error) : error
+    } finally {
+      this.close()
+    }
+  }
+
+  close(): void {
+    this.bytes.destroy()
+  }
+}
+
+/** A readable whose first bytes can be looked at and come again. */
+class PeekedStream {
+  private readonly source: Readable
+  private readonly iterator: AsyncIterator<Buffer>
+  private readonly stored: Buffer[] = []
+  private readonly signal: AbortSignal | undefined
+
+  constructor(source: Readable, signal: AbortSignal | undefined) {
+    this.source = source
+    this.signal = signal
+    this.iterator = source[Symbol.asyncIterator]() as AsyncIterator<Buffer>
+    // Without this, a reader that waits for a byte would not hear of an abort.
+    signal?.addEventListener('abort', () => source.destroy(new AbortedError()), { once: true })
+  }
+
+  async peek(byteCount: number): Promise<Buffer> {
+    checkAbort(this.signal)
+    let have = 0
+    while (have < byteCount) {
+      const next = await this.iterator.next()
+      if (next.done === true) break
+      this.stored.push(next.value)
+      have += next.value.length
+    }
+    return Buffer.concat(this.stored).subarray(0, byteCount)
+  }
+
+  async *chunks(): AsyncGenerator<Buffer> {
+    for (;;) {
+      const stored = this.stored.shift()
+      if (stored !== undefined) {
+        yield stored
+        continue
+      }
+      const next = await this.iterator.next()
+      if (next.done === true) return
+      yield next.value
+    }
+  }
+
+  destroy(): void {
+    this.source.destroy()
+  }
+}
+
+class ByteCounter extends Transform {
+  byteCount = 0
+
+  override _transform(
+    chunk: Buffer,
+    _encoding: BufferEncoding,
+    done: (error: null, chunk: Buffer) => void,
+  ): void {
+    this.byteCount += chunk.length
+    done(null, chunk)
+  }
+}
+
+/** zstd came to Node with 22.15 and 23.8; older ones lack the function. */
+function createZstdDecompress(): Transform {
+  const { createZstdDecompress: create } = zlib as { createZstdDecompress?: () => Transform }
+  if (create === undefined) {
+    throw new ProtocolError(
+      'ERR_NO_ZSTD',
+      'this input is compressed with zstd, which needs Node 22.15 or newer',
+      {
+        hint: 'unpack it first: zstd -dc FILE | rrep … -',
+      },
+    )
+  }
+  return create()
+}
+
+function unpackError(name: string, compression: string, cause: unknown): Error {
+  if (!isUnpackError(cause)) return cause as Error
+  const message = cause instanceof Error ? cause.message : String(cause)
+  return new CompressedInputError(name, compression, message, cause)
+}
+
+function isUnpackError(error: unknown): boolean {
+  const code = (error as NodeJS.ErrnoException | undefined)?.code
+  return typeof code === 'string' && /^(Z_|ZSTD_)/.test(code)
+}
+
+function openFile(path: string): number {
+  try {
+    return openSync(path, 'r')
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code
+    const why = code === 'ENOENT' ? 'no such file' : code === 'EACCES' ? 'not allowed' : code
+    throw new FileError(
+      code === 'ENOENT' ? 'ERR_NO_SUCH_FILE' : 'ERR_CANNOT_READ',
+      `cannot open ${path}: ${why ?? 'failed'}`,
+      { cause: error },
+    )
+  }
+}
+
+function readAt(fd: number, name: string, buffer: Buffer, byteOffset: number): number {
+  try {
+    return readSync(fd, buffer, 0, buffer.length, byteOffset)
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code ?? 'failed'
+    throw new FileError('ERR_CANNOT_READ', `cannot read ${name} at byte ${byteOffset}: ${code}`, {
+      cause: error,
+      details: { file: name, byteOffset },
+    })
+  }
+}
+
+function checkAbort(signal: AbortSignal | undefined): void {
+  if (signal?.aborted === true) throw new AbortedError()
+}
+
+/** True where a directory looks like a multi-part AOF or holds one. */
+export function holdsManifest(directory: string, name = 'appendonly.aof.manifest'): boolean {
+  return existsSync(`${directory}/${name}`) || existsSync(`${directory}/appendonlydir/${name}`)
+}

@@ -1,0 +1,86 @@
+/**
+ * The command line: arguments in, exit code out. Knows commander and the commands, turns every
+ * error into one line (or one JSON object) on stderr, and touches the process not at all.
+ */
+import { readFileSync } from 'node:fs'
+import { Command, CommanderError } from 'commander'
+import { Chalk } from 'chalk'
+import { RrepError } from '../errors.js'
+import { createContext, type CommandOutcome } from './command.js'
+import { registerCommands } from './commands/index.js'
+import { EXIT, exitCodeOf, EXIT_STATUS_HELP, interruptionCode } from './exit-codes.js'
+import type { Io } from './io.js'
+
+export async function main(argv: readonly string[], io: Io): Promise<number> {
+  const outcome: CommandOutcome = { exitCode: EXIT.OK, options: undefined }
+  const program = new Command('rrep')
+  program
+    .description('Replication tool and RDB inspector for Redis and Valkey')
+    .version(packageVersion(), '--version')
+    .helpOption('-h, --help', 'this help')
+    .helpCommand(true)
+    .showHelpAfterError('(rrep --help, or rrep COMMAND --help, tells more)')
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => io.stdout.write(text),
+      writeErr: (text) => io.stderr.write(text),
+      getOutHasColors: () => false,
+      getErrHasColors: () => false,
+    })
+    .addHelpText('after', EXIT_STATUS_HELP)
+  registerCommands(program, createContext(io, outcome))
+  try {
+    await program.parseAsync(argv, { from: 'user' })
+    if (io.signal.aborted && outcome.exitCode === EXIT.OK) {
+      return interruptionCode(io.signal.reason)
+    }
+    return outcome.exitCode
+  } catch (error) {
+    if (error instanceof CommanderError) {
+      // Help and version are no errors; commander has printed the message of the rest.
+      return error.exitCode === 0 || error.code === 'commander.help' ? EXIT.OK : EXIT.USAGE
+    }
+    const code = exitCodeOf(error, io.signal.reason)
+    if (!(io.signal.aborted && io.signal.reason === 'EPIPE')) report(error, outcome, io)
+    return code
+  }
+}
+
+function report(error: unknown, outcome: CommandOutcome, io: Io): void {
+  const known = error instanceof RrepError ? error : undefined
+  const message = error instanceof Error ? error.message : String(error)
+  const debug = outcome.options?.debug === true
+  if (outcome.options?.json === true) {
+    const line = {
+      error: known?.code ?? 'ERR_INTERNAL',
+      message,
+      ...(known?.hint === undefined ? {} : { hint: known.hint }),
+      ...known?.details,
+      ...(debug && error instanceof Error ? { stack: error.stack } : {}),
+    }
+    io.stderr.write(`${JSON.stringify(line)}\n`)
+    return
+  }
+  const color = outcome.options?.color !== false && (io.env['NO_COLOR'] ?? '') === ''
+  const chalk = new Chalk({ level: color && io.stderrIsTty ? 1 : 0 })
+  io.stderr.write(`${chalk.red('rrep:')} ${message}\n`)
+  if (known?.hint !== undefined) io.stderr.write(`${chalk.cyan('hint:')} ${known.hint}\n`)
+  if (debug) io.stderr.write(`${stackOf(error)}\n`)
+  else if (known === undefined) {
+    io.stderr.write('this is a bug in rrep: please report it with what --debug prints\n')
+  }
+}
+
+function stackOf(error: unknown): string {
+  const lines: string[] = []
+  for (let each = error; each instanceof Error; each = each.cause) {
+    lines.push(`${lines.length === 0 ? '' : 'caused by '}${each.stack ?? each.message}`)
+  }
+  return lines.join('\n')
+}
+
+function packageVersion(): string {
+  const file = new URL('../../package.json', import.meta.url)
+  const parsed = JSON.parse(readFileSync(file, 'utf8')) as { version: string }
+  return parsed.version
+}

@@ -1,0 +1,98 @@
+/**
+ * How a command speaks: data on stdout, talk on stderr; colours only where the stream is a
+ * terminal and nobody forbade them; nothing but errors when quiet; progress only for people.
+ */
+import { Chalk, type ChalkInstance } from 'chalk'
+import type { Io } from './io.js'
+import { createProgress, type Progress } from './render/progress.js'
+
+export interface CommonOptions {
+  quiet?: boolean
+  json?: boolean
+  /** False with --no-color. */
+  color?: boolean
+  debug?: boolean
+}
+
+export interface Talk {
+  readonly json: boolean
+  readonly quiet: boolean
+  readonly debug: boolean
+  /** Colours for stdout and for stderr; they do nothing where none are wanted. */
+  readonly out: ChalkInstance
+  readonly err: ChalkInstance
+  /** True where stdout is a terminal: tables may be rich. */
+  readonly richOut: boolean
+  /** Width for tables on stdout. */
+  readonly columns: number
+  /** Data to stdout. Awaits the stream when its buffer is full; resolves at once else. */
+  write(data: string | Uint8Array): Promise<void>
+  /** One line of talk on stderr, unless quiet or --json. */
+  say(line: string): void
+  /** A line that matters also in quiet and --json runs' stderr: something was lost or is odd. */
+  warn(line: string): void
+  /** One line of the wire log or the like, with --debug only. */
+  trace(line: string): void
+  /** A spinner on a terminal's stderr; nothing in a pipe, with --quiet or with --json. */
+  progress(text: string): Progress
+  /** Stops what still turns. */
+  end(): void
+}
+
+export function createTalk(io: Io, options: CommonOptions): Talk {
+  const json = options.json === true
+  const quiet = options.quiet === true
+  const colorAllowed = options.color !== false && (io.env['NO_COLOR'] ?? '') === ''
+  const err = new Chalk({ level: colorAllowed && io.stderrIsTty ? 1 : 0 })
+  const open = new Set<Progress>()
+  const line = (text: string): void => {
+    // A line through a turning spinner would be torn.
+    for (const progress of open) progress.clear()
+    io.stderr.write(`${text}\n`)
+  }
+  return {
+    json,
+    quiet,
+    debug: options.debug === true,
+    out: new Chalk({ level: colorAllowed && io.stdoutIsTty ? 1 : 0 }),
+    err,
+    richOut: io.stdoutIsTty && !json,
+    columns: io.columns ?? 100,
+    write: async (data) => await writeTo(io, data),
+    say: (text) => {
+      if (!quiet && !json) line(text)
+    },
+    warn: (text) => line(json ? JSON.stringify({ warning: text }) : err.yellow(text)),
+    trace: (text) => {
+      if (options.debug === true) line(err.dim(text))
+    },
+    progress: (text) => {
+      const progress = createProgress(io, text, {
+        silent: quiet || json || !io.stderrIsTty,
+        color: err.level > 0,
+        onStop: () => open.delete(progress),
+      })
+      open.add(progress)
+      return progress
+    },
+    end: () => {
+      for (const progress of open) progress.stop()
+    },
+  }
+}
+
+async function writeTo(io: Io, data: string | Uint8Array): Promise<void> {
+  if (io.signal.aborted && io.signal.reason === 'EPIPE') return
+  if (io.stdout.write(data)) return
+  await new Promise<void>((resolve) => {
+    const done = (): void => {
+      io.stdout.off('drain', done)
+      io.stdout.off('close', done)
+      io.signal.removeEventListener('abort', done)
+      resolve()
+    }
+    io.stdout.on('drain', done)
+    io.stdout.on('close', done)
+    io.signal.addEventListener('abort', done, { once: true })
+  })
+}
