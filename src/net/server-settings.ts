@@ -1,0 +1,34 @@
+/**
+ * How to reach one server: where it listens, who we are, how the line is encrypted, how long
+ * silence is borne. Made once from the command line or by a caller of the library; every
+ * connection of a run (the replication link, the control client, a replay's pipelines) is opened
+ * from the same settings.
+ */
+import type { ServerAddress } from './address.js'
+
+/** PEM texts or DER bytes, already read from their files. */
+export interface TlsSettings {
+  /** Authorities to trust in place of the system's. */
+  ca?: string | Buffer | undefined
+  /** Our own certificate and its key, where the server asks for one. */
+  cert?: string | Buffer | undefined
+  key?: string | Buffer | undefined
+  /** Server name to ask for and to verify; by default the host, unless it is an IP address. */
+  sni?: string | undefined
+  /** Takes any certificate. The line is encrypted, but nobody knows to whom. */
+  insecure?: boolean | undefined
+}
+
+export interface ServerSettings {
+  address: ServerAddress
+  /** ACL user; without it AUTH is sent with the password alone. */
+  username?: string | undefined
+  password?: string | undefined
+  /** Used where `address.transport` is `tls`. */
+  tls?: TlsSettings | undefined
+  /** Connecting, and any silence of the server longer than this, fails. Milliseconds. */
+  timeoutMs: number
+}
+
+export const DEFAULT_TIMEOUT_MS = 30_000
+export const DEFAULT_RETRIES = 5
