@@ -1,0 +1,97 @@
+/**
+ * The options of every command that connects, and how they become the library's settings. The
+ * target of `replay` and `diff` has the same set with a prefix.
+ */
+import type { Command } from 'commander'
+import { makeServerSettings, type ServerSettings } from '../api/server-settings.js'
+import { UsageError } from '../errors.js'
+import type { Io } from './io.js'
+import { readPassword } from './password.js'
+import { parseCount, parseDuration } from './units.js'
+
+/** Of one server, by the long names without their prefix. */
+const NAMES = [
+  ['user', '<name>', 'ACL user'],
+  ['password-file', '<file>', 'first line is the password (else REDISCLI_AUTH)'],
+  ['askpass', '', 'ask for the password'],
+  ['tls', '', 'encrypt (as rediss:// does); certificates are verified'],
+  ['cacert', '<file>', 'authorities to trust, PEM'],
+  ['cert', '<file>', 'our certificate, PEM'],
+  ['key', '<file>', 'key of our certificate, PEM'],
+  ['sni', '<name>', 'server name to ask for and verify'],
+  ['insecure', '', 'accept any certificate: encrypted, but to nobody knows whom'],
+] as const
+
+export interface ConnectValues {
+  timeout?: number
+  retries?: number
+  /** The rest stands under commander's camel-case names, with or without the prefix. */
+  [name: string]: unknown
+}
+
+/** Adds the options. `target` adds those with `--target-` only. */
+export function addConnectOptions(
+  command: Command,
+  which: 'source' | 'target' = 'source',
+): Command {
+  const prefix = which === 'target' ? 'target-' : ''
+  for (const [name, argument, description] of NAMES) {
+    const of =
+      which === 'target'
+        ? `target: ${description.replace('REDISCLI_AUTH', 'RREP_TARGET_AUTH')}`
+        : description
+    command.option(`--${prefix}${name}${argument === '' ? '' : ` ${argument}`}`, of)
+  }
+  if (which === 'target') return command
+  return command
+    .option('--timeout <time>', 'give up after so long without a byte (default 30s)', parseDuration)
+    .option('--retries <n>', 'attempts after a failure that can pass (default 5)', parseCount)
+}
+
+/** The source a command works on: its argument, else RREP_SOURCE, else the local default. */
+export function sourceOf(argument: string | undefined, io: Io): string {
+  if (argument !== undefined) return argument
+  const variable = io.env['RREP_SOURCE']
+  return variable === undefined || variable === '' ? '127.0.0.1:6379' : variable
+}
+
+/** Reads certificates, asks for the password where wished, and puts all into one place. */
+export async function readServerSettings(
+  address: string,
+  values: ConnectValues,
+  io: Io,
+  which: 'source' | 'target' = 'source',
+): Promise<ServerSettings> {
+  const text = (name: string): string | undefined => {
+    const value = values[camelCase(which === 'target' ? `target-${name}` : name)]
+    return typeof value === 'string' ? value : undefined
+  }
+  const flag = (name: string): boolean =>
+    values[camelCase(which === 'target' ? `target-${name}` : name)] === true
+  const password = await readPassword(io, {
+    file: text('password-file'),
+    ask: flag('askpass'),
+    label: which === 'target' ? 'Password of the target' : 'Password',
+    variable: which === 'target' ? 'RREP_TARGET_AUTH' : 'REDISCLI_AUTH',
+  })
+  if (text('user') !== undefined && password === undefined && !address.includes('@')) {
+    throw new UsageError(`user ${text('user')!} has no password`, {
+      hint: 'give --password-file, --askpass or the environment variable REDISCLI_AUTH',
+    })
+  }
+  return makeServerSettings(address, {
+    username: text('user'),
+    password,
+    tls: flag('tls'),
+    caFile: text('cacert'),
+    certFile: text('cert'),
+    keyFile: text('key'),
+    sni: text('sni'),
+    insecure: flag('insecure'),
+    timeoutMs: values.timeout,
+  })
+}
+
+function camelCase(name: string): string {
+  return name.replace(/-(\w)/g, (_, letter: string) => letter.toUpperCase())
+}
