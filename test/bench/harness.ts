@@ -4,7 +4,15 @@
  * process and its children, and the peak memory of the process.
  */
 import { spawn, spawnSync } from 'node:child_process'
-import { closeSync, copyFileSync, existsSync, mkdirSync, openSync, readFileSync, renameSync } from 'node:fs'
+import {
+  closeSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { startServer } from '../helpers/servers.js'
@@ -45,7 +53,7 @@ export async function timeOnce(spec: CommandSpec): Promise<Timed> {
     env: { ...process.env, ...spec.env },
   })
   let talk = ''
-  child.stderr.on('data', (chunk: Buffer) => (talk = (talk + chunk.toString()).slice(-4096)))
+  child.stderr?.on('data', (chunk: Buffer) => (talk = (talk + chunk.toString()).slice(-4096)))
   let peakRssBytes = 0
   const poll = setInterval(() => (peakRssBytes = peakOf(child.pid, peakRssBytes)), 25)
   const exitCode = await new Promise<number>((resolve, reject) => {
