@@ -2,7 +2,10 @@ import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { ReplyCounter } from '../../src/resp/reply-counter.js'
 
-interface Reply { wire: string; errors: [number, string][] }
+interface Reply {
+  wire: string
+  errors: [number, string][]
+}
 
 const simple = fc.constantFrom(
   '+OK\r\n',
