@@ -14,9 +14,9 @@ const WINDOW = 8192
 const HASH_BITS = 14
 
 /**
- * Decompresses input[start, end) into output[outStart, outStart + limit). Stops early once `limit`
- * bytes are there. Returns the number of bytes written, or -1 when the input ends inside a token or
- * points before its own beginning; what has been written until then is garbage.
+ * Decompresses input[start, end) into output[outStart, outStart + limit). Returns the number of
+ * bytes written; -1 when the input ends inside a token or points before its own beginning; where
+ * there are more than `limit` bytes: -2, or with `prefix` the first `limit` of them.
  */
 export function lzfDecompressPlain(
   input: Uint8Array,
@@ -25,16 +25,18 @@ export function lzfDecompressPlain(
   output: Uint8Array,
   outStart: number,
   limit: number,
+  prefix: boolean,
 ): number {
   const outEnd = outStart + limit
   let at = start
   let to = outStart
-  while (at < end && to < outEnd) {
+  while (at < end && !(prefix && to >= outEnd)) {
     const control = input[at]!
     at += 1
     if (control < 32) {
       const length = control + 1
       if (at + length > end) return -1
+      if (to + length > outEnd && !prefix) return -2
       const stop = Math.min(to + length, outEnd)
       let from = at
       while (to < stop) {
@@ -54,6 +56,7 @@ export function lzfDecompressPlain(
       let from = to - (((control & 31) << 8) | input[at]!) - 1
       at += 1
       if (from < outStart) return -1
+      if (to + length + 2 > outEnd && !prefix) return -2
       const stop = Math.min(to + length + 2, outEnd)
       while (to < stop) {
         output[to] = output[from]!

@@ -1,0 +1,246 @@
+/**
+ * CRC-64 "Jones" (reflected, start 0, no final xor) over bytes in this module's memory.
+ *
+ * Large blocks are folded. The polynomial P divides
+ *
+ *   G(x) = 1 + x^71 + x^320 + x^375 + x^439 + x^494 + x^992 + x^1055 + x^1145
+ *
+ * (a test checks that). Over GF(2) squaring only doubles exponents, so P also divides G(x)^128, the
+ * same sum with all exponents times 128: a step of 1 is then a whole 16-byte vector. Adding a
+ * multiple of P never changes the remainder; adding G^128, shifted so that its leading term meets a
+ * vector, clears that vector and xors it into the vectors 1145 - e further on. Read the other way:
+ *
+ *   out[i] = in[i] ^ out[i-90] ^ out[i-153] ^ out[i-651] ^ out[i-706]
+ *                  ^ out[i-770] ^ out[i-825] ^ out[i-1074] ^ out[i-1145]
+ *
+ * No tables, no dependence on the 89 vectors before. The outputs live in a ring of 1145 vectors
+ * (18 KB: first-level cache), so the slot to be written is the one 1145 back. What has been pushed
+ * into the last 1145 vectors goes through slicing by 16, which also serves shorter blocks.
+ */
+
+/** The polynomial with its bits reflected. */
+const POLYNOMIAL: u64 = 0x95ac9329ac4bc9b5
+
+const FOLD_VECTORS: usize = 1145
+const FOLD_BYTES: usize = FOLD_VECTORS << 4
+/** Folding pays from here on; it needs FOLD_BYTES at least. */
+const FOLD_FROM_BYTES: usize = 128 << 10
+/** The 16 tables take 32 KB of cache; for less than this 8 do better. */
+const SLICE_16_FROM_BYTES: usize = 1024
+
+/** 16 tables of 256 registers: table k, entry b is byte b with k zero bytes behind it. */
+const TABLES: usize = memory.data(16 * 256 * 8, 16)
+const RING: usize = memory.data(1145 * 16, 16)
+const RING_END: usize = RING + FOLD_BYTES
+const REST: usize = memory.data(1145 * 16, 16)
+
+/** Upper half of the last result: a call returns the lower one, so that no BigInt is made. */
+let resultHigh: u32 = 0
+
+export function crc64High(): u32 {
+  return resultHigh
+}
+
+/** Fills the tables. To be called once before anything else. */
+export function crc64Init(): void {
+  for (let byte: u32 = 0; byte < 256; byte++) {
+    let register: u64 = byte
+    for (let bit = 0; bit < 8; bit++) {
+      register = register & 1 ? (register >> 1) ^ POLYNOMIAL : register >> 1
+    }
+    store<u64>(TABLES + (byte << 3), register)
+  }
+  for (let at: usize = 256 << 3; at < (16 * 256) << 3; at += 8) {
+    const before = load<u64>(TABLES + at - (256 << 3))
+    store<u64>(TABLES + at, (before >> 8) ^ entry(0, before & 0xff))
+  }
+}
+
+/** Runs `length` bytes at `from` through the register low/high. Returns its lower half. */
+export function crc64(low: u32, high: u32, from: usize, length: usize): u32 {
+  let register = ((high as u64) << 32) | (low as u64)
+  let at = from
+  const end = from + length
+  if (length >= FOLD_FROM_BYTES) {
+    const vectors = length >> 4
+    register = fold(register, at, vectors)
+    at += vectors << 4
+  } else if (length >= SLICE_16_FROM_BYTES) {
+    register = slice16(register, at, end)
+    at += length & ~15
+  }
+  register = slice8(register, at, end)
+  resultHigh = (register >> 32) as u32
+  return register as u32
+}
+
+@inline
+function entry(table: usize, byte: u64): u64 {
+  return load<u64>(TABLES + (table << 11) + ((byte as usize) << 3))
+}
+
+/** Whole groups of 16 bytes of [at, end). */
+function slice16(start: u64, at: usize, end: usize): u64 {
+  let register = start
+  for (const stop = end - 15; at < stop; at += 16) {
+    const a = load<u64>(at) ^ register
+    const b = load<u64>(at, 8)
+    register =
+      entry(15, a & 0xff) ^
+      entry(14, (a >> 8) & 0xff) ^
+      entry(13, (a >> 16) & 0xff) ^
+      entry(12, (a >> 24) & 0xff) ^
+      entry(11, (a >> 32) & 0xff) ^
+      entry(10, (a >> 40) & 0xff) ^
+      entry(9, (a >> 48) & 0xff) ^
+      entry(8, a >> 56) ^
+      entry(7, b & 0xff) ^
+      entry(6, (b >> 8) & 0xff) ^
+      entry(5, (b >> 16) & 0xff) ^
+      entry(4, (b >> 24) & 0xff) ^
+      entry(3, (b >> 32) & 0xff) ^
+      entry(2, (b >> 40) & 0xff) ^
+      entry(1, (b >> 48) & 0xff) ^
+      entry(0, b >> 56)
+  }
+  return register
+}
+
+/** All of [at, end). */
+function slice8(start: u64, at: usize, end: usize): u64 {
+  let register = start
+  while (at + 8 <= end) {
+    const a = load<u64>(at) ^ register
+    register =
+      entry(7, a & 0xff) ^
+      entry(6, (a >> 8) & 0xff) ^
+      entry(5, (a >> 16) & 0xff) ^
+      entry(4, (a >> 24) & 0xff) ^
+      entry(3, (a >> 32) & 0xff) ^
+      entry(2, (a >> 40) & 0xff) ^
+      entry(1, (a >> 48) & 0xff) ^
+      entry(0, a >> 56)
+    at += 8
+  }
+  while (at < end) {
+    register = (register >> 8) ^ entry(0, (register ^ load<u8>(at)) & 0xff)
+    at++
+  }
+  return register
+}
+
+/** The slot `distance` vectors before slot 0, going round. */
+@inline
+function slot(distance: usize): usize {
+  return RING + ((FOLD_VECTORS - distance) << 4)
+}
+
+@inline
+function around(pointer: usize): usize {
+  return pointer == RING_END ? RING : pointer
+}
+
+@inline
+function mix(
+  at: usize,
+  p0: usize,
+  p1: usize,
+  p2: usize,
+  p3: usize,
+  p4: usize,
+  p5: usize,
+  p6: usize,
+  p7: usize,
+  offset: usize,
+): v128 {
+  return v128.xor(
+    v128.xor(
+      v128.xor(
+        v128.xor(v128.load(at + offset), v128.load(p0 + offset)),
+        v128.xor(v128.load(p1 + offset), v128.load(p2 + offset)),
+      ),
+      v128.xor(
+        v128.xor(v128.load(p3 + offset), v128.load(p4 + offset)),
+        v128.xor(v128.load(p5 + offset), v128.load(p6 + offset)),
+      ),
+    ),
+    v128.load(p7 + offset),
+  )
+}
+
+/** `vectors` (at least FOLD_VECTORS) of 16 bytes. */
+function fold(start: u64, from: usize, vectors: usize): u64 {
+  memory.fill(RING, 0, FOLD_BYTES)
+  // The register joins the first 8 bytes: slot 0 is read, and written over, by vector 0.
+  store<u64>(RING, start)
+  let at = from
+  let p0: usize = RING
+  let p1 = slot(90)
+  let p2 = slot(153)
+  let p3 = slot(651)
+  let p4 = slot(706)
+  let p5 = slot(770)
+  let p6 = slot(825)
+  let p7 = slot(1074)
+
+  let left = (vectors - FOLD_VECTORS) << 4
+  while (left > 0) {
+    // As far as no pointer comes to the ring's end.
+    const last = max(max(max(p0, p1), max(p2, p3)), max(max(p4, p5), max(p6, p7)))
+    const run = min(left, RING_END - last)
+    left -= run
+    const end = at + run
+    while (at + 64 <= end) {
+      v128.store(p0, mix(at, p0, p1, p2, p3, p4, p5, p6, p7, 0), 0)
+      v128.store(p0, mix(at, p0, p1, p2, p3, p4, p5, p6, p7, 16), 16)
+      v128.store(p0, mix(at, p0, p1, p2, p3, p4, p5, p6, p7, 32), 32)
+      v128.store(p0, mix(at, p0, p1, p2, p3, p4, p5, p6, p7, 48), 48)
+      at += 64
+      p0 += 64
+      p1 += 64
+      p2 += 64
+      p3 += 64
+      p4 += 64
+      p5 += 64
+      p6 += 64
+      p7 += 64
+    }
+    while (at < end) {
+      v128.store(p0, mix(at, p0, p1, p2, p3, p4, p5, p6, p7, 0))
+      at += 16
+      p0 += 16
+      p1 += 16
+      p2 += 16
+      p3 += 16
+      p4 += 16
+      p5 += 16
+      p6 += 16
+      p7 += 16
+    }
+    p0 = around(p0)
+    p1 = around(p1)
+    p2 = around(p2)
+    p3 = around(p3)
+    p4 = around(p4)
+    p5 = around(p5)
+    p6 = around(p6)
+    p7 = around(p7)
+  }
+
+  // The last 1145 take what earlier ones push into them, and push nothing further.
+  const zero = i64x2.splat(0)
+  for (let to = REST; to < REST + FOLD_BYTES; to += 16) {
+    v128.store(to, mix(at, p0, p1, p2, p3, p4, p5, p6, p7, 0))
+    v128.store(p0, zero)
+    at += 16
+    p0 = around(p0 + 16)
+    p1 = around(p1 + 16)
+    p2 = around(p2 + 16)
+    p3 = around(p3 + 16)
+    p4 = around(p4 + 16)
+    p5 = around(p5 + 16)
+    p6 = around(p6 + 16)
+    p7 = around(p7 + 16)
+  }
+  return slice16(0, REST, REST + FOLD_BYTES)
+}

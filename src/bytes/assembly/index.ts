@@ -1,0 +1,16 @@
+/** The kernels of src/bytes/kernel.ts: what this file exports is what the wasm module exports. */
+import { crc64Init } from './crc64'
+import { jsonInit } from './json'
+import { lzfInit } from './lzf'
+
+export { crc64, crc64High } from './crc64'
+export { base64Encode, jsonEscape } from './json'
+export { lzfCompress, lzfDecompress } from './lzf'
+
+/** To be called once. Returns the first byte of memory that the kernels do not use themselves. */
+export function init(): usize {
+  crc64Init()
+  jsonInit()
+  lzfInit()
+  return __heap_base
+}

@@ -1,0 +1,106 @@
+/**
+ * The byte kernels in WebAssembly (sources in assembly/): CRC64, LZF, JSON escaping, base64.
+ *
+ * A `ByteKernel` is one instance with its own memory of fixed size, so views of it never detach.
+ * Kernels only see their own memory. Whoever moves many bytes takes I/O buffers from it with
+ * `allocate`, and CRC64 and LZF then run in place; bytes from anywhere else are copied through a
+ * staging area first. Several instances share nothing.
+ */
+import { Buffer } from 'node:buffer'
+import { InternalError } from '../errors.js'
+import { KERNEL_STATIC_BYTES, KERNEL_WASM_BASE64 } from './kernel.generated.js'
+
+/** What a range that a kernel writes to (`KernelExports.jsonEscape`) must have to spare behind it. */
+export const KERNEL_SLACK_BYTES = 16
+
+const PAGE_BYTES = 65536
+const STAGING_BYTES = 256 * 1024
+
+/** The functions of the module. Numbers are addresses in its memory, lengths in bytes. */
+export interface KernelExports {
+  /** Static area's end; fills the tables. */
+  init(): number
+  /** Lower half of the CRC64 that low/high becomes over the bytes; the upper: `crc64High()`. */
+  crc64(low: number, high: number, address: number, length: number): number
+  crc64High(): number
+  /** Bytes written, -1: bad data, -2 (without prefix): more than `room` bytes. */
+  lzfDecompress(input: number, length: number, output: number, room: number, prefix: number): number
+  /** Bytes written, or 0 when they do not fit. */
+  lzfCompress(input: number, length: number, output: number, room: number): number
+  /** Inside of a JSON string; at most 6 × length, and KERNEL_SLACK_BYTES scratch behind. */
+  jsonEscape(input: number, length: number, output: number): number
+  /** 4 × ceil(length / 3) bytes. */
+  base64Encode(input: number, length: number, output: number): number
+}
+
+interface WasmMemory {
+  readonly buffer: ArrayBuffer
+}
+
+/** The part of the WebAssembly API used here; its types come with the DOM's, which Node lacks. */
+interface WasmApi {
+  Module: new (bytes: Uint8Array) => object
+  Memory: new (limits: { initial: number; maximum: number }) => WasmMemory
+  Instance: new (module: object, imports: object) => { readonly exports: unknown }
+}
+
+const wasm = (globalThis as unknown as { WebAssembly: WasmApi }).WebAssembly
+const owners = new WeakMap<ArrayBufferLike, ByteKernel>()
+let compiled: object | undefined
+let shared: ByteKernel | undefined
+
+export class ByteKernel {
+  readonly exports: KernelExports
+  /** All of the memory; index = address. */
+  readonly memory: Buffer
+  /** Scratch of the kernel's own, valid until the next call of any function of this project. */
+  readonly stagingAddress: number
+  readonly stagingBytes = STAGING_BYTES
+  private next: number
+
+  /** @param ioBytes how much `allocate` can hand out in all */
+  constructor(ioBytes = 0) {
+    compiled ??= new wasm.Module(Buffer.from(KERNEL_WASM_BASE64, 'base64'))
+    // Behind the last range kernels may read and write a little too far.
+    const bytes = KERNEL_STATIC_BYTES + STAGING_BYTES + ioBytes + 4 * KERNEL_SLACK_BYTES
+    const pages = Math.ceil(bytes / PAGE_BYTES)
+    const memory = new wasm.Memory({ initial: pages, maximum: pages })
+    const instance = new wasm.Instance(compiled, { env: { memory } })
+    this.exports = instance.exports as KernelExports
+    this.memory = Buffer.from(memory.buffer)
+    this.stagingAddress = align(this.exports.init())
+    this.next = this.stagingAddress + STAGING_BYTES
+    owners.set(memory.buffer, this)
+  }
+
+  /** A part of the memory, zeroed, that stays valid for good; there is no way to give it back. */
+  allocate(sizeBytes: number): Buffer {
+    const start = this.next
+    const end = start + sizeBytes
+    if (end + KERNEL_SLACK_BYTES > this.memory.length) {
+      throw new InternalError(`kernel memory is too small for ${sizeBytes} bytes more`)
+    }
+    this.next = Math.min(align(end), this.memory.length)
+    return this.memory.subarray(start, end)
+  }
+}
+
+/** The kernel whose memory these bytes are in, if any. */
+export function kernelOf(bytes: Uint8Array): ByteKernel | undefined {
+  return owners.get(bytes.buffer)
+}
+
+/** One for all who have only foreign bytes; made at first use. */
+export function sharedKernel(): ByteKernel {
+  shared ??= new ByteKernel()
+  return shared
+}
+
+/** A buffer in the memory of a new kernel: what is read into it is checked without a copy. */
+export function allocateIoBuffer(sizeBytes: number): Buffer {
+  return new ByteKernel(sizeBytes).allocate(sizeBytes)
+}
+
+function align(address: number): number {
+  return (address + 15) & ~15
+}
