@@ -5,9 +5,16 @@
  * The link promises the consumer exact offsets, a whole snapshot or none, and that the socket is
  * read as fast as the consumer takes. It understands neither keys nor commands.
  */
-import { InternalError } from '../errors.js'
+import { AbortedError, AuthError, InternalError, ProtocolError, RrepError } from '../errors.js'
+import { formatServerAddress } from '../net/address.js'
+import { ControlClient } from '../net/control.js'
 import type { ServerSettings } from '../net/server-settings.js'
+import { DEFAULT_RETRIES } from '../net/server-settings.js'
+import { backoffMs } from './backoff.js'
 import type { LinkConsumer, LinkState, ResumePoint } from './consumer.js'
+import { NEWEST_VERSION, type HandshakePlan } from './handshake.js'
+import { parseReplicationInfo, pointOfNow, resumeObstacle, type ReplicationInfo } from './plan.js'
+import { Session } from './session.js'
 
 export interface LinkOptions {
   server: ServerSettings
@@ -31,16 +38,27 @@ export interface LinkOptions {
   onWire?: ((direction: 'sent' | 'received', line: string) => void) | undefined
 }
 
+/** Where an attempt begins. */
+type Start = LinkOptions['start'] | 'empty'
+
 export class ReplicationLink {
   readonly #options: LinkOptions
   readonly #consumer: LinkConsumer
+  readonly #server: string
+  /** Ends what waits: by `stop` or by the caller's signal. */
+  readonly #halt = new AbortController()
+  #stopped = false
+  #session: Session | undefined
   #state: LinkState = 'idle'
+  #start: Start
   #replid: string | undefined
-  #receivedReplOffset = -1
+  #nextReplOffset: number | undefined
 
   constructor(options: LinkOptions, consumer: LinkConsumer) {
     this.#options = options
     this.#consumer = consumer
+    this.#server = formatServerAddress(options.server.address)
+    this.#start = options.start
   }
 
   get state(): LinkState {
@@ -49,32 +67,228 @@ export class ReplicationLink {
 
   /** Of the history being followed; undefined before the first resync and from masters <= 2.6. */
   get replid(): string | undefined {
-    return this.#replid
+    return this.#session?.replid ?? this.#replid
   }
 
   /** Last stream byte delivered; -1 before the first resync and from masters <= 2.6. */
   get receivedReplOffset(): number {
-    return this.#receivedReplOffset
+    return (this.#session?.nextReplOffset ?? this.#nextReplOffset ?? 0) - 1
   }
 
   /** Runs until the purpose is reached or `stop` is called. Rejects with LinkError, AuthError,
    * ProtocolError, RdbError, AbortedError, or what the consumer threw. Once only. */
-  run(): Promise<void> {
-    const error = new InternalError(`no link for ${this.#options.purpose} yet`)
-    this.#consumer.onState?.(this.#state)
-    return Promise.reject(error)
+  async run(): Promise<void> {
+    if (this.#state !== 'idle') throw new InternalError('a link runs once')
+    const { signal } = this.#options
+    const onAbort = (): void => this.#end(new AbortedError())
+    signal?.addEventListener('abort', onAbort, { once: true })
+    if (signal?.aborted === true) onAbort()
+    try {
+      await this.#attempts()
+    } catch (error) {
+      if (!this.#stopped) throw signal?.aborted === true ? new AbortedError() : error
+    } finally {
+      signal?.removeEventListener('abort', onAbort)
+      this.#setState('closed')
+    }
   }
 
   /** Ends the run as if its purpose were reached: closes the connection, `run` resolves. */
   stop(): void {
-    this.#state = 'closed'
-    this.#replid = undefined
-    this.#receivedReplOffset = -1
+    this.#stopped = true
+    this.#end(new AbortedError())
   }
 
   /** Sends an ACK now (offsets from the consumer's `ackOffsets`), e.g. after an fsync that a
    * WAITAOF may be waiting for. Nothing happens while there is no stream. */
   acknowledge(): void {
-    this.#consumer.ackOffsets?.()
+    this.#session?.acknowledge()
+  }
+
+  async #attempts(): Promise<void> {
+    const retries = this.#options.retries ?? DEFAULT_RETRIES
+    let failed = 0
+    for (;;) {
+      this.#checkHalt()
+      let session: Session | undefined
+      try {
+        const plan = await this.#plan()
+        session = this.#openSession(plan)
+        const end = await session.run()
+        if (end === 'snapshot-done') {
+          this.#remember(session)
+          return
+        }
+        this.#start = this.#replan(end, plan)
+        continue
+      } catch (error) {
+        this.#checkHalt()
+        if (session?.consumerFault !== undefined) throw session.consumerFault
+        if (!(error instanceof RrepError)) throw error
+        const during = this.#state
+        if (session?.isStreaming === true) {
+          failed = 0
+          this.#remember(session)
+        } else if (session !== undefined && session.snapshotBytes > 0) {
+          this.#forget()
+        }
+        failed += 1
+        const again = error.retriable && failed <= retries
+        const retryInMs = again ? backoffMs(failed, Math.random()) : undefined
+        this.#session = undefined
+        this.#consumer.onLinkLost?.({
+          error,
+          during,
+          attempt: failed,
+          retryInMs,
+          snapshotBytes: session?.isStreaming === true ? 0 : (session?.snapshotBytes ?? 0),
+        })
+        if (retryInMs === undefined) throw error
+        await this.#pause(retryInMs)
+      }
+      this.#start = this.#resumeStart()
+    }
+  }
+
+  /** Turns a wish into what this server can give. */
+  async #plan(): Promise<HandshakePlan> {
+    const { server, purpose, allowFullResync = true } = this.#options
+    let start = this.#start
+    let fullResync: HandshakePlan['fullResync'] = 'take'
+    if (start === 'now') {
+      this.#setState('connecting')
+      const info = await this.#replicationInfo()
+      start = (info === undefined ? undefined : pointOfNow(info)) ?? 'empty'
+      fullResync = 'leave'
+    } else if (typeof start === 'object' && !allowFullResync) {
+      this.#setState('connecting')
+      const info = await this.#replicationInfo()
+      const obstacle = info === undefined ? undefined : resumeObstacle(info, start)
+      if (obstacle !== undefined) throw this.#fullResyncNeeded(obstacle)
+      fullResync = 'leave'
+    } else if (start === 'full' && !allowFullResync) {
+      throw this.#fullResyncNeeded('there is no point to go on from')
+    }
+    const resume = typeof start === 'object' ? start : undefined
+    this.#consumer.onResyncPlanned?.(
+      resume !== undefined ? 'partial' : start === 'empty' ? 'empty-snapshot' : 'full-snapshot',
+    )
+    return {
+      server: this.#server,
+      username: server.username,
+      password: server.password,
+      rdbOnly: purpose === 'snapshot',
+      emptySnapshot: start === 'empty',
+      version: this.#options.announcedVersion ?? NEWEST_VERSION,
+      resume,
+      fullResync: resume === undefined ? 'take' : fullResync,
+    }
+  }
+
+  /** The server did not give what was planned. */
+  #replan(end: 'filter-refused' | 'full-offered', plan: HandshakePlan): Start {
+    if (end === 'filter-refused') {
+      if (this.#options.allowFullResync !== false) return 'full'
+      throw this.#fullResyncNeeded('it has no backlog and knows no empty snapshot (7.0)')
+    }
+    // From now on, but the backlog went between INFO and PSYNC: the cheap way is still open.
+    if (this.#options.start === 'now' && this.#nextReplOffset === undefined) return 'empty'
+    const point = plan.resume
+    throw this.#fullResyncNeeded(
+      point === undefined ? 'it says so' : `it cannot continue at offset ${point.nextReplOffset}`,
+    )
+  }
+
+  /** Where the next attempt begins. */
+  #resumeStart(): Start {
+    const asked = this.#consumer.resumePoint?.()
+    if (asked !== undefined) return asked
+    if (this.#replid !== undefined && this.#nextReplOffset !== undefined) {
+      return { replid: this.#replid, nextReplOffset: this.#nextReplOffset }
+    }
+    // A history that was begun cannot be left for another `now` or an older point.
+    return this.#start === 'empty' ? this.#options.start : this.#start
+  }
+
+  #openSession(plan: HandshakePlan): Session {
+    const { server, purpose, onWire } = this.#options
+    const session = new Session(
+      {
+        settings: server,
+        plan,
+        purpose,
+        signal: this.#halt.signal,
+        onState: (state) => this.#setState(state),
+        onWire,
+      },
+      this.#consumer,
+    )
+    this.#session = session
+    return session
+  }
+
+  /** Undefined where the server does not tell: too old, or INFO is not allowed. */
+  async #replicationInfo(): Promise<ReplicationInfo | undefined> {
+    const client = await ControlClient.open(this.#options.server)
+    try {
+      return parseReplicationInfo(await client.info('replication'))
+    } catch (error) {
+      if (error instanceof AuthError || error instanceof ProtocolError) return undefined
+      throw error
+    } finally {
+      client.close()
+    }
+  }
+
+  #remember(session: Session): void {
+    this.#replid = session.replid
+    this.#nextReplOffset = session.nextReplOffset
+    // A master that names no history cannot continue one.
+    if (session.replid === undefined) this.#start = 'full'
+  }
+
+  /** A new snapshot had begun: what was followed before it is void. */
+  #forget(): void {
+    const hadHistory = this.#nextReplOffset !== undefined
+    this.#replid = undefined
+    this.#nextReplOffset = undefined
+    if (hadHistory || typeof this.#start === 'object') this.#start = 'full'
+  }
+
+  #fullResyncNeeded(why: string): ProtocolError {
+    return new ProtocolError(
+      'ERR_FULL_RESYNC_NEEDED',
+      `${this.#server} would have to make a full snapshot: ${why}`,
+      { hint: 'allow it by leaving --no-full-sync out', details: { server: this.#server } },
+    )
+  }
+
+  async #pause(durationMs: number): Promise<void> {
+    this.#setState('backoff')
+    const { signal } = this.#halt
+    await new Promise<void>((resolve) => {
+      const done = (): void => {
+        clearTimeout(timer)
+        signal.removeEventListener('abort', done)
+        resolve()
+      }
+      const timer = setTimeout(done, durationMs)
+      signal.addEventListener('abort', done, { once: true })
+    })
+  }
+
+  #end(error: AbortedError): void {
+    this.#halt.abort()
+    this.#session?.abort(error)
+  }
+
+  #checkHalt(): void {
+    if (this.#halt.signal.aborted) throw new AbortedError()
+  }
+
+  #setState(state: LinkState): void {
+    if (state === this.#state) return
+    this.#state = state
+    this.#consumer.onState?.(state)
   }
 }

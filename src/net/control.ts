@@ -1,0 +1,167 @@
+/**
+ * A second connection to a server for questions: INFO, CONFIG GET, COMMAND, CLUSTER …
+ *
+ * A thin wrapper over ioredis with the settings of everything else, one attempt per connection,
+ * no queueing across losses, and its errors turned into ours. Data never goes through it.
+ */
+import { isIP } from 'node:net'
+import { Redis, ReplyError, type RedisOptions } from 'ioredis'
+import { AuthError, LinkError, ProtocolError, type RrepError } from '../errors.js'
+import { printable } from '../bytes/printable.js'
+import { formatServerAddress } from './address.js'
+import { connectError } from './line-errors.js'
+import type { ServerSettings } from './server-settings.js'
+
+export type InfoFields = ReadonlyMap<string, string>
+
+export class ControlClient {
+  readonly settings: ServerSettings
+  readonly #redis: Redis
+
+  private constructor(settings: ServerSettings, redis: Redis) {
+    this.settings = settings
+    this.#redis = redis
+  }
+
+  /** Connects and authenticates. Rejects with LinkError or AuthError. */
+  static async open(settings: ServerSettings): Promise<ControlClient> {
+    const redis = new Redis(redisOptions(settings))
+    let fault: Error | undefined
+    redis.on('error', (error: Error) => (fault = error))
+    const client = new ControlClient(settings, redis)
+    try {
+      await redis.connect()
+    } catch (error) {
+      redis.disconnect()
+      throw connectError(settings, fault ?? (error as Error))
+    }
+    try {
+      await client.#authenticate()
+      if (settings.address.db !== 0) await client.call('SELECT', String(settings.address.db))
+    } catch (error) {
+      redis.disconnect()
+      throw error
+    }
+    return client
+  }
+
+  /** One command; resolves with strings, numbers, null or arrays of them. Rejects with AuthError
+   * (NOAUTH, NOPERM, …), ProtocolError ERR_SERVER_REPLY for any other error reply, LinkError. */
+  async call(command: string, ...args: readonly (string | number)[]): Promise<unknown> {
+    try {
+      return await this.#redis.call(command, ...args.map(String))
+    } catch (error) {
+      throw this.#replyError(command, error)
+    }
+  }
+
+  /** The same with bulk replies as Buffers. */
+  async callBuffer(command: string, ...args: readonly (string | Buffer)[]): Promise<unknown> {
+    try {
+      return await this.#redis.callBuffer(command, ...args)
+    } catch (error) {
+      throw this.#replyError(command, error)
+    }
+  }
+
+  /** `INFO [section]` as field → value. */
+  async info(section?: string): Promise<InfoFields> {
+    const text = await (section === undefined ? this.call('INFO') : this.call('INFO', section))
+    return parseInfo(String(text))
+  }
+
+  /** `CONFIG GET pattern` as name → value; undefined where CONFIG is not allowed or not there. */
+  async configGet(pattern: string): Promise<ReadonlyMap<string, string> | undefined> {
+    try {
+      const flat = (await this.call('CONFIG', 'GET', pattern)) as string[]
+      const found = new Map<string, string>()
+      for (let i = 0; i + 1 < flat.length; i += 2) found.set(flat[i]!, flat[i + 1]!)
+      return found
+    } catch (error) {
+      if (error instanceof AuthError || error instanceof ProtocolError) return undefined
+      throw error
+    }
+  }
+
+  close(): void {
+    this.#redis.disconnect()
+  }
+
+  // Not left to ioredis: it prints to the console where a password was not needed.
+  async #authenticate(): Promise<void> {
+    const { username, password } = this.settings
+    if (password === undefined) return
+    try {
+      await (username === undefined
+        ? this.call('AUTH', password)
+        : this.call('AUTH', username, password))
+    } catch (error) {
+      if (error instanceof ProtocolError && isNoPasswordSet(error.message)) return
+      throw error
+    }
+  }
+
+  #replyError(command: string, error: unknown): RrepError {
+    const name = formatServerAddress(this.settings.address)
+    const details = { server: name, command }
+    if (!(error instanceof ReplyError)) {
+      const message = error instanceof Error ? error.message : String(error)
+      return new LinkError('ERR_LINK_LOST', `${name}: no answer to ${command}: ${message}`, {
+        cause: error,
+        retriable: true,
+        details,
+      })
+    }
+    const line = (error as Error).message
+    const text = `${name} refused ${command}: ${printable(Buffer.from(line))}`
+    if (/^(NOAUTH|WRONGPASS|NOPERM|DENIED)\b|invalid password|operation not permitted/.test(line)) {
+      return new AuthError('ERR_REFUSED', text, { details })
+    }
+    return new ProtocolError('ERR_SERVER_REPLY', text, { details })
+  }
+}
+
+/** `# Section` lines and `name:value` lines → map. */
+export function parseInfo(text: string): InfoFields {
+  const fields = new Map<string, string>()
+  for (const line of text.split(/\r?\n/)) {
+    const colon = line.indexOf(':')
+    if (colon > 0 && !line.startsWith('#')) fields.set(line.slice(0, colon), line.slice(colon + 1))
+  }
+  return fields
+}
+
+/** True for the two ways in which servers say that AUTH was not needed. */
+export function isNoPasswordSet(line: string): boolean {
+  return /no password is set|without any password configured/.test(line)
+}
+
+function redisOptions(settings: ServerSettings) {
+  const { address, timeoutMs } = settings
+  const tls = settings.tls ?? {}
+  const name = tls.sni ?? (isIP(address.host) === 0 ? address.host : undefined)
+  return {
+    ...(address.transport === 'unix'
+      ? { path: address.socketPath ?? '' }
+      : { host: address.host, port: address.port }),
+    ...(address.transport === 'tls'
+      ? {
+          tls: {
+            rejectUnauthorized: tls.insecure !== true,
+            ...(name === undefined ? {} : { servername: name }),
+            ...(tls.ca === undefined ? {} : { ca: tls.ca }),
+            ...(tls.cert === undefined ? {} : { cert: tls.cert }),
+            ...(tls.key === undefined ? {} : { key: tls.key }),
+          },
+        }
+      : {}),
+    lazyConnect: true,
+    protocol: 2,
+    enableReadyCheck: false,
+    disableClientInfo: true,
+    connectTimeout: timeoutMs,
+    commandTimeout: timeoutMs,
+    maxRetriesPerRequest: 0,
+    retryStrategy: () => null,
+  } satisfies RedisOptions
+}

@@ -1,0 +1,259 @@
+/**
+ * One open line to a server: TCP, TLS or a unix socket, over IPv4 or IPv6.
+ *
+ * Bytes are read into one reusable buffer and offered as a region of it; what the reader leaves
+ * unread stays there and is offered again together with what comes next. So lines, marks and
+ * blocks for a checksum never have to be put together elsewhere, and nothing is allocated per
+ * read. The line knows no protocol. Who opens it sets the pace with `pause` and `resume`.
+ */
+import { connect as connectPlain, isIP, type Socket, type TcpNetConnectOpts } from 'node:net'
+import { connect as connectTls, type ConnectionOptions } from 'node:tls'
+import { AbortedError, InternalError } from '../errors.js'
+import { formatServerAddress } from './address.js'
+import { connectError, lineError, timeoutError } from './line-errors.js'
+import type { ServerSettings } from './server-settings.js'
+
+export interface LineReader {
+  /**
+   * `bytes[start..end)` are unread. Returns where the unread bytes begin now. Must take something
+   * when the buffer (LINE_BUFFER_BYTES) is full. A throw closes the line and comes to `onClose`.
+   */
+  onBytes(bytes: Buffer, start: number, end: number): number
+  /** The line is closed: by the peer (undefined), by a fault, or by what `onBytes` threw. Bytes
+   * left unread are offered once more to `onBytes` before. Not called after `close`. */
+  onClose(error: Error | undefined): void
+}
+
+export interface Line {
+  /** For messages; no secrets in it. */
+  readonly name: string
+  /** Queues bytes; they must not be changed afterwards. */
+  write(bytes: Uint8Array | string): void
+  /** Bytes that are written but not yet taken by the system. */
+  readonly queuedBytes: number
+  pause(): void
+  resume(): void
+  /** Closes at once, without `onClose`. May be called twice. */
+  close(): void
+}
+
+/** Read buffer. 64 KiB cost twice the time of 1 MiB; blocks for the checksum want the rest. */
+export const LINE_BUFFER_BYTES = 1 << 20
+/** With less room than this, what is unread is moved to the buffer's front. */
+const MIN_ROOM_BYTES = 1 << 16
+
+/** Opens a line. Rejects with LinkError (see line-errors.ts) or AbortedError. */
+export async function openLine(
+  settings: ServerSettings,
+  reader: LineReader,
+  signal?: AbortSignal,
+): Promise<Line> {
+  if (signal?.aborted === true) throw new AbortedError()
+  const buffer = new ReadBuffer(reader)
+  const socket = startConnect(settings, buffer)
+  await connected(socket, settings, signal)
+  return new SocketLine(formatServerAddress(settings.address), socket, buffer, reader)
+}
+
+function startConnect(settings: ServerSettings, buffer: ReadBuffer): Socket {
+  const { address } = settings
+  if (address.transport !== 'tls') {
+    const place =
+      address.transport === 'unix'
+        ? { path: address.socketPath ?? '' }
+        : ({ host: address.host, port: address.port } satisfies TcpNetConnectOpts)
+    // @types/node does not know that `buffer` may be asked for before each read.
+    return connectPlain({
+      ...place,
+      onread: {
+        buffer: () => buffer.room(),
+        callback: (byteCount: number) => buffer.filled(byteCount),
+      },
+    } as unknown as TcpNetConnectOpts)
+  }
+  const tls = settings.tls ?? {}
+  const name = tls.sni ?? (isIP(address.host) === 0 ? address.host : undefined)
+  const options: ConnectionOptions = {
+    host: address.host,
+    port: address.port,
+    rejectUnauthorized: tls.insecure !== true,
+    ...(name === undefined ? {} : { servername: name }),
+    ...(tls.ca === undefined ? {} : { ca: tls.ca }),
+    ...(tls.cert === undefined ? {} : { cert: tls.cert }),
+    ...(tls.key === undefined ? {} : { key: tls.key }),
+  }
+  return connectTls(options)
+}
+
+async function connected(
+  socket: Socket,
+  settings: ServerSettings,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const readyEvent = settings.address.transport === 'tls' ? 'secureConnect' : 'connect'
+  await new Promise<void>((resolve, reject) => {
+    const fail = (error: Error): void => {
+      settle()
+      // A TLS socket may report a second fault while it is torn down.
+      socket.on('error', ignore)
+      socket.destroy()
+      reject(error)
+    }
+    const onReady = (): void => {
+      settle()
+      resolve()
+    }
+    const onError = (error: Error): void => fail(connectError(settings, error))
+    const onClose = (): void =>
+      fail(connectError(settings, new Error('the connection was closed while it was set up')))
+    const onAbort = (): void => fail(new AbortedError())
+    const timer = setTimeout(
+      () => fail(timeoutError(settings, 'no connection')),
+      settings.timeoutMs,
+    )
+    const settle = (): void => {
+      clearTimeout(timer)
+      socket.off(readyEvent, onReady)
+      socket.off('error', onError)
+      socket.off('close', onClose)
+      signal?.removeEventListener('abort', onAbort)
+    }
+    socket.once(readyEvent, onReady)
+    socket.once('error', onError)
+    socket.once('close', onClose)
+    signal?.addEventListener('abort', onAbort, { once: true })
+  })
+}
+
+class SocketLine implements Line {
+  readonly name: string
+  readonly #socket: Socket
+  readonly #buffer: ReadBuffer
+  #open = true
+
+  constructor(name: string, socket: Socket, buffer: ReadBuffer, reader: LineReader) {
+    this.name = name
+    this.#socket = socket
+    this.#buffer = buffer
+    const finish = (error: Error | undefined): void => {
+      if (!this.#open) return
+      this.close()
+      reader.onClose(error)
+    }
+    buffer.onFault = finish
+    socket.setNoDelay(true)
+    socket.setKeepAlive(true, 30_000)
+    socket.on('error', (error) => finish(lineError(name, error)))
+    socket.on('end', () => finish(buffer.last()))
+    socket.on('close', () => finish(undefined))
+    // Sockets opened with `onread` never emit it: this is for TLS.
+    socket.on('data', (chunk: Buffer) => {
+      if (!buffer.copyIn(chunk)) socket.pause()
+    })
+  }
+
+  get queuedBytes(): number {
+    return this.#socket.writableLength
+  }
+
+  write(bytes: Uint8Array | string): void {
+    if (this.#open) this.#socket.write(bytes)
+  }
+
+  pause(): void {
+    this.#buffer.paused = true
+    this.#socket.pause()
+  }
+
+  resume(): void {
+    if (!this.#open) return
+    this.#buffer.paused = false
+    this.#socket.resume()
+  }
+
+  close(): void {
+    this.#open = false
+    this.#buffer.closed = true
+    this.#socket.destroy()
+  }
+}
+
+/** The bytes read and not yet taken: `bytes[start..end)`. */
+class ReadBuffer {
+  onFault: (error: Error) => void = ignore
+  paused = false
+  closed = false
+  readonly #reader: LineReader
+  readonly #bytes = Buffer.allocUnsafeSlow(LINE_BUFFER_BYTES)
+  #start = 0
+  #end = 0
+
+  constructor(reader: LineReader) {
+    this.#reader = reader
+  }
+
+  /** Where the next read may put bytes. */
+  room(): Buffer {
+    this.#makeRoom()
+    return this.#bytes.subarray(this.#end)
+  }
+
+  /** So many bytes were read into `room()`. False stops the reading. */
+  filled(byteCount: number): boolean {
+    if (this.closed) return false
+    this.#end += byteCount
+    this.#offer()
+    return !this.paused
+  }
+
+  /** For sockets that bring their own chunks. */
+  copyIn(chunk: Buffer): boolean {
+    let from = 0
+    while (from < chunk.length && !this.closed) {
+      this.#makeRoom()
+      const count = chunk.copy(this.#bytes, this.#end, from)
+      from += count
+      // A TLS record is smaller than the room that is always there: one turn, and so no bytes for
+      // a reader that has just paused.
+      this.filled(count)
+    }
+    return !this.paused
+  }
+
+  /** The peer has closed: offers what is left. Returns what went wrong in that. */
+  last(): Error | undefined {
+    let fault: Error | undefined
+    this.onFault = (error) => (fault = error)
+    if (!this.closed && this.#end > this.#start) this.#offer()
+    return fault
+  }
+
+  #offer(): void {
+    try {
+      this.#start = this.#reader.onBytes(this.#bytes, this.#start, this.#end)
+    } catch (error) {
+      this.onFault(error instanceof Error ? error : new Error(String(error)))
+      return
+    }
+    if (this.#start === this.#end) {
+      this.#start = 0
+      this.#end = 0
+    }
+  }
+
+  #makeRoom(): void {
+    if (this.#bytes.length - this.#end >= MIN_ROOM_BYTES) return
+    if (this.#start > 0) {
+      this.#bytes.copyWithin(0, this.#start, this.#end)
+      this.#end -= this.#start
+      this.#start = 0
+    }
+    if (this.#end === this.#bytes.length) {
+      throw new InternalError('the reader of a line left a full buffer unread')
+    }
+  }
+}
+
+function ignore(): void {
+  // Nothing to do.
+}

@@ -1,0 +1,398 @@
+/**
+ * One connection of a link: handshake, payload and stream over one line, until it ends.
+ *
+ * What a reply means is decided in handshake.ts, where a payload ends in payload.ts; here bytes
+ * are handed from one to the other, clocks run, and the consumer's backpressure is obeyed.
+ */
+import { LinkError, ProtocolError, type RrepError } from '../errors.js'
+import { openLine, type Line, type LineReader } from '../net/transport.js'
+import { timeoutError } from '../net/line-errors.js'
+import type { ServerSettings } from '../net/server-settings.js'
+import type { LinkConsumer, LinkState, ResumePoint } from './consumer.js'
+import {
+  beginHandshake,
+  closedInHandshake,
+  onHandshakeLine,
+  type HandshakePlan,
+  type HandshakeState,
+  type PayloadHeader,
+  type Transition,
+} from './handshake.js'
+import { PayloadReader } from './payload.js'
+
+export interface SessionOptions {
+  settings: ServerSettings
+  plan: HandshakePlan
+  purpose: 'snapshot' | 'stream'
+  signal: AbortSignal | undefined
+  onState: (state: LinkState) => void
+  onWire: ((direction: 'sent' | 'received', line: string) => void) | undefined
+}
+
+/** How a session ended by itself. */
+export type SessionEnd = 'snapshot-done' | 'filter-refused' | 'full-offered'
+
+/** A line longer than this is no reply to a handshake. */
+const MAX_LINE_BYTES = 16 << 10
+const TICK_MS = 1000
+/** A mark behind which a master is silent for so long was the end. */
+const QUIET_BEHIND_MARK_MS = 1500
+const LF = 10
+const CR = 13
+const GETACK = Buffer.from('\r\nGETACK\r\n')
+
+export class Session implements LineReader {
+  readonly #options: SessionOptions
+  readonly #consumer: LinkConsumer
+  #line: Line | undefined
+  #phase: 'lines' | 'payload' | 'stream' = 'lines'
+  #handshake: HandshakeState | undefined
+  #payload: PayloadReader | undefined
+  #replid: string | undefined
+  /** Of the next stream byte; meaningless without replid. */
+  #nextReplOffset = 0
+  #lastByteMs = performance.now()
+  #draining = false
+  #tail: Buffer = Buffer.alloc(0)
+  #timer: NodeJS.Timeout | undefined
+  #settle: ((end: SessionEnd | undefined, error: Error | undefined) => void) | undefined
+  /** What a consumer's method threw: the run is over, whatever it was. */
+  consumerFault: Error | undefined
+
+  constructor(options: SessionOptions, consumer: LinkConsumer) {
+    this.#options = options
+    this.#consumer = consumer
+  }
+
+  /** Payload bytes that came, for the report of a loss. */
+  get snapshotBytes(): number {
+    return this.#payload?.bytes ?? 0
+  }
+
+  /** The stream has begun: behind a snapshot or by a partial resync. */
+  get isStreaming(): boolean {
+    return this.#phase === 'stream'
+  }
+
+  /** Of the history agreed on; undefined before that, and after SYNC. */
+  get replid(): string | undefined {
+    return this.#replid
+  }
+
+  /** Of the next stream byte; undefined where there is no replid. */
+  get nextReplOffset(): number | undefined {
+    return this.#replid === undefined ? undefined : this.#nextReplOffset
+  }
+
+  /** Resolves when the session has done what it is for; rejects when the line is lost. */
+  async run(): Promise<SessionEnd> {
+    const { settings, signal, onState } = this.#options
+    onState('connecting')
+    const line = await openLine(settings, this, signal)
+    this.#line = line
+    this.#lastByteMs = performance.now()
+    onState('handshake')
+    return await new Promise<SessionEnd>((resolve, reject) => {
+      this.#settle = (end, error) => {
+        this.close()
+        if (error !== undefined) reject(error)
+        else if (end !== undefined) resolve(end)
+      }
+      const tickMs = Math.min(TICK_MS, Math.max(20, settings.timeoutMs / 4))
+      let lastAckMs = performance.now()
+      this.#timer = setInterval(() => {
+        const nowMs = performance.now()
+        this.#checkSilence(nowMs)
+        if (nowMs - lastAckMs < TICK_MS - tickMs / 2) return
+        lastAckMs = nowMs
+        this.acknowledge()
+      }, tickMs)
+      this.#advance(beginHandshake(this.#options.plan))
+    })
+  }
+
+  /** Ends the session with this error. */
+  abort(error: Error): void {
+    this.#finish(undefined, error)
+  }
+
+  close(): void {
+    clearInterval(this.#timer)
+    this.#line?.close()
+    this.#settle = undefined
+  }
+
+  /** Sends an ACK where there is someone to hear it. Masters that know SYNC only would answer it
+   * with an error in the stream. */
+  acknowledge(): void {
+    if (this.#phase !== 'stream' || this.#replid === undefined) return
+    const { ack, fack } = this.#ask(() => this.#consumer.ackOffsets?.()) ?? { ack: 0 }
+    this.#line?.write(encodeAck(ack, fack))
+  }
+
+  onBytes(bytes: Buffer, start: number, end: number): number {
+    this.#lastByteMs = performance.now()
+    let at = start
+    while (at < end && this.#settle !== undefined) {
+      const before = at
+      if (this.#phase === 'lines') at = this.#takeLine(bytes, at, end)
+      else if (this.#phase === 'payload') at = this.#takePayload(bytes, at, end)
+      else at = this.#takeStream(bytes, at, end)
+      if (at === before) break
+    }
+    // A session that is over takes no more, and leaves nothing to be offered again.
+    return this.#settle === undefined ? end : at
+  }
+
+  onClose(error: Error | undefined): void {
+    if (error === undefined) {
+      try {
+        if (this.#payload?.settle() === true && this.#phase === 'payload') this.#payloadEnded()
+      } catch (fault) {
+        this.#finish(undefined, fault as Error)
+        return
+      }
+    }
+    this.#finish(undefined, error ?? this.#closedByPeer())
+  }
+
+  #takeLine(bytes: Buffer, start: number, end: number): number {
+    const found = bytes.subarray(0, end).indexOf(LF, start)
+    if (found < 0) {
+      if (end - start > MAX_LINE_BYTES) this.#handshakeLine(bytes, start, start + 80)
+      return start
+    }
+    const lineEnd = found > start && bytes[found - 1] === CR ? found - 1 : found
+    if (lineEnd === start) this.#call(() => this.#consumer.onKeepalive?.())
+    else this.#handshakeLine(bytes, start, lineEnd)
+    return found + 1
+  }
+
+  #handshakeLine(bytes: Buffer, start: number, end: number): void {
+    const line = bytes.toString('latin1', start, end)
+    this.#options.onWire?.('received', line)
+    const state = this.#handshake
+    if (state !== undefined) this.#advance(onHandshakeLine(state, line))
+  }
+
+  #advance(transition: Transition): void {
+    const { state, request, outcome } = transition
+    if (this.#handshake?.step !== state.step && isWaiting(state)) this.#options.onState('waiting')
+    this.#handshake = state
+    if (request !== undefined) {
+      this.#options.onWire?.('sent', maskRequest(state, request))
+      this.#line?.write(request)
+    }
+    if (outcome === undefined) return
+    switch (outcome.kind) {
+      case 'failed':
+        this.#finish(undefined, outcome.error)
+        break
+      case 'filter-refused':
+      case 'full-offered':
+        this.#finish(outcome.kind, undefined)
+        break
+      case 'continue':
+        this.#startStream(state.plan.resume, outcome.replid)
+        break
+      case 'payload':
+        this.#startPayload(state, outcome.header)
+    }
+  }
+
+  #startPayload(state: HandshakeState, header: PayloadHeader): void {
+    const { replid, replOffset } = header
+    this.#replid = replid
+    this.#nextReplOffset = replOffset + 1
+    this.#phase = 'payload'
+    this.#payload = new PayloadReader(header, state.plan.server, {
+      onSnapshotBytes: (bytes, start, end) =>
+        this.#call(() => this.#consumer.onSnapshotBytes(bytes, start, end)),
+      isSnapshotWhole: () => this.#ask(() => this.#consumer.isSnapshotWhole?.()),
+    })
+    this.#options.onState('snapshot')
+    this.#call(() =>
+      this.#consumer.onFullResync({
+        replid,
+        replOffset,
+        framing: header.framing,
+        lengthBytes: header.lengthBytes,
+        content: state.plan.emptySnapshot ? 'empty' : 'all',
+        refusedResume: state.plan.resume,
+      }),
+    )
+    if (header.lengthBytes === 0) this.#takePayload(Buffer.alloc(0), 0, 0)
+  }
+
+  #takePayload(bytes: Buffer, start: number, end: number): number {
+    const payload = this.#payload
+    if (payload === undefined) return start
+    let at: number
+    try {
+      at = payload.push(bytes, start, end)
+    } catch (error) {
+      this.#finish(undefined, error as Error)
+      return start
+    }
+    if (payload.ended !== undefined) this.#payloadEnded()
+    this.#drain()
+    return at
+  }
+
+  #payloadEnded(): void {
+    const ended = this.#payload?.ended
+    if (ended === undefined) return
+    this.#phase = 'stream'
+    this.#call(() => this.#consumer.onSnapshotEnd(ended))
+    if (this.#options.purpose === 'snapshot') {
+      this.#finish('snapshot-done', undefined)
+      return
+    }
+    this.#options.onState('stream')
+    // One ACK now and one each second: the first after `$EOF` comes too early to be noticed.
+    this.acknowledge()
+  }
+
+  #startStream(resume: ResumePoint | undefined, answered: string | undefined): void {
+    if (resume === undefined) {
+      const { server } = this.#options.plan
+      const error = new ProtocolError(
+        'ERR_PROTOCOL',
+        `${server} continues a stream that nobody asked for`,
+        { details: { server } },
+      )
+      this.#finish(undefined, error)
+      return
+    }
+    const replid = (answered ?? resume.replid).toLowerCase()
+    const previousReplid = replid === resume.replid.toLowerCase() ? undefined : resume.replid
+    this.#replid = replid
+    this.#nextReplOffset = resume.nextReplOffset
+    this.#phase = 'stream'
+    const { nextReplOffset } = resume
+    this.#call(() => this.#consumer.onContinue({ replid, previousReplid, nextReplOffset }))
+    this.#options.onState('stream')
+    this.acknowledge()
+  }
+
+  #takeStream(bytes: Buffer, start: number, end: number): number {
+    const replOffset = this.#nextReplOffset
+    this.#nextReplOffset += end - start
+    this.#call(() => this.#consumer.onStream(bytes, start, end, replOffset))
+    if (this.#holdsGetAck(bytes, start, end)) this.acknowledge()
+    this.#drain()
+    return end
+  }
+
+  /** A value that holds the word costs one ACK too many, which harms nobody. */
+  #holdsGetAck(bytes: Buffer, start: number, end: number): boolean {
+    const seam = GETACK.length - 1
+    const region = bytes.subarray(start, end)
+    const across =
+      this.#tail.length > 0 &&
+      Buffer.concat([this.#tail, region.subarray(0, seam)]).includes(GETACK)
+    const found = across || region.includes(GETACK)
+    // Behind a find nothing is kept: it must not be found twice.
+    if (found) this.#tail = region.subarray(0, 0)
+    else if (region.length >= seam) this.#tail = Buffer.from(region.subarray(-seam))
+    else this.#tail = Buffer.concat([this.#tail, region]).subarray(-seam)
+    return found
+  }
+
+  #drain(): void {
+    if (this.#draining || this.#settle === undefined) return
+    const wait = this.#ask(() => this.#consumer.drain?.())
+    if (wait === undefined) return
+    this.#draining = true
+    this.#line?.pause()
+    wait.then(
+      () => {
+        this.#draining = false
+        this.#lastByteMs = performance.now()
+        this.#line?.resume()
+      },
+      (error: unknown) => this.#fault(error),
+    )
+  }
+
+  #checkSilence(nowMs: number): void {
+    const silentMs = nowMs - this.#lastByteMs
+    if (this.#draining) return
+    if (this.#payload?.atMark === true && silentMs >= QUIET_BEHIND_MARK_MS) {
+      try {
+        if (this.#payload.settle()) this.#payloadEnded()
+      } catch (error) {
+        this.#finish(undefined, error as Error)
+      }
+      return
+    }
+    const { settings } = this.#options
+    if (silentMs < settings.timeoutMs) return
+    this.#finish(undefined, timeoutError(settings, SILENCE[this.#phase]))
+  }
+
+  #closedByPeer(): RrepError {
+    const { server } = this.#options.plan
+    if (this.#phase === 'lines' && this.#handshake !== undefined) {
+      return closedInHandshake(this.#handshake)
+    }
+    const details = { server, snapshotBytes: this.snapshotBytes }
+    const what = this.#phase === 'payload' ? 'in the middle of the snapshot' : 'during the stream'
+    return new LinkError('ERR_LINK_LOST', `${server} closed the connection ${what}`, {
+      retriable: true,
+      details,
+    })
+  }
+
+  /** Runs a method of the consumer; what it throws ends the session and the run. */
+  #call(method: () => void): void {
+    try {
+      method()
+    } catch (error) {
+      this.#fault(error)
+    }
+  }
+
+  #ask<Answer>(method: () => Answer): Answer | undefined {
+    try {
+      return method()
+    } catch (error) {
+      this.#fault(error)
+      return undefined
+    }
+  }
+
+  #fault(error: unknown): void {
+    this.consumerFault = error instanceof Error ? error : new Error(String(error))
+    this.#finish(undefined, this.consumerFault)
+  }
+
+  #finish(end: SessionEnd | undefined, error: Error | undefined): void {
+    this.#settle?.(end, error)
+  }
+}
+
+const SILENCE = {
+  lines: 'no answer',
+  payload: 'no byte of the snapshot',
+  stream: 'no byte of the stream, not even a PING',
+} as const
+
+function isWaiting(state: HandshakeState): boolean {
+  return state.step === 'psync' || state.step === 'sync' || state.step === 'header'
+}
+
+function maskRequest(state: HandshakeState, request: Buffer): string {
+  if (state.step === 'auth') return 'AUTH ***'
+  return request
+    .toString('latin1')
+    .split('\r\n')
+    .filter((part) => part !== '' && !/^[*$]\d+$/.test(part))
+    .join(' ')
+}
+
+function encodeAck(ack: number, fack: number | undefined): string {
+  const parts = ['REPLCONF', 'ACK', String(ack)]
+  if (fack !== undefined) parts.push('FACK', String(fack))
+  return `*${parts.length}\r\n${parts.map((part) => `$${part.length}\r\n${part}\r\n`).join('')}`
+}
