@@ -8,6 +8,7 @@
  */
 import { connect as connectPlain, isIP, type Socket, type TcpNetConnectOpts } from 'node:net'
 import { connect as connectTls, type ConnectionOptions } from 'node:tls'
+import { allocateIoBuffer } from '../bytes/kernel.js'
 import { AbortedError, InternalError } from '../errors.js'
 import { formatServerAddress } from './address.js'
 import { connectError, lineError, timeoutError } from './line-errors.js'
@@ -184,7 +185,8 @@ class ReadBuffer {
   paused = false
   closed = false
   readonly #reader: LineReader
-  readonly #bytes = Buffer.allocUnsafeSlow(LINE_BUFFER_BYTES)
+  /** In the memory of the checksum's kernel: what is read here is checked without a copy. */
+  readonly #bytes = allocateIoBuffer(LINE_BUFFER_BYTES)
   #start = 0
   #end = 0
 

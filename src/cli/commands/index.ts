@@ -1,10 +1,11 @@
 /** The commands, in the order in which the help shows them. */
 import type { Command } from 'commander'
 import type { CommandContext } from '../command.js'
+import { registerSync } from './sync.js'
 
 type Register = (program: Command, context: CommandContext) => void
 
-const COMMANDS: readonly Register[] = []
+const COMMANDS: readonly Register[] = [registerSync]
 
 export function registerCommands(program: Command, context: CommandContext): void {
   for (const register of COMMANDS) register(program, context)

@@ -1,0 +1,153 @@
+/** `rrep sync`: options → one call of the library → one line or one object. */
+import type { Command } from 'commander'
+import { formatServerAddress } from '../../api/server-settings.js'
+import { sync, type Compression, type SyncProgress, type SyncResult } from '../../api/sync.js'
+import { FileError, UsageError } from '../../errors.js'
+import { addCommonOptions, type CommandContext } from '../command.js'
+import { addConnectOptions, readServerSettings, sourceOf } from '../connect-options.js'
+import type { ConnectValues } from '../connect-options.js'
+import { EXIT } from '../exit-codes.js'
+import type { Progress } from '../render/progress.js'
+import type { Talk } from '../talk.js'
+import { formatDuration, formatSize } from '../units.js'
+
+interface SyncCommandOptions extends ConnectValues {
+  output: string
+  compress?: Compression
+}
+
+const DETAILS = `
+FILE may hold {host} {port} {time}, or strftime places as in dump-%Y%m%d-%H%M%S.rdb; its
+directory must exist. The dump grows as a hidden temporary beside FILE, readable by its owner
+only, and takes the name when it is whole, checked (CRC64) and on disk: an old dump stays until
+then, and after any failure.
+
+With -o - the snapshot goes to stdout and the summary to stderr. The master never waits for a
+slow reader or for the compressor: what these cannot take yet is kept, the first 16 MiB in
+memory, the rest in a file without a name in TMPDIR (with --compress -o FILE: beside FILE). Once
+bytes are in a pipe a lost link is not tried again. Check the exit status before you use what
+came through a pipe.
+
+The smallest ACL that suffices: ACL SETUSER rrep on >PASSWORD +psync +replconf +ping
+`
+
+export function registerSync(program: Command, context: CommandContext): void {
+  const command = program
+    .command('sync')
+    .summary("the master's snapshot, once")
+    .description("Take a master's (or replica's) snapshot, whole and checked, into a file.")
+    .argument('[source]', 'server: host[:port], redis://…, rediss://…, unix:///… (RREP_SOURCE)')
+    .requiredOption('-o, --output <file>', 'where the dump goes; - is stdout')
+    .option('--compress <how>', 'gzip or zstd, with :LEVEL if you like', parseCompression)
+    .addHelpText('after', DETAILS)
+  addConnectOptions(command)
+  addCommonOptions(command, [
+    'rrep sync -o dump.rdb',
+    'rrep sync redis://db.example:6380 -o backup-%Y%m%d-%H%M%S.rdb',
+    'rrep sync rediss://db.example --cacert ca.pem --user backup --password-file pw -o dump.rdb',
+    'rrep sync -o - --compress gzip | ssh store "cat > dump.rdb.gz"',
+  ])
+  command.action(
+    context.action<SyncCommandOptions>(async ({ args, options, talk, io, signal }) => {
+      const server = await readServerSettings(sourceOf(args[0], io), options, io)
+      const toStdout = options.output === '-'
+      if (toStdout && io.stdoutIsTty) {
+        throw new UsageError('a snapshot is no text for a terminal', {
+          hint: 'write -o FILE, or pipe it',
+        })
+      }
+      if (server.tls?.insecure === true) {
+        talk.warn('--insecure: the certificate is not checked; anyone may be at the other end')
+      }
+      const progress = talk.progress(`connecting to ${formatServerAddress(server.address)}`)
+      const startMs = performance.now()
+      try {
+        const result = await sync({
+          server,
+          output: toStdout ? io.stdout : options.output,
+          compress: options.compress,
+          retries: options.retries,
+          signal,
+          onProgress: (state) => showProgress(progress, state, startMs),
+          onRetry: (error, retryInMs) =>
+            talk.say(`${error.message}; next attempt in ${formatDuration(retryInMs)}`),
+          onWire: (direction, line) => talk.trace(`${direction === 'sent' ? '>' : '<'} ${line}`),
+        })
+        progress.stop()
+        await renderResult(result, talk, toStdout ? io.stderr : undefined)
+        return EXIT.OK
+      } catch (error) {
+        // A reader that goes away had what it wanted.
+        if (error instanceof FileError && error.code === 'ERR_OUTPUT_CLOSED') return EXIT.OK
+        throw error
+      } finally {
+        progress.stop()
+      }
+    }),
+  )
+}
+
+function showProgress(progress: Progress, state: SyncProgress, startMs: number): void {
+  switch (state.phase) {
+    case 'connecting':
+      break
+    case 'waiting':
+      progress.text(
+        `waiting for the master's save, ${formatDuration(performance.now() - startMs)} so far`,
+      )
+      break
+    case 'transfer':
+      progress.update({
+        label: 'receiving',
+        done: state.bytes,
+        total: state.totalBytes,
+        unit: 'bytes',
+      })
+      break
+    case 'storing':
+      progress.text(`bringing ${formatSize(state.bytes)} to disk`)
+  }
+}
+
+async function renderResult(
+  result: SyncResult,
+  talk: Talk,
+  stderr: NodeJS.WritableStream | undefined,
+): Promise<void> {
+  if (talk.json) {
+    const line = `${JSON.stringify({ event: 'synced', ...result, file: result.file ?? '-' })}\n`
+    if (stderr === undefined) await talk.write(line)
+    else stderr.write(line)
+    return
+  }
+  talk.say(describeResult(result))
+}
+
+/** One line for people. */
+export function describeResult(result: SyncResult): string {
+  const { bytes, fileBytes, checksum } = result
+  const size =
+    fileBytes === bytes ? formatSize(bytes) : `${formatSize(fileBytes)} (${formatSize(bytes)} raw)`
+  const rate = result.transferMs > 0 ? `, ${formatSize((bytes / result.transferMs) * 1000)}/s` : ''
+  const parts = [
+    `${result.source} → ${result.file ?? 'stdout'}: ${size}`,
+    `RDB ${result.rdbVersion}${result.serverVersion === undefined ? '' : ` of ${result.serverVersion}`}`,
+    checksum === 'ok' ? 'checksum ok' : 'checksum absent',
+    result.replOffset === undefined ? 'no offset' : `offset ${result.replOffset}`,
+    `waited ${formatDuration(result.waitMs)}, received in ${formatDuration(result.transferMs)}${rate}`,
+  ]
+  return parts.join(', ')
+}
+
+function parseCompression(text: string): Compression {
+  const found = /^(gzip|zstd)(?::(\d{1,2}))?$/.exec(text)
+  const algorithm = found?.[1] as Compression['algorithm'] | undefined
+  const level = found?.[2] === undefined ? undefined : Number(found[2])
+  const highest = algorithm === 'gzip' ? 9 : 22
+  if (algorithm === undefined || (level !== undefined && (level < 1 || level > highest))) {
+    throw new UsageError(`not a compression: ${text}`, {
+      hint: 'write gzip, gzip:1 to gzip:9, zstd, or zstd:1 to zstd:22',
+    })
+  }
+  return { algorithm, level }
+}

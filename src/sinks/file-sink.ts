@@ -1,0 +1,154 @@
+/**
+ * A file that appears under its name whole or not at all.
+ *
+ * It grows as a hidden temporary beside its place, readable by its owner only; `commit` brings it
+ * to disk, gives it its name and brings the name to disk. Until then the old file is untouched,
+ * and `discard` leaves no trace. A killed process leaves its temporary; the next sink for the same
+ * target removes it, but never one whose process lives.
+ */
+import {
+  closeSync,
+  fsync,
+  fsyncSync,
+  ftruncateSync,
+  openSync,
+  readdirSync,
+  renameSync,
+  statSync,
+  unlinkSync,
+  writeSync,
+} from 'node:fs'
+import { basename, dirname, join } from 'node:path'
+import { promisify } from 'node:util'
+import { FileError } from '../errors.js'
+import { fileFault } from './file-fault.js'
+import { temporaryName, temporaryState } from './owner-token.js'
+
+const MODE = 0o600
+/** Temporaries of other hosts, or from before a boot, that nobody wrote to for so long. */
+const FOREIGN_STALE_MS = 24 * 3600 * 1000
+
+const fsyncAsync = promisify(fsync)
+
+export class FileSink {
+  readonly targetPath: string
+  /** Where the bytes are until `commit`. */
+  readonly temporaryPath: string
+  #fd: number | undefined
+  #bytes = 0
+
+  /** Clears what dead runs left, and opens a temporary. Throws FileError. */
+  constructor(targetPath: string) {
+    this.targetPath = targetPath
+    const directory = dirname(targetPath)
+    const name = basename(targetPath)
+    if (statSync(targetPath, { throwIfNoEntry: false })?.isDirectory() === true) {
+      throw new FileError('ERR_CANNOT_WRITE', `${targetPath} is a directory`, {
+        hint: 'name a file in it',
+        details: { file: targetPath },
+      })
+    }
+    this.temporaryPath = join(directory, temporaryName(name))
+    clearStaleTemporaries(directory, name)
+    try {
+      this.#fd = openSync(this.temporaryPath, 'wx+', MODE)
+    } catch (error) {
+      throw fileFault(targetPath, 'write', error)
+    }
+  }
+
+  get bytes(): number {
+    return this.#bytes
+  }
+
+  /** Open for reading and writing until `commit` or `discard`. */
+  get fd(): number {
+    if (this.#fd === undefined) throw new FileError('ERR_CLOSED', `${this.targetPath} is closed`)
+    return this.#fd
+  }
+
+  /** Appends bytes[start, end), synchronously. Throws FileError. */
+  write(bytes: Uint8Array, start = 0, end = bytes.length): void {
+    let at = start
+    while (at < end) {
+      try {
+        const count = writeSync(this.fd, bytes, at, end - at, this.#bytes)
+        at += count
+        this.#bytes += count
+      } catch (error) {
+        if (error instanceof FileError) throw error
+        throw fileFault(this.targetPath, 'write', error, this.#bytes)
+      }
+    }
+  }
+
+  /** Begins again, empty. */
+  restart(): void {
+    if (this.#bytes === 0) return
+    ftruncateSync(this.fd, 0)
+    this.#bytes = 0
+  }
+
+  /** Makes the file durable and gives it its name. On failure the temporary is gone and the old
+   * file still there. */
+  async commit(): Promise<void> {
+    try {
+      await fsyncAsync(this.fd)
+      closeSync(this.fd)
+      this.#fd = undefined
+      renameSync(this.temporaryPath, this.targetPath)
+    } catch (error) {
+      this.discard()
+      throw fileFault(this.targetPath, 'store', error)
+    }
+    syncDirectory(dirname(this.targetPath))
+  }
+
+  /** Removes the temporary. May be called at any time, also twice or after `commit`. */
+  discard(): void {
+    if (this.#fd !== undefined) closeSync(this.#fd)
+    this.#fd = undefined
+    try {
+      unlinkSync(this.temporaryPath)
+    } catch {
+      // It has its final name already, or somebody was faster.
+    }
+  }
+}
+
+/** Makes a rename or a new file in the directory durable. */
+export function syncDirectory(directory: string): void {
+  let fd: number | undefined
+  try {
+    fd = openSync(directory, 'r')
+    fsyncSync(fd)
+  } catch {
+    // Not every system can; the data itself is safe.
+  } finally {
+    if (fd !== undefined) closeSync(fd)
+  }
+}
+
+function clearStaleTemporaries(directory: string, target: string): void {
+  let names: string[]
+  try {
+    names = readdirSync(directory)
+  } catch {
+    // Opening the temporary will say what is wrong with the directory.
+    return
+  }
+  for (const name of names) {
+    const state = temporaryState(name, target)
+    if (state === undefined || state === 'alive') continue
+    const path = join(directory, name)
+    if (state === 'foreign') {
+      const stat = statSync(path, { throwIfNoEntry: false })
+      if (stat === undefined || Date.now() - stat.mtimeMs < FOREIGN_STALE_MS) continue
+    }
+    try {
+      unlinkSync(path)
+    } catch {
+      // Another run cleared it, or it is not ours to remove.
+    }
+  }
+}
