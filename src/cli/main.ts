@@ -38,7 +38,7 @@ export async function main(argv: readonly string[], io: Io): Promise<number> {
   } catch (error) {
     if (error instanceof CommanderError) {
       // Help and version are no errors; commander has printed the message of the rest.
-      return error.exitCode === 0 || error.code === 'commander.help' ? EXIT.OK : EXIT.USAGE
+      return error.exitCode === 0 ? EXIT.OK : EXIT.USAGE
     }
     const code = exitCodeOf(error, io.signal.reason)
     if (!(io.signal.aborted && io.signal.reason === 'EPIPE')) report(error, outcome, io)

@@ -70,6 +70,11 @@ test('every command stands in the README', () => {
 
 test('no command, or one that does not exist, is wrong usage', async () => {
   expect((await runCli(['frobnicate'])).code).toBe(2)
+  const nothing = await runCli([])
+  expect(nothing.code).toBe(2)
+  expect(nothing.out).toBe('')
+  expect(nothing.err).toContain('Usage: rrep')
+  expect((await runCli(['help'])).code).toBe(0)
 })
 
 test.each([
