@@ -1,0 +1,229 @@
+import { expect, test } from 'vitest'
+import { AuthError, LinkError, ProtocolError, type RrepError } from '../../src/errors.js'
+import {
+  beginHandshake,
+  onHandshakeLine,
+  type HandshakeOutcome,
+  type HandshakePlan,
+} from '../../src/replication/handshake.js'
+
+const REPLID = '0123456789abcdef0123456789abcdef01234567'
+const PLAN: HandshakePlan = {
+  server: 'db:6379',
+  username: undefined,
+  password: undefined,
+  rdbOnly: true,
+  emptySnapshot: false,
+  version: '99.0.0',
+  resume: undefined,
+  fullResync: 'take',
+}
+
+/** Plays a master's lines; what was asked and what came of it. */
+function play(plan: Partial<HandshakePlan>, lines: readonly string[]) {
+  const asked: string[] = []
+  let transition = beginHandshake({ ...PLAN, ...plan })
+  let outcome: HandshakeOutcome | undefined
+  const note = (): void => {
+    if (transition.request === undefined) return
+    const words = transition.request.toString().split('\r\n')
+    asked.push(
+      words
+        .filter((word, at) => at > 0 && !/^\$\d+$/.test(word))
+        .join(' ')
+        .trim(),
+    )
+    if (words[0] === 'SYNC') asked.push('SYNC inline')
+  }
+  note()
+  for (const line of lines) {
+    transition = onHandshakeLine(transition.state, line)
+    note()
+    outcome = transition.outcome
+    if (outcome !== undefined) break
+  }
+  return { asked: asked.filter((text) => text !== ''), outcome, state: transition.state }
+}
+
+function failure(outcome: HandshakeOutcome | undefined): RrepError {
+  if (outcome?.kind !== 'failed') throw new Error(`no failure but ${outcome?.kind ?? 'nothing'}`)
+  return outcome.error
+}
+
+const CONF = ['+PONG', '+OK', '-ERR Unrecognized REPLCONF option: version', '+OK']
+
+test('one request at a time, each reply read before the next', () => {
+  const { asked, outcome, state } = play({}, [
+    ...CONF,
+    `+FULLRESYNC ${REPLID} 4711`,
+    '$EOF:abcdefabcdefabcdefabcdefabcdefabcdefabcd',
+  ])
+  expect(asked).toEqual([
+    'PING',
+    'REPLCONF capa eof capa psync2',
+    'REPLCONF version 99.0.0',
+    'REPLCONF rdb-only 1',
+    'PSYNC ? -1',
+  ])
+  expect(state.rdbOnlyAccepted).toBe(true)
+  expect(outcome).toEqual({
+    kind: 'payload',
+    header: {
+      replid: REPLID,
+      replOffset: 4711,
+      framing: 'eof',
+      lengthBytes: undefined,
+      mark: Buffer.from('abcdefabcdefabcdefabcdefabcdefabcdefabcd'),
+    },
+  })
+})
+
+test('a password is sent behind PING, with a user before it where there is one', () => {
+  const lines = ['-NOAUTH Authentication required.', '+OK']
+  expect(play({ password: 'pw' }, lines).asked.slice(0, 2)).toEqual(['PING', 'AUTH pw'])
+  expect(play({ password: 'p w', username: 'joe' }, lines).asked[1]).toBe('AUTH joe p w')
+})
+
+test('a server without a password takes one that was not needed', () => {
+  for (const line of [
+    '-ERR Client sent AUTH, but no password is set',
+    '-ERR AUTH <password> called without any password configured for the default user.',
+  ]) {
+    const { asked } = play({ password: 'pw' }, ['+PONG', line])
+    expect(asked.at(-1)).toBe('REPLCONF capa eof capa psync2')
+  }
+})
+
+test('rdb-only that is refused is remembered as such', () => {
+  const { state } = play({}, ['+PONG', '+OK', '+OK', '-ERR Unrecognized REPLCONF option: rdb-only'])
+  expect(state.rdbOnlyAccepted).toBe(false)
+  expect(state.step).toBe('psync')
+})
+
+test('without the filter PSYNC is not sent: it would bring everything', () => {
+  const { asked, outcome } = play({ rdbOnly: false, emptySnapshot: true }, [
+    '+PONG',
+    '+OK',
+    '+OK',
+    '-ERR Unrecognized REPLCONF option: rdb-filter-only',
+  ])
+  expect(asked.at(-1)).toBe('REPLCONF rdb-filter-only')
+  expect(outcome).toEqual({ kind: 'filter-refused' })
+})
+
+test('SYNC follows an unknown command only', () => {
+  const conf = ['+PONG', '-ERR unknown command', '-ERR unknown command', '-ERR unknown command']
+  const old = play({}, [...conf, "-ERR unknown command 'PSYNC'", '$12'])
+  expect(old.asked.slice(-2)).toEqual(['PSYNC ? -1', 'SYNC inline'])
+  expect(old.outcome).toEqual({
+    kind: 'payload',
+    header: {
+      replid: undefined,
+      replOffset: -1,
+      framing: 'length',
+      lengthBytes: 12,
+      mark: undefined,
+    },
+  })
+  const neither = play({}, [...conf, "-ERR unknown command 'PSYNC'", "-ERR unknown command 'SYNC'"])
+  expect(failure(neither.outcome)).toBeInstanceOf(ProtocolError)
+  const refused = play({}, [...CONF, '-NOPERM this user has no permissions to run psync'])
+  expect(refused.asked.at(-1)).toBe('PSYNC ? -1')
+  expect(failure(refused.outcome)).toBeInstanceOf(AuthError)
+})
+
+test('a resume asks for the next byte and takes an old or a new id', () => {
+  const resume = { replid: REPLID, nextReplOffset: 5490 }
+  const other = REPLID.replaceAll('0', 'f')
+  const conf = CONF.slice(0, 3)
+  const same = play({ rdbOnly: false, resume }, [...conf, '+CONTINUE'])
+  expect(same.asked.at(-1)).toBe(`PSYNC ${REPLID} 5490`)
+  expect(same.outcome).toEqual({ kind: 'continue', replid: undefined })
+  const changed = play({ rdbOnly: false, resume }, [...conf, `+CONTINUE ${other}`])
+  expect(changed.outcome).toEqual({ kind: 'continue', replid: other })
+  const left = play({ rdbOnly: false, resume, fullResync: 'leave' }, [
+    ...conf,
+    `+FULLRESYNC ${other} 7`,
+  ])
+  expect(left.outcome).toEqual({ kind: 'full-offered' })
+})
+
+test.each([
+  ['-LOADING Redis is loading the dataset in memory', 'ERR_LOADING'],
+  ["-NOMASTERLINK Can't SYNC while not connected with my master", 'ERR_NOMASTERLINK'],
+  ["-ERR Can't SYNC while not connected with my master", 'ERR_NOMASTERLINK'],
+  [
+    '-MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to no',
+    'ERR_MASTERDOWN',
+  ],
+  ['-BUSY Redis is busy running a script.', 'ERR_BUSY'],
+  ['-ERR max number of clients reached', 'ERR_TOO_MANY_CLIENTS'],
+])('%s passes by itself', (line, code) => {
+  for (const lines of [[line], [...CONF, line]]) {
+    const error = failure(play({}, lines).outcome)
+    expect(error).toBeInstanceOf(LinkError)
+    expect(error.code).toBe(code)
+    expect(error.retriable).toBe(true)
+  }
+})
+
+test('a save that failed stands in place of the payload, and passes', () => {
+  const error = failure(
+    play({}, [...CONF, `+FULLRESYNC ${REPLID} 1`, "-ERR BGSAVE failed, replication can't continue"])
+      .outcome,
+  )
+  expect(error.code).toBe('ERR_BGSAVE_FAILED')
+  expect(error.retriable).toBe(true)
+})
+
+test.each([
+  [['-NOAUTH Authentication required.'], {}, 'ERR_NOAUTH'],
+  [['+PONG', '+OK', '-NOAUTH Authentication required.'], {}, 'ERR_NOAUTH'],
+  [['-ERR operation not permitted', '-ERR operation not permitted'], {}, 'ERR_NOAUTH'],
+  [['-NOAUTH', '-WRONGPASS invalid username-password pair'], { password: 'x' }, 'ERR_WRONGPASS'],
+  [['-NOAUTH', '-ERR invalid password'], { password: 'x' }, 'ERR_WRONGPASS'],
+  [
+    ['+PONG', "-ERR wrong number of arguments for 'auth' command"],
+    { password: 'x', username: 'joe' },
+    'ERR_AUTH',
+  ],
+  [['-DENIED Redis is running in protected mode because …'], {}, 'ERR_DENIED'],
+  [[...CONF, "-NOPERM this user has no permissions to run the 'psync' command"], {}, 'ERR_NOPERM'],
+] as const)('%j is final', (lines, plan, code) => {
+  const error = failure(play(plan, lines).outcome)
+  expect(error).toBeInstanceOf(AuthError)
+  expect(error.code).toBe(code)
+  expect(error.retriable).toBe(false)
+})
+
+test('NOPERM names the smallest ACL that suffices, for the user at hand', () => {
+  const error = failure(
+    play({ username: 'backup', password: 'x' }, ['+PONG', '+OK', ...CONF.slice(1), '-NOPERM no'])
+      .outcome,
+  )
+  expect(error.hint).toContain('ACL SETUSER backup on >PASSWORD +psync +replconf +ping')
+})
+
+test.each(['HTTP/1.1 400 Bad Request', 'SSH-2.0-OpenSSH_9.2', '\x15\x03\x03'])(
+  'what answers %j is no Redis',
+  (line) => {
+    const error = failure(play({}, [line]).outcome)
+    expect(error.code).toBe('ERR_NOT_REDIS')
+    expect(error.message).not.toContain('\x15')
+  },
+)
+
+test.each([
+  `+FULLRESYNC ${REPLID}`,
+  `+FULLRESYNC ${REPLID.slice(1)} 1`,
+  `+FULLRESYNC ${REPLID} -1`,
+  '+CONTINUE nonsense',
+  '+FOO',
+])('%s is no answer to PSYNC', (line) => {
+  expect(failure(play({}, [...CONF, line]).outcome).code).toBe('ERR_PROTOCOL')
+})
+
+test.each(['$-1', '$', '$EOF:short', '$12x', '+OK', ':1'])('%s is no header', (line) => {
+  const { outcome } = play({}, [...CONF, `+FULLRESYNC ${REPLID} 1`, line])
+  expect(failure(outcome).code).toBe('ERR_PROTOCOL')
+})
