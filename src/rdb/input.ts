@@ -260,7 +260,7 @@ export class RdbInput {
   /** LEN as data: all 64 bits. */
   readU64(into: MutableU64): void {
     if (this.pos >= this.end) throw NEED_MORE
-    if (this.buf[this.pos]! === 0x81) {
+    if (this.buf[this.pos] === 0x81) {
       this.need(9)
       into.set(this.u32be(this.pos + 1), this.u32be(this.pos + 5))
       this.pos += 9
@@ -451,16 +451,12 @@ export class RdbInput {
 
   u32le(at: number): number {
     const { buf } = this
-    return (
-      (buf[at]! | (buf[at + 1]! << 8) | (buf[at + 2]! << 16) | (buf[at + 3]! << 24)) >>> 0
-    )
+    return (buf[at]! | (buf[at + 1]! << 8) | (buf[at + 2]! << 16) | (buf[at + 3]! << 24)) >>> 0
   }
 
   private u32be(at: number): number {
     const { buf } = this
-    return (
-      ((buf[at]! << 24) | (buf[at + 1]! << 16) | (buf[at + 2]! << 8) | buf[at + 3]!) >>> 0
-    )
+    return ((buf[at]! << 24) | (buf[at + 1]! << 16) | (buf[at + 2]! << 8) | buf[at + 3]!) >>> 0
   }
 }
 

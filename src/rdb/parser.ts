@@ -1,7 +1,17 @@
 /**
- * The RDB parser: bytes in, calls of an `RdbVisitor` out. See visitor.ts for what is told.
+ * The RDB parser: bytes in, calls of an `RdbVisitor` out (visitor.ts says what is told). Reads
+ * every version of both families, at the depth that the visitor chooses for each key, from chunks
+ * cut anywhere. Synchronous; memory does not grow with the file or with the size of a collection.
+ *
+ *   const parser = new RdbParser({ key: (header) => DEPTH.SKIP, keyEnd: … })
+ *   for (const chunk of chunks) parser.push(chunk)
+ *   const summary = parser.end()
  */
-import type { RdbFamily } from './types.js'
+import { Buffer } from 'node:buffer'
+import type { RdbError } from '../errors.js'
+import { Core } from './core.js'
+import { magicStep, recordStep } from './records.js'
+import type { RdbFamily } from './type-table.js'
 import type { RdbSummary, RdbVisitor } from './visitor.js'
 
 export interface RdbParserOptions {
@@ -10,8 +20,8 @@ export interface RdbParserOptions {
   /** Added to every byte offset told, where the RDB does not start at the first byte of a file. */
   baseByteOffset?: number | undefined
   /**
-   * Checks every packed blob to the last byte at all depths (ELEMENTS always does), and looks for
-   * duplicate keys. What `--check` is.
+   * Checks every packed blob to the last byte at all depths (ELEMENTS always does), every LZF
+   * string, and looks for duplicate keys (among the first 2^20 keys). What `--check` is.
    */
   validate?: boolean | undefined
   /**
@@ -27,28 +37,54 @@ export interface RdbParserOptions {
   wholeStringBytes?: number | undefined
 }
 
+const WHOLE_STRING_BYTES = 1 << 20
+
 export class RdbParser {
-  readonly family: RdbFamily = 'redis'
-  version = 0
-  keysRead = 0
-  /** True once the EOF opcode and the checksum have been read. */
-  done = false
+  private readonly core: Core
+  private trailingBytes = 0
+  private failure: Error | undefined = undefined
 
   constructor(visitor: RdbVisitor, options: RdbParserOptions = {}) {
-    this.visitor = visitor
-    this.options = options
+    const validate = options.validate ?? false
+    this.core = new Core(
+      visitor,
+      {
+        file: options.file,
+        baseByteOffset: options.baseByteOffset ?? 0,
+        validate,
+        strict: options.strict ?? validate,
+        checksum: options.checksum ?? 'verify',
+        wholeStringBytes: options.wholeStringBytes ?? WHOLE_STRING_BYTES,
+      },
+      magicStep,
+      recordStep,
+    )
   }
 
-  protected readonly visitor: RdbVisitor
-  protected readonly options: RdbParserOptions
-
-  /** Where to read a file into to spare a copy: push a subarray of it that starts at its start. */
-  get readBuffer(): Buffer {
-    return Buffer.alloc(0)
+  /** By the magic; `redis` until it was read. */
+  get family(): RdbFamily {
+    return this.core.header.family
   }
 
-  /** Byte offset behind the RDB once `done`; the bytes consumed so far until then. */
-  readonly byteOffset: number = 0
+  /** 0 until the magic was read. */
+  get version(): number {
+    return this.core.version
+  }
+
+  /** Keys that were read to their end. */
+  get keysRead(): number {
+    return this.core.keysRead
+  }
+
+  /** True once the EOF opcode and the checksum have been read. */
+  get done(): boolean {
+    return this.core.done
+  }
+
+  /** Length of the RDB once `done`; the bytes read so far until then. */
+  get byteOffset(): number {
+    return this.core.input.byteOffset
+  }
 
   /**
    * Takes the next bytes and calls the visitor for everything that is complete with them. Returns
@@ -58,46 +94,59 @@ export class RdbParser {
    * Throws RdbError: corrupt or unsupported input. The parser cannot be used after that.
    */
   push(chunk: Uint8Array): number {
-    return chunk.length
+    if (this.failure !== undefined) throw this.failure
+    if (this.core.done) {
+      this.trailingBytes += chunk.length
+      return 0
+    }
+    const bytes = Buffer.isBuffer(chunk)
+      ? chunk
+      : Buffer.from(chunk.buffer, chunk.byteOffset, chunk.length)
+    try {
+      const consumed = this.core.feed(bytes)
+      this.trailingBytes += bytes.length - consumed
+      return consumed
+    } catch (error) {
+      this.failure = error as Error
+      throw error
+    }
   }
 
-  /** The input has ended. Throws RdbError `ERR_RDB_TRUNCATED` unless the RDB is complete. */
+  private fail(error: Error): Error {
+    this.failure = error
+    return error
+  }
+
+  /**
+   * The input has ended. Throws RdbError `ERR_RDB_TRUNCATED`, with the offset where the bytes stop,
+   * unless the RDB is complete.
+   */
   end(): RdbSummary {
-    return {
-      family: this.family,
-      version: this.version,
-      checksum: 'absent',
-      keysRead: this.keysRead,
-      rdbBytes: 0,
-      trailingBytes: 0,
-      notices: {},
+    if (this.failure !== undefined) throw this.failure
+    const { core } = this
+    if (!core.done) core.input.finish(core.run)
+    if (!core.done) throw this.fail(truncated(core))
+    const summary: RdbSummary = {
+      family: core.header.family,
+      version: core.version,
+      checksum: core.checksum,
+      keysRead: core.keysRead,
+      rdbBytes: core.input.byteOffset,
+      trailingBytes: this.trailingBytes,
+      notices: core.notices,
       lostRegions: 0,
       lostBytes: 0,
     }
+    core.visitor.end?.(summary)
+    return summary
   }
 }
 
-/**
- * One value as DUMP gives it and RESTORE takes it: `[KEY_META] type value`, version, checksum.
- * The visitor is called as for a file with this one key (no start, no end). The footer's version
- * decides the family: 80 and above Valkey, 12 to 79 Redis, up to 11 either. Throws RdbError.
- */
-export function parseDumpPayload(
-  payload: Uint8Array,
-  visitor: RdbVisitor,
-  options: DumpPayloadOptions = {},
-): void {
-  new RdbParser(visitor, { checksum: options.checksum === 'ignore' ? 'ignore' : 'verify' }).push(
-    payload,
+function truncated(core: Core): RdbError {
+  const { received } = core.input
+  return core.error(
+    'ERR_RDB_TRUNCATED',
+    received === 0 ? 'the input is empty' : 'the input ends before the RDB does',
+    received,
   )
-}
-
-export interface DumpPayloadOptions {
-  /** Told as the header's key; not part of a payload. */
-  key?: Uint8Array | undefined
-  dbnum?: number | undefined
-  /** `accept-zero` (default): a checksum of 0 counts as absent, as Redis 8.6 has it. */
-  checksum?: 'accept-zero' | 'verify' | 'ignore' | undefined
-  /** Limits of the footer are not looked at: the family to assume when the version is ≤ 11. */
-  family?: RdbFamily | undefined
 }

@@ -50,7 +50,7 @@ export class StringSlot implements Slice {
   /** ASCII only. */
   setText(text: string): void {
     this.room(text.length)
-    this.bytes.latin1Write(text, 0)
+    this.bytes.write(text, 0, 'latin1')
   }
 
   /** Copies what it points at into its own memory: the input is about to move. */
@@ -71,5 +71,5 @@ export class StringSlot implements Slice {
 
 /** The text of a slice, one character a byte. Allocates: for small, rare things. */
 export function latin1(slice: Slice): string {
-  return slice.bytes.latin1Slice(slice.start, slice.end)
+  return slice.bytes.toString('latin1', slice.start, slice.end)
 }

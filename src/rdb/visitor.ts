@@ -22,7 +22,7 @@
  *
  * A visitor may throw: the parser is then unusable and the error reaches the caller of `push`.
  */
-import type { RdbFamily, RdbType } from './types.js'
+import type { RdbFamily, RdbType } from './type-table.js'
 
 /** How deep the parser goes into a value. One grammar serves all three. */
 export const DEPTH = {

@@ -13,6 +13,8 @@ export const MIN_VALKEY_VERSION = 80
 export const MAX_VALKEY_VERSION = 81
 
 export const OPCODE = {
+  /** Seen in a development branch of Redis. */
+  KEY_NOEVICT: 240,
   /** Valkey 81. */
   UPDATE: 242,
   /** Redis 15. */

@@ -1,0 +1,269 @@
+/**
+ * What all steps of the parser share: the input, the visitor, the key at hand, scratch memory.
+ *
+ * A step reads, reports after its last read, and returns the next step. When bytes run out it is
+ * left by NEED_MORE and called again, from `committed` on, once there are more: so a step commits
+ * (`input.commit()`) behind each thing it has reported.
+ */
+import { Crc64 } from '../bytes/crc64.js'
+import { printable } from '../bytes/printable.js'
+import { RdbError, type RdbErrorCode } from '../errors.js'
+import { DuplicateFinder, KeySet } from './duplicates.js'
+import { PackedReader } from './encodings/packed.js'
+import { MutableKeyHeader, MutableValueStats } from './header.js'
+import { NEED_MORE, RdbInput } from './input.js'
+import { StringSlot } from './slice.js'
+import { StreamState } from './types/stream-state.js'
+import { typeTable } from './type-table.js'
+import { MutableU64 } from './u64.js'
+import {
+  DEPTH,
+  NOTICE,
+  type Depth,
+  type NoticeCode,
+  type RdbVisitor,
+  type ChecksumState,
+} from './visitor.js'
+
+export type Step = (core: Core) => Step
+
+export interface CoreOptions {
+  file: string | undefined
+  baseByteOffset: number
+  validate: boolean
+  strict: boolean
+  checksum: 'verify' | 'report' | 'ignore'
+  wholeStringBytes: number
+}
+
+/** Which notices `strict` turns into errors. */
+const STRICT_NOTICES: ReadonlySet<NoticeCode> = new Set<NoticeCode>([
+  NOTICE.EMPTY_VALUE,
+  NOTICE.ATTRIBUTE_WITHOUT_KEY,
+  NOTICE.DUPLICATE_KEY,
+])
+
+/** Long keys are cut in messages. */
+const MAX_KEY_CHARS = 200
+
+export class Core {
+  readonly visitor: RdbVisitor
+  readonly options: CoreOptions
+  readonly input: RdbInput
+  readonly header = new MutableKeyHeader()
+  readonly stats = new MutableValueStats()
+  readonly packed: PackedReader
+  readonly duplicates = new DuplicateFinder()
+  readonly keys = new KeySet()
+  /** Strings of the element at hand. */
+  readonly a = new StringSlot()
+  readonly b = new StringSlot()
+  readonly c = new StringSlot()
+  readonly d = new StringSlot()
+  /** A packed blob, while it is walked. */
+  readonly blob = new StringSlot()
+  readonly u64 = new MutableU64()
+  readonly stream: StreamState
+  readonly notices: Record<string, number> = {}
+  /** Hash templates of the file (Redis 8.10), by id. */
+  readonly templates = new Map<number, Buffer[]>()
+
+  step: Step
+  /** The tables of the family, set with the version. */
+  types = typeTable('redis')
+  valueSteps: readonly (Step | undefined)[] = []
+  version = 0
+  depth: Depth = DEPTH.SKIP
+  /** Blobs are walked: ELEMENTS, or `validate`. */
+  deep = false
+  /** A key's value is being read: `header` and `stats` are its. */
+  inValue = false
+  keysRead = 0
+  /** What is being read, for errors. */
+  reading = 'header'
+  /** Field names of the hash at hand, where it has them from a template. */
+  templateFields: Buffer[] = []
+  /** Elements to come of what is being read. */
+  left = 0
+  /** Smallest expiry of a hash with field expiries (types 24, 25). */
+  minExpireMs = 0
+  /** Where a row of module opcodes goes on. */
+  afterModule: Step
+  /** The step between records. */
+  readonly nextRecord: Step
+  done = false
+  /** RAW: offset of the first byte of the value that has not been handed out; -1: not RAW. */
+  rawFrom = -1
+
+  /** How the stored checksum compares; told in the summary. */
+  checksum: ChecksumState = 'absent'
+  private readonly crc = new Crc64()
+  /** The checksum runs over whole chunks; at the EOF opcode it stops right behind it. */
+  private chunk: Buffer | undefined
+  private chunkBase = 0
+  private crcOffset = 0
+  private crcClosed = false
+
+  /** Where blobs begin in the file, for error offsets; -1: decompressed. */
+  private blobOrigin = -1
+  private blobByteOffset = 0
+
+  constructor(visitor: RdbVisitor, options: CoreOptions, first: Step, nextRecord: Step) {
+    this.visitor = visitor
+    this.options = options
+    this.step = first
+    this.afterModule = nextRecord
+    this.nextRecord = nextRecord
+    this.input = new RdbInput((message, byteOffset) => this.corruptAt(message, byteOffset))
+    this.packed = new PackedReader((message, at) => this.blobError(message, at))
+    this.stream = new StreamState((message, at) => this.blobError(message, at))
+  }
+
+  /** Takes the next chunk; returns how many of its bytes belong to the RDB. */
+  feed(chunk: Buffer): number {
+    this.chunk = chunk
+    this.chunkBase = this.input.received
+    this.input.feed(chunk, this.run, this.suspend)
+    if (!this.crcClosed) this.crcTo(this.input.received)
+    this.chunk = undefined
+    return this.done ? this.input.byteOffset - this.chunkBase : chunk.length
+  }
+
+  /** The EOF opcode has been read: what follows is not part of the checksum. */
+  closeCrc(): void {
+    if (!this.crcClosed) this.crcTo(this.input.byteOffset)
+    this.crcClosed = true
+  }
+
+  /** Compares with the 8 bytes at the cursor. */
+  crcMatches(): boolean {
+    return this.crc.matches(this.input.buf, this.input.pos)
+  }
+
+  private crcTo(byteOffset: number): void {
+    if (this.chunk !== undefined && this.options.checksum !== 'ignore') {
+      this.crc.update(this.chunk, this.crcOffset - this.chunkBase, byteOffset - this.chunkBase)
+    }
+    this.crcOffset = byteOffset
+  }
+
+  /** Runs steps until bytes run out or the end is reached. False at the end. */
+  readonly run = (): boolean => {
+    const { input } = this
+    try {
+      while (!this.done) {
+        this.step = this.step(this)
+        input.committed = input.pos
+      }
+      return false
+    } catch (error) {
+      if (error !== NEED_MORE) throw error
+      input.pos = input.committed
+      return true
+    }
+  }
+
+  /** Bytes of the input are about to move: what still points at them is copied or handed out. */
+  readonly suspend = (): void => {
+    if (!this.inValue) return
+    this.header.key.retain()
+    if (this.rawFrom >= 0) this.flushRaw()
+  }
+
+  /** RAW: hands out the bytes of the value up to the cursor, as far as they have come. */
+  flushRaw(): void {
+    const { input } = this
+    const to = Math.min(input.pos, input.end)
+    const from = Math.max(0, this.rawFrom - input.base)
+    if (from < to) {
+      this.rawFrom = input.base + to
+      this.visitor.rawValue?.(input.buf, from, to)
+    }
+  }
+
+  // ── blobs ───────────────────────────────────────────────────────────────────────────────────
+
+  /** The slot holds a blob just read: errors inside of it are placed in the file if they can be. */
+  placeBlob(slot: StringSlot): void {
+    const { input } = this
+    const inPlace = slot.bytes === input.buf
+    this.blobOrigin = slot.start
+    this.blobByteOffset = inPlace ? input.base + slot.start : -1
+  }
+
+  blobError(message: string, at: number): RdbError {
+    if (this.blobByteOffset >= 0) {
+      return this.corruptAt(message, this.blobByteOffset + at - this.blobOrigin)
+    }
+    return this.corruptAt(
+      `${message} (byte ${at - this.blobOrigin} of the decompressed blob)`,
+      this.input.base + this.input.committed,
+    )
+  }
+
+  // ── statistics ──────────────────────────────────────────────────────────────────────────────
+
+  /** A string of a collection outside of blobs. */
+  notePlain(lengthBytes: number): void {
+    const { stats } = this
+    stats.plainStrings += 1
+    stats.plainBytes += lengthBytes
+    if (lengthBytes > stats.largestElementBytes) stats.largestElementBytes = lengthBytes
+    this.visitor.plain?.(lengthBytes)
+  }
+
+  /** A blob, with its entries or -1. */
+  notePacked(blobBytes: number, entries: number): void {
+    const { stats } = this
+    stats.packedBlobs += 1
+    stats.packedBytes += blobBytes
+    if (entries > 0) stats.packedEntries += entries
+    if (!this.deep) stats.largestElementBytes = -1
+    this.visitor.packed?.(blobBytes, entries)
+  }
+
+  // ── trouble ─────────────────────────────────────────────────────────────────────────────────
+
+  corrupt(message: string): RdbError {
+    return this.corruptAt(message, this.input.byteOffset)
+  }
+
+  corruptAt(message: string, byteOffset: number): RdbError {
+    return this.error('ERR_RDB_CORRUPT', message, byteOffset)
+  }
+
+  unsupported(message: string, byteOffset: number, hint?: string): RdbError {
+    return this.error('ERR_RDB_UNSUPPORTED', message, byteOffset, hint)
+  }
+
+  error(code: RdbErrorCode, message: string, byteOffset: number, hint?: string): RdbError {
+    const { header, inValue, options } = this
+    const { key } = header
+    return new RdbError(
+      code,
+      {
+        file: options.file,
+        byteOffset: options.baseByteOffset + byteOffset,
+        reading: this.reading,
+        dbnum: this.version === 0 ? undefined : header.dbnum,
+        key: inValue ? printable(key.bytes, key.start, key.end, MAX_KEY_CHARS) : undefined,
+        type: inValue ? header.type.name : undefined,
+        keysRead: this.keysRead,
+      },
+      message,
+      {
+        hint,
+        details: {
+          family: this.version === 0 ? undefined : header.family,
+          rdbVersion: this.version === 0 ? undefined : this.version,
+        },
+      },
+    )
+  }
+
+  notice(code: NoticeCode, message: string, byteOffset: number): void {
+    if (this.options.strict && STRICT_NOTICES.has(code)) throw this.corruptAt(message, byteOffset)
+    this.notices[code] = (this.notices[code] ?? 0) + 1
+    this.visitor.notice?.(code, message, this.options.baseByteOffset + byteOffset)
+  }
+}

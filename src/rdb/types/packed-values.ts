@@ -1,0 +1,285 @@
+/**
+ * Values in packed blobs: a whole collection in one (types 9 to 13, 16, 17, 20, 23, 25), or a list
+ * in many (14, 18). At ELEMENTS depth, and with `validate`, a blob is walked to its last byte.
+ */
+import type { Core, Step } from '../core.js'
+import type { PackedReader } from '../encodings/packed.js'
+import { parseScore } from '../score.js'
+import { DEPTH } from '../visitor.js'
+import { endKey } from './key-end.js'
+
+export interface BlobFormat {
+  readonly name: string
+  readonly open: (reader: PackedReader, core: Core) => void
+  /** Bytes from the start that state the number of entries, */
+  readonly headBytes: number
+  /** and that number, or -1. */
+  readonly stated: (bytes: Buffer, start: number, end: number) => number
+}
+
+function u16Count(bytes: Buffer, at: number, end: number): number {
+  if (at + 2 > end) return -1
+  const count = bytes[at]! | (bytes[at + 1]! << 8)
+  return count === 65535 ? -1 : count
+}
+
+export const LISTPACK: BlobFormat = {
+  name: 'listpack',
+  open: (reader, { blob }) => reader.openListpack(blob.bytes, blob.start, blob.end),
+  headBytes: 6,
+  stated: (bytes, start, end) => u16Count(bytes, start + 4, end),
+}
+
+export const ZIPLIST: BlobFormat = {
+  name: 'ziplist',
+  open: (reader, { blob }) => reader.openZiplist(blob.bytes, blob.start, blob.end),
+  headBytes: 10,
+  stated: (bytes, start, end) => u16Count(bytes, start + 8, end),
+}
+
+const INTSET: BlobFormat = {
+  name: 'intset',
+  open: (reader, { blob }) => reader.openIntset(blob.bytes, blob.start, blob.end),
+  headBytes: 8,
+  stated: (bytes, start, end) => (end - start < 8 ? -1 : bytes.readUInt32LE(start + 4)),
+}
+
+const ZIPMAP: BlobFormat = {
+  name: 'zipmap',
+  open: (reader, { blob }) => reader.openZipmap(blob.bytes, blob.start, blob.end),
+  headBytes: 1,
+  stated: (bytes, start, end) => (start < end && bytes[start]! < 254 ? bytes[start]! * 2 : -1),
+}
+
+/** Walks the open reader to its end, tells the elements if `emit`, returns how many there are. */
+export type Walk = (core: Core, emit: boolean) => number
+
+/** Reads STR(blob) and tells it; returns the number of elements, of `width` entries each. */
+export function readBlob(core: Core, format: BlobFormat, width: number, walk: Walk): number {
+  const { input, blob, packed } = core
+  core.reading = format.name
+  const blobAt = input.pos
+  if (!core.deep) {
+    const lengthBytes = input.skipStringPrefix(blob, format.headBytes)
+    const stated = format.stated(blob.bytes, blob.start, blob.end)
+    if (stated >= 0) {
+      core.notePacked(lengthBytes, stated)
+      return Math.floor(stated / width)
+    }
+    // Too many entries for its header: only a walk tells how many.
+    input.pos = blobAt
+  }
+  input.readString(blob)
+  core.placeBlob(blob)
+  format.open(packed, core)
+  const elements = walk(core, core.depth === DEPTH.ELEMENTS)
+  core.notePacked(blob.end - blob.start, packed.entries)
+  return elements
+}
+
+function whole(format: BlobFormat, width: number, walk: Walk): Step {
+  return (core) => {
+    core.stats.elements = readBlob(core, format, width, walk)
+    return endKey
+  }
+}
+
+/** Of each `width` entries the first must be unique. */
+function beginDuplicates(core: Core, width: number): void {
+  const { packed, blob } = core
+  const stated = packed.statedEntries
+  const entries = stated >= 0 ? stated : (blob.end - blob.start) >> 1
+  core.duplicates.begin(blob.bytes, Math.ceil(entries / width))
+}
+
+function noteLength(core: Core): void {
+  const { length } = core.packed
+  if (length > core.stats.largestElementBytes) core.stats.largestElementBytes = length
+}
+
+const walkList: Walk = (core, emit) => {
+  const { packed, a, visitor } = core
+  while (packed.next()) {
+    noteLength(core)
+    if (emit) {
+      packed.render(a)
+      visitor.listElement?.(a)
+    }
+  }
+  return packed.entries
+}
+
+const walkSet: Walk = (core, emit) => {
+  const { packed, a, visitor, duplicates } = core
+  beginDuplicates(core, 1)
+  while (packed.next()) {
+    if (duplicates.add(packed.codeAt, packed.codeEnd)) throw twice(core, 'member')
+    noteLength(core)
+    if (emit) {
+      packed.render(a)
+      visitor.setMember?.(a)
+    }
+  }
+  return packed.entries
+}
+
+/** Ascending order, which the reader checks, leaves no room for duplicates. */
+const walkIntset: Walk = (core, emit) => {
+  const { packed, a, visitor } = core
+  while (packed.next()) {
+    noteLength(core)
+    if (emit) {
+      packed.render(a)
+      visitor.setMember?.(a)
+    }
+  }
+  return packed.entries
+}
+
+const walkHash: Walk = (core, emit) => {
+  const { packed, a, b, visitor, duplicates } = core
+  beginDuplicates(core, 2)
+  while (packed.next()) {
+    if (duplicates.add(packed.codeAt, packed.codeEnd)) throw twice(core, 'field')
+    noteLength(core)
+    if (emit) packed.render(a)
+    if (!packed.next()) throw core.blobError('the last field has no value', core.blob.start)
+    noteLength(core)
+    if (emit) {
+      packed.render(b)
+      visitor.hashField?.(a, b, -1)
+    }
+  }
+  return packed.entries / 2
+}
+
+/** Triples: field, value, unix ms or 0. */
+const walkHashEx: Walk = (core, emit) => {
+  const { packed, a, b, visitor, duplicates, stats } = core
+  beginDuplicates(core, 3)
+  while (packed.next()) {
+    if (duplicates.add(packed.codeAt, packed.codeEnd)) throw twice(core, 'field')
+    noteLength(core)
+    if (emit) packed.render(a)
+    if (!packed.next()) throw notTriples(core)
+    noteLength(core)
+    if (emit) packed.render(b)
+    if (!packed.next()) throw notTriples(core)
+    if (!packed.isInteger || packed.number < 0) {
+      throw core.blobError("a field's expiry is no time", packed.entryAt)
+    }
+    if (packed.number !== 0) stats.fieldsWithExpiry += 1
+    if (emit) visitor.hashField?.(a, b, packed.number === 0 ? -1 : packed.number)
+  }
+  return packed.entries / 3
+}
+
+const walkZset: Walk = (core, emit) => {
+  const { packed, a, b, visitor, duplicates } = core
+  beginDuplicates(core, 2)
+  while (packed.next()) {
+    if (duplicates.add(packed.codeAt, packed.codeEnd)) throw twice(core, 'member')
+    noteLength(core)
+    if (emit) packed.render(a)
+    if (!packed.next()) throw core.blobError('the last member has no score', core.blob.start)
+    const score = packed.isInteger
+      ? packed.number
+      : parseScore(packed.bytes, packed.start, packed.end)
+    if (Number.isNaN(score)) throw core.blobError('a score is no number', packed.entryAt)
+    if (emit) {
+      packed.render(b)
+      visitor.zsetMember?.(a, score, b)
+    }
+  }
+  return packed.entries / 2
+}
+
+function twice(core: Core, what: string): Error {
+  return core.blobError(`the same ${what} occurs twice`, core.packed.entryAt)
+}
+
+function notTriples(core: Core): Error {
+  return core.blobError(
+    `${core.packed.entries} entries do not make triples of field, value, expiry`,
+    core.blob.start,
+  )
+}
+
+export const listZiplistValue = whole(ZIPLIST, 1, walkList)
+export const setIntsetValue = whole(INTSET, 1, walkIntset)
+export const setListpackValue = whole(LISTPACK, 1, walkSet)
+export const zsetZiplistValue = whole(ZIPLIST, 2, walkZset)
+export const zsetListpackValue = whole(LISTPACK, 2, walkZset)
+export const hashZipmapValue = whole(ZIPMAP, 2, walkHash)
+export const hashZiplistValue = whole(ZIPLIST, 2, walkHash)
+export const hashListpackValue = whole(LISTPACK, 2, walkHash)
+/** 23: no smallest expiry in front. */
+export const hashListpackExPreGaValue = whole(LISTPACK, 3, walkHashEx)
+
+/** 25: i64le smallest expiry (a hint, may be stale), then the listpack. */
+export const hashListpackExValue: Step = (core) => {
+  core.reading = 'smallest expiry of a hash'
+  core.minExpireMs = core.input.readI64le()
+  return hashListpackExPreGaValue
+}
+
+/** 14: LEN n, n × STR(ziplist). */
+export const quicklistValue: Step = (core) => {
+  core.reading = 'quicklist'
+  core.left = core.input.readLength()
+  return ziplistNodes
+}
+
+const ziplistNodes: Step = (core) => {
+  const { input, stats } = core
+  while (core.left > 0) {
+    stats.elements += readBlob(core, ZIPLIST, 1, walkList)
+    input.commit()
+    core.left -= 1
+  }
+  return endKey
+}
+
+const CONTAINER = { PLAIN: 1, PACKED: 2 } as const
+
+/** 18: LEN n, n × (LEN container, STR): one plain element, or a listpack. */
+export const quicklist2Value: Step = (core) => {
+  core.reading = 'quicklist'
+  core.left = core.input.readLength()
+  return quicklist2Nodes
+}
+
+const quicklist2Nodes: Step = (core) => {
+  const { input, stats } = core
+  while (core.left > 0) {
+    core.reading = 'quicklist node'
+    const at = input.byteOffset
+    const container = input.readLength()
+    if (container === CONTAINER.PACKED) {
+      stats.elements += readBlob(core, LISTPACK, 1, walkList)
+      input.commit()
+    } else if (container === CONTAINER.PLAIN) {
+      readPlainNode(core)
+    } else {
+      throw core.corruptAt(`unknown quicklist container ${container}`, at)
+    }
+    core.left -= 1
+  }
+  return endKey
+}
+
+function readPlainNode(core: Core): void {
+  const { input, a, stats, visitor } = core
+  const emit = core.depth === DEPTH.ELEMENTS
+  let length: number
+  if (emit) {
+    input.readString(a)
+    length = a.end - a.start
+  } else {
+    length = input.skipString(core.deep)
+  }
+  input.commit()
+  stats.elements += 1
+  core.notePlain(length)
+  if (emit) visitor.listElement?.(a)
+}

@@ -1,0 +1,59 @@
+/** Type 0: one STR. */
+import type { Core, Step } from '../core.js'
+import { STORED } from '../input.js'
+import { DEPTH } from '../visitor.js'
+import { endKey } from './key-end.js'
+
+export const stringValue: Step = (core) => {
+  const { input, stats, visitor } = core
+  core.reading = 'string'
+  stats.elements = 1
+  if (core.depth !== DEPTH.ELEMENTS) {
+    const length = input.skipString(core.deep)
+    stats.stringBytes = length
+    stats.largestElementBytes = length
+    stats.isInteger = input.stored === STORED.INTEGER
+    return endKey
+  }
+  if (visitor.stringPart !== undefined && startsInParts(core)) return stringParts
+  input.readString(core.a)
+  stats.stringBytes = core.a.end - core.a.start
+  stats.largestElementBytes = stats.stringBytes
+  stats.isInteger = input.stored === STORED.INTEGER
+  visitor.stringValue?.(core.a)
+  return endKey
+}
+
+/** A plain string that is longer than the visitor wants to see whole comes as it is read. */
+function startsInParts(core: Core): boolean {
+  const { input, stats, visitor } = core
+  input.need(1)
+  const first = input.buf[input.pos]!
+  if (first < 0x80 || first >= 0xc0) return false
+  const start = input.pos
+  const length = input.readLength()
+  if (length <= core.options.wholeStringBytes) {
+    input.pos = start
+    return false
+  }
+  stats.stringBytes = length
+  stats.largestElementBytes = length
+  core.left = length
+  visitor.stringBegin?.(length)
+  return true
+}
+
+const stringParts: Step = (core) => {
+  const { input, a, visitor } = core
+  while (core.left > 0) {
+    input.need(1)
+    const count = Math.min(core.left, input.end - input.pos)
+    a.point(input.buf, input.pos, input.pos + count)
+    input.skip(count)
+    input.commit()
+    core.left -= count
+    visitor.stringPart?.(a)
+  }
+  visitor.stringEnd?.()
+  return endKey
+}
