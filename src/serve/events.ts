@@ -1,0 +1,35 @@
+/** What happens while serving, told to the caller as it happens. Addresses are `ip:port`. */
+export type ServeEvent =
+  | { event: 'listening'; address: string; tls: boolean }
+  | { event: 'metrics-listening'; address: string }
+  | {
+      event: 'full-resync'
+      replica: string
+      replid: string
+      replOffset: number
+      rdbVersion: string
+      /** Set where the snapshot is sent under a lower version. */
+      sentAsVersion?: number | undefined
+    }
+  | { event: 'partial-resync'; replica: string; replid: string; nextReplOffset: number }
+  | { event: 'replica-online'; replica: string; replOffset: number; snapshotBytes: number }
+  | { event: 'replica-lost'; replica: string; reason: string; replOffset: number; cutOff: boolean }
+  | { event: 'replica-refused'; replica: string; reason: string }
+  | { event: 'replica-version-unknown'; replica: string; reason: string; rdbVersion: string }
+  | { event: 'client-refused'; client: string; reason: string }
+  | { event: 'upstream-full-resync'; upstream: string; replid: string; replOffset: number }
+  | { event: 'upstream-snapshot'; upstream: string; bytes: number; replOffset: number }
+  | { event: 'upstream-continued'; upstream: string; replid: string; nextReplOffset: number }
+  | {
+      event: 'upstream-renamed'
+      upstream: string
+      replid: string
+      previousReplid: string
+      nextReplOffset: number
+    }
+  | { event: 'upstream-lost'; upstream: string; reason: string; retryInMs: number | undefined }
+  | { event: 'upstream-changed'; upstream: string }
+  | { event: 'backlog-restored'; replid: string; firstReplOffset: number; endReplOffset: number }
+  | { event: 'backlog-discarded'; reason: string }
+
+export type OnServeEvent = (event: ServeEvent) => void

@@ -1,0 +1,98 @@
+/**
+ * Which RDB version a replica takes. One that is sent a newer version flushes its data first,
+ * fails, and begins again, for ever (only Valkey 9.1 looks before it flushes). So who cannot take
+ * a snapshot is refused before the first byte of it, and who could take its content under a
+ * lower version is given that.
+ *
+ * Accepted versions were measured on the servers themselves: 7.0 takes 1 to 10, 8.6 1 to 13,
+ * Valkey 9.1 REDIS 1 to 11 and VALKEY 80.
+ */
+import { ProtocolError } from '../errors.js'
+
+export interface RdbMagic {
+  family: 'REDIS' | 'VALKEY'
+  version: number
+}
+
+export function parseRdbMagic(head: Uint8Array): RdbMagic {
+  const text = Buffer.from(head.buffer, head.byteOffset, Math.min(9, head.length)).toString('latin1')
+  const found = /^(REDIS)(\d{4})$|^(VALKEY)(\d{3})$/.exec(text)
+  if (found === null) {
+    throw new ProtocolError('ERR_NOT_AN_RDB', 'the snapshot does not begin as an RDB')
+  }
+  return found[1] === undefined
+    ? { family: 'VALKEY', version: Number(found[4]) }
+    : { family: 'REDIS', version: Number(found[2]) }
+}
+
+export function formatRdbMagic(magic: RdbMagic): string {
+  return magic.family === 'REDIS' ? `RDB ${magic.version}` : `VALKEY RDB ${magic.version}`
+}
+
+export interface ServerKind {
+  family: 'redis' | 'valkey'
+  /** Such as `7.0.15`. */
+  version: string
+}
+
+/** Newest RDB versions that a server loads: with the magic REDIS, and with VALKEY (0: none). */
+export interface Accepted {
+  redis: number
+  valkey: number
+}
+
+/** [family, from version, accepted]; the first row that fits. Newer servers than the table knows
+ * are taken to load what the newest known one does, and more. */
+const ACCEPTED: readonly [ServerKind['family'], number, Accepted][] = [
+  ['valkey', 902, { redis: 11, valkey: 81 }],
+  ['valkey', 900, { redis: 11, valkey: 80 }],
+  ['valkey', 0, { redis: 11, valkey: 0 }],
+  ['redis', 810, { redis: 15, valkey: 0 }],
+  ['redis', 808, { redis: 14, valkey: 0 }],
+  ['redis', 806, { redis: 13, valkey: 0 }],
+  ['redis', 704, { redis: 12, valkey: 0 }],
+  ['redis', 702, { redis: 11, valkey: 0 }],
+  ['redis', 700, { redis: 10, valkey: 0 }],
+  ['redis', 500, { redis: 9, valkey: 0 }],
+  ['redis', 400, { redis: 8, valkey: 0 }],
+  ['redis', 302, { redis: 7, valkey: 0 }],
+  ['redis', 0, { redis: 6, valkey: 0 }],
+]
+
+export function acceptedBy(server: ServerKind): Accepted {
+  const [major = 0, minor = 0] = server.version.split('.').map(Number)
+  const number = major * 100 + minor
+  const row = ACCEPTED.find(([family, from]) => family === server.family && number >= from)
+  return row?.[2] ?? { redis: 6, valkey: 0 }
+}
+
+export interface HandshakeHints {
+  /** `capa` values announced. */
+  capabilities: ReadonlySet<string>
+  /** Whether requests came inline, as up to 4.0. */
+  isInline: boolean
+}
+
+/** What a server surely accepts by its handshake alone: it says `rdb-channel-repl` from Redis 8.0
+ * on, speaks RESP from 5.0 on, knows psync2 from 4.0 on and eof from 2.8.22 on. */
+export function surelyAccepted(hints: HandshakeHints): Accepted {
+  if (hints.capabilities.has('rdb-channel-repl')) return { redis: 12, valkey: 0 }
+  if (!hints.capabilities.has('psync2')) return { redis: 6, valkey: 0 }
+  return { redis: hints.isInline ? 8 : 9, valkey: 0 }
+}
+
+export function accepts(accepted: Accepted, magic: RdbMagic): boolean {
+  return magic.version <= (magic.family === 'REDIS' ? accepted.redis : accepted.valkey)
+}
+
+/** How to give the snapshot to a server that accepts this: as it is, under a lower version that
+ * its content permits, or not at all. */
+export function formFor(
+  accepted: Accepted,
+  magic: RdbMagic,
+  neededVersion: number | undefined,
+): { kind: 'as-is' } | { kind: 'relabel'; version: number } | { kind: 'refuse' } {
+  if (accepts(accepted, magic)) return { kind: 'as-is' }
+  if (neededVersion === undefined || neededVersion > accepted.redis) return { kind: 'refuse' }
+  return { kind: 'relabel', version: accepted.redis }
+}
