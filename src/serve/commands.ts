@@ -59,7 +59,9 @@ export function answer(
 ): Buffer | undefined {
   const handler = Object.hasOwn(HANDLERS, name) ? HANDLERS[name] : undefined
   if (handler === undefined) {
-    return errorReply(`ERR unknown command '${name.toLowerCase().slice(0, 40)}', this is rrep serve`)
+    return errorReply(
+      `ERR unknown command '${name.toLowerCase().slice(0, 40)}', this is rrep serve`,
+    )
   }
   return handler(connection, host, request)
 }

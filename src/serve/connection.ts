@@ -276,7 +276,7 @@ export class Connection {
   }
 
   #continue(nextReplOffset: number): void {
-    if (this.#abort.signal.aborted) return
+    if (this.#isClosed()) return
     const { origin, stats } = this.#host
     stats.partialGranted += 1
     this.#attach(nextReplOffset)
@@ -298,7 +298,7 @@ export class Connection {
     }
     const wish = rdbFilter === '' ? 'empty' : rdbOnly ? 'fresh' : 'any'
     const snapshot = await origin.snapshot(wish, this.#abort.signal)
-    if (this.#abort.signal.aborted) return
+    if (this.#isClosed()) return
     snapshot.retain()
     this.#snapshot = snapshot
     // From here on the log keeps what this replica needs.
@@ -309,7 +309,7 @@ export class Connection {
       await snapshot.whenComplete()
     }
     if (version !== undefined) await snapshot.whenComplete()
-    if (this.#abort.signal.aborted) return
+    if (this.#isClosed()) return
     stats.full += 1
     const { replid, replOffset } = snapshot.place
     if (!this.isPreSync) this.#socket.write(status(`FULLRESYNC ${replid} ${replOffset}`))
@@ -324,8 +324,7 @@ export class Connection {
     this.state = 'send_bulk'
     const eofMark = snapshot.lengthBytes === undefined ? randomBytes(20).toString('hex') : undefined
     await this.feed!.sendSnapshot(snapshot, { version, eofMark })
-    if (this.#abort.signal.aborted) return
-    stats.snapshotBytes += this.feed!.snapshotBytes
+    if (this.#isClosed()) return
     snapshot.release()
     this.#snapshot = undefined
     this.ackMs = Date.now()
@@ -335,9 +334,14 @@ export class Connection {
     else this.state = 'held'
   }
 
+  #isClosed(): boolean {
+    return this.state === 'closed' || this.#abort.signal.aborted
+  }
+
   #attach(nextReplOffset: number): void {
     const { origin, limits } = this.#host
-    this.#guard = new LagGuard(limits, origin.backlogSizeBytes)
+    // A stream that stands in files costs nothing, however far behind a replica is.
+    if (origin.upstream !== undefined) this.#guard = new LagGuard(limits, origin.backlogSizeBytes)
     this.feed = new ReplicaFeed(this.#socket, origin.log, nextReplOffset, (error) =>
       this.close(error.message, { cutOff: true }),
     )
@@ -358,7 +362,7 @@ export class Connection {
   /** A sync that cannot be. Before the header an error line tells why, and the connection ends:
    * left open, the replica would try SYNC on it. */
   #refuse(error: unknown): void {
-    if (this.state === 'closed' || this.#abort.signal.aborted) return
+    if (this.#isClosed()) return
     const message = error instanceof Error ? error.message : String(error)
     if (this.state === 'send_bulk') {
       this.close(message)

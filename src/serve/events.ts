@@ -1,7 +1,5 @@
 /** What happens while serving, told to the caller as it happens. Addresses are `ip:port`. */
 export type ServeEvent =
-  | { event: 'listening'; address: string; tls: boolean }
-  | { event: 'metrics-listening'; address: string }
   | {
       event: 'full-resync'
       replica: string
@@ -30,6 +28,6 @@ export type ServeEvent =
   | { event: 'upstream-lost'; upstream: string; reason: string; retryInMs: number | undefined }
   | { event: 'upstream-changed'; upstream: string }
   | { event: 'backlog-restored'; replid: string; firstReplOffset: number; endReplOffset: number }
-  | { event: 'backlog-discarded'; reason: string }
+  | { event: 'backlog-disk-failed'; reason: string }
 
 export type OnServeEvent = (event: ServeEvent) => void

@@ -13,8 +13,7 @@ import type { StreamLog } from './stream-log.js'
 
 /** A part of the stream: bytes of a file, or bytes as they are. */
 export type StreamPart =
-  | { path: string; byteOffset: number; lengthBytes: number }
-  | { bytes: Buffer }
+  { path: string; byteOffset: number; lengthBytes: number } | { bytes: Buffer }
 
 const PING = command('PING')
 /** Many PINGs, so that a view of some of them needs no making. */
@@ -119,9 +118,13 @@ export class FrozenLog implements StreamLog {
         const position = part.byteOffset + within + done
         const { bytesRead } = await handle.read(into, at + done, length - done, position)
         if (bytesRead === 0) {
-          throw new FileError('ERR_FILE_CHANGED', `${part.path} became shorter while it was served`, {
-            details: { file: part.path, byteOffset: position },
-          })
+          throw new FileError(
+            'ERR_FILE_CHANGED',
+            `${part.path} became shorter while it was served`,
+            {
+              details: { file: part.path, byteOffset: position },
+            },
+          )
         }
         done += bytesRead
       }

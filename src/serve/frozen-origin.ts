@@ -4,6 +4,7 @@
  * files, continues.
  */
 import { ProtocolError } from '../errors.js'
+import { emptyRdb } from './empty-rdb.js'
 import { FrozenLog, type StreamPart } from './frozen-log.js'
 import { History } from './history.js'
 import type { Origin, OriginListener, ResumeAnswer, SnapshotWish } from './origin.js'
@@ -39,8 +40,7 @@ export class FrozenOrigin implements Origin {
     snapshot.retain()
     const behind = this.log.commandsEndReplOffset - snapshot.place.replOffset
     this.hasCommandsBehindSnapshot = behind > 0
-    // The whole stream is there for good: no replica can be too far behind.
-    this.backlogSizeBytes = Number.MAX_SAFE_INTEGER
+    this.backlogSizeBytes = behind
     this.mayRelabel = true
   }
 
@@ -94,24 +94,4 @@ export class FrozenOrigin implements Origin {
     this.#snapshot.release()
     await this.log.close()
   }
-}
-
-/**
- * The smallest RDB that says in which db its stream goes on. Version 6 has no AUX fields (its
- * stream begins in db 0), and every server from 2.6 on takes it; where a db is to be told,
- * version 8 is the first that can.
- *
- *   REDIS0006 ff 00*8         REDIS0008 fa 0e "repl-stream-db" 01 "3" ff 00*8
- */
-export function emptyRdb(streamDb = 0): Buffer {
-  const aux =
-    streamDb === 0
-      ? Buffer.alloc(0)
-      : Buffer.concat([
-          Buffer.from('\xfa\x0erepl-stream-db', 'latin1'),
-          Buffer.from([String(streamDb).length]),
-          Buffer.from(String(streamDb)),
-        ])
-  const magic = streamDb === 0 ? 'REDIS0006' : 'REDIS0008'
-  return Buffer.concat([Buffer.from(magic), aux, Buffer.from([0xff]), Buffer.alloc(8)])
 }

@@ -56,10 +56,7 @@ export class MemoryBacklog implements GrowingLog {
     while (at < end) {
       const block = this.#writableBlock()
       const count = Math.min(end - at, block.bytes.length - block.used)
-      block.bytes.set(
-        count === bytes.length ? bytes : bytes.subarray(at, at + count),
-        block.used,
-      )
+      block.bytes.set(count === bytes.length ? bytes : bytes.subarray(at, at + count), block.used)
       block.used += count
       at += count
       this.#nextReplOffset += count

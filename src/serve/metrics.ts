@@ -61,7 +61,12 @@ export function formatMetrics(host: ConnectionHost): string {
       [labels, upstream.partialResyncs],
     ])
   }
-  add('replica_offset', 'gauge', 'Last byte acknowledged.', perReplica((r) => r.ackedReplOffset))
+  add(
+    'replica_offset',
+    'gauge',
+    'Last byte acknowledged.',
+    perReplica((r) => r.ackedReplOffset),
+  )
   add(
     'replica_sent_offset',
     'gauge',

@@ -15,7 +15,9 @@ export interface RdbMagic {
 }
 
 export function parseRdbMagic(head: Uint8Array): RdbMagic {
-  const text = Buffer.from(head.buffer, head.byteOffset, Math.min(9, head.length)).toString('latin1')
+  const text = Buffer.from(head.buffer, head.byteOffset, Math.min(9, head.length)).toString(
+    'latin1',
+  )
   const found = /^(REDIS)(\d{4})$|^(VALKEY)(\d{3})$/.exec(text)
   if (found === null) {
     throw new ProtocolError('ERR_NOT_AN_RDB', 'the snapshot does not begin as an RDB')

@@ -138,12 +138,12 @@ export class ReplicaFeed {
     try {
       this.#scratch ??= Buffer.allocUnsafeSlow(STREAM_CHUNK_BYTES)
       const count = await this.#log.read(this.nextReplOffset, this.#scratch)
-      if (this.#isClosed) return
+      if (this.#hasClosed()) return
       const bytes = this.#scratch.subarray(0, count)
       this.nextReplOffset += count
       this.streamBytes += count
       await this.#write(bytes)
-      if (this.#isClosed) return
+      if (this.#hasClosed()) return
       this.#isBusy = false
       this.#isReadingFile = false
       this.pump()
@@ -167,7 +167,7 @@ export class ReplicaFeed {
         byteOffset += count
         // One chunk is on its way while the next is read.
         await writing
-        if (this.#isClosed) throw new LinkError('ERR_REPLICA_GONE', 'the replica went away')
+        if (this.#hasClosed()) throw new LinkError('ERR_REPLICA_GONE', 'the replica went away')
         writing = this.#write(bytes)
         this.snapshotBytes += count
       }
@@ -182,6 +182,11 @@ export class ReplicaFeed {
       this.#socket.write(bytes, () => resolve())
     })
     this.progressMs = Date.now()
+  }
+
+  /** Asked behind an await, where the compiler still believes the answer from before it. */
+  #hasClosed(): boolean {
+    return this.#isClosed
   }
 
   #fail(error: Error): void {

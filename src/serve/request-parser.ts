@@ -56,24 +56,24 @@ export class RequestParser {
   #array(): Request | 'newline' | undefined {
     const bytes = this.#pending
     const count = this.#number(this.#byteOffset + 1)
-    if (count === undefined) return this.#wait()
+    if (count === undefined) return this.#more()
     if (count.value < 0 || count.value > MAX_ARGUMENTS) {
       throw new ProtocolError('ERR_BAD_REQUEST', 'Protocol error: invalid multibulk length')
     }
     const request: Buffer[] = []
     let at = count.next
     for (let index = 0; index < count.value; index += 1) {
-      if (at >= bytes.length) return this.#wait()
+      if (at >= bytes.length) return this.#more()
       if (bytes[at] !== DOLLAR) {
         throw new ProtocolError('ERR_BAD_REQUEST', "Protocol error: expected '$'")
       }
       const length = this.#number(at + 1)
-      if (length === undefined) return this.#wait()
+      if (length === undefined) return this.#more()
       if (length.value < 0 || length.value > MAX_REQUEST_BYTES) {
         throw new ProtocolError('ERR_BAD_REQUEST', 'Protocol error: invalid bulk length')
       }
       const end = length.next + length.value
-      if (end + 2 > bytes.length) return this.#wait()
+      if (end + 2 > bytes.length) return this.#more()
       request.push(bytes.subarray(length.next, end))
       at = end + 2
     }
@@ -94,7 +94,8 @@ export class RequestParser {
     return { value: Number(text), next: lineEnd + 1 }
   }
 
-  #wait(): undefined {
+  /** The request is not whole yet. */
+  #more(): Request | undefined {
     if (this.#pending.length - this.#byteOffset > MAX_REQUEST_BYTES) throw tooLong()
     return undefined
   }

@@ -14,6 +14,8 @@ import { parseRdbMagic, type RdbMagic } from './rdb-version.js'
 /** Of an unfinished snapshot, so many last bytes are kept from replicas. */
 const HELD_BACK_BYTES = 64
 const MAGIC_BYTES = 9
+/** The first bytes are looked at for AUX fields. */
+const HEAD_BYTES = 512
 const CHECKSUM_BYTES = 8
 
 export interface SnapshotPlace {
@@ -71,7 +73,7 @@ export class Snapshot {
     snapshot.lengthBytes = range.lengthBytes
     snapshot.neededVersion = range.neededVersion
     snapshot.#writtenBytes = range.lengthBytes
-    const head = Buffer.alloc(Math.min(MAGIC_BYTES, range.lengthBytes))
+    const head = Buffer.alloc(Math.min(HEAD_BYTES, range.lengthBytes))
     await snapshot.read(0, head)
     snapshot.#head = head
     return snapshot
@@ -82,7 +84,7 @@ export class Snapshot {
     snapshot.#memory = bytes
     snapshot.lengthBytes = bytes.length
     snapshot.#writtenBytes = bytes.length
-    snapshot.#head = bytes.subarray(0, MAGIC_BYTES)
+    snapshot.#head = bytes.subarray(0, HEAD_BYTES)
     return snapshot
   }
 
@@ -116,6 +118,11 @@ export class Snapshot {
     return Math.max(0, this.#writtenBytes - HELD_BACK_BYTES)
   }
 
+  /** Up to 512 first bytes, as far as they are there. */
+  get head(): Buffer {
+    return this.#head
+  }
+
   /** Undefined while fewer than 9 bytes are there. Throws ProtocolError where it is no RDB. */
   get magic(): RdbMagic | undefined {
     return this.#head.length < MAGIC_BYTES ? undefined : parseRdbMagic(this.#head)
@@ -123,9 +130,12 @@ export class Snapshot {
 
   write(bytes: Buffer, start: number, end: number): void {
     if (this.#fd === undefined) throw new InternalError('a snapshot was written after its end')
-    if (this.#head.length < MAGIC_BYTES) {
-      const missing = MAGIC_BYTES - this.#head.length
-      this.#head = Buffer.concat([this.#head, bytes.subarray(start, Math.min(end, start + missing))])
+    if (this.#head.length < HEAD_BYTES) {
+      const missing = HEAD_BYTES - this.#head.length
+      this.#head = Buffer.concat([
+        this.#head,
+        bytes.subarray(start, Math.min(end, start + missing)),
+      ])
     }
     let at = start
     try {

@@ -1,0 +1,522 @@
+/**
+ * A relay: one replication link upstream, its stream kept in a log under the same replid and
+ * offsets, and snapshots that stand for everybody who needs one.
+ *
+ * The stream is passed on byte for byte, so a replica may move between master and relay. What
+ * becomes of the replicas follows what upstream says: it continues (they notice nothing), it has
+ * another name (they ask again and continue), it makes a full resync (they must, too).
+ */
+import { randomBytes } from 'node:crypto'
+import { join } from 'node:path'
+import { AbortedError, InternalError, LinkError, RrepError } from '../errors.js'
+import { formatServerAddress } from '../net/address.js'
+import type { ServerSettings } from '../net/server-settings.js'
+import type {
+  ContinueInfo,
+  FullResyncInfo,
+  LinkConsumer,
+  LinkLostInfo,
+  LinkState,
+  ResumePoint,
+} from '../replication/consumer.js'
+import { ReplicationLink } from '../replication/link.js'
+import { DiskBacklog } from './disk-backlog.js'
+import type { OnServeEvent } from './events.js'
+import { emptyRdb, streamDbOf } from './empty-rdb.js'
+import { History } from './history.js'
+import { MemoryBacklog } from './memory-backlog.js'
+import type { Origin, OriginListener, ResumeAnswer, SnapshotWish, UpstreamFacts } from './origin.js'
+import { bootId, type RelayDir } from './relay-state.js'
+import { SnapshotFetch } from './snapshot-fetch.js'
+import { Snapshot } from './snapshot.js'
+import type { GrowingLog } from './stream-log.js'
+import { StreamTracker } from './stream-tracker.js'
+
+export interface RelayOptions {
+  server: ServerSettings
+  /** Attempts before the first success; afterwards it is tried for ever. */
+  retries: number
+  backlogSizeBytes: number
+  /** Where snapshots are put; they go with the process. */
+  temporaryDir: string
+  /** Where backlog and snapshot are kept instead, to survive it. */
+  keepDir: RelayDir | undefined
+  onEvent: OnServeEvent
+  onWire?: ((direction: 'sent' | 'received', line: string) => void) | undefined
+}
+
+/** A snapshot this young is still the state of now to somebody who wants only that. */
+const FRESH_MS = 5000
+/** After an error that will not pass by itself (a password changed), upstream is tried so often. */
+const STUBBORN_MS = 10_000
+
+export class RelayOrigin implements Origin, LinkConsumer {
+  readonly history = new History({ replid: '0'.repeat(40), replid2: '', secondReplOffset: -1 })
+  readonly backlogSizeBytes: number
+  readonly hasCommandsBehindSnapshot = false
+  /** Newer commands may stand in the stream: an older replica must not be let in by a label. */
+  readonly mayRelabel = false
+  log: GrowingLog
+  readonly #options: RelayOptions
+  readonly #tracker = new StreamTracker()
+  #server: ServerSettings
+  #listener: OriginListener | undefined
+  #link: ReplicationLink | undefined
+  #linkState: LinkState = 'idle'
+  #isClosing = false
+  #isRestarting = false
+  #hasHistory = false
+  /** The newest snapshot: whole, or arriving on the link itself. */
+  #snapshot: Snapshot | undefined
+  #fetch: SnapshotFetch | undefined
+  #epoch = newEpoch()
+  #wakeUp: (() => void) | undefined
+  #lastByteMs = -1
+  #downSinceMs: number | undefined = Date.now()
+  #lost = 0
+  #fullResyncs = 0
+  #partialResyncs = 0
+  #snapshotNumber = 0
+  #savedEndReplOffset = -1
+
+  constructor(options: RelayOptions) {
+    this.#options = options
+    this.#server = options.server
+    this.backlogSizeBytes = options.backlogSizeBytes
+    this.log = new MemoryBacklog(options.backlogSizeBytes, 1, () => this.#retain())
+  }
+
+  /** First byte that some replica needs; set by the master. */
+  retain: () => number = () => Infinity
+
+  get isReady(): boolean {
+    return this.#hasHistory
+  }
+
+  get boundaryReplOffset(): number {
+    return this.#tracker.isFollowing
+      ? this.#tracker.position.boundaryReplOffset
+      : this.log.endReplOffset
+  }
+
+  get upstream(): UpstreamFacts {
+    const { address } = this.#server
+    return {
+      address: formatServerAddress(address),
+      host: address.transport === 'unix' ? (address.socketPath ?? '') : address.host,
+      port: address.port,
+      isUp: this.#linkState === 'stream',
+      isSyncing: this.#linkState === 'snapshot' || this.#linkState === 'waiting',
+      lastIoSeconds: this.#lastByteMs < 0 ? -1 : Math.round((Date.now() - this.#lastByteMs) / 1000),
+      downSinceMs: this.#downSinceMs,
+      lost: this.#lost,
+      fullResyncs: this.#fullResyncs,
+      partialResyncs: this.#partialResyncs,
+    }
+  }
+
+  setListener(listener: OriginListener): void {
+    this.#listener = listener
+  }
+
+  /** Takes up what an earlier process left in the directory. */
+  async restore(): Promise<void> {
+    const dir = this.#options.keepDir
+    if (dir === undefined) return
+    const diskOptions = {
+      dir: dir.dir,
+      sizeBytes: this.backlogSizeBytes,
+      retain: () => this.#retain(),
+      onError: (error: Error) =>
+        this.#options.onEvent({ event: 'backlog-disk-failed', reason: error.message }),
+    }
+    const state = dir.load()
+    if (state === undefined) {
+      this.log = DiskBacklog.create(diskOptions, this.#epoch, 1)
+      return
+    }
+    const isSameBoot = state.bootId !== '' && state.bootId === bootId()
+    const trusted = isSameBoot ? Infinity : state.syncedReplOffset
+    const log = DiskBacklog.restore(diskOptions, state.epoch, state.nextReplOffset, trusted)
+    this.log = log
+    this.#epoch = state.epoch
+    Object.assign(this.history, state.history)
+    this.#hasHistory = true
+    await this.#retrack(state.position)
+    const kept = state.snapshot
+    if (kept !== undefined && kept.replOffset + 1 >= log.firstReplOffset) {
+      const place = { replid: this.history.replid, replOffset: kept.replOffset }
+      const range = { path: join(dir.dir, kept.file), byteOffset: 0, lengthBytes: kept.lengthBytes }
+      try {
+        this.#snapshot = await Snapshot.ofFile(place, range, kept.createdAtMs)
+      } catch {
+        // Without it a newcomer costs a new snapshot; nothing else is lost.
+        this.#snapshot = undefined
+      }
+    }
+    this.#options.onEvent({
+      event: 'backlog-restored',
+      replid: this.history.replid,
+      firstReplOffset: log.firstReplOffset,
+      endReplOffset: log.endReplOffset,
+    })
+  }
+
+  /** Runs until closed or aborted. Rejects when upstream was never reached, or refuses. */
+  async run(signal: AbortSignal): Promise<void> {
+    while (!this.#isClosing) {
+      const link = new ReplicationLink(
+        {
+          server: this.#server,
+          purpose: 'stream',
+          start: this.resumePoint() ?? 'full',
+          retries: this.#hasHistory ? Infinity : this.#options.retries,
+          signal,
+          onWire: this.#options.onWire,
+        },
+        this,
+      )
+      this.#link = link
+      try {
+        await link.run()
+      } catch (error) {
+        if (error instanceof AbortedError || error instanceof InternalError) throw error
+        if (!(error instanceof RrepError) || !this.#hasHistory) throw error
+        await this.#sleep(STUBBORN_MS, signal)
+      }
+      this.#linkDown()
+      this.#isRestarting = false
+    }
+  }
+
+  /** Follows another server from now on: by a partial resync where it knows the history. */
+  follow(server: ServerSettings): void {
+    this.#server = server
+    this.#isRestarting = true
+    this.#fetch?.stop(new LinkError('ERR_UPSTREAM_CHANGED', 'upstream was changed'))
+    this.#options.onEvent({ event: 'upstream-changed', upstream: this.upstream.address })
+    this.#link?.stop()
+    this.#wakeUp?.()
+  }
+
+  resume(replid: string, nextReplOffset: number): ResumeAnswer {
+    if (!this.history.names(replid, nextReplOffset)) return 'no'
+    if (nextReplOffset < this.log.firstReplOffset) return 'no'
+    if (nextReplOffset <= this.log.endReplOffset + 1) return 'yes'
+    // Ahead of us: we were restarted, or upstream feeds it faster. Upstream has what it had.
+    return replid.toLowerCase() === this.history.replid ? 'soon' : 'no'
+  }
+
+  async snapshot(wish: SnapshotWish, signal: AbortSignal): Promise<Snapshot> {
+    if (wish === 'empty') return this.#emptySnapshot()
+    const snapshot = this.#snapshot
+    if (snapshot !== undefined && this.#continues(snapshot)) {
+      const isNow =
+        snapshot.state === 'growing' ||
+        snapshot.place.replOffset >= this.log.endReplOffset ||
+        Date.now() - snapshot.createdAtMs < FRESH_MS
+      if (wish === 'any' || isNow) return snapshot
+    }
+    return await this.#fetchSnapshot(signal)
+  }
+
+  tick(): void {
+    const { log } = this
+    if (!(log instanceof DiskBacklog) || log.endReplOffset === this.#savedEndReplOffset) return
+    this.#savedEndReplOffset = log.endReplOffset
+    void log.sync().then(() => this.#save())
+  }
+
+  async close(): Promise<void> {
+    this.#isClosing = true
+    this.#fetch?.stop(new AbortedError())
+    this.#link?.stop()
+    this.#wakeUp?.()
+    if (this.log instanceof DiskBacklog) {
+      await this.log.flush()
+      if (this.#hasHistory) this.#save()
+    }
+    await this.log.close()
+    this.#snapshot?.discard()
+  }
+
+  // ---- the link's consumer --------------------------------------------------------------------
+
+  onState(state: LinkState): void {
+    this.#linkState = state
+    if (state === 'stream') this.#downSinceMs = undefined
+  }
+
+  onFullResync(info: FullResyncInfo): void {
+    this.#heard()
+    this.#fullResyncs += 1
+    const upstream = this.upstream.address
+    // A master of 2.6 names no history: what it sends now is one of its own.
+    const replid = info.replid ?? randomBytes(20).toString('hex')
+    const replOffset = Math.max(0, info.replOffset)
+    this.#snapshot?.remove()
+    this.#snapshot = undefined
+    this.#fetch?.stop(new LinkError('ERR_FULL_RESYNC', 'upstream made a full resync'))
+    this.history.replace(replid)
+    this.#epoch = newEpoch()
+    if (this.log instanceof DiskBacklog) this.log.reset(replOffset + 1, this.#epoch)
+    else this.log.reset(replOffset + 1)
+    this.#tracker.reset({ boundaryReplOffset: replOffset, dbnum: -1 })
+    this.#hasHistory = true
+    this.#snapshot = this.#newSnapshot(replid, replOffset, info.lengthBytes)
+    this.#save()
+    this.#options.onEvent({ event: 'upstream-full-resync', upstream, replid, replOffset })
+    this.#listener?.onHistoryChanged('upstream made a full resync')
+  }
+
+  onSnapshotBytes(bytes: Buffer, start: number, end: number): void {
+    this.#heard()
+    this.#snapshot?.write(bytes, start, end)
+  }
+
+  onSnapshotEnd(): void {
+    const snapshot = this.#snapshot
+    if (snapshot === undefined) return
+    const { replOffset } = snapshot.place
+    this.#tracker.reset({ boundaryReplOffset: replOffset, dbnum: streamDbOf(snapshot.head) })
+    this.#keep(snapshot)
+    this.#options.onEvent({
+      event: 'upstream-snapshot',
+      upstream: this.upstream.address,
+      bytes: snapshot.writtenBytes,
+      replOffset,
+    })
+  }
+
+  onContinue({ replid, nextReplOffset }: ContinueInfo): void {
+    this.#heard()
+    this.#partialResyncs += 1
+    const upstream = this.upstream.address
+    if (nextReplOffset !== this.log.endReplOffset + 1) {
+      throw new InternalError(
+        `upstream continues at ${nextReplOffset}, the log ends at ${this.log.endReplOffset}`,
+      )
+    }
+    const previousReplid = this.history.replid
+    this.#options.onEvent({ event: 'upstream-continued', upstream, replid, nextReplOffset })
+    if (replid.toLowerCase() === previousReplid) return
+    this.history.rename(replid, nextReplOffset)
+    if (this.#snapshot !== undefined) this.#snapshot.place.replid = this.history.replid
+    this.#save()
+    this.#options.onEvent({
+      event: 'upstream-renamed',
+      upstream,
+      replid: this.history.replid,
+      previousReplid,
+      nextReplOffset,
+    })
+    // They know the old name: asked again, they learn the new one and go on where they were.
+    this.#listener?.onHistoryChanged('upstream has another replid')
+  }
+
+  onStream(bytes: Buffer, start: number, end: number, replOffset: number): void {
+    this.#lastByteMs = Date.now()
+    if (replOffset !== this.log.endReplOffset + 1) {
+      throw new InternalError(
+        `stream byte ${replOffset} came, the log ends at ${this.log.endReplOffset}`,
+      )
+    }
+    this.log.append(bytes, start, end)
+    this.#listener?.onAppended()
+    this.#tracker.feed(bytes, start, end)
+  }
+
+  onKeepalive(): void {
+    this.#heard()
+  }
+
+  onLinkLost({ error, retryInMs }: LinkLostInfo): void {
+    this.#lost += 1
+    this.#linkDown(error)
+    this.#options.onEvent({
+      event: 'upstream-lost',
+      upstream: this.upstream.address,
+      reason: error.message,
+      retryInMs: retryInMs ?? (this.#hasHistory ? STUBBORN_MS : undefined),
+    })
+  }
+
+  drain(): Promise<void> | undefined {
+    return this.log.drain()
+  }
+
+  resumePoint(): ResumePoint | 'full' | undefined {
+    if (!this.#hasHistory) return undefined
+    // A snapshot that did not arrive whole began a history of which nobody has anything.
+    const isEmpty = this.log.endReplOffset < this.log.firstReplOffset
+    if (isEmpty && this.#snapshot?.state !== 'complete') return 'full'
+    return { replid: this.history.replid, nextReplOffset: this.log.endReplOffset + 1 }
+  }
+
+  // ---- inside ---------------------------------------------------------------------------------
+
+  #heard(): void {
+    this.#lastByteMs = Date.now()
+  }
+
+  #linkDown(error?: Error): void {
+    this.#downSinceMs ??= Date.now()
+    if (this.#snapshot?.state !== 'growing') return
+    const reason = error ?? new LinkError('ERR_LINK_LOST', 'the link to upstream ended')
+    this.#snapshot.fail(reason)
+    this.#snapshot = undefined
+  }
+
+  #retain(): number {
+    return this.retain()
+  }
+
+  /** Does the log go on behind this snapshot? */
+  #continues(snapshot: Snapshot): boolean {
+    return (
+      snapshot.state !== 'failed' &&
+      snapshot.place.replid === this.history.replid &&
+      snapshot.place.replOffset + 1 >= this.log.firstReplOffset
+    )
+  }
+
+  #emptySnapshot(): Snapshot {
+    const { boundaryReplOffset, dbnum } = this.#tracker.position
+    const isKept = boundaryReplOffset + 1 >= this.log.firstReplOffset
+    if (!this.#tracker.isFollowing || dbnum < 0 || !isKept) {
+      throw new LinkError('ERR_NO_POSITION', 'the selected db is not known yet', {
+        retriable: true,
+      })
+    }
+    const place = { replid: this.history.replid, replOffset: boundaryReplOffset }
+    return Snapshot.ofBytes(place, emptyRdb(dbnum))
+  }
+
+  /** One new snapshot for all who wait, over a connection of its own: the stream goes on. */
+  async #fetchSnapshot(signal: AbortSignal): Promise<Snapshot> {
+    if (this.#linkState !== 'stream' && this.#fetch === undefined) {
+      throw new LinkError('ERR_NO_UPSTREAM', "Can't SYNC while not connected with my master", {
+        retriable: true,
+      })
+    }
+    this.#fetch ??= this.#startFetch()
+    const fetch = this.#fetch
+    const snapshot = await Promise.race([fetch.begun, abortion(signal)])
+    if (!this.#continues(snapshot)) {
+      throw new LinkError('ERR_SNAPSHOT_OUTDATED', 'the snapshot is of another history', {
+        retriable: true,
+      })
+    }
+    return snapshot
+  }
+
+  #startFetch(): SnapshotFetch {
+    const fetch = new SnapshotFetch(this.#server, {
+      makeSnapshot: (replid, replOffset, lengthBytes) => {
+        if (replid !== this.history.replid) {
+          throw new LinkError('ERR_SNAPSHOT_OUTDATED', 'upstream has another replid by now')
+        }
+        this.#fullResyncs += 1
+        return this.#newSnapshot(replid, replOffset, lengthBytes)
+      },
+      onDone: (snapshot) => {
+        if (snapshot === undefined || this.#isClosing) snapshot?.discard()
+        else if (this.#continues(snapshot)) {
+          this.#snapshot?.remove()
+          this.#snapshot = snapshot
+          this.#keep(snapshot)
+          this.#options.onEvent({
+            event: 'upstream-snapshot',
+            upstream: this.upstream.address,
+            bytes: snapshot.writtenBytes,
+            replOffset: snapshot.place.replOffset,
+          })
+        } else snapshot.discard()
+        if (this.#fetch === fetch) this.#fetch = undefined
+      },
+      onWire: this.#options.onWire,
+    })
+    return fetch
+  }
+
+  #newSnapshot(replid: string, replOffset: number, lengthBytes: number | undefined): Snapshot {
+    this.#snapshotNumber += 1
+    const { keepDir, temporaryDir } = this.#options
+    const name = `snapshot-${this.#epoch}-${process.pid}-${this.#snapshotNumber}.rdb`
+    const path = join(keepDir?.dir ?? temporaryDir, name)
+    return Snapshot.growing({ replid: replid.toLowerCase(), replOffset }, path, lengthBytes)
+  }
+
+  #keep(snapshot: Snapshot): void {
+    if (snapshot.state === 'growing') snapshot.complete()
+    if (this.#options.keepDir === undefined) return
+    snapshot.keep()
+    this.#save()
+  }
+
+  #save(): void {
+    const { keepDir } = this.#options
+    const { log } = this
+    if (keepDir === undefined || !(log instanceof DiskBacklog)) return
+    const snapshot = this.#snapshot
+    const isKept = snapshot?.state === 'complete' && snapshot.path !== undefined
+    keepDir.save({
+      history: this.history.state,
+      epoch: this.#epoch,
+      nextReplOffset: log.firstReplOffset,
+      syncedReplOffset: log.syncedReplOffset,
+      bootId: bootId(),
+      position: this.#tracker.position,
+      snapshot: isKept
+        ? {
+            file: snapshot.path.slice(keepDir.dir.length + 1),
+            replOffset: snapshot.place.replOffset,
+            lengthBytes: snapshot.writtenBytes,
+            createdAtMs: snapshot.createdAtMs,
+          }
+        : undefined,
+    })
+  }
+
+  /** Follows the part of the restored stream that came behind the position that was saved. */
+  async #retrack(position: { boundaryReplOffset: number; dbnum: number }): Promise<void> {
+    const { log } = this
+    let next = Math.max(position.boundaryReplOffset + 1, log.firstReplOffset)
+    if (next > log.endReplOffset + 1) {
+      // The end was cut back behind the boundary: from here on it is found anew.
+      this.#tracker.reset({ boundaryReplOffset: log.endReplOffset, dbnum: -1 })
+      return
+    }
+    this.#tracker.reset({ boundaryReplOffset: next - 1, dbnum: position.dbnum })
+    const buffer = Buffer.allocUnsafe(1 << 20)
+    while (next <= log.endReplOffset) {
+      const count = await log.read(next, buffer)
+      this.#tracker.feed(buffer, 0, count)
+      next += count
+    }
+  }
+
+  async #sleep(durationMs: number, signal: AbortSignal): Promise<void> {
+    if (this.#isClosing || this.#isRestarting || signal.aborted) return
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, durationMs)
+      this.#wakeUp = () => {
+        clearTimeout(timer)
+        resolve()
+      }
+      signal.addEventListener('abort', () => this.#wakeUp?.(), { once: true })
+    })
+    this.#wakeUp = undefined
+  }
+}
+
+function newEpoch(): string {
+  return randomBytes(4).toString('hex')
+}
+
+async function abortion(signal: AbortSignal): Promise<never> {
+  return await new Promise((_resolve, reject) => {
+    if (signal.aborted) reject(new AbortedError())
+    signal.addEventListener('abort', () => reject(new AbortedError()), { once: true })
+  })
+}
