@@ -1,11 +1,12 @@
 /** The commands, in the order in which the help shows them. */
 import type { Command } from 'commander'
 import type { CommandContext } from '../command.js'
+import { registerServe } from './serve.js'
 import { registerSync } from './sync.js'
 
 type Register = (program: Command, context: CommandContext) => void
 
-const COMMANDS: readonly Register[] = [registerSync]
+const COMMANDS: readonly Register[] = [registerSync, registerServe]
 
 export function registerCommands(program: Command, context: CommandContext): void {
   for (const register of COMMANDS) register(program, context)

@@ -1,0 +1,76 @@
+/** What happens while serving, in words for people. */
+import type { FrozenFacts, ServeEvent } from '../../api/serve.js'
+import { formatCount, formatDuration, formatSize } from '../units.js'
+
+/** True for what an operator should look at. */
+export function isWarning(event: ServeEvent): boolean {
+  switch (event.event) {
+    case 'replica-lost':
+      return event.cutOff
+    case 'replica-refused':
+    case 'replica-version-unknown':
+    case 'client-refused':
+    case 'upstream-lost':
+    case 'backlog-disk-failed':
+      return true
+    default:
+      return false
+  }
+}
+
+export function describeEvent(event: ServeEvent): string {
+  switch (event.event) {
+    case 'full-resync': {
+      const label = event.sentAsVersion === undefined ? '' : `, sent as RDB ${event.sentAsVersion}`
+      return `${event.replica}: full resync at offset ${event.replOffset} (${event.rdbVersion}${label})`
+    }
+    case 'partial-resync':
+      return `${event.replica}: continues at offset ${event.nextReplOffset}`
+    case 'replica-online':
+      return event.snapshotBytes === 0
+        ? `${event.replica}: online at offset ${event.replOffset}`
+        : `${event.replica}: online at offset ${event.replOffset}, has its ${formatSize(event.snapshotBytes)}`
+    case 'replica-lost':
+      return `${event.replica}: ${event.cutOff ? 'cut off' : 'gone'} at offset ${event.replOffset}: ${event.reason}`
+    case 'replica-refused':
+      return `${event.replica}: refused: ${event.reason}`
+    case 'replica-version-unknown':
+      return (
+        `${event.replica}: its version is not known (${event.reason}) and it may be too old for ` +
+        `${event.rdbVersion}: say --replica-version`
+      )
+    case 'client-refused':
+      return `${event.client}: refused: ${event.reason}`
+    case 'upstream-full-resync':
+      return `${event.upstream}: full resync at offset ${event.replOffset}, replid ${event.replid}`
+    case 'upstream-snapshot':
+      return `${event.upstream}: snapshot of ${formatSize(event.bytes)} at offset ${event.replOffset}`
+    case 'upstream-continued':
+      return `${event.upstream}: continues at offset ${event.nextReplOffset}`
+    case 'upstream-renamed':
+      return `${event.upstream}: replid is now ${event.replid}, was ${event.previousReplid}`
+    case 'upstream-lost':
+      return event.retryInMs === undefined
+        ? `${event.upstream}: lost: ${event.reason}`
+        : `${event.upstream}: lost: ${event.reason}; next attempt in ${formatDuration(event.retryInMs)}`
+    case 'upstream-changed':
+      return `following ${event.upstream} from now on`
+    case 'backlog-restored':
+      return `backlog from offset ${event.firstReplOffset} to ${event.endReplOffset} taken up, replid ${event.replid}`
+    case 'backlog-disk-failed':
+      return `${event.reason}; going on in memory`
+  }
+}
+
+/** What stands behind the address in the line that says we listen. */
+export function describeSource(source: string, frozen: FrozenFacts | undefined): string {
+  if (frozen === undefined) return `relay of ${source}`
+  const { rdb, commands } = frozen
+  const parts: string[] = []
+  if (rdb !== undefined) {
+    const version = `${rdb.family === 'valkey' ? 'VALKEY RDB' : 'RDB'} ${rdb.version}`
+    parts.push(`${formatCount(rdb.keys)} keys, ${formatSize(rdb.rdbBytes)}, ${version}`)
+  }
+  if (commands > 0) parts.push(`${formatCount(commands)} commands`)
+  return `${source} (${parts.length === 0 ? 'empty' : parts.join(', and ')})`
+}
