@@ -1,0 +1,240 @@
+/**
+ * Elements in, commands out: SET, RPUSH, SADD, ZADD, HSET with HPEXPIREAT. Elements are gathered
+ * into commands of bounded size, so that neither this side nor the server holds a whole value;
+ * one that is long alone gets a command of its own, and a string beyond `MAX_BULK_BYTES` is
+ * continued with APPEND. Streams are next door, in stream-commands.ts.
+ */
+import { Buffer } from 'node:buffer'
+import { OutputBuffer } from '../bytes/output-buffer.js'
+import { writeScore } from '../rdb/score-text.js'
+import { DEPTH, type Depth, type Slice } from '../rdb/visitor.js'
+import { bulkOf, CommandWriter, headOf } from './command-writer.js'
+import type { KeyPlan } from './key-plan.js'
+import { LOSS, type Loss } from './loss.js'
+import type { TargetCapabilities } from './target-capabilities.js'
+
+/** Servers take up to proto-max-bulk-len, 512 MB by default. */
+const MAX_BULK_BYTES = 64 << 20
+/** An element that would not share a command with others. */
+const LONG_ELEMENT_BYTES = 1 << 16
+
+const SET_3 = headOf(3, 'SET')
+const SET_4 = headOf(4, 'SET')
+const SET_5 = headOf(5, 'SET')
+const SET_6 = headOf(6, 'SET')
+const APPEND_3 = headOf(3, 'APPEND')
+const RPUSH = bulkOf('RPUSH')
+const RPUSH_3 = headOf(3, 'RPUSH')
+const SADD = bulkOf('SADD')
+const SADD_3 = headOf(3, 'SADD')
+const ZADD = bulkOf('ZADD')
+const ZADD_4 = headOf(4, 'ZADD')
+const HSET = bulkOf('HSET')
+const HSET_4 = headOf(4, 'HSET')
+const HMSET = bulkOf('HMSET')
+const HMSET_4 = headOf(4, 'HMSET')
+const HPEXPIREAT_6 = headOf(6, 'HPEXPIREAT')
+const FIELDS = bulkOf('FIELDS')
+const ONE = bulkOf('1')
+const PXAT = bulkOf('PXAT')
+const NX = bulkOf('NX')
+
+const SCORE_TEXT_MAX_BYTES = 40
+
+export type OnLoss = (loss: Loss) => void
+
+export class ElementCommands {
+  protected plan!: KeyPlan
+  protected readonly target: TargetCapabilities
+  protected readonly onLoss: OnLoss
+  private readonly hset: Uint8Array
+  private readonly hset4: Uint8Array
+  /** HPEXPIREAT commands that wait for the end of the HSET before them. */
+  private readonly expiries: CommandWriter
+  private readonly scoreText = Buffer.allocUnsafeSlow(SCORE_TEXT_MAX_BYTES)
+  /** Of a string in parts: bytes behind the bulk at hand, and bytes that it still wants. */
+  private stringLeft = 0
+  private bulkLeft = 0
+  private inSet = false
+  private wroteExpiry = false
+
+  constructor(target: TargetCapabilities, onLoss: OnLoss) {
+    this.target = target
+    this.onLoss = onLoss
+    this.hset = target.variadicHset ? HSET : HMSET
+    this.hset4 = target.variadicHset ? HSET_4 : HMSET_4
+    this.expiries = new CommandWriter(new OutputBuffer(() => undefined, 1 << 14))
+    this.expiries.out.hold()
+  }
+
+  /** As a visitor of its own it wants every element. */
+  key(): Depth {
+    return DEPTH.ELEMENTS
+  }
+
+  begin(plan: KeyPlan): void {
+    this.plan = plan
+    this.wroteExpiry = false
+  }
+
+  /** Ends what is open. Returns whether the expiry has been written with the value. */
+  finish(): boolean {
+    this.closeBatch()
+    return this.wroteExpiry
+  }
+
+  stringValue(value: Slice): void {
+    const length = value.end - value.start
+    if (length > MAX_BULK_BYTES) {
+      this.stringBegin(length)
+      this.stringPart(value)
+      return
+    }
+    this.beginSet(this.target.setPxat)
+    this.plan.writer.bulk(value.bytes, value.start, value.end)
+    this.endSet(this.target.setPxat)
+  }
+
+  stringBegin(totalBytes: number): void {
+    this.stringLeft = totalBytes
+    this.bulkLeft = Math.min(totalBytes, MAX_BULK_BYTES)
+    this.stringLeft -= this.bulkLeft
+    this.beginSet(false)
+    this.inSet = true
+    this.plan.writer.bulkStart(this.bulkLeft)
+    if (totalBytes === 0) this.endBulk()
+  }
+
+  stringPart(part: Slice): void {
+    const { writer, key } = this.plan
+    let from = part.start
+    while (from < part.end) {
+      if (this.bulkLeft === 0) {
+        this.bulkLeft = Math.min(this.stringLeft, MAX_BULK_BYTES)
+        this.stringLeft -= this.bulkLeft
+        writer.begin(APPEND_3)
+        writer.bulk(key.bytes, key.start, key.end)
+        writer.bulkStart(this.bulkLeft)
+      }
+      const until = Math.min(part.end, from + this.bulkLeft)
+      writer.out.write(part.bytes, from, until)
+      this.bulkLeft -= until - from
+      from = until
+      if (this.bulkLeft === 0) this.endBulk()
+    }
+  }
+
+  listElement(element: Slice): void {
+    this.addOne(RPUSH, RPUSH_3, element)
+  }
+
+  setMember(member: Slice): void {
+    this.addOne(SADD, SADD_3, member)
+  }
+
+  zsetMember(member: Slice, score: number, scoreText: Slice): void {
+    const { writer } = this.plan
+    const long = member.end - member.start > LONG_ELEMENT_BYTES
+    if (long) this.beginAlone(ZADD_4)
+    else this.continueWith(ZADD)
+    if (scoreText.end > scoreText.start) {
+      writer.bulk(scoreText.bytes, scoreText.start, scoreText.end)
+    } else if (Number.isSafeInteger(score) && !Object.is(score, -0)) {
+      writer.decimal(score)
+    } else {
+      writer.bulk(this.scoreText, 0, writeScore(this.scoreText, 0, score))
+    }
+    writer.bulk(member.bytes, member.start, member.end)
+  }
+
+  hashField(field: Slice, value: Slice, expireAtMs: number): void {
+    const { writer } = this.plan
+    const long = field.end - field.start + value.end - value.start > LONG_ELEMENT_BYTES
+    if (long) this.beginAlone(this.hset4)
+    else this.continueWith(this.hset)
+    writer.bulk(field.bytes, field.start, field.end)
+    writer.bulk(value.bytes, value.start, value.end)
+    if (expireAtMs !== -1) this.fieldExpiry(field, expireAtMs)
+    if (long) this.writeExpiries()
+  }
+
+  private addOne(name: Uint8Array, alone: Uint8Array, element: Slice): void {
+    if (element.end - element.start > LONG_ELEMENT_BYTES) this.beginAlone(alone)
+    else this.continueWith(name)
+    this.plan.writer.bulk(element.bytes, element.start, element.end)
+  }
+
+  /** A command for one element; its size is no concern of the buffer's. */
+  protected beginAlone(head: Uint8Array): void {
+    const { writer, key } = this.plan
+    this.closeBatch()
+    writer.begin(head)
+    writer.bulk(key.bytes, key.start, key.end)
+  }
+
+  /** Goes on with the open command, or begins the next. */
+  private continueWith(name: Uint8Array): void {
+    const { writer, key } = this.plan
+    if (writer.isOpen) {
+      if (!writer.isFull) return
+      this.closeBatch()
+    }
+    writer.open(name)
+    writer.bulk(key.bytes, key.start, key.end)
+  }
+
+  protected closeBatch(): void {
+    this.plan.writer.close()
+    this.writeExpiries()
+  }
+
+  private fieldExpiry(field: Slice, expireAtMs: number): void {
+    if (!this.target.fieldExpiry) {
+      this.onLoss(LOSS.FIELD_EXPIRY)
+      return
+    }
+    const { expiries, plan } = this
+    expiries.begin(HPEXPIREAT_6)
+    expiries.bulk(plan.key.bytes, plan.key.start, plan.key.end)
+    expiries.decimal(expireAtMs)
+    expiries.constant(FIELDS)
+    expiries.constant(ONE)
+    expiries.bulk(field.bytes, field.start, field.end)
+  }
+
+  private writeExpiries(): void {
+    const { out, commands } = this.expiries
+    if (commands === 0) return
+    const { writer } = this.plan
+    writer.out.write(out.bytes, 0, out.pos)
+    writer.commands += commands
+    this.expiries.commands = 0
+    out.drop()
+    out.hold()
+  }
+
+  private beginSet(withExpiry: boolean): void {
+    const { writer, key, expireAtMs, conflict } = this.plan
+    const timed = withExpiry && expireAtMs !== -1
+    if (conflict === 'refuse') writer.begin(timed ? SET_6 : SET_4)
+    else writer.begin(timed ? SET_5 : SET_3)
+    writer.bulk(key.bytes, key.start, key.end)
+  }
+
+  private endSet(withExpiry: boolean): void {
+    const { writer, expireAtMs, conflict } = this.plan
+    if (conflict === 'refuse') writer.constant(NX)
+    if (withExpiry && expireAtMs !== -1) {
+      writer.constant(PXAT)
+      // SET takes no time below 1; anything that early is past anyway.
+      writer.decimal(Math.max(1, expireAtMs))
+      this.wroteExpiry = true
+    }
+  }
+
+  private endBulk(): void {
+    this.plan.writer.bulkEnd()
+    if (this.inSet) this.endSet(false)
+    this.inSet = false
+  }
+}
