@@ -8,6 +8,7 @@
  *
  * A password in an address is taken, and masked in everything that is ever shown.
  */
+import { isIPv6 } from 'node:net'
 import { UsageError } from '../errors.js'
 
 export const DEFAULT_PORT = 6379
@@ -65,21 +66,21 @@ export function formatServerAddress(address: ServerAddress): string {
 
 /** Any text that may hold `user:password@`, with the password replaced by stars. */
 export function maskSecrets(text: string): string {
-  return text.replace(/(\/\/[^/@\s:]*):[^@\s]*@/g, '$1:***@')
+  return text.replace(/(^|\/\/|\s)([^/@\s:]*):(?!\/\/)[^@\s]*@/g, '$1$2:***@')
 }
 
 function parseHostPort(text: string): ServerAddress {
+  if (text.includes('@')) {
+    throw badAddress(text, 'holds a user but no scheme', 'write redis://user:password@host:port')
+  }
   const bracketed = /^\[([^\]]+)\](?::(.*))?$/.exec(text)
   if (bracketed !== null) return tcp(text, bracketed[1]!, bracketed[2])
   // Two colons and no brackets: an IPv6 address without a port.
   if (text.indexOf(':') !== text.lastIndexOf(':')) {
-    if (!/^[0-9a-f:.]+(%\w+)?$/i.test(text)) {
+    if (!isIPv6(text)) {
       throw badAddress(text, 'has more than one colon', 'write host:port or [ipv6]:port')
     }
     return tcp(text, text, undefined)
-  }
-  if (text.includes('@')) {
-    throw badAddress(text, 'holds a user but no scheme', 'write redis://user:password@host:port')
   }
   const colon = text.indexOf(':')
   if (colon < 0) return tcp(text, text, undefined)

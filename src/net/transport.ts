@@ -240,6 +240,8 @@ class ReadBuffer {
     if (this.#start === this.#end) {
       this.#start = 0
       this.#end = 0
+    } else if (this.#start === 0 && this.#end === this.#bytes.length && !this.closed) {
+      this.onFault(new InternalError('the reader of a line left a full buffer unread'))
     }
   }
 
@@ -249,9 +251,6 @@ class ReadBuffer {
       this.#bytes.copyWithin(0, this.#start, this.#end)
       this.#end -= this.#start
       this.#start = 0
-    }
-    if (this.#end === this.#bytes.length) {
-      throw new InternalError('the reader of a line left a full buffer unread')
     }
   }
 }
