@@ -1,0 +1,61 @@
+/** A TCP proxy whose connections can be cut, held up, and counted: link faults on real servers. */
+import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
+
+export interface CuttingProxy {
+  port: number
+  /** Bytes that came from the target. */
+  readonly downBytes: number
+  readonly connections: number
+  /** Resets everything that is open; new connections are let through. */
+  cut(): void
+  /** Refuses new connections (true) or lets them through again. */
+  block(isBlocked: boolean): void
+  stop(): Promise<void>
+}
+
+export async function startProxy(targetPort: number): Promise<CuttingProxy> {
+  const open = new Set<Socket>()
+  let isBlocked = false
+  let downBytes = 0
+  let connections = 0
+  const server = createServer((client) => {
+    if (isBlocked) {
+      client.resetAndDestroy()
+      return
+    }
+    connections += 1
+    const target = connect(targetPort, '127.0.0.1')
+    for (const socket of [client, target]) {
+      open.add(socket)
+      socket.setNoDelay(true)
+      socket.on('error', () => undefined)
+      socket.on('close', () => {
+        open.delete(socket)
+        client.destroy()
+        target.destroy()
+      })
+    }
+    target.on('data', (chunk: Buffer) => (downBytes += chunk.length))
+    client.pipe(target)
+    target.pipe(client)
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const cut = (): void => {
+    for (const socket of open) socket.resetAndDestroy()
+  }
+  return {
+    port: (server.address() as AddressInfo).port,
+    get downBytes() {
+      return downBytes
+    },
+    get connections() {
+      return connections
+    },
+    cut,
+    block: (blocked) => (isBlocked = blocked),
+    stop: async () => {
+      cut()
+      await new Promise<void>((resolve) => server.close(() => resolve()))
+    },
+  }
+}
