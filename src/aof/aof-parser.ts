@@ -36,6 +36,9 @@ export interface AofVisitor {
   timestamp?(unixSeconds: number, at: AofPosition): void
   /** Any other `#` line, without its line end. */
   annotation?(line: Buffer, at: AofPosition): void
+  /** Behind every item that a file may end with: not inside a transaction. `at.dbnum` is the
+   * database that the next command works on. */
+  boundary?(at: AofPosition): void
 }
 
 export interface AofParserOptions {
@@ -112,7 +115,10 @@ export class AofParser {
       position.byteOffset = position.endByteOffset - (decoder.end - decoder.start)
       if (status === RESP.COMMAND) this.command()
       else this.line()
-      if (this.transactionByteOffset < 0) this.validByteOffset = position.endByteOffset
+      if (this.transactionByteOffset < 0) {
+        this.validByteOffset = position.endByteOffset
+        this.visitor.boundary?.(position)
+      }
     }
   }
 

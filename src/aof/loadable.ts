@@ -1,0 +1,293 @@
+/**
+ * Stream commands in the form that a server can load from an append-only file.
+ *
+ * Nearly all of a stream can be stored as it came. The exceptions (propagation.md, found on real
+ * servers):
+ *
+ *   SET … EX|PX, SETEX, PSETEX, EXPIRE, PEXPIRE, GETEX, RESTORE with a ttl   masters up to 6.2
+ *       send times relative to the reception: made absolute
+ *   XADD … IDMP p i *       a duplicate that added nothing: would add an entry when loaded later
+ *   XADD … IDMP p i <id>    the producer's ids age by the clock of the loading server, which
+ *       then takes a later entry for a duplicate: XADD without, and XIDMPRECORD
+ *   VADD … CAS              stops Redis 8 while it loads: CAS is dropped, the effect is the same
+ *   CLUSTER …, TRIMSLOTS    talk among the nodes of a cluster; stops servers outside of one
+ *   PING, REPLCONF          keep a link alive; count in offsets only
+ */
+import { isArg } from '../resp/command-table.js'
+import { nameTable, type CommandDecoder } from '../resp/decoder.js'
+import type { CommandEncoder } from '../resp/encoder.js'
+
+/** What to store for a command. */
+export const LOADABLE = {
+  /** The command as it is. */
+  AS_IS: 0,
+  /** What was encoded instead. */
+  REWRITTEN: 1,
+  /** Nothing: it has no effect on data (PING, REPLCONF, a duplicate XADD). */
+  NOTHING: 2,
+  /** Nothing, though it had an effect: CLUSTER …, TRIMSLOTS. To be counted and told. */
+  DROPPED: 3,
+} as const
+
+export type Loadable = (typeof LOADABLE)[keyof typeof LOADABLE]
+
+const ALWAYS = [
+  'PING',
+  'REPLCONF',
+  'XADD',
+  'VADD',
+  'CLUSTER',
+  'TRIMSLOTS',
+  'SETEX',
+  'PSETEX',
+  'EXPIRE',
+  'PEXPIRE',
+  'GETEX',
+  'RESTORE',
+  'RESTORE-ASKING',
+] as const
+/** State that a reader of the stream must follow. */
+const STATE = ['SELECT', 'MULTI', 'EXEC'] as const
+
+/** Names that must be looked at: `makeLoadable` for them, and the reader's own state. */
+export const SPECIAL_NAMES = nameTable([...ALWAYS, ...STATE])
+/** The same for streams of masters up to 6.2, where SET may hold a relative time. */
+export const SPECIAL_NAMES_RELATIVE = nameTable([...ALWAYS, ...STATE, 'SET'])
+/** Of these, the ones that have to be held whole to be looked at. */
+export const REWRITABLE_NAMES = nameTable([...ALWAYS, 'SELECT'])
+export const REWRITABLE_NAMES_RELATIVE = nameTable([...ALWAYS, 'SELECT', 'SET'])
+
+/**
+ * Decides on the decoder's current command; for REWRITTEN the command to store instead is
+ * appended to `out`, and one that should follow it (without which the data is still right) to
+ * `companion`.
+ *
+ * @param nowMs when the command was received, unix milliseconds
+ */
+export function makeLoadable(
+  command: CommandDecoder,
+  out: CommandEncoder,
+  companion: CommandEncoder,
+  nowMs: number,
+): Loadable {
+  const nameStart = command.args[0]!
+  const length = command.args[1]! - nameStart
+  switch ((length << 5) | (command.bytes[nameStart]! & 31)) {
+    case (3 << 5) | 19:
+      return isArg(command, 0, 'SET') ? absoluteSet(command, out, nowMs) : LOADABLE.AS_IS
+    case (4 << 5) | 16:
+      return isArg(command, 0, 'PING') ? LOADABLE.NOTHING : LOADABLE.AS_IS
+    case (8 << 5) | 18:
+      return isArg(command, 0, 'REPLCONF') ? LOADABLE.NOTHING : LOADABLE.AS_IS
+    case (4 << 5) | 24:
+      return isArg(command, 0, 'XADD') ? plainXadd(command, out, companion) : LOADABLE.AS_IS
+    case (4 << 5) | 22:
+      return isArg(command, 0, 'VADD') ? vaddWithoutCas(command, out) : LOADABLE.AS_IS
+    case (7 << 5) | 3:
+      return isArg(command, 0, 'CLUSTER') ? LOADABLE.DROPPED : LOADABLE.AS_IS
+    case (9 << 5) | 20:
+      return isArg(command, 0, 'TRIMSLOTS') ? LOADABLE.DROPPED : LOADABLE.AS_IS
+    case (5 << 5) | 19:
+      return isArg(command, 0, 'SETEX') ? setWithTime(command, out, nowMs, 1000) : LOADABLE.AS_IS
+    case (6 << 5) | 16:
+      return isArg(command, 0, 'PSETEX') ? setWithTime(command, out, nowMs, 1) : LOADABLE.AS_IS
+    case (6 << 5) | 5:
+      return isArg(command, 0, 'EXPIRE') ? expireAt(command, out, nowMs, 1000) : LOADABLE.AS_IS
+    case (7 << 5) | 16:
+      return isArg(command, 0, 'PEXPIRE') ? expireAt(command, out, nowMs, 1) : LOADABLE.AS_IS
+    case (5 << 5) | 7:
+      return isArg(command, 0, 'GETEX') ? getexAt(command, out, nowMs) : LOADABLE.AS_IS
+    case (7 << 5) | 18:
+      return isArg(command, 0, 'RESTORE') ? restoreAt(command, out, nowMs) : LOADABLE.AS_IS
+    case (14 << 5) | 18:
+      return isArg(command, 0, 'RESTORE-ASKING') ? restoreAt(command, out, nowMs) : LOADABLE.AS_IS
+    default:
+      return LOADABLE.AS_IS
+  }
+}
+
+/** SET k v … EX s | PX ms → SET k v … PXAT ms */
+function absoluteSet(command: CommandDecoder, out: CommandEncoder, nowMs: number): Loadable {
+  for (let i = 3; i + 1 < command.argc; i++) {
+    const unitMs = isArg(command, i, 'EX') ? 1000 : isArg(command, i, 'PX') ? 1 : 0
+    if (unitMs === 0) continue
+    const atMs = absolute(command, i + 1, unitMs, nowMs)
+    if (atMs === undefined) return LOADABLE.AS_IS
+    out.begin(command.argc)
+    for (let k = 0; k < command.argc; k++) {
+      if (k === i) out.ascii('PXAT')
+      else if (k === i + 1) out.integer(atMs)
+      else copy(command, out, k)
+    }
+    return LOADABLE.REWRITTEN
+  }
+  return LOADABLE.AS_IS
+}
+
+/** SETEX k s v, PSETEX k ms v → SET k v PXAT ms */
+function setWithTime(
+  command: CommandDecoder,
+  out: CommandEncoder,
+  nowMs: number,
+  unitMs: number,
+): Loadable {
+  if (command.argc !== 4) return LOADABLE.AS_IS
+  const atMs = absolute(command, 2, unitMs, nowMs)
+  if (atMs === undefined) return LOADABLE.AS_IS
+  out.begin(5).ascii('SET')
+  copy(command, out, 1)
+  copy(command, out, 3)
+  out.ascii('PXAT').integer(atMs)
+  return LOADABLE.REWRITTEN
+}
+
+/** EXPIRE k s [NX|XX|GT|LT], PEXPIRE k ms … → PEXPIREAT k ms … */
+function expireAt(
+  command: CommandDecoder,
+  out: CommandEncoder,
+  nowMs: number,
+  unitMs: number,
+): Loadable {
+  if (command.argc < 3) return LOADABLE.AS_IS
+  const atMs = absolute(command, 2, unitMs, nowMs)
+  if (atMs === undefined) return LOADABLE.AS_IS
+  out.begin(command.argc).ascii('PEXPIREAT')
+  copy(command, out, 1)
+  out.integer(atMs)
+  for (let k = 3; k < command.argc; k++) copy(command, out, k)
+  return LOADABLE.REWRITTEN
+}
+
+/** GETEX k EX s | PX ms → PEXPIREAT k ms */
+function getexAt(command: CommandDecoder, out: CommandEncoder, nowMs: number): Loadable {
+  if (command.argc !== 4) return LOADABLE.AS_IS
+  const unitMs = isArg(command, 2, 'EX') ? 1000 : isArg(command, 2, 'PX') ? 1 : 0
+  const atMs = unitMs === 0 ? undefined : absolute(command, 3, unitMs, nowMs)
+  if (atMs === undefined) return LOADABLE.AS_IS
+  out.begin(3).ascii('PEXPIREAT')
+  copy(command, out, 1)
+  out.integer(atMs)
+  return LOADABLE.REWRITTEN
+}
+
+/** RESTORE k ttl payload … without ABSTTL → with it */
+function restoreAt(command: CommandDecoder, out: CommandEncoder, nowMs: number): Loadable {
+  if (command.argc < 4) return LOADABLE.AS_IS
+  for (let i = 4; i < command.argc; i++) if (isArg(command, i, 'ABSTTL')) return LOADABLE.AS_IS
+  const ttl = integerArg(command, 2)
+  if (ttl === undefined || ttl <= 0) return LOADABLE.AS_IS
+  out.begin(command.argc + 1)
+  copy(command, out, 0)
+  copy(command, out, 1)
+  out.integer(nowMs + ttl)
+  for (let k = 3; k < command.argc; k++) copy(command, out, k)
+  out.ascii('ABSTTL')
+  return LOADABLE.REWRITTEN
+}
+
+/**
+ *   XADD key [NOMKSTREAM] [KEEPREF|DELREF|ACKED] [IDMP p i | IDMPAUTO p] [MAXLEN|MINID …] id f v …
+ *
+ * The id is the first argument that is no option. IDMPAUTO's producer id is a digest that only
+ * the server can make, so the entry is kept and the record of it is not.
+ */
+function plainXadd(
+  command: CommandDecoder,
+  out: CommandEncoder,
+  companion: CommandEncoder,
+): Loadable {
+  let idmpAt = -1
+  let idmpWords = 0
+  let i = 2
+  options: while (i < command.argc) {
+    if (isArg(command, i, 'NOMKSTREAM')) i += 1
+    else if (isArg(command, i, 'KEEPREF')) i += 1
+    else if (isArg(command, i, 'DELREF')) i += 1
+    else if (isArg(command, i, 'ACKED')) i += 1
+    else if (isArg(command, i, 'IDMP')) {
+      idmpAt = i
+      idmpWords = 3
+      i += 3
+    } else if (isArg(command, i, 'IDMPAUTO')) {
+      idmpAt = i
+      idmpWords = 2
+      i += 2
+    } else if (isArg(command, i, 'LIMIT')) i += 2
+    else if (isArg(command, i, 'MAXLEN') || isArg(command, i, 'MINID')) {
+      i += 1
+      if (i < command.argc && (isArg(command, i, '=') || isArg(command, i, '~'))) i += 1
+      i += 1
+    } else break options
+  }
+  if (idmpAt < 0 || i >= command.argc) return LOADABLE.AS_IS
+  // The master's duplicate keeps the star that the client sent.
+  if (isArg(command, i, '*')) return LOADABLE.NOTHING
+  out.begin(command.argc - idmpWords)
+  for (let k = 0; k < command.argc; k++) {
+    if (k < idmpAt || k >= idmpAt + idmpWords) copy(command, out, k)
+  }
+  if (idmpWords === 3) {
+    companion.begin(5).ascii('XIDMPRECORD')
+    copy(command, companion, 1)
+    copy(command, companion, idmpAt + 1)
+    copy(command, companion, idmpAt + 2)
+    copy(command, companion, i)
+  }
+  return LOADABLE.REWRITTEN
+}
+
+/** VADD key [REDUCE n] (FP32 blob | VALUES n x…) element [CAS] [NOQUANT|Q8|BIN] [EF n] … */
+function vaddWithoutCas(command: CommandDecoder, out: CommandEncoder): Loadable {
+  let i = 2
+  if (i < command.argc && isArg(command, i, 'REDUCE')) i += 2
+  if (i >= command.argc) return LOADABLE.AS_IS
+  if (isArg(command, i, 'FP32')) {
+    i += 2
+  } else if (isArg(command, i, 'VALUES') && i + 1 < command.argc) {
+    i += 2 + (integerArg(command, i + 1) ?? 0)
+  } else {
+    return LOADABLE.AS_IS
+  }
+  // The element, then options, some with a value.
+  for (i += 1; i < command.argc; i++) {
+    if (isArg(command, i, 'SETATTR') || isArg(command, i, 'EF') || isArg(command, i, 'M')) {
+      i += 1
+    } else if (isArg(command, i, 'CAS')) {
+      out.begin(command.argc - 1)
+      for (let k = 0; k < command.argc; k++) if (k !== i) copy(command, out, k)
+      return LOADABLE.REWRITTEN
+    }
+  }
+  return LOADABLE.AS_IS
+}
+
+function copy(command: CommandDecoder, out: CommandEncoder, i: number): void {
+  out.bulk(command.bytes, command.args[2 * i], command.args[2 * i + 1])
+}
+
+/** Unix ms of a relative time, at least 1 so that what is past stays past; undefined: no number. */
+function absolute(
+  command: CommandDecoder,
+  i: number,
+  unitMs: number,
+  nowMs: number,
+): number | undefined {
+  const value = integerArg(command, i)
+  return value === undefined ? undefined : Math.max(1, nowMs + value * unitMs)
+}
+
+/** Argument i as an integer of at most 15 digits; undefined if it is none. */
+function integerArg(command: CommandDecoder, i: number): number | undefined {
+  const start = command.args[2 * i]!
+  const end = command.args[2 * i + 1]!
+  const negative = command.bytes[start] === 45
+  const first = negative ? start + 1 : start
+  if (end === first || end - first > 15) return undefined
+  let value = 0
+  for (let at = first; at < end; at++) {
+    const digit = command.bytes[at]! - 48
+    if (digit < 0 || digit > 9) return undefined
+    value = 10 * value + digit
+  }
+  return negative ? -value : value
+}
