@@ -57,7 +57,9 @@ export class AppendFile {
     this.path = path
     this.options = options
     this.boundBytes = options.boundBytes ?? DEFAULT_BOUND_BYTES
-    this.position = this.writtenPosition = this.syncedPosition = options.position ?? 0
+    this.position = this.writtenPosition = options.position ?? 0
+    // Of what a crashed run left nobody knows whether it was fsynced.
+    this.syncedPosition = 0
     this.current = { bytes: Buffer.allocUnsafeSlow(BLOCK_BYTES), length: 0 }
     try {
       this.fd = openSync(path, options.position === undefined ? 'w' : 'r+', 0o600)
@@ -191,6 +193,11 @@ export class AppendFile {
           return
         }
         this.writtenPosition += written
+        if (written === 0) {
+          this.writing = false
+          this.fail(fileError(this.path, 'write', new Error('nothing was written')))
+          return
+        }
         // A short write (disk full) goes on and meets its error.
         if (from + written < block.length) {
           this.writeFrom(block, from + written)

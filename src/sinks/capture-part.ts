@@ -34,8 +34,9 @@ interface Segment {
   /** Where the segment before ended; between the two lies what is stored differently. */
   beforeFilePosition: number
   beforeReplOffset: number
-  /** What lies between is a skew annotation only: a split may fall into it. */
-  splittable: boolean
+  /** What lies between: an annotation for what is not stored, into which a split may fall; a
+   * mark, the same but absolute; or commands. */
+  between: 'skew' | 'mark' | 'commands'
 }
 
 export interface SplitPlace {
@@ -108,7 +109,7 @@ export class CapturePart {
     const { storedReplOffset: replOffset, dbnum, replid } = this
     this.file.appendAscii(timestamp + formatMark({ replOffset, dbnum, replid }))
     this.noteBoundary()
-    this.noteSegment(before, beforeReplOffset, true)
+    this.noteSegment(before, beforeReplOffset, 'mark')
   }
 
   /** Commands as they came: `bytes` of the stream, the same in the file. */
@@ -127,7 +128,7 @@ export class CapturePart {
     if (difference !== 0) this.write(Buffer.from(formatSkew(difference), 'latin1'))
     this.write(bytes, start, end)
     this.storedReplOffset += streamBytes
-    this.noteSegment(before, beforeReplOffset, false)
+    if (!this.inTransaction) this.noteSegment(before, beforeReplOffset, 'commands')
   }
 
   /** Stream bytes that are not stored. */
@@ -137,25 +138,27 @@ export class CapturePart {
 
   select(dbnum: number): void {
     this.dbnum = dbnum
-    if (!this.holding) this.noteSegment(this.file.position, this.storedReplOffset, false)
+    if (!this.inTransaction) {
+      this.noteSegment(this.file.position, this.storedReplOffset, 'commands')
+    }
   }
 
   beginTransaction(): void {
+    if (this.unstoredBytes !== 0) this.settle()
+    this.noteBoundary()
     this.inTransaction = true
     this.holding = true
   }
 
   endTransaction(): void {
     this.inTransaction = false
-    if (!this.holding) return
-    const before = this.file.position
-    this.file.append(this.held.bytes, 0, this.held.length)
-    this.held.reset()
-    this.holding = false
-    // Rewritten commands inside make file and stream run apart.
-    if (this.segments !== undefined) {
-      this.noteSegment(before, this.boundary.storedReplOffset, false)
+    if (this.holding) {
+      this.file.append(this.held.bytes, 0, this.held.length)
+      this.held.reset()
+      this.holding = false
     }
+    // Rewritten commands inside make file and stream run apart; nobody splits in there.
+    this.noteSegment(this.boundary.filePosition, this.boundary.storedReplOffset, 'commands')
   }
 
   /** What has been written is whole up to here. */
@@ -182,14 +185,17 @@ export class CapturePart {
 
   /** Remembers places from now on, so that the part can be split at an offset already passed. */
   watchForSplit(): void {
-    this.segments = []
-    this.noteSegment(this.boundary.filePosition, this.boundary.storedReplOffset, false)
-    const first = this.segments[0]
-    if (first !== undefined) {
-      first.filePosition = this.boundary.filePosition
-      first.replOffset = this.boundary.storedReplOffset
-      first.dbnum = this.boundary.dbnum
-    }
+    const { filePosition, storedReplOffset: replOffset, dbnum } = this.boundary
+    this.segments = [
+      {
+        filePosition,
+        replOffset,
+        dbnum,
+        beforeFilePosition: filePosition,
+        beforeReplOffset: replOffset,
+        between: 'commands',
+      },
+    ]
   }
 
   stopWatching(): void {
@@ -219,15 +225,46 @@ export class CapturePart {
     if (next === undefined) {
       const unstoredBytes = lastReplOffset + this.boundary.unstoredBytes - replOffset
       if (unstoredBytes < 0) return undefined
-      return { filePosition: lastPosition, dbnum: segment.dbnum, copyFrom: lastPosition, unstoredBytes }
+      return {
+        filePosition: lastPosition,
+        dbnum: segment.dbnum,
+        copyFrom: lastPosition,
+        unstoredBytes,
+      }
     }
-    if (!next.splittable) return undefined
+    if (next.between === 'commands') return undefined
+    const isMark = next.between === 'mark'
     return {
       filePosition: lastPosition,
       dbnum: segment.dbnum,
-      copyFrom: next.filePosition,
-      unstoredBytes: next.replOffset - replOffset,
+      copyFrom: isMark ? lastPosition : next.filePosition,
+      unstoredBytes: isMark ? 0 : next.replOffset - replOffset,
     }
+  }
+
+  /**
+   * The same state in another file, whose end holds what this one holds behind a split.
+   *
+   * @param shift from positions in this file to positions in the new one
+   */
+  moveTo(record: IncrRecord, file: AppendFile, shift: number, place: SplitPlace): CapturePart {
+    const { unstoredBytes, dbnum, replid, boundary } = this
+    const isTail = place.copyFrom >= boundary.filePosition && place.unstoredBytes > 0
+    const moved = new CapturePart(record, file, {
+      storedReplOffset: isTail ? this.replOffset - place.unstoredBytes : this.storedReplOffset,
+      unstoredBytes: isTail ? place.unstoredBytes : unstoredBytes,
+      dbnum,
+      replid,
+    })
+    moved.boundary.filePosition = boundary.filePosition + shift
+    moved.boundary.storedReplOffset = isTail ? moved.storedReplOffset : boundary.storedReplOffset
+    moved.boundary.unstoredBytes = isTail ? moved.unstoredBytes : boundary.unstoredBytes
+    moved.boundary.dbnum = boundary.dbnum
+    moved.inTransaction = this.inTransaction
+    moved.inPiece = this.inPiece
+    moved.holding = this.holding
+    moved.held.raw(this.held.bytes, 0, this.held.length)
+    return moved
   }
 
   private settle(): void {
@@ -236,7 +273,7 @@ export class CapturePart {
     this.write(Buffer.from(formatSkew(this.unstoredBytes), 'latin1'))
     this.storedReplOffset += this.unstoredBytes
     this.unstoredBytes = 0
-    if (!this.holding) this.noteSegment(before, beforeReplOffset, true)
+    if (!this.inTransaction) this.noteSegment(before, beforeReplOffset, 'skew')
   }
 
   private write(bytes: Uint8Array, start = 0, end = bytes.length): void {
@@ -255,7 +292,7 @@ export class CapturePart {
   private noteSegment(
     beforeFilePosition: number,
     beforeReplOffset: number,
-    splittable: boolean,
+    between: Segment['between'],
   ): void {
     if (this.segments === undefined || this.segments.length > MAX_SEGMENTS) return
     this.segments.push({
@@ -264,7 +301,7 @@ export class CapturePart {
       dbnum: this.dbnum,
       beforeFilePosition,
       beforeReplOffset,
-      splittable,
+      between,
     })
   }
 }

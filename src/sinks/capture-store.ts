@@ -15,6 +15,7 @@
  * where the sidecar is behind, the marks in the increments tell the same.
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, unlinkSync } from 'node:fs'
+import { rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import {
   formatSidecar,
@@ -154,6 +155,18 @@ export class CaptureStore {
 
   saveSidecar(): void {
     writeFileAtomic(this.partsDir, SIDECAR, formatSidecar(this.sidecar))
+  }
+
+  /** The same without waiting for the disk: a sidecar lost to a crash is found again from the
+   * marks in the increments. */
+  async saveSidecarSoon(): Promise<void> {
+    const temporary = this.path(`temp-${SIDECAR}`)
+    try {
+      await writeFile(temporary, formatSidecar(this.sidecar), { mode: 0o600 })
+      await rename(temporary, this.path(SIDECAR))
+    } catch (error) {
+      throw fileError(this.path(SIDECAR), 'write', error)
+    }
   }
 
   /**
