@@ -30,7 +30,7 @@ import { splitPart } from './capture-split.js'
 import type { CaptureStore } from './capture-store.js'
 
 export type CaptureEvent =
-  | { event: 'snapshot-kept'; file: string; bytes: number; replOffset: number; rdbVersion: number }
+  | { event: 'snapshot'; file: string; bytes: number; replOffset: number; rdbVersion: number }
   | { event: 'rotated'; file: string; replOffset: number }
   | { event: 'gap'; fromReplOffset: number; toReplOffset: number; replid: string; toReplid: string }
   | { event: 'pruned'; files: string[] }
@@ -192,7 +192,7 @@ export class AofCapture {
         if (gap !== undefined) this.store.persistBefore(record)
         this.store.persist()
         this.emit({
-          event: 'snapshot-kept',
+          event: 'snapshot',
           file: record.file,
           bytes: record.bytes,
           replOffset,
@@ -318,7 +318,7 @@ export class AofCapture {
       this.store.persistBefore(record)
       this.store.persist()
       this.emit({
-        event: 'snapshot-kept',
+        event: 'snapshot',
         file: record.file,
         bytes: record.bytes,
         replOffset: record.replOffset,
