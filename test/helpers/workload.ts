@@ -56,7 +56,7 @@ export async function startWorkload(options: WorkloadOptions): Promise<Workload>
   let big = 0
   let inMulti = 0
 
-  const encode = (...args: (string | number)[]): void => {
+  const encode = (...args: (string | number)[]): true => {
     let wire = `*${args.length}\r\n`
     for (const arg of args) {
       const each = String(arg)
@@ -64,8 +64,9 @@ export async function startWorkload(options: WorkloadOptions): Promise<Workload>
     }
     parts.push(wire)
     sent += 1
+    return true
   }
-  const write = (): void => {
+  const write = (): unknown => {
     switch (int(34)) {
       case 0:
       case 1:
