@@ -3,10 +3,11 @@ import type { Command } from 'commander'
 import type { CommandContext } from '../command.js'
 import { registerServe } from './serve.js'
 import { registerSync } from './sync.js'
+import { registerTail } from './tail.js'
 
 type Register = (program: Command, context: CommandContext) => void
 
-const COMMANDS: readonly Register[] = [registerSync, registerServe]
+const COMMANDS: readonly Register[] = [registerSync, registerTail, registerServe]
 
 export function registerCommands(program: Command, context: CommandContext): void {
   for (const register of COMMANDS) register(program, context)

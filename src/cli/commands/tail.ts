@@ -1,0 +1,277 @@
+/** `rrep tail`: options → the library's `tail` or `capture` → lines, figures or events. */
+import type { Command } from 'commander'
+import { capture, type CaptureRunEvent } from '../../api/capture.js'
+import { formatServerAddress, type ServerSettings } from '../../api/server-settings.js'
+import { tail, type CommandFormat, type TailNotice } from '../../api/tail.js'
+import { FileError, UsageError } from '../../errors.js'
+import { addCommonOptions, type CommandCall, type CommandContext } from '../command.js'
+import { addConnectOptions, readServerSettings, sourceOf } from '../connect-options.js'
+import type { ConnectValues } from '../connect-options.js'
+import { EXIT } from '../exit-codes.js'
+import { addFilterOptions, readFilterOptions, type FilterOptions } from '../filter-options.js'
+import { describeEvent, describeNotice } from '../render/tail.js'
+import { TailStatsView } from '../render/tail-stats.js'
+import type { Talk } from '../talk.js'
+import { formatSize, parseCount, parseDuration, parseList, parseSize } from '../units.js'
+
+interface TailCommandOptions extends ConnectValues, FilterOptions {
+  output?: string
+  resp?: boolean
+  strings?: string
+  command?: string[]
+  count?: number
+  for?: number
+  fromOffset?: number
+  replid?: string
+  fullSync: boolean
+  stats?: boolean
+  rotate?: number
+  snapshotEvery?: number
+  keep?: { bases: number } | { ageMs: number }
+  fsync?: string
+  durable?: boolean
+}
+
+const DETAILS = `
+Without -o: write commands from now on. The master is asked to continue at its present offset, so
+it saves nothing and forks nothing. Where it has no backlog: an empty snapshot (7.0 or newer; a
+fork), else a full one, thrown away, which is said before; never with --no-full-sync. A resumed
+stream repeats no SELECT: with keys in several databases the db of the first commands is unknown
+(db?, in JSON null). A slow reader of stdout does not stop the reading of the stream before 64 MB
+wait for it; if it then takes nothing for 10 s, tail ends with an error.
+
+With -o DIR: snapshot and stream are kept in DIR/appendonlydir, which redis-server 7 or newer
+(of the same family, at least as new as the master) loads as it is:
+    redis-server --dir COPY --appendonly yes
+Start servers on a copy of DIR. Started again on DIR, tail goes on where it stopped. If the master
+no longer has what comes next, a new snapshot is taken and the gap is recorded and told, and the
+run ends with status 1. redis-check-aof --truncate-to-timestamp T cuts a copy back to a second;
+older states are in rrep-before-N.manifest. The sidecar rrep.json tells which offset lies where.
+Times to live are absolute: keys whose time passed since are gone when a server has loaded them.
+
+--durable acknowledges to the master what is fsynced, so WAITAOF 0 1 counts this archive. It then
+also counts for WAIT and min-replicas, and FAILOVER without TO may pick it as the new master, which
+it cannot be: use FAILOVER TO. Without --durable it acknowledges offset 0 and counts for nothing
+but min-replicas.
+
+The smallest ACL that suffices: ACL SETUSER rrep on >PASSWORD +psync +replconf +ping +info
+(with --match also +command)
+`
+
+export function registerTail(program: Command, context: CommandContext): void {
+  const command = program
+    .command('tail')
+    .summary('the live write commands; with -o DIR also kept, from a snapshot on')
+    .description("Show a master's write commands as they happen, or keep them in a directory.")
+    .argument('[source]', 'server: host[:port], redis://…, rediss://…, unix:///… (RREP_SOURCE)')
+    .option('-o, --output <dir>', 'keep snapshot and stream here, as a multi-part AOF')
+    .option('--resp', 'the bytes as they came')
+    .option('--strings <form>', 'base64: lossless arguments in --json')
+    .option('--command <name,…>', 'only these commands', parseList)
+    .option('--count <n>', 'end after so many commands', parseCount)
+    .option('--for <time>', 'end after so long, e.g. 10s', parseDuration)
+    .option('--from-offset <n>', 'begin at this offset (with --replid)', parseCount)
+    .option('--replid <id>', 'history that the offset belongs to')
+    .option('--no-full-sync', 'never let the master make a full snapshot')
+    .option('--stats', 'commands and bytes a second, by command, prefix and db')
+    .option(
+      '--rotate <size>',
+      'with -o: begin a new file above this (default 256mb; 0: never)',
+      parseSize,
+    )
+    .option(
+      '--snapshot-every <time>',
+      'with -o: a new base so often; the stream goes on',
+      parseDuration,
+    )
+    .option(
+      '--keep <age|n>',
+      'with -o: what to keep of older bases, e.g. 7d or 4 (default: all)',
+      parseKeep,
+    )
+    .option('--fsync <when>', 'with -o: everysec (default), always or no')
+    .option('--durable', 'with -o: acknowledge what is fsynced (WAITAOF)')
+    .addHelpText('after', DETAILS)
+  addConnectOptions(command)
+  addFilterOptions(command, { byValue: false })
+  addCommonOptions(command, [
+    'rrep tail',
+    "rrep tail db.example --match 'user:*' --command SET,DEL --json",
+    'rrep tail --stats',
+    'rrep tail -o archive --snapshot-every 6h --keep 7d',
+    'rrep tail redis://db.example -o archive --durable --fsync always',
+  ])
+  command.action(
+    context.action<TailCommandOptions>(async (call) => {
+      const { args, options, io, talk } = call
+      checkOptions(options, talk)
+      const server = await readServerSettings(sourceOf(args[0], io), options, io)
+      if (server.tls?.insecure === true) {
+        talk.warn('--insecure: the certificate is not checked; anyone may be at the other end')
+      }
+      return options.output === undefined
+        ? await watch(call, server)
+        : await keep(call, server, options.output)
+    }),
+  )
+}
+
+const KEEP_ONLY = ['rotate', 'snapshotEvery', 'keep', 'fsync', 'durable'] as const
+const WATCH_ONLY = [
+  ...['resp', 'strings', 'command', 'count', 'fromOffset', 'replid', 'stats'],
+  ...['db', 'match', 'noMatch', 'regex'],
+] as const
+
+function checkOptions(options: TailCommandOptions, talk: Talk): void {
+  const given = (names: readonly string[]): string | undefined =>
+    names.find((name) => (options as unknown as Record<string, unknown>)[name] !== undefined)
+  const keeps = options.output !== undefined
+  const wrong = given(keeps ? WATCH_ONLY : KEEP_ONLY)
+  if (wrong !== undefined) {
+    const flag = `--${wrong.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`
+    throw new UsageError(
+      keeps ? `${flag} has no meaning with -o: a capture holds everything` : `${flag} needs -o DIR`,
+    )
+  }
+  if (keeps && !options.fullSync) {
+    throw new UsageError('--no-full-sync has no meaning with -o: a capture begins with a snapshot')
+  }
+  if ((options.fromOffset === undefined) !== (options.replid === undefined)) {
+    throw new UsageError('--from-offset and --replid go together')
+  }
+  if (options.replid !== undefined && !/^[0-9a-fA-F]{40}$/.test(options.replid)) {
+    throw new UsageError('a replid is 40 hex digits')
+  }
+  if (options.strings !== undefined && options.strings !== 'base64') {
+    throw new UsageError('--strings takes base64 only')
+  }
+  if (options.strings !== undefined && !talk.json) throw new UsageError('--strings needs --json')
+  if (options.fsync !== undefined && !['always', 'everysec', 'no'].includes(options.fsync)) {
+    throw new UsageError('--fsync is always, everysec or no')
+  }
+  if (options.resp === true && talk.json)
+    throw new UsageError('--resp and --json exclude each other')
+  if (options.count === 0) throw new UsageError('--count begins at 1')
+}
+
+async function watch(
+  call: CommandCall<TailCommandOptions>,
+  server: ServerSettings,
+): Promise<number> {
+  const { options, io, talk, signal } = call
+  const { fromOffset, replid } = options
+  const format: CommandFormat = options.resp === true ? 'resp' : talk.json ? 'json' : 'text'
+  const view = options.stats === true ? new TailStatsView(talk, io) : undefined
+  // Written in the background where it is the process's own: Node would block on a slow pipe.
+  const fd = (io.stdout as { fd?: unknown }).fd
+  try {
+    const result = await tail({
+      server,
+      from:
+        fromOffset === undefined || replid === undefined
+          ? undefined
+          : { replid: replid.toLowerCase(), nextReplOffset: fromOffset },
+      allowFullResync: options.fullSync,
+      commands: options.command,
+      filter: readFilterOptions(options),
+      count: options.count,
+      durationMs: options.for,
+      retries: options.retries,
+      signal,
+      ...(view === undefined
+        ? {
+            output: {
+              to: typeof fd === 'number' ? fd : io.stdout,
+              format,
+              strings: options.strings === 'base64' ? 'base64' : 'text',
+            },
+          }
+        : { stats: { onStats: (stats) => view.show(stats) } }),
+      onNotice: (notice) => tellNotice(notice, talk, server),
+      onWire: (direction, line) => talk.trace(`${direction === 'sent' ? '>' : '<'} ${line}`),
+    })
+    view?.end()
+    if (result.gaps === 0) return EXIT.OK
+    talk.warn(`${result.gaps} times the master no longer had what came next: commands are missing`)
+    return EXIT.FAILED
+  } catch (error) {
+    // A reader that goes away had what it wanted.
+    if (error instanceof FileError && error.code === 'ERR_OUTPUT_CLOSED') return EXIT.OK
+    throw error
+  } finally {
+    view?.end()
+  }
+}
+
+function tellNotice(notice: TailNotice, talk: Talk, server: ServerSettings): void {
+  const line = describeNotice(notice, formatServerAddress(server.address))
+  if (line === undefined) return
+  if (notice.kind === 'gap') talk.warn(line)
+  else talk.say(line)
+}
+
+async function keep(
+  call: CommandCall<TailCommandOptions>,
+  server: ServerSettings,
+  dir: string,
+): Promise<number> {
+  const { options, io, talk, signal } = call
+  const progress = talk.progress(`connecting to ${formatServerAddress(server.address)}`)
+  const tell = (event: CaptureRunEvent): void => {
+    if (talk.json)
+      io.stdout.write(`${JSON.stringify({ time: new Date().toISOString(), ...event })}\n`)
+    else if (event.event === 'gap' || event.event === 'snapshot-failed')
+      talk.warn(describeEvent(event))
+    else talk.say(describeEvent(event))
+  }
+  try {
+    const result = await capture({
+      server,
+      dir,
+      rotateBytes: options.rotate,
+      snapshotEveryMs: options.snapshotEvery,
+      keep: options.keep,
+      fsync: options.fsync as 'always' | 'everysec' | 'no' | undefined,
+      durable: options.durable,
+      retries: options.retries,
+      durationMs: options.for,
+      signal,
+      onEvent: tell,
+      onProgress: (state) => {
+        progress.text(
+          state.state === 'snapshot'
+            ? `snapshot: ${formatSize(state.snapshotBytes)}`
+            : `${state.state}: offset ${state.replOffset}, ${state.commands} commands, ` +
+                `${formatSize(state.streamBytes)} of stream`,
+        )
+      },
+      onWire: (direction, line) => talk.trace(`${direction === 'sent' ? '>' : '<'} ${line}`),
+    })
+    progress.stop()
+    if (talk.json) io.stdout.write(`${JSON.stringify({ event: 'stopped', ...result })}\n`)
+    else {
+      talk.say(
+        `${result.source} → ${result.dir}: ${result.commands} commands, ` +
+          `${formatSize(result.streamBytes)} of stream, up to offset ${result.replOffset}`,
+      )
+    }
+    const dropped = Object.entries(result.dropped)
+    if (dropped.length > 0) {
+      talk.warn(`left out: ${dropped.map(([name, count]) => `${count} ${name}`).join(', ')}`)
+    }
+    if (result.highestDbnum >= 16) {
+      talk.warn(`a server that loads it needs databases ${result.highestDbnum + 1} or more`)
+    }
+    return result.gaps === 0 ? EXIT.OK : EXIT.FAILED
+  } finally {
+    progress.stop()
+  }
+}
+
+/** `7d` is an age, `4` a number of bases. */
+function parseKeep(text: string): { bases: number } | { ageMs: number } {
+  if (!/^\d+$/.test(text.trim())) return { ageMs: parseDuration(text) }
+  const bases = parseCount(text)
+  if (bases === 0) throw new UsageError('--keep 0 would keep nothing')
+  return { bases }
+}

@@ -1,0 +1,71 @@
+/** One line for people for each thing that a tail or a capture tells. */
+import type { CaptureRunEvent } from '../../api/capture.js'
+import type { TailNotice } from '../../api/tail.js'
+import { formatDuration, formatSize } from '../units.js'
+
+export function describeNotice(notice: TailNotice, server: string): string | undefined {
+  switch (notice.kind) {
+    case 'resync-planned': {
+      if (notice.plan === 'partial') return undefined
+      if (notice.plan === 'empty-snapshot') {
+        return `${server} has no backlog: asking for an empty snapshot, which costs it a fork`
+      }
+      const keys = notice.keys === undefined ? '' : ` of ${notice.keys} keys`
+      const memory =
+        notice.usedMemoryBytes === undefined
+          ? ''
+          : ` (${formatSize(notice.usedMemoryBytes)} in memory)`
+      return (
+        `${server} can give no stream without a snapshot: it forks and saves a full one${keys}` +
+        `${memory}, which is thrown away; --no-full-sync would have prevented it`
+      )
+    }
+    case 'started': {
+      const db = notice.dbnum < 0 ? ', db unknown until the next SELECT' : ''
+      return `${server}: from offset ${notice.nextReplOffset} of ${notice.replid ?? 'its history'}${db}`
+    }
+    case 'link-lost':
+      return `${notice.message}${nextAttempt(notice.retryInMs)}`
+    case 'gap':
+      return (
+        `gap: what came from offset ${notice.fromReplOffset} on is lost; ` +
+        `going on behind ${notice.toReplOffset}`
+      )
+  }
+}
+
+export function describeEvent(event: CaptureRunEvent): string {
+  switch (event.event) {
+    case 'full-resync':
+      return {
+        first: `snapshot of offset ${event.replOffset} begins`,
+        refused: `the master no longer has what comes next: a new snapshot, of offset ${event.replOffset}`,
+        desync: `the stream made no sense: a new snapshot, of offset ${event.replOffset}`,
+      }[event.reason]
+    case 'snapshot':
+      return `snapshot kept: ${event.file}, ${formatSize(event.bytes)}, offset ${event.replOffset}`
+    case 'continued': {
+      const from = event.previousReplid === undefined ? '' : ` (before: ${event.previousReplid})`
+      return `going on behind offset ${event.replOffset} of ${event.replid}${from}`
+    }
+    case 'rotated':
+      return `new file ${event.file} behind offset ${event.replOffset}`
+    case 'recovered':
+      return `${event.file}: ${event.cutBytes} bytes of an unfinished command cut off, offset ${event.replOffset}`
+    case 'gap':
+      return (
+        `gap: offsets from ${event.fromReplOffset} on are missing; what is kept goes on with ` +
+        `the snapshot of ${event.toReplOffset}. States before it: rrep-before-N.manifest`
+      )
+    case 'pruned':
+      return `removed: ${event.files.join(', ')}`
+    case 'link-lost':
+      return `${event.message}${nextAttempt(event.retryInMs)}`
+    case 'snapshot-failed':
+      return `the snapshot failed, the stream goes on: ${event.message}`
+  }
+}
+
+function nextAttempt(retryInMs: number | undefined): string {
+  return retryInMs === undefined ? '' : `; next attempt in ${formatDuration(retryInMs)}`
+}
