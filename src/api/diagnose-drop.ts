@@ -71,7 +71,14 @@ export async function diagnoseDrop(settings: ServerSettings, drop: Drop): Promis
 export function explainDrop({ info, config }: ServerFigures, drop: Drop): Diagnosis {
   const elapsedSeconds = drop.elapsedMs / 1000
   const uptimeSeconds = numberOf(info, 'uptime_in_seconds')
-  if (uptimeSeconds !== undefined && uptimeSeconds + 1 < elapsedSeconds) {
+  if (uptimeSeconds === undefined) {
+    return {
+      cause: 'unknown',
+      what: 'the server tells nothing about the reason',
+      advice: 'look at its log, and at proxies and firewalls between',
+    }
+  }
+  if (uptimeSeconds + 1 < elapsedSeconds) {
     return {
       cause: 'restarted',
       what: `the server was restarted: it runs for ${uptimeSeconds} s, this sync began ${Math.round(elapsedSeconds)} s ago`,

@@ -6,7 +6,7 @@
  * for the disk's reader or a compressor.
  */
 import type { Writable } from 'node:stream'
-import { FileError, LinkError } from '../errors.js'
+import { FileError, LinkError, RdbError } from '../errors.js'
 import { formatServerAddress } from '../net/address.js'
 import type { ServerSettings } from '../net/server-settings.js'
 import type {
@@ -27,6 +27,7 @@ import {
 import { diagnoseDrop } from './diagnose-drop.js'
 import { fillNamePattern } from './name-pattern.js'
 import { serverVersionOf } from './snapshot-head.js'
+import { SnapshotWalk, walkFile } from './snapshot-walk.js'
 
 export type { Compression } from '../sinks/snapshot-output.js'
 
@@ -134,6 +135,8 @@ class Receiver implements LinkConsumer {
   #bytes = 0
   #head: Buffer = Buffer.alloc(0)
   #phase: SyncProgress['phase'] = 'connecting'
+  /** Of what passes; a plain file is walked once it is there, and only if need be. */
+  #walk: SnapshotWalk | undefined
   /** Payload bytes of the attempt that failed last, and its age then. */
   lostBytes = 0
   lostAfterMs = 0
@@ -162,6 +165,7 @@ class Receiver implements LinkConsumer {
     this.#resync = info
     this.#bytes = 0
     this.#head = Buffer.alloc(0)
+    this.#walk = this.#output instanceof PlainFileOutput ? undefined : new SnapshotWalk()
     this.#firstByteMs = performance.now()
     this.report('transfer')
   }
@@ -172,12 +176,25 @@ class Receiver implements LinkConsumer {
       this.#head = Buffer.concat([this.#head, more])
     }
     this.#output.write(bytes, start, end)
+    this.#walk?.push(bytes.subarray(start, end))
     this.#bytes += end - start
     this.report('transfer')
   }
 
   onSnapshotEnd(info: SnapshotEndInfo): void {
     this.#end = info
+  }
+
+  isSnapshotWhole(): boolean | undefined {
+    if (this.#output instanceof PlainFileOutput) {
+      this.#walk = walkFile(this.#output.file.fd, this.#output.file.bytes)
+    }
+    return this.#walk?.isWhole
+  }
+
+  /** What the structure says against a snapshot that the link refused. */
+  get structureFault(): RdbError | undefined {
+    return this.#walk?.fault
   }
 
   onContinue(): void {
@@ -244,8 +261,12 @@ function withoutRetry(error: Error): Error {
   })
 }
 
-/** A link lost while the master saved or sent: with the likeliest reason. */
+/** A link lost while the master saved or sent: with the likeliest reason. A snapshot that does not
+ * end as one: with the place where it goes wrong. */
 async function explained(error: unknown, options: SyncOptions, lost: Receiver): Promise<unknown> {
+  if (error instanceof RdbError && error.code === 'ERR_RDB_TRUNCATED') {
+    return lost.structureFault ?? error
+  }
   const inSnapshot = lost.lostDuring === 'snapshot' || lost.lostDuring === 'waiting'
   const dropped =
     error instanceof LinkError && ['ERR_LINK_LOST', 'ERR_TIMEOUT'].includes(error.code)
@@ -256,7 +277,7 @@ async function explained(error: unknown, options: SyncOptions, lost: Receiver): 
   })
   return new LinkError(error.code, `${error.message}: ${diagnosis.what}`, {
     cause: error,
-    hint: diagnosis.advice,
+    hint: error.hint === undefined ? diagnosis.advice : `${error.hint}; ${diagnosis.advice}`,
     details: { ...error.details, snapshotBytes: lost.lostBytes, likelyCause: diagnosis.cause },
   })
 }

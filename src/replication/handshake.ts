@@ -256,7 +256,7 @@ function notRedis(state: HandshakeState, line: string): Transition {
 }
 
 /** The peer closed in the middle: what that means at this step. */
-export function closedInHandshake(state: HandshakeState): RrepError {
+export function closedInHandshake(state: HandshakeState, cause?: Error): RrepError {
   const { server } = state.plan
   const first = state.step === 'ping'
   const what =
@@ -264,6 +264,7 @@ export function closedInHandshake(state: HandshakeState): RrepError {
       ? 'closed the connection instead of sending its snapshot'
       : `closed the connection at ${state.step}`
   return new LinkError('ERR_LINK_LOST', `${server} ${what}`, {
+    cause,
     retriable: true,
     hint: first
       ? 'if it speaks TLS on this port, use --tls or rediss://'

@@ -153,7 +153,9 @@ export class Session implements LineReader {
         return
       }
     }
-    this.#finish(undefined, error ?? this.#closedByPeer())
+    // In the handshake a reset says no more than a close.
+    const told = this.#phase === 'lines' && error instanceof LinkError ? undefined : error
+    this.#finish(undefined, told ?? this.#closedByPeer(error))
   }
 
   #takeLine(bytes: Buffer, start: number, end: number): number {
@@ -331,10 +333,10 @@ export class Session implements LineReader {
     this.#finish(undefined, timeoutError(settings, SILENCE[this.#phase]))
   }
 
-  #closedByPeer(): RrepError {
+  #closedByPeer(cause: Error | undefined): RrepError {
     const { server } = this.#options.plan
     if (this.#phase === 'lines' && this.#handshake !== undefined) {
-      return closedInHandshake(this.#handshake)
+      return closedInHandshake(this.#handshake, cause)
     }
     const details = { server, snapshotBytes: this.snapshotBytes }
     const what = this.#phase === 'payload' ? 'in the middle of the snapshot' : 'during the stream'

@@ -115,7 +115,21 @@ async function renderResult(
   stderr: NodeJS.WritableStream | undefined,
 ): Promise<void> {
   if (talk.json) {
-    const line = `${JSON.stringify({ event: 'synced', ...result, file: result.file ?? '-' })}\n`
+    const line = `${JSON.stringify({
+      event: 'synced',
+      source: result.source,
+      file: result.file ?? '-',
+      bytes: result.bytes,
+      fileBytes: result.fileBytes,
+      replid: result.replid,
+      replOffset: result.replOffset,
+      rdbVersion: result.rdbVersion,
+      serverVersion: result.serverVersion,
+      transfer: result.transfer,
+      checksum: result.checksum,
+      waitMs: result.waitMs,
+      transferMs: result.transferMs,
+    })}\n`
     if (stderr === undefined) await talk.write(line)
     else stderr.write(line)
     return

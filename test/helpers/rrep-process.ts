@@ -1,0 +1,38 @@
+/** Runs the command line as a real process, for signals, limits and pipes. */
+import { spawn, type ChildProcess } from 'node:child_process'
+import { join } from 'node:path'
+
+export interface RrepProcess {
+  readonly child: ChildProcess
+  /** Resolves when the process has ended. */
+  readonly ended: Promise<{ code: number | null; signal: NodeJS.Signals | null; err: string }>
+  /** stderr so far. */
+  err(): string
+}
+
+export interface RrepProcessOptions {
+  env?: Record<string, string>
+  /** Shell text in front, such as `ulimit -f 64;`. */
+  prelude?: string
+  /** `pipe`: read `child.stdout` yourself. */
+  stdout?: 'ignore' | 'pipe'
+}
+
+export function spawnRrep(args: readonly string[], options: RrepProcessOptions = {}): RrepProcess {
+  const command = [process.execPath, '--import', 'tsx', join(import.meta.dirname, 'rrep-main.ts')]
+  const stdio = ['ignore', options.stdout ?? 'ignore', 'pipe'] as const
+  const env = { ...process.env, ...options.env }
+  const child =
+    options.prelude === undefined
+      ? spawn(command[0]!, [...command.slice(1), ...args], { stdio: [...stdio], env })
+      : spawn('bash', ['-c', `${options.prelude} exec "$@"`, 'bash', ...command, ...args], {
+          stdio: [...stdio],
+          env,
+        })
+  let err = ''
+  child.stderr?.on('data', (chunk: Buffer) => (err += chunk.toString()))
+  const ended = new Promise<{ code: number | null; signal: NodeJS.Signals | null; err: string }>(
+    (resolve) => child.once('close', (code, signal) => resolve({ code, signal, err })),
+  )
+  return { child, ended, err: () => err }
+}
