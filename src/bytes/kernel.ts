@@ -25,12 +25,24 @@ export interface KernelExports {
   crc64High(): number
   /** Bytes written, -1: bad data, -2 (without prefix): more than `room` bytes. */
   lzfDecompress(input: number, length: number, output: number, room: number, prefix: number): number
+  /** What the tokens add up to, or -1: bad data. */
+  lzfLength(input: number, length: number): number
   /** Bytes written, or 0 when they do not fit. */
   lzfCompress(input: number, length: number, output: number, room: number): number
   /** Inside of a JSON string; at most 6 × length, and KERNEL_SLACK_BYTES scratch behind. */
   jsonEscape(input: number, length: number, output: number): number
   /** 4 × ceil(length / 3) bytes. */
   base64Encode(input: number, length: number, output: number): number
+  /** Entries of a sound listpack, else -1. `wanted`: 1 first entries unique, 2 second ones numbers. */
+  checkListpack(input: number, length: number, width: number, wanted: number): number
+  /** Members of a sound intset, else -1. */
+  checkIntset(input: number, length: number): number
+  /** How many elements of `strings` strings and `tail` bytes were passed; see assembly/packed.ts. */
+  walkStrings(input: number, end: number, count: number, strings: number, tail: number): number
+  walkedBytes(): number
+  walkedLargest(): number
+  walkedStrings(): number
+  walkedTo(): number
 }
 
 interface WasmMemory {

@@ -10,6 +10,8 @@ export const LZF_MAX_EXPANSION = 88
 
 /** For shorter results a call into wasm costs more than it saves. */
 const PLAIN_BELOW_BYTES = 32
+/** From so many compressed bytes on `lzfLength` uses the kernel, where they are in its memory. */
+const KERNEL_LENGTH_FROM_BYTES = 64
 
 /**
  * Decompresses input[start, end) to exactly output[outStart, outStart + outLength).
@@ -124,6 +126,12 @@ export function lzfCompress(
  * inside a token or points before its beginning. Reads one byte a token: fast enough to walk with.
  */
 export function lzfLength(input: Uint8Array, start: number, end: number): number {
+  if (end - start >= KERNEL_LENGTH_FROM_BYTES) {
+    const kernel = kernelOf(input)
+    if (kernel !== undefined) {
+      return kernel.exports.lzfLength(input.byteOffset + start, end - start)
+    }
+  }
   let at = start
   let length = 0
   while (at < end) {

@@ -83,6 +83,8 @@ export class Core {
   reading = 'header'
   /** Field names of the hash at hand, where it has them from a template. */
   templateFields: Buffer[] = []
+  /** The visitor wants to hear of each string of a collection. */
+  readonly countsEachString: boolean
   /** Elements to come of what is being read. */
   left = 0
   /** Smallest expiry of a hash with field expiries (types 24, 25). */
@@ -111,6 +113,7 @@ export class Core {
   constructor(visitor: RdbVisitor, options: CoreOptions, first: Step, nextRecord: Step) {
     this.visitor = visitor
     this.options = options
+    this.countsEachString = visitor.plain !== undefined
     this.step = first
     this.afterModule = nextRecord
     this.nextRecord = nextRecord

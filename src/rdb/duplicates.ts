@@ -6,8 +6,8 @@ import { Buffer } from 'node:buffer'
 
 /** Blobs with more entries than this are not looked at: no server packs so many. */
 const MAX_ENTRIES = 1 << 20
-/** Keys remembered; those behind are not compared with each other. 16 MB. */
-const MAX_KEYS = 1 << 20
+/** Keys remembered at a time: 4 MB. */
+const MAX_KEYS = 1 << 17
 
 export class DuplicateFinder {
   /** Position + 1 of an entry; 0: free. */
@@ -69,51 +69,74 @@ export class DuplicateFinder {
   }
 }
 
+/**
+ * Keys met so far, by 64 bits of hash. Once full it forgets half of what it holds and from then on
+ * looks at half of the keys only (then a quarter, …): which ones is decided by their last bytes, so
+ * that the same key is always among them or never. Time and memory stay bounded, and damage that
+ * doubles many keys is still found.
+ */
 export class KeySet {
-  private low = new Int32Array(64)
-  private high = new Int32Array(64)
+  /** Slots of four: two hashes (0, 0: free), what decides whether the key is looked at, unused. */
+  private slots = new Int32Array(64 * 4)
   private mask = 63
-  count = 0
+  private count = 0
+  /** 1 / 2^k of the keys are looked at. */
+  private halvings = 0
+  /** 1: all keys are compared; n: one of n. */
+  comparedOneOf = 1
 
-  get isFull(): boolean {
-    return this.count >= MAX_KEYS
-  }
-
-  /** True if the key was there before. Nothing is remembered once full. */
+  /** True if the key was there before. */
   add(dbnum: number, bytes: Buffer, start: number, end: number): boolean {
+    const selector = selectorOf(bytes, start, end)
+    if (!this.selects(selector)) return false
     let low = hashOf(bytes, start, end) ^ Math.imul(dbnum, 0x85ebca6b)
     const high = secondHash(bytes, start, end) ^ dbnum
-    // 0, 0 marks a free slot.
     if ((low | high) === 0) low = 1
-    if (this.count * 2 > this.mask && !this.isFull) this.grow()
-    return this.insert(low, high, true)
+    if (this.insert(low, high, selector)) return true
+    if (this.count * 2 > this.mask) this.makeRoom()
+    return false
   }
 
-  private insert(low: number, high: number, limited: boolean): boolean {
-    const { low: lows, high: highs, mask } = this
-    let slot = (low ^ (low >>> 16) ^ high) & mask
-    while ((lows[slot]! | highs[slot]!) !== 0) {
-      if (lows[slot] === low && highs[slot] === high) return true
-      slot = (slot + 1) & mask
+  private selects(selector: number): boolean {
+    return this.halvings === 0 || selector >>> (32 - this.halvings) === 0
+  }
+
+  private insert(low: number, high: number, selector: number): boolean {
+    const { slots, mask } = this
+    let at = ((low ^ (low >>> 16) ^ high) & mask) << 2
+    while ((slots[at]! | slots[at + 1]!) !== 0) {
+      if (slots[at] === low && slots[at + 1] === high) return true
+      at = (at + 4) & ((mask << 2) | 3)
     }
-    if (limited && this.isFull) return false
-    lows[slot] = low
-    highs[slot] = high
+    slots[at] = low
+    slots[at + 1] = high
+    slots[at + 2] = selector
     this.count += 1
     return false
   }
 
-  private grow(): void {
-    const { low, high } = this
-    const size = low.length * 4
-    this.low = new Int32Array(size)
-    this.high = new Int32Array(size)
+  private makeRoom(): void {
+    const { slots } = this
+    let size = this.mask + 1
+    if (size < MAX_KEYS * 2) size *= 4
+    else if (this.halvings < 30) this.comparedOneOf = 1 << (this.halvings += 1)
+    else return
+    this.slots = new Int32Array(size * 4)
     this.mask = size - 1
     this.count = 0
-    for (let slot = 0; slot < low.length; slot += 1) {
-      if ((low[slot]! | high[slot]!) !== 0) this.insert(low[slot]!, high[slot]!, false)
+    for (let at = 0; at < slots.length; at += 4) {
+      const isFree = (slots[at]! | slots[at + 1]!) === 0
+      if (isFree || !this.selects(slots[at + 2]!)) continue
+      this.insert(slots[at]!, slots[at + 1]!, slots[at + 2]!)
     }
   }
+}
+
+/** A cheap mix of length and last bytes, where keys mostly differ. */
+function selectorOf(bytes: Buffer, start: number, end: number): number {
+  let word = end - start
+  for (let at = Math.max(start, end - 4); at < end; at += 1) word = (word << 8) ^ bytes[at]!
+  return Math.imul(word ^ (word >>> 15), 0x9e3779b1)
 }
 
 function hashOf(bytes: Buffer, start: number, end: number): number {
@@ -131,6 +154,12 @@ function hashOf(bytes: Buffer, start: number, end: number): number {
 
 function secondHash(bytes: Buffer, start: number, end: number): number {
   let hash = 0x2545f491
-  for (let at = start; at < end; at += 1) hash = Math.imul(hash, 31) + bytes[at]!
+  let at = start
+  for (const stop = end - 3; at < stop; at += 4) {
+    const word =
+      bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24)
+    hash = Math.imul((hash << 13) | (hash >>> 19), 5) + Math.imul(word, 0xcc9e2d51)
+  }
+  for (; at < end; at += 1) hash = Math.imul(hash, 31) + bytes[at]!
   return Math.imul(hash ^ (hash >>> 16), 0x85ebca6b) | 0
 }

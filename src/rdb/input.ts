@@ -10,6 +10,7 @@
  * may go beyond `end`: those bytes are dropped when they come.
  */
 import { Buffer } from 'node:buffer'
+import { kernelOf, type ByteKernel } from '../bytes/kernel.js'
 import { lzfDecompress, lzfDecompressPrefix, lzfLength, LZF_MAX_EXPANSION } from '../bytes/lzf.js'
 import type { StringSlot } from './slice.js'
 import type { MutableU64 } from './u64.js'
@@ -54,7 +55,12 @@ export class RdbInput {
   /** True once a compressed string was met; reset by the parser. */
   sawCompressed = false
 
+  /** Whose memory `buf` is in, if it is that of a kernel. */
+  kernel: ByteKernel | undefined = undefined
+
   private carry: Buffer = EMPTY
+  private viewedMemory: ArrayBufferLike | undefined = undefined
+  private viewedKernel: ByteKernel | undefined = undefined
   /** Bytes from `committed` on without which the step at hand cannot go on. */
   private wanted = 0
   private readonly fail: Fail
@@ -127,10 +133,16 @@ export class RdbInput {
     this.pos = at
     this.committed = at
     this.end = chunk.length
+    if (chunk.buffer !== this.viewedMemory) {
+      this.viewedMemory = chunk.buffer
+      this.viewedKernel = kernelOf(chunk)
+    }
+    this.kernel = this.viewedKernel
   }
 
   /** Moves what is unread of a foreign chunk into memory of our own. */
   private keepUnread(): void {
+    this.kernel = undefined
     const unread = this.end - this.pos
     const base = this.base + this.pos
     if (unread > 0) {
@@ -171,6 +183,7 @@ export class RdbInput {
 
   /** Joins chunk[at, at + count) to the unread bytes, which lie in `carry`. */
   private append(chunk: Buffer, at: number, count: number): void {
+    this.kernel = undefined
     if (this.end + count > this.carry.length) {
       const unread = this.end - this.pos
       const target =
@@ -312,12 +325,15 @@ export class RdbInput {
     return floatView.getFloat32(0, true)
   }
 
-  /** STR, whole. The slot points into the input, or at its own memory. */
-  readString(slot: StringSlot): void {
+  /**
+   * STR, whole. The slot points into the input, or at its own memory; with `transient` perhaps at a
+   * kernel's, where the next call of a kernel may write over it.
+   */
+  readString(slot: StringSlot, transient = false): void {
     if (this.pos >= this.end) throw NEED_MORE
     const first = this.buf[this.pos]!
     if (first >= 0xc0) {
-      this.readEncodedString(first, slot)
+      this.readEncodedString(first, slot, transient)
       return
     }
     const length = this.readLength()
@@ -328,7 +344,7 @@ export class RdbInput {
     slot.point(this.buf, start, this.pos)
   }
 
-  private readEncodedString(first: number, slot: StringSlot): void {
+  private readEncodedString(first: number, slot: StringSlot, transient: boolean): void {
     if (first !== 0xc3) {
       slot.setInteger(this.readIntegerString(first))
       return
@@ -341,8 +357,16 @@ export class RdbInput {
     const end = start + compressed
     // Before memory is taken for it: does the data give what is claimed?
     if (length > 1 << 20 && lzfLength(this.buf, start, end) !== length) throw this.lzfError(at)
-    const out = slot.room(length)
-    if (!lzfDecompress(this.buf, start, end, out, 0, length)) throw this.lzfError(at)
+    const { kernel } = this
+    if (transient && kernel !== undefined && length <= kernel.stagingBytes) {
+      const to = kernel.stagingAddress
+      slot.point(kernel.memory, to, to + length)
+    } else {
+      slot.room(length)
+    }
+    if (!lzfDecompress(this.buf, start, end, slot.bytes, slot.start, length)) {
+      throw this.lzfError(at)
+    }
     this.pos = end
     this.stored = STORED.LZF
     this.sawCompressed = true

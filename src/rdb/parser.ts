@@ -21,7 +21,8 @@ export interface RdbParserOptions {
   baseByteOffset?: number | undefined
   /**
    * Checks every packed blob to the last byte at all depths (ELEMENTS always does), every LZF
-   * string, and looks for duplicate keys (among the first 2^20 keys). What `--check` is.
+   * string, and looks for duplicate keys (all up to 2^17 keys, beyond
+   * that a sample that thins out, by a 64-bit hash). What `--check` is.
    */
   validate?: boolean | undefined
   /**

@@ -210,8 +210,8 @@ export const NOTICE = {
   STREAM_LENGTH: 'stream-length',
   /** Valkey UPDATE or another opcode that was stepped over. */
   SKIPPED_OPCODE: 'skipped-opcode',
-  /** More keys than the duplicate check remembers: keys from here on are not compared. */
-  DUPLICATES_UNCHECKED: 'duplicates-unchecked',
+  /** More keys than the duplicate check remembers: only one of 2, 4, … is compared from here. */
+  DUPLICATES_SAMPLED: 'duplicates-sampled',
 } as const
 export type NoticeCode = (typeof NOTICE)[keyof typeof NOTICE]
 

@@ -5,7 +5,16 @@ import { lzfInit } from './lzf'
 
 export { crc64, crc64High } from './crc64'
 export { base64Encode, jsonEscape } from './json'
-export { lzfCompress, lzfDecompress } from './lzf'
+export { lzfCompress, lzfDecompress, lzfLength } from './lzf'
+export {
+  checkIntset,
+  checkListpack,
+  walkStrings,
+  walkedBytes,
+  walkedLargest,
+  walkedStrings,
+  walkedTo,
+} from './packed'
 
 /** To be called once. Returns the first byte of memory that the kernels do not use themselves. */
 export function init(): usize {

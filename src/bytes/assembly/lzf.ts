@@ -162,3 +162,28 @@ function putLiterals(from: usize, end: usize, to: usize, outEnd: usize): usize {
   }
   return to
 }
+
+/**
+ * What the tokens of `length` bytes add up to, or -1 when one is cut off or points before the
+ * beginning. Writes nothing. As f64, since it may be more than 2^31.
+ */
+export function lzfLength(input: usize, length: usize): f64 {
+  const end = input + length
+  let at = input
+  let total: u64 = 0
+  while (at < end) {
+    const control = load<u8>(at) as usize
+    if (control < 32) {
+      at += control + 2
+      total += (control as u64) + 1
+      continue
+    }
+    const isLong: usize = control >= 224 ? 1 : 0
+    if (isLong + 1 >= end - at) return -1
+    const distance = (((control & 31) << 8) | (load<u8>(at + 1 + isLong) as usize)) + 1
+    if ((distance as u64) > total) return -1
+    total += ((control >> 5) + 2 + (isLong ? (load<u8>(at, 1) as usize) : 0)) as u64
+    at += 2 + isLong
+  }
+  return at == end ? (total as f64) : -1
+}

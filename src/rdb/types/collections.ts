@@ -17,6 +17,9 @@ function counted(reading: string, loop: Step): Step {
   }
 }
 
+/** For fewer elements a call costs more than it saves. */
+const MIN_ROW = 4
+
 /** Reads STR into the slot, or steps over it; returns its length. */
 function element(core: Core, slot: Core['a']): number {
   const { input } = core
@@ -25,10 +28,34 @@ function element(core: Core, slot: Core['a']): number {
   return slot.end - slot.start
 }
 
+/**
+ * Lets the kernel pass as many elements as lie whole and plain in the chunk: `strings` strings and
+ * `tail` bytes each. What stops it is read here, and then it may go on.
+ */
+function passRow(core: Core, strings: number, tail: number): void {
+  const { input, stats } = core
+  const { kernel } = input
+  if (kernel === undefined || core.left < MIN_ROW || core.countsEachString) return
+  const walk = kernel.exports
+  const origin = input.buf.byteOffset
+  const count = Math.min(core.left, 0xffffffff)
+  const passed = walk.walkStrings(origin + input.pos, origin + input.end, count, strings, tail)
+  if (passed === 0) return
+  input.pos = walk.walkedTo() - origin
+  input.commit()
+  core.left -= passed
+  stats.plainStrings += walk.walkedStrings()
+  stats.plainBytes += walk.walkedBytes()
+  const largest = walk.walkedLargest()
+  if (largest > stats.largestElementBytes) stats.largestElementBytes = largest
+}
+
 const listElements: Step = (core) => {
   const { input, a, visitor } = core
   const emit = core.depth === DEPTH.ELEMENTS
   while (core.left > 0) {
+    if (!emit) passRow(core, 1, 0)
+    if (core.left === 0) break
     const length = element(core, a)
     input.commit()
     core.left -= 1
@@ -42,6 +69,8 @@ const setMembers: Step = (core) => {
   const { input, a, visitor } = core
   const emit = core.depth === DEPTH.ELEMENTS
   while (core.left > 0) {
+    if (!emit) passRow(core, 1, 0)
+    if (core.left === 0) break
     const length = element(core, a)
     input.commit()
     core.left -= 1
@@ -57,6 +86,8 @@ const binaryZset: Step = (core) => {
   const emit = core.depth === DEPTH.ELEMENTS
   b.clear()
   while (core.left > 0) {
+    if (!emit) passRow(core, 1, 8)
+    if (core.left === 0) break
     const length = element(core, a)
     if (core.deep) {
       const score = input.readDouble()
@@ -124,6 +155,8 @@ const hashFields: Step = (core) => {
   const { input, a, b, visitor } = core
   const emit = core.depth === DEPTH.ELEMENTS
   while (core.left > 0) {
+    if (!emit) passRow(core, 2, 0)
+    if (core.left === 0) break
     const fieldLength = element(core, a)
     const valueLength = element(core, b)
     input.commit()

@@ -2,6 +2,7 @@
  * Values in packed blobs: a whole collection in one (types 9 to 13, 16, 17, 20, 23, 25), or a list
  * in many (14, 18). At ELEMENTS depth, and with `validate`, a blob is walked to its last byte.
  */
+import { sharedKernel, type KernelExports } from '../../bytes/kernel.js'
 import type { Core, Step } from '../core.js'
 import type { PackedReader } from '../encodings/packed.js'
 import { parseScore } from '../score.js'
@@ -15,6 +16,8 @@ export interface BlobFormat {
   readonly headBytes: number
   /** and that number, or -1. */
   readonly stated: (bytes: Buffer, start: number, end: number) => number
+  /** Is the blob at this address sound? Its number of entries, or -1: walk to see. */
+  readonly check?: (kernel: KernelExports, at: number, length: number, shape: Shape) => number
 }
 
 function u16Count(bytes: Buffer, at: number, end: number): number {
@@ -28,6 +31,8 @@ export const LISTPACK: BlobFormat = {
   open: (reader, { blob }) => reader.openListpack(blob.bytes, blob.start, blob.end),
   headBytes: 6,
   stated: (bytes, start, end) => u16Count(bytes, start + 4, end),
+  check: (kernel, at, length, { width, wanted }) =>
+    wanted < 0 ? -1 : kernel.checkListpack(at, length, width, wanted),
 }
 
 export const ZIPLIST: BlobFormat = {
@@ -42,6 +47,7 @@ const INTSET: BlobFormat = {
   open: (reader, { blob }) => reader.openIntset(blob.bytes, blob.start, blob.end),
   headBytes: 8,
   stated: (bytes, start, end) => (end - start < 8 ? -1 : bytes.readUInt32LE(start + 4)),
+  check: (kernel, at, length) => kernel.checkIntset(at, length),
 }
 
 const ZIPMAP: BlobFormat = {
@@ -54,8 +60,24 @@ const ZIPMAP: BlobFormat = {
 /** Walks the open reader to its end, tells the elements if `emit`, returns how many there are. */
 export type Walk = (core: Core, emit: boolean) => number
 
-/** Reads STR(blob) and tells it; returns the number of elements, of `width` entries each. */
-export function readBlob(core: Core, format: BlobFormat, width: number, walk: Walk): number {
+/** What a blob holds. */
+export interface Shape {
+  /** Entries that make one element. */
+  readonly width: number
+  readonly walk: Walk
+  /** What `KernelExports.checkListpack` has to look for; -1: it cannot tell. */
+  readonly wanted: number
+}
+
+const WANTED = { NOTHING: 0, UNIQUE: 1, SCORES: 2, WALK: -1 } as const
+
+/** A blob of any entries, with a walk of its own. */
+export function shapeOf(walk: Walk): Shape {
+  return { width: 1, walk, wanted: WANTED.WALK }
+}
+
+/** Reads STR(blob) and tells it; returns the number of elements. */
+export function readBlob(core: Core, format: BlobFormat, shape: Shape): number {
   const { input, blob, packed } = core
   core.reading = format.name
   const blobAt = input.pos
@@ -64,22 +86,51 @@ export function readBlob(core: Core, format: BlobFormat, width: number, walk: Wa
     const stated = format.stated(blob.bytes, blob.start, blob.end)
     if (stated >= 0) {
       core.notePacked(lengthBytes, stated)
-      return Math.floor(stated / width)
+      return Math.floor(stated / shape.width)
     }
     // Too many entries for its header: only a walk tells how many.
     input.pos = blobAt
   }
-  input.readString(blob)
+  const emit = core.depth === DEPTH.ELEMENTS
+  input.readString(blob, !emit)
+  const lengthBytes = blob.end - blob.start
+  if (!emit) {
+    const entries = checkFast(core, format, shape)
+    if (entries >= 0) {
+      core.notePacked(lengthBytes, entries)
+      return entries / shape.width
+    }
+  }
   core.placeBlob(blob)
   format.open(packed, core)
-  const elements = walk(core, core.depth === DEPTH.ELEMENTS)
-  core.notePacked(blob.end - blob.start, packed.entries)
+  const elements = shape.walk(core, emit)
+  core.notePacked(lengthBytes, packed.entries)
   return elements
 }
 
-function whole(format: BlobFormat, width: number, walk: Walk): Step {
+/** Lets the kernel say whether the blob is sound; -1: walk to see. */
+function checkFast(core: Core, format: BlobFormat, shape: Shape): number {
+  const { input, blob, stats } = core
+  const { check } = format
+  if (check === undefined) return -1
+  const length = blob.end - blob.start
+  const kernel = input.kernel ?? sharedKernel()
+  let at = blob.bytes.byteOffset + blob.start
+  if (blob.bytes.buffer !== kernel.memory.buffer) {
+    if (length > kernel.stagingBytes) return -1
+    at = kernel.stagingAddress
+    kernel.memory.set(blob.bytes.subarray(blob.start, blob.end), at)
+  }
+  const entries = check(kernel.exports, at, length, shape)
+  if (entries < 0) return -1
+  const largest = kernel.exports.walkedLargest()
+  if (largest > stats.largestElementBytes) stats.largestElementBytes = largest
+  return entries
+}
+
+function whole(format: BlobFormat, shape: Shape): Step {
   return (core) => {
-    core.stats.elements = readBlob(core, format, width, walk)
+    core.stats.elements = readBlob(core, format, shape)
     return endKey
   }
 }
@@ -205,16 +256,23 @@ function notTriples(core: Core): Error {
   )
 }
 
-export const listZiplistValue = whole(ZIPLIST, 1, walkList)
-export const setIntsetValue = whole(INTSET, 1, walkIntset)
-export const setListpackValue = whole(LISTPACK, 1, walkSet)
-export const zsetZiplistValue = whole(ZIPLIST, 2, walkZset)
-export const zsetListpackValue = whole(LISTPACK, 2, walkZset)
-export const hashZipmapValue = whole(ZIPMAP, 2, walkHash)
-export const hashZiplistValue = whole(ZIPLIST, 2, walkHash)
-export const hashListpackValue = whole(LISTPACK, 2, walkHash)
+const LIST: Shape = { width: 1, walk: walkList, wanted: WANTED.NOTHING }
+const SET: Shape = { width: 1, walk: walkSet, wanted: WANTED.UNIQUE }
+const INTEGERS: Shape = { width: 1, walk: walkIntset, wanted: WANTED.NOTHING }
+const ZSET: Shape = { width: 2, walk: walkZset, wanted: WANTED.UNIQUE | WANTED.SCORES }
+const HASH: Shape = { width: 2, walk: walkHash, wanted: WANTED.UNIQUE }
+const HASH_EX: Shape = { width: 3, walk: walkHashEx, wanted: WANTED.WALK }
+
+export const listZiplistValue = whole(ZIPLIST, LIST)
+export const setIntsetValue = whole(INTSET, INTEGERS)
+export const setListpackValue = whole(LISTPACK, SET)
+export const zsetZiplistValue = whole(ZIPLIST, ZSET)
+export const zsetListpackValue = whole(LISTPACK, ZSET)
+export const hashZipmapValue = whole(ZIPMAP, HASH)
+export const hashZiplistValue = whole(ZIPLIST, HASH)
+export const hashListpackValue = whole(LISTPACK, HASH)
 /** 23: no smallest expiry in front. */
-export const hashListpackExPreGaValue = whole(LISTPACK, 3, walkHashEx)
+export const hashListpackExPreGaValue = whole(LISTPACK, HASH_EX)
 
 /** 25: i64le smallest expiry (a hint, may be stale), then the listpack. */
 export const hashListpackExValue: Step = (core) => {
@@ -233,7 +291,7 @@ export const quicklistValue: Step = (core) => {
 const ziplistNodes: Step = (core) => {
   const { input, stats } = core
   while (core.left > 0) {
-    stats.elements += readBlob(core, ZIPLIST, 1, walkList)
+    stats.elements += readBlob(core, ZIPLIST, LIST)
     input.commit()
     core.left -= 1
   }
@@ -256,7 +314,7 @@ const quicklist2Nodes: Step = (core) => {
     const at = input.byteOffset
     const container = input.readLength()
     if (container === CONTAINER.PACKED) {
-      stats.elements += readBlob(core, LISTPACK, 1, walkList)
+      stats.elements += readBlob(core, LISTPACK, LIST)
       input.commit()
     } else if (container === CONTAINER.PLAIN) {
       readPlainNode(core)

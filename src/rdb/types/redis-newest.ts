@@ -8,7 +8,7 @@ import type { Core, Step } from '../core.js'
 import { TYPE } from '../type-table.js'
 import { DEPTH } from '../visitor.js'
 import { endKey } from './key-end.js'
-import { LISTPACK, readBlob, type Walk } from './packed-values.js'
+import { LISTPACK, readBlob, shapeOf, type Shape, type Walk } from './packed-values.js'
 
 const emits = (core: Core): boolean => core.depth === DEPTH.ELEMENTS
 
@@ -77,7 +77,7 @@ export const templateValue: Step = (core) => {
   const format = input.readLength()
   if (format === FIELDS_FORMAT.LISTPACK) {
     // Each has exactly one value behind, so the names are no more than the value is.
-    readBlobDeep(core, collectFields)
+    readBlobDeep(core, shapeOf(collectFields))
     return valuesOf(core)
   }
   if (format !== FIELDS_FORMAT.STRINGS) {
@@ -108,11 +108,11 @@ const collectFields: Walk = (core) => {
 }
 
 /** Names are needed at every depth, to know how many values there are. */
-function readBlobDeep(core: Core, walk: Walk): void {
+function readBlobDeep(core: Core, shape: Shape): void {
   const { deep } = core
   core.deep = true
   try {
-    readBlob(core, LISTPACK, 1, walk)
+    readBlob(core, LISTPACK, shape)
   } finally {
     core.deep = deep
   }
@@ -133,7 +133,7 @@ const undefinedFields: Buffer[] = []
 
 const listpackValues: Step = (core) => {
   core.reading = 'hash template values'
-  const entries = readBlob(core, LISTPACK, 1, walkTemplateValues)
+  const entries = readBlob(core, LISTPACK, shapeOf(walkTemplateValues))
   core.stats.elements = Math.max(0, entries - 1)
   return endKey
 }

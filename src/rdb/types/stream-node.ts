@@ -9,8 +9,7 @@
  */
 import type { Core } from '../core.js'
 import type { PackedReader } from '../encodings/packed.js'
-import { LISTPACK, type Walk } from './packed-values.js'
-import { readBlob } from './packed-values.js'
+import { LISTPACK, readBlob, shapeOf, type Walk } from './packed-values.js'
 
 const ITEM = { DELETED: 1, SAME_FIELDS: 2 } as const
 const MASTER_ID_BYTES = 16
@@ -27,7 +26,7 @@ export function readStreamNode(core: Core): void {
   const { bytes, start } = a
   stream.masterId.ms.set(bytes.readUInt32BE(start), bytes.readUInt32BE(start + 4))
   stream.masterId.seq.set(bytes.readUInt32BE(start + 8), bytes.readUInt32BE(start + 12))
-  readBlob(core, LISTPACK, 1, walkNode)
+  readBlob(core, LISTPACK, NODE)
 }
 
 const walkNode: Walk = (core, emit) => {
@@ -127,3 +126,5 @@ function nextCount(core: Core, what: string): number {
 function ends(core: Core): Error {
   return core.blobError('a stream node ends before its entries do', core.blob.end - 1)
 }
+
+const NODE = shapeOf(walkNode)

@@ -1,0 +1,373 @@
+/**
+ * Walks over packed blobs and rows of strings as RDB files have them, only to see whether they are
+ * sound. What is damaged, and anything unusual, is left to the reader in src/rdb, which knows how
+ * to name it: -1 says no more than "look yourself".
+ */
+
+const UNSOUND: i32 = -1
+
+/** What checkListpack looks for besides the structure. */
+const UNIQUE: i32 = 1
+const SCORES: i32 = 2
+
+/** Slots of the table of first entries: 0, or 10 bits of hash above 22 bits of offset. */
+const TABLE_BITS: u32 = 14
+const TABLE: usize = memory.data(4 << 14, 16)
+const MAX_UNIQUE: u32 = 8192
+const OFFSET_BITS: u32 = 22
+
+let largest: u32 = 0
+let reached: usize = 0
+let stringCount: u32 = 0
+let stringBytes: f64 = 0
+
+/** Longest element of the last check or row, in bytes as text. */
+export function walkedLargest(): u32 {
+  return largest
+}
+
+/** Where the last row of strings stopped. */
+export function walkedTo(): usize {
+  return reached
+}
+
+/** Strings of the last row, and their bytes. */
+export function walkedStrings(): u32 {
+  return stringCount
+}
+
+export function walkedBytes(): f64 {
+  return stringBytes
+}
+
+/**
+ * A listpack of elements of `width` entries each. With UNIQUE the first of each must differ from
+ * all others, with SCORES the second must be a number. Returns the number of entries or UNSOUND.
+ */
+export function checkListpack(address: usize, length: usize, width: u32, wanted: i32): i32 {
+  largest = 0
+  if (length < 7 || length >> OFFSET_BITS != 0) return UNSOUND
+  if (load<u32>(address) != (length as u32)) return UNSOUND
+  const stop = address + length - 1
+  if (load<u8>(stop) != 0xff) return UNSOUND
+  const stated = load<u16>(address, 4) as u32
+  const unique = (wanted & UNIQUE) != 0
+  let mask: u32 = 0
+  if (unique) {
+    const most = (stated == 65535 ? ((length >> 1) as u32) : stated) / width + 1
+    if (most > MAX_UNIQUE) return UNSOUND
+    let bits: u32 = 4
+    while (((1 as u32) << bits) < most * 2) bits++
+    mask = ((1 as u32) << bits) - 1
+    memory.fill(TABLE, 0, (4 as usize) << bits)
+  }
+  let probes: i32 = 1 << 20
+  let at = address + 6
+  let entries: u32 = 0
+  // Which entry of its element this is.
+  let part: u32 = 0
+  while (at < stop) {
+    const code = load<u8>(at) as u32
+    let size: usize
+    let textLength: u32
+    let isText = false
+    let head: usize = 1
+    if (code < 0x80) {
+      size = 1
+      textLength = code < 10 ? 1 : code < 100 ? 2 : 3
+    } else if (code < 0xc0) {
+      textLength = code & 0x3f
+      size = 1 + (textLength as usize)
+      isText = true
+    } else if (code < 0xe0) {
+      size = 2
+      const value = ((((code & 0x1f) << 8) | (load<u8>(at, 1) as u32)) << 19) as i32
+      textLength = digits((value >> 19) as i64)
+    } else if (code < 0xf0) {
+      textLength = ((code & 0x0f) << 8) | (load<u8>(at, 1) as u32)
+      size = 2 + (textLength as usize)
+      head = 2
+      isText = true
+    } else if (code == 0xf0) {
+      if (at + 5 > stop) return UNSOUND
+      textLength = load<u32>(at, 1)
+      size = 5 + (textLength as usize)
+      head = 5
+      isText = true
+    } else if (code <= 0xf4) {
+      let value: i64
+      if (at + 9 <= stop) {
+        // The widest read stays inside.
+        if (code == 0xf1) value = load<i16>(at, 1) as i64
+        else if (code == 0xf2) value = ((load<i32>(at, 1) << 8) >> 8) as i64
+        else if (code == 0xf3) value = load<i32>(at, 1) as i64
+        else value = load<i64>(at, 1)
+      } else {
+        if (code == 0xf4) return UNSOUND
+        if (code == 0xf3 && at + 5 > stop) return UNSOUND
+        if (code == 0xf2 && at + 4 > stop) return UNSOUND
+        if (code == 0xf1) value = load<i16>(at, 1) as i64
+        else if (code == 0xf2) value = ((load<i32>(at, 1) << 8) >> 8) as i64
+        else value = load<i32>(at, 1) as i64
+      }
+      size = code == 0xf4 ? 9 : code == 0xf3 ? 5 : code == 0xf2 ? 4 : 3
+      textLength = digits(value)
+    } else {
+      return UNSOUND
+    }
+    if (size >= stop - at) return UNSOUND
+    const backlen = at + size
+    let next: usize
+    if (size < 128) {
+      if ((load<u8>(backlen) as usize) != size) return UNSOUND
+      next = backlen + 1
+    } else if (size < 16383) {
+      if (backlen + 2 > stop) return UNSOUND
+      if ((load<u8>(backlen) as usize) != size >> 7) return UNSOUND
+      if ((load<u8>(backlen, 1) as usize) != ((size & 0x7f) | 0x80)) return UNSOUND
+      next = backlen + 2
+    } else {
+      // Widths differ between servers from here on.
+      return UNSOUND
+    }
+    if (part == 0) {
+      if (textLength > largest) largest = textLength
+      if (unique) {
+        const hash = hashOf(at, size)
+        let slot = hash & mask
+        const tag = hash >> OFFSET_BITS
+        for (;;) {
+          const cell = load<u32>(TABLE + ((slot as usize) << 2))
+          if (cell == 0) break
+          if (cell >> OFFSET_BITS == tag) {
+            const other = address + ((cell & ((1 << OFFSET_BITS) - 1)) as usize)
+            if (equal(other, at, size)) return UNSOUND
+          }
+          if (--probes < 0) return UNSOUND
+          slot = (slot + 1) & mask
+        }
+        store<u32>(
+          TABLE + ((slot as usize) << 2),
+          (tag << OFFSET_BITS) | ((at - address) as u32),
+        )
+      }
+    } else if (part == 1 && (wanted & SCORES) != 0) {
+      if (isText && !isNumber(at + head, at + size)) return UNSOUND
+    } else if (textLength > largest) {
+      largest = textLength
+    }
+    if (++part == width) part = 0
+    entries++
+    at = next
+  }
+  if (at != stop || part != 0) return UNSOUND
+  if (stated != 65535 && stated != entries) return UNSOUND
+  return entries as i32
+}
+
+/** Returns the number of members or UNSOUND. */
+export function checkIntset(address: usize, length: usize): i32 {
+  largest = 0
+  if (length < 8) return UNSOUND
+  const width = load<u32>(address) as usize
+  const count = load<u32>(address, 4) as usize
+  if (width != 2 && width != 4 && width != 8) return UNSOUND
+  if (length - 8 != count * width) return UNSOUND
+  if (count == 0) return 0
+  const first = address + 8
+  const stop = address + length
+  let previous = member(first, width)
+  const lowest = previous
+  if (width == 2) {
+    for (let at = first + 2; at < stop; at += 2) {
+      const value = load<i16>(at) as i64
+      if (value <= previous) return UNSOUND
+      previous = value
+    }
+  } else if (width == 4) {
+    for (let at = first + 4; at < stop; at += 4) {
+      const value = load<i32>(at) as i64
+      if (value <= previous) return UNSOUND
+      previous = value
+    }
+  } else {
+    for (let at = first + 8; at < stop; at += 8) {
+      const value = load<i64>(at)
+      if (value <= previous) return UNSOUND
+      previous = value
+    }
+  }
+  largest = max(digits(lowest), digits(previous))
+  return count as i32
+}
+
+/**
+ * A row of elements, each `strings` plain strings and then `tail` bytes (0, or 8: a double, which
+ * must be a number). Goes on for `count` elements, to `end`, or to the first element that is not
+ * wholly there, compressed, or damaged. Returns how many it passed; see the walked… functions.
+ */
+export function walkStrings(
+  address: usize,
+  end: usize,
+  count: u32,
+  strings: u32,
+  tail: usize,
+): u32 {
+  let at = address
+  let done: u32 = 0
+  let longest: u32 = 0
+  let total: u64 = 0
+  reached = address
+  while (done < count) {
+    let elementLongest: u32 = longest
+    let elementBytes: u64 = 0
+    let left = strings
+    while (left > 0) {
+      // 5 bytes of length at most, without a look at the end for each.
+      if (at + 6 > end) break
+      const first = load<u8>(at) as u32
+      let length: u32 = 0
+      if (first < 0x40) {
+        length = first
+        at += 1 + (length as usize)
+      } else if (first < 0x80) {
+        length = ((first & 0x3f) << 8) | (load<u8>(at, 1) as u32)
+        at += 2 + (length as usize)
+      } else if (first == 0x80) {
+        length = bswap<u32>(load<u32>(at, 1))
+        if ((length as usize) > end - at) break
+        at += 5 + (length as usize)
+      } else if (first == 0xc0) {
+        length = digits(load<i8>(at, 1) as i64)
+        at += 2
+      } else if (first == 0xc1) {
+        length = digits(load<i16>(at, 1) as i64)
+        at += 3
+      } else if (first == 0xc2) {
+        length = digits(load<i32>(at, 1) as i64)
+        at += 5
+      } else {
+        break
+      }
+      elementBytes += length as u64
+      if (length > elementLongest) elementLongest = length
+      left--
+    }
+    if (left != 0 || at + tail > end) break
+    if (tail == 8) {
+      const bits = load<u64>(at) & 0x7fffffffffffffff
+      if (bits > 0x7ff0000000000000) break
+      at += 8
+    }
+    done++
+    total += elementBytes
+    longest = elementLongest
+    reached = at
+  }
+  largest = longest
+  stringCount = done * strings
+  stringBytes = total as f64
+  return done
+}
+
+@inline
+function member(at: usize, width: usize): i64 {
+  return width == 2
+    ? (load<i16>(at) as i64)
+    : width == 4
+      ? (load<i32>(at) as i64)
+      : load<i64>(at)
+}
+
+/** Length of the decimal text. */
+function digits(value: i64): u32 {
+  let sign: u32 = 0
+  let rest = value as u64
+  if (value < 0) {
+    sign = 1
+    rest = 0 - rest
+  }
+  if (rest < 10) return sign + 1
+  if (rest < 100) return sign + 2
+  if (rest < 1000) return sign + 3
+  if (rest < 10000) return sign + 4
+  let length: u32 = sign + 4
+  rest /= 10000
+  while (rest != 0) {
+    length++
+    rest /= 10
+  }
+  return length
+}
+
+/** Reads up to 8 bytes at once only where these are inside. */
+function hashOf(at: usize, size: usize): u32 {
+  let hash: u64 = (size as u64) * 0x9e3779b97f4a7c15
+  let left = size
+  let from = at
+  while (left >= 8) {
+    hash = (hash ^ load<u64>(from)) * 0x9fb21c651e98df25
+    hash ^= hash >> 32
+    from += 8
+    left -= 8
+  }
+  if (left >= 4) {
+    hash = (hash ^ (load<u32>(from) as u64)) * 0x9fb21c651e98df25
+    from += 4
+    left -= 4
+  }
+  while (left > 0) {
+    hash = (hash ^ (load<u8>(from) as u64)) * 0x9fb21c651e98df25
+    from++
+    left--
+  }
+  hash ^= hash >> 29
+  hash *= 0x9fb21c651e98df25
+  return (hash >> 32) as u32
+}
+
+function equal(a: usize, b: usize, size: usize): bool {
+  let left = size
+  while (left >= 8) {
+    if (load<u64>(a) != load<u64>(b)) return false
+    a += 8
+    b += 8
+    left -= 8
+  }
+  while (left > 0) {
+    if (load<u8>(a) != load<u8>(b)) return false
+    a++
+    b++
+    left--
+  }
+  return true
+}
+
+/** [-] digits [. digits] [e [sign] digits], or inf; what else strtod takes is for others to judge. */
+function isNumber(at: usize, end: usize): bool {
+  if (at < end && load<u8>(at) == 0x2d) at++
+  if (end - at == 3 && load<u16>(at) == 0x6e69 && load<u8>(at, 2) == 0x66) return true
+  let count: u32 = 0
+  while (at < end && (load<u8>(at) as u32) - 0x30 < 10) {
+    at++
+    count++
+  }
+  if (at < end && load<u8>(at) == 0x2e) {
+    at++
+    while (at < end && (load<u8>(at) as u32) - 0x30 < 10) {
+      at++
+      count++
+    }
+  }
+  if (count == 0) return false
+  if (at == end) return true
+  if (load<u8>(at) != 0x65) return false
+  at++
+  if (at < end && (load<u8>(at) == 0x2b || load<u8>(at) == 0x2d)) at++
+  count = 0
+  while (at < end && (load<u8>(at) as u32) - 0x30 < 10) {
+    at++
+    count++
+  }
+  return at == end && count > 0
+}
