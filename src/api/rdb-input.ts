@@ -75,7 +75,7 @@ export async function pumpRdb(
 export interface PumpRdbOptions {
   signal?: AbortSignal | undefined
   /** Asked between chunks; a promise is waited for. */
-  drain?: () => Promise<void> | undefined
+  drain?: (() => Promise<void> | undefined) | undefined
   onProgress?: ((consumedBytes: number, keysRead: number) => void) | undefined
 }
 

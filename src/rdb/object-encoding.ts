@@ -12,7 +12,7 @@ import type { RdbFamily } from './type-table.js'
 import type { KeyHeader, RdbStart, Slice, ValueStats } from './visitor.js'
 
 /** Longest decimal text of a signed 64-bit number. */
-const MAX_INTEGER_CHARS = 20
+export const MAX_INTEGER_CHARS = 20
 const MINUS = 45
 const DIGIT_0 = 48
 const DIGIT_9 = 57
@@ -133,7 +133,7 @@ export function versionOfRdb(rdbVersion: number): number {
 }
 
 /** Canonical decimal text of a signed 64-bit number. */
-function isInteger(bytes: Uint8Array, start: number, end: number): boolean {
+export function isInteger(bytes: Uint8Array, start: number, end: number): boolean {
   const negative = bytes[start] === MINUS
   const first = negative ? start + 1 : start
   const digits = end - first

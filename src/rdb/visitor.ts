@@ -138,7 +138,7 @@ export interface ValueStats {
   readonly elements: number
   /** Strings: length once decoded. */
   readonly stringBytes: number
-  /** Strings: stored as an integer by the file (canonical decimal text of at most 32 bits). */
+  /** Strings: canonical decimal text of a signed 64-bit number, `int` in memory. */
   readonly isInteger: boolean
   /** Ziplists, listpacks, intsets, zipmaps: how many blobs, */
   readonly packedBlobs: number

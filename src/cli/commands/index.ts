@@ -1,13 +1,14 @@
 /** The commands, in the order in which the help shows them. */
 import type { Command } from 'commander'
 import type { CommandContext } from '../command.js'
+import { registerInspect } from './inspect.js'
 import { registerServe } from './serve.js'
 import { registerSync } from './sync.js'
 import { registerTail } from './tail.js'
 
 type Register = (program: Command, context: CommandContext) => void
 
-const COMMANDS: readonly Register[] = [registerSync, registerTail, registerServe]
+const COMMANDS: readonly Register[] = [registerSync, registerInspect, registerTail, registerServe]
 
 export function registerCommands(program: Command, context: CommandContext): void {
   for (const register of COMMANDS) register(program, context)

@@ -1,6 +1,7 @@
 /** Type 0: one STR. */
 import type { Core, Step } from '../core.js'
 import { STORED } from '../input.js'
+import { isInteger, MAX_INTEGER_CHARS } from '../object-encoding.js'
 import { DEPTH } from '../visitor.js'
 import { endKey } from './key-end.js'
 
@@ -9,6 +10,11 @@ export const stringValue: Step = (core) => {
   core.reading = 'string'
   stats.elements = 1
   if (core.depth !== DEPTH.ELEMENTS) {
+    if (mayBeInteger(core)) {
+      input.readString(core.a)
+      noteString(core)
+      return endKey
+    }
     const length = input.skipString(core.deep)
     stats.stringBytes = length
     stats.largestElementBytes = length
@@ -17,11 +23,24 @@ export const stringValue: Step = (core) => {
   }
   if (visitor.stringPart !== undefined && startsInParts(core)) return stringParts
   input.readString(core.a)
-  stats.stringBytes = core.a.end - core.a.start
-  stats.largestElementBytes = stats.stringBytes
-  stats.isInteger = input.stored === STORED.INTEGER
+  noteString(core)
   visitor.stringValue?.(core.a)
   return endKey
+}
+
+function noteString({ a, input, stats }: Core): void {
+  stats.stringBytes = a.end - a.start
+  stats.largestElementBytes = stats.stringBytes
+  stats.isInteger =
+    input.stored === STORED.INTEGER ||
+    (stats.stringBytes <= MAX_INTEGER_CHARS && isInteger(a.bytes, a.start, a.end))
+}
+
+/** Integers of more than 32 bits are stored as text: so short that it costs little to look. */
+function mayBeInteger({ input }: Core): boolean {
+  input.need(1)
+  const first = input.buf[input.pos]!
+  return first > 0 && first <= MAX_INTEGER_CHARS
 }
 
 /** A plain string that is longer than the visitor wants to see whole comes as it is read. */

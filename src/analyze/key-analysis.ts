@@ -1,0 +1,279 @@
+/**
+ * Everything `inspect` counts, as a visitor of the RDB parser: memory, types, encodings, databases,
+ * times to live, the largest keys, the prefixes. Values are only walked (SKIP): nothing is
+ * allocated for a key, except for the few that are kept.
+ */
+import type { RdbFamily } from '../rdb/type-table.js'
+import {
+  DEPTH,
+  KIND,
+  KIND_NAMES,
+  type Depth,
+  type KeyHeader,
+  type NoticeCode,
+  type LostRegion,
+  type RdbStart,
+  type RdbVisitor,
+  type Slice,
+  type ValueStats,
+} from '../rdb/visitor.js'
+import { ENCODING_NAMES, MemoryEncoding, type Encoding } from './encoding.js'
+import { MemoryModel } from './memory-model.js'
+import { PrefixTree, type PrefixOptions } from './prefix-tree.js'
+import { keyFacts, TopKeys, type KeyFacts } from './top-keys.js'
+import {
+  newRow,
+  TtlHistogram,
+  type DatabaseRow,
+  type Row,
+  type TtlRow,
+  type TypeRow,
+} from './totals.js'
+
+/** What is known of a key at its end. ONE object, reused for every key. */
+export interface AnalyzedKey {
+  readonly header: KeyHeader
+  readonly stats: ValueStats
+  /** As TYPE says it; a module's type by its own name. */
+  readonly type: string
+  readonly encoding: string
+  /** Bytes in the memory of the server that wrote the file. */
+  readonly memory: number
+}
+
+export interface AnalysisOptions {
+  /** Unix ms: what is before it has expired. */
+  nowMs: number
+  /** How many of the largest keys to keep. */
+  top: number
+  /** Left out: no prefixes are counted. */
+  prefixes?: PrefixOptions | undefined
+  /** False: the key is walked and not counted. Asked when name, type and expiry are known. */
+  wantsKey?: ((header: KeyHeader, type: string) => boolean) | undefined
+  /** Asked last, with the key's estimated bytes. */
+  wantsMemory?: ((bytes: number) => boolean) | undefined
+  onKey?: ((key: AnalyzedKey) => void) | undefined
+  onNotice?: ((code: NoticeCode, message: string, byteOffset: number) => void) | undefined
+  onLost?: ((region: LostRegion) => void) | undefined
+}
+
+/** Unknown AUX fields are kept too, but a hostile file may have millions. */
+const MAX_AUX_FIELDS = 1000
+const MAX_AUX_BYTES = 4096
+
+class CurrentKey implements AnalyzedKey {
+  header!: KeyHeader
+  stats!: ValueStats
+  type = ''
+  encoding = ''
+  memory = 0
+}
+
+export class KeyAnalysis implements RdbVisitor {
+  keys = 0
+  expires = 0
+  memory = 0
+  functions = 0
+  /** Keys that were read and that the filter left out. */
+  filteredOut = 0
+  family: RdbFamily = 'redis'
+  rdbVersion = 0
+  /** AUX fields as text; of those that repeat the last. */
+  readonly auxFields = new Map<string, string>()
+  readonly prefixes: PrefixTree | undefined
+  readonly top: TopKeys
+
+  private readonly options: AnalysisOptions
+  private readonly ttl: TtlHistogram
+  private readonly kindRows: TypeRow[] = KIND_NAMES.map(() => ({ ...newRow(), largest: undefined }))
+  private readonly moduleRows = new Map<string, TypeRow>()
+  private readonly encodingRows: Row[] = ENCODING_NAMES.map(newRow)
+  private readonly databaseRows = new Map<number, DatabaseRow>()
+  private database: DatabaseRow = { keys: 0, expires: 0, memory: 0 }
+  private databaseNumber = -1
+  private readonly encoding = new MemoryEncoding()
+  private model: MemoryModel | undefined
+  private counted = true
+  private readonly current = new CurrentKey()
+
+  constructor(options: AnalysisOptions) {
+    this.options = options
+    this.ttl = new TtlHistogram(options.nowMs)
+    this.top = new TopKeys(options.top)
+    this.prefixes = options.prefixes === undefined ? undefined : new PrefixTree(options.prefixes)
+  }
+
+  start(start: RdbStart): void {
+    this.encoding.start(start)
+    this.family = start.family
+    this.rdbVersion = start.version
+  }
+
+  aux(name: Slice, value: Slice): void {
+    this.encoding.aux(name, value)
+    if (this.auxFields.size < MAX_AUX_FIELDS) this.auxFields.set(auxText(name), auxText(value))
+  }
+
+  functionLibrary(): void {
+    this.functions += 1
+  }
+
+  functionPreGa(): void {
+    this.functions += 1
+  }
+
+  key(header: KeyHeader): Depth {
+    this.memoryModel.begin(header)
+    const { current } = this
+    current.type = header.kind === KIND.MODULE ? header.moduleName : KIND_NAMES[header.kind]!
+    this.counted = this.options.wantsKey?.(header, current.type) ?? true
+    return DEPTH.SKIP
+  }
+
+  packed(blobBytes: number): void {
+    this.model!.packed(blobBytes)
+  }
+
+  plain(lengthBytes: number): void {
+    this.model!.plain(lengthBytes)
+  }
+
+  keyEnd(header: KeyHeader, stats: ValueStats): void {
+    if (!this.counted) {
+      this.filteredOut += 1
+      return
+    }
+    const model = this.model!
+    const encoding = this.encoding.of(header, stats)
+    const memory = model.bytes(header, stats, encoding)
+    if (this.options.wantsMemory?.(memory) === false) {
+      this.filteredOut += 1
+      return
+    }
+    this.count(header, stats, encoding, memory)
+    if (this.options.onKey !== undefined) {
+      const { current } = this
+      current.header = header
+      current.stats = stats
+      current.encoding = ENCODING_NAMES[encoding]!
+      current.memory = Math.round(memory)
+      this.options.onKey(current)
+    }
+  }
+
+  notice(code: NoticeCode, message: string, byteOffset: number): void {
+    this.options.onNotice?.(code, message, byteOffset)
+  }
+
+  lost(region: LostRegion): void {
+    this.options.onLost?.(region)
+  }
+
+  /** For the server that wrote the file, as its AUX fields say. */
+  get memoryModel(): MemoryModel {
+    this.model ??= new MemoryModel(this.encoding.writer)
+    return this.model
+  }
+
+  /** Bytes of the databases' own tables: what the servers call overhead. */
+  get tableBytes(): number {
+    let bytes = 0
+    for (const row of this.databaseRows.values()) {
+      bytes += this.memoryModel.tableBytes(row.keys, row.expires)
+    }
+    return bytes
+  }
+
+  /** Types with keys, those with most memory first. */
+  types(): [string, TypeRow][] {
+    const rows = KIND_NAMES.map((name, kind): [string, TypeRow] => [name, this.kindRows[kind]!])
+    return byMemory([...rows, ...this.moduleRows])
+  }
+
+  encodings(): [string, Row][] {
+    return byMemory(
+      ENCODING_NAMES.map((name, index): [string, Row] => [name, this.encodingRows[index]!]),
+    )
+  }
+
+  /** By number. */
+  databases(): [number, DatabaseRow][] {
+    return [...this.databaseRows].sort(([a], [b]) => a - b)
+  }
+
+  ttlRows(): TtlRow[] {
+    return this.ttl.rows()
+  }
+
+  private count(header: KeyHeader, stats: ValueStats, encoding: Encoding, memory: number): void {
+    const { current, prefixes, top } = this
+    this.keys += 1
+    this.memory += memory
+    if (header.dbnum !== this.databaseNumber) this.selectDatabase(header.dbnum)
+    const { database } = this
+    database.keys += 1
+    database.memory += memory
+    if (header.hasExpiry) {
+      this.expires += 1
+      database.expires += 1
+    }
+    const row =
+      header.kind === KIND.MODULE ? this.moduleRow(current.type) : this.kindRows[header.kind]!
+    row.keys += 1
+    row.elements += stats.elements
+    row.memory += memory
+    const encodingRow = this.encodingRows[encoding]!
+    encodingRow.keys += 1
+    encodingRow.elements += stats.elements
+    encodingRow.memory += memory
+    this.ttl.add(header.hasExpiry, header.expireAtMs, memory)
+    const largest = row.largest === undefined ? -1 : row.largest.memory
+    if (memory > largest || top.wants(memory)) {
+      const facts = this.facts(header, stats, encoding, memory)
+      if (memory > largest) row.largest = facts
+      if (top.wants(memory)) top.add(facts)
+    }
+    if (prefixes !== undefined) {
+      prefixes.add(header.key.bytes, header.key.start, header.key.end, memory)
+    }
+  }
+
+  private facts(
+    header: KeyHeader,
+    stats: ValueStats,
+    encoding: Encoding,
+    memory: number,
+  ): KeyFacts {
+    const { type } = this.current
+    return keyFacts(header, stats, type, ENCODING_NAMES[encoding]!, Math.round(memory))
+  }
+
+  private selectDatabase(dbnum: number): void {
+    let row = this.databaseRows.get(dbnum)
+    if (row === undefined) {
+      row = { keys: 0, expires: 0, memory: 0 }
+      this.databaseRows.set(dbnum, row)
+    }
+    this.database = row
+    this.databaseNumber = dbnum
+  }
+
+  private moduleRow(name: string): TypeRow {
+    let row = this.moduleRows.get(name)
+    if (row === undefined) {
+      row = { ...newRow(), largest: undefined }
+      this.moduleRows.set(name, row)
+    }
+    return row
+  }
+}
+
+function byMemory<R extends Row>(rows: [string, R][]): [string, R][] {
+  return rows.filter(([, row]) => row.keys > 0).sort(([, a], [, b]) => b.memory - a.memory)
+}
+
+/** Text of an AUX field; cut where it is longer than any server writes. */
+function auxText(slice: Slice): string {
+  const end = Math.min(slice.end, slice.start + MAX_AUX_BYTES)
+  return slice.bytes.toString('utf8', slice.start, end)
+}

@@ -1,0 +1,269 @@
+/**
+ * The bytes a key takes in the memory of the server that wrote the file, as its MEMORY USAGE key
+ * SAMPLES 0 would say: object, key, and everything below, in the allocator's size classes. The
+ * share of the databases' own tables is told apart (`tableBytes`), as the servers do.
+ *
+ * Fed during the walk of a value (`packed`, `plain`: sizes only), asked at its end. What the file
+ * does not say is taken as in a server at rest: tables fully rehashed, strings without slack,
+ * skiplist levels at their mean.
+ */
+import { KIND, type KeyHeader, type ValueStats } from '../rdb/visitor.js'
+import { allocated } from './allocator.js'
+import { ENCODING, type Encoding, type WriterVersion } from './encoding.js'
+import {
+  KEY_WITH_EXPIRY_ROOM,
+  OBJECT_BYTES,
+  sdsBytes,
+  serverLayout,
+  type ServerLayout,
+} from './server-layout.js'
+
+/** Field and value of a hash share an allocation up to so many bytes. */
+const HASH_ENTRY_BYTES = 128
+/** Skiplist levels: each further one with a probability of 1/4. */
+const LEVEL_SHARES = [0.75, 0.1875, 0.046875, 0.01171875, 0.00390625] as const
+const LEVEL_BYTES = 16
+/** Entries a bucket of Valkey's hashtable holds. */
+const BUCKET_ENTRIES = 7
+const BUCKET_BYTES = 64
+const RADIX_NODE_BYTES = 244
+const STREAM_ID_BYTES = 16
+const NACK_BYTES = 24
+const GROUP_BYTES = 40
+/** Names of consumers are not told when values are only skipped. */
+const CONSUMER_NAME_BYTES = 12
+/** An expiry of a hash field in Redis: time, flags, pointer to the next. */
+const FIELD_EXPIRY_BYTES = 16
+const LISTPACK_EX_BYTES = 32
+
+export class MemoryModel {
+  readonly layout: ServerLayout
+  /** Sums over the value at hand. */
+  private packedSum = 0
+  private lastPacked = 0
+  private nodes = 0
+  private plainSum = 0
+  private plainCount = 0
+  /** Length of a hash's field until its value comes; -1: none. */
+  private fieldLength = -1
+  private kind: number = KIND.STRING
+
+  constructor(writer: WriterVersion) {
+    this.layout = serverLayout(writer)
+  }
+
+  begin(header: KeyHeader): void {
+    this.kind = header.kind
+    this.packedSum = 0
+    this.lastPacked = 0
+    this.nodes = 0
+    this.plainSum = 0
+    this.plainCount = 0
+    this.fieldLength = -1
+  }
+
+  /** A blob of so many bytes. */
+  packed(blobBytes: number): void {
+    const bytes = this.layout.countsRequests ? blobBytes : allocated(blobBytes)
+    this.packedSum += bytes
+    this.lastPacked = bytes
+    this.nodes += 1
+  }
+
+  /** A string outside of blobs; of a hash fields and values in turn. */
+  plain(length: number): void {
+    this.plainCount += 1
+    switch (this.kind) {
+      case KIND.ZSET:
+        this.plainSum += this.skiplistNode(length)
+        return
+      case KIND.HASH:
+        if (!this.layout.hashEntries) {
+          this.plainSum += this.string(length)
+        } else if (this.fieldLength < 0) {
+          this.fieldLength = length
+        } else {
+          this.plainSum += this.hashEntry(this.fieldLength, length)
+          this.fieldLength = -1
+        }
+        return
+      case KIND.LIST:
+        // A node of its own, the element without listpack framing.
+        this.packed(length)
+        return
+      default:
+        this.plainSum += this.string(length)
+    }
+  }
+
+  /** Bytes of the key at hand: value, key, object, entry. To be called in `keyEnd`. */
+  bytes(header: KeyHeader, stats: ValueStats, encoding: Encoding): number {
+    const keyLength = header.key.end - header.key.start
+    if (encoding === ENCODING.EMBSTR && this.layout.keysEmbedded) {
+      const expiry = header.hasExpiry ? 8 : 0
+      const object = this.layout.embeddedObjectBytes + expiry
+      return allocated(object + 1 + sdsBytes(keyLength) + stats.stringBytes + 4)
+    }
+    const value = this.value(header, stats, encoding)
+    return value + this.keyAndObject(keyLength, header.hasExpiry, encoding)
+  }
+
+  /** The tables of a database: of its keys and of their expiries. */
+  tableBytes(keys: number, expires: number): number {
+    if (this.layout.bucketTables) return this.buckets(keys) + this.buckets(expires)
+    const entries = this.layout.keysEmbedded ? 0 : this.layout.entryBytes * expires
+    return slots(keys) + slots(expires) + entries
+  }
+
+  /**
+   * What of `bytes` of so many keys INFO's used_memory_dataset leaves out: the servers count
+   * entries of the main table and 16 bytes an object as overhead.
+   */
+  overheadBytes(keys: number): number {
+    return keys * (OBJECT_BYTES + (this.layout.keysEmbedded ? 0 : this.layout.entryBytes))
+  }
+
+  private keyAndObject(keyLength: number, hasExpiry: boolean, encoding: Encoding): number {
+    const { layout } = this
+    if (layout.keysEmbedded) {
+      const expiry = hasExpiry || keyLength >= KEY_WITH_EXPIRY_ROOM ? 8 : 0
+      return allocated(OBJECT_BYTES + expiry + 1 + sdsBytes(keyLength))
+    }
+    const key = layout.keyInEntry
+      ? allocated(17 + sdsBytes(keyLength))
+      : layout.entryBytes + allocated(sdsBytes(keyLength))
+    // An embedded string's object is part of the value's allocation.
+    return encoding === ENCODING.EMBSTR ? key : key + OBJECT_BYTES
+  }
+
+  private value(header: KeyHeader, stats: ValueStats, encoding: Encoding): number {
+    const { layout } = this
+    switch (encoding) {
+      case ENCODING.INT:
+        return 0
+      case ENCODING.EMBSTR:
+        return allocated(OBJECT_BYTES + stats.stringBytes + 4)
+      case ENCODING.RAW:
+        return header.kind === KIND.STRING
+          ? this.string(stats.stringBytes)
+          : allocated(stats.serializedBytes)
+      case ENCODING.LISTPACK:
+      case ENCODING.ZIPLIST:
+      case ENCODING.INTSET:
+      case ENCODING.ZIPMAP:
+        return this.packedSum
+      case ENCODING.LISTPACKEX:
+        return this.packedSum + LISTPACK_EX_BYTES
+      case ENCODING.QUICKLIST:
+        return layout.quicklistBytes + this.nodes * layout.quicklistNodeBytes + this.packedSum
+      case ENCODING.LINKEDLIST:
+        // list, and for each element a node of three pointers and an object.
+        return 48 + this.plainOrPacked() + this.plainCount * (24 + OBJECT_BYTES)
+      case ENCODING.SKIPLIST:
+        return layout.zsetBytes + this.table(stats.elements) + this.plainSum
+      case ENCODING.HASHTABLE:
+        return header.kind === KIND.SET
+          ? layout.setTableBytes + this.table(stats.elements) + this.plainSum
+          : layout.hashTableBytes +
+              this.table(stats.elements) +
+              this.plainSum +
+              stats.fieldsWithExpiry * (layout.bucketTables ? 8 : FIELD_EXPIRY_BYTES)
+      case ENCODING.STREAM:
+      case ENCODING.UNKNOWN:
+        return this.stream(stats)
+      default:
+        return allocated(Math.max(8, stats.serializedBytes)) + this.plainSum
+    }
+  }
+
+  private plainOrPacked(): number {
+    return this.plainSum + this.packedSum
+  }
+
+  private stream(stats: ValueStats): number {
+    const { layout } = this
+    let bytes = layout.streamBytes + this.packedSum + this.radixTree(this.nodes)
+    if (this.nodes > 0 && layout.streamNodeAheadBytes > this.lastPacked) {
+      bytes += layout.streamNodeAheadBytes - this.lastPacked
+    }
+    const { streamGroups: groups, streamConsumers: consumers, streamPending: pending } = stats
+    if (groups > 0) {
+      const perGroup = pending / groups
+      const perConsumer = consumers > 0 ? pending / consumers : 0
+      const name = layout.streamConsumerBytes + CONSUMER_NAME_BYTES
+      bytes +=
+        groups * (GROUP_BYTES + this.radixTree(perGroup)) +
+        pending * NACK_BYTES +
+        consumers * (name + this.radixTree(perConsumer))
+      // Redis 8.2 measures everything of a group: its own tree of consumers, its name.
+      if (layout.countsRequests) bytes += groups * 130 + pending * 90
+    }
+    return Math.round(bytes)
+  }
+
+  /** A tree whose keys are stream ids, which differ in the middle of their 16 bytes. */
+  private radixTree(keys: number): number {
+    if (this.layout.exactRadixTrees) return keys === 0 ? 40 : keys <= 1 ? 80 : 56 + 58.4 * keys
+    const treeNodes = keys === 0 ? 1 : keys <= 1 ? 2 : 2 * keys + 2
+    return keys * STREAM_ID_BYTES + treeNodes * RADIX_NODE_BYTES
+  }
+
+  /** Slots and entries of a collection's table. */
+  private table(elements: number): number {
+    if (this.layout.bucketTables) return this.buckets(elements)
+    return slots(Math.max(4, elements)) + elements * this.layout.entryBytes
+  }
+
+  private buckets(entries: number): number {
+    if (entries === 0) return 0
+    const count = 2 ** Math.ceil(Math.log2(Math.max(1, entries / BUCKET_ENTRIES)))
+    const chained = count === 1 ? 0 : count * overflowShare(entries / count)
+    return BUCKET_BYTES * Math.round(count + chained)
+  }
+
+  private string(length: number): number {
+    // Headers of one byte have no room to remember what was allocated.
+    if (this.layout.countsRequests && length < 32) return length + 2
+    return allocated(sdsBytes(length))
+  }
+
+  private hashEntry(field: number, value: number): number {
+    const embedded = sdsBytes(field) + value + 4
+    if (embedded <= HASH_ENTRY_BYTES) {
+      return this.layout.countsRequests ? embedded : allocated(embedded)
+    }
+    const own = 8 + Math.max(sdsBytes(field), field + 4)
+    return (this.layout.countsRequests ? own : allocated(own)) + this.string(value)
+  }
+
+  private skiplistNode(member: number): number {
+    const { layout } = this
+    let base = 40
+    let apart = 0
+    if (layout.embeddedMembers) {
+      base = (layout.bucketTables ? 33 : 32) + sdsBytes(member)
+    } else {
+      apart = this.string(member)
+    }
+    let mean = apart
+    for (let level = 0; level < LEVEL_SHARES.length; level += 1) {
+      mean += LEVEL_SHARES[level]! * allocated(base + level * LEVEL_BYTES)
+    }
+    return mean
+  }
+}
+
+function slots(entries: number): number {
+  return entries === 0 ? 0 : 8 * 2 ** Math.ceil(Math.log2(entries))
+}
+
+/** Share of buckets that have more entries than they hold, at so many on average (Poisson). */
+function overflowShare(mean: number): number {
+  let term = Math.exp(-mean)
+  let fits = term
+  for (let count = 1; count <= BUCKET_ENTRIES; count += 1) {
+    term *= mean / count
+    fits += term
+  }
+  return Math.max(0, 1 - fits)
+}

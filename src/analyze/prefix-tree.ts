@@ -1,0 +1,391 @@
+/**
+ * Where the memory goes by the names of keys: a tree over the pieces between separators, with keys
+ * and bytes below each prefix. `user:1:cart` counts for `user:` and `user:1:` (a key for its own
+ * last piece counts nowhere: it is no prefix).
+ *
+ * Bounded: a prefix with more than `maxChildren` different continuations is most likely followed by
+ * an id. Its children are then merged into one, shown as `*` (`user:*:`), and what lies below them
+ * is merged by name; those that hold a good part of the prefix' memory stay apart. Counts stay
+ * exact, only their names are lost. The same happens, with ever lower limits, when there are more
+ * than `maxNodes` prefixes in all. So 100 million keys take no more room than 100,000.
+ *
+ * Nodes are rows of typed arrays, found by a hash table of (parent, piece): nothing is allocated
+ * for a key.
+ */
+import { Buffer } from 'node:buffer'
+
+export interface PrefixOptions {
+  /** One byte or more. Default `:`. */
+  separator?: Uint8Array
+  /** How many pieces deep. Default 3. */
+  depth?: number
+  /** More different continuations of one prefix are merged. Default 1024. */
+  maxChildren?: number
+  /** Most prefixes kept. Default 32768. */
+  maxNodes?: number
+}
+
+/** A prefix with its separator at the end; merged pieces are `*`. */
+export interface PrefixTotals {
+  readonly prefix: Buffer
+  readonly depth: number
+  readonly keys: number
+  readonly memory: number
+  /** Different continuations that were merged into this prefix or one before it; 0: exact. */
+  readonly merged: number
+}
+
+const NONE = -1
+const ROOT = 0
+const DEFAULT_SEPARATOR = Uint8Array.of(0x3a)
+/** A longer piece is data, not a name: the key counts for the prefix before it only. */
+const MAX_PIECE_BYTES = 128
+/** On merging, a child with at least this share of its parent's memory keeps its name. */
+const KEEP_SHARE = 0.05
+
+export class PrefixTree {
+  readonly depth: number
+  /** How many different prefixes lost their own row. */
+  mergedPrefixes = 0
+  private readonly separator: Uint8Array
+  private readonly firstSeparatorByte: number
+  private maxChildren: number
+  private readonly maxNodes: number
+
+  private readonly parent: Int32Array
+  private readonly firstChild: Int32Array
+  private readonly nextSibling: Int32Array
+  private readonly childCount: Int32Array
+  /** The child that takes what is not apart, or NONE. */
+  private readonly wildcard: Int32Array
+  private readonly merged: Float64Array
+  private readonly level: Uint8Array
+  private readonly keys: Float64Array
+  private readonly memory: Float64Array
+  private readonly hash: Int32Array
+  private readonly pieceStart: Int32Array
+  private readonly pieceLength: Int32Array
+  private pieces = Buffer.allocUnsafeSlow(1 << 16)
+  private piecesEnd = 0
+  private nodeCount = 1
+  private freeNode = NONE
+  private liveNodes = 1
+  /** Node by hash of (parent, piece); a power of two, at most half full; NONE: free. */
+  private readonly slots: Int32Array
+
+  constructor(options: PrefixOptions = {}) {
+    this.separator = options.separator ?? DEFAULT_SEPARATOR
+    this.firstSeparatorByte = this.separator[0] ?? 0x3a
+    this.depth = Math.min(255, options.depth ?? 3)
+    this.maxChildren = options.maxChildren ?? 1024
+    this.maxNodes = Math.max(16, options.maxNodes ?? 32768)
+    const rows = this.maxNodes
+    this.parent = new Int32Array(rows).fill(NONE)
+    this.firstChild = new Int32Array(rows).fill(NONE)
+    this.nextSibling = new Int32Array(rows).fill(NONE)
+    this.childCount = new Int32Array(rows)
+    this.wildcard = new Int32Array(rows).fill(NONE)
+    this.merged = new Float64Array(rows)
+    this.level = new Uint8Array(rows)
+    this.keys = new Float64Array(rows)
+    this.memory = new Float64Array(rows)
+    this.hash = new Int32Array(rows)
+    this.pieceStart = new Int32Array(rows)
+    this.pieceLength = new Int32Array(rows)
+    this.slots = new Int32Array(2 ** Math.ceil(Math.log2(rows * 2))).fill(NONE)
+  }
+
+  /** Counts the key bytes[start, end) with so many bytes of memory. */
+  add(bytes: Uint8Array, start: number, end: number, memoryBytes: number): void {
+    // Beforehand: no node of the way down may vanish in the middle of it.
+    if (this.liveNodes + this.depth >= this.maxNodes) this.makeRoom()
+    this.keys[ROOT]! += 1
+    this.memory[ROOT]! += memoryBytes
+    let node = ROOT
+    let from = start
+    for (let level = 0; level < this.depth; level += 1) {
+      // Hashes the piece while it looks for the separator.
+      let hash = Math.imul(node + 1, 0x9e3779b1)
+      let at = from
+      let found = false
+      for (; at < end; at += 1) {
+        const byte = bytes[at]!
+        if (byte === this.firstSeparatorByte && this.separatorAt(bytes, at, end)) {
+          found = true
+          break
+        }
+        hash = Math.imul(hash ^ byte, 0x01000193)
+      }
+      if (!found) return
+      const length = at - from
+      if (length > MAX_PIECE_BYTES) return
+      node = this.child(node, bytes, from, length, hash ^ (hash >>> 15))
+      this.keys[node]! += 1
+      this.memory[node]! += memoryBytes
+      from = at + this.separator.length
+    }
+  }
+
+  /** The prefixes with most memory, at most `limit`, largest first. */
+  largest(limit: number, maxDepth = this.depth): PrefixTotals[] {
+    const nodes: number[] = []
+    for (const node of this.live()) if (this.level[node]! <= maxDepth) nodes.push(node)
+    nodes.sort((a, b) => this.memory[b]! - this.memory[a]! || this.level[a]! - this.level[b]!)
+    return nodes.slice(0, limit).map((node) => this.totals(node))
+  }
+
+  /** Prefixes known at present. */
+  get size(): number {
+    return this.liveNodes - 1
+  }
+
+  private totals(node: number): PrefixTotals {
+    const parts: Uint8Array[] = []
+    let merged = 0
+    for (let each = node; each !== ROOT; each = this.parent[each]!) {
+      const start = this.pieceStart[each]!
+      parts.unshift(this.separator)
+      parts.unshift(this.pieces.subarray(start, start + this.pieceLength[each]!))
+      merged += this.merged[each]!
+    }
+    return {
+      prefix: Buffer.concat(parts),
+      depth: this.level[node]!,
+      keys: this.keys[node]!,
+      memory: Math.round(this.memory[node]!),
+      merged,
+    }
+  }
+
+  private separatorAt(bytes: Uint8Array, at: number, end: number): boolean {
+    const { separator } = this
+    if (separator.length === 1) return true
+    if (at + separator.length > end) return false
+    for (let index = 1; index < separator.length; index += 1) {
+      if (bytes[at + index] !== separator[index]) return false
+    }
+    return true
+  }
+
+  private child(
+    parent: number,
+    bytes: Uint8Array,
+    start: number,
+    length: number,
+    hash: number,
+  ): number {
+    const mask = this.slots.length - 1
+    let slot = hash & mask
+    for (let node = this.slots[slot]!; node !== NONE; node = this.slots[slot]!) {
+      if (
+        this.hash[node] === hash &&
+        this.parent[node] === parent &&
+        this.samePiece(node, bytes, start, length)
+      ) {
+        return node
+      }
+      slot = (slot + 1) & mask
+    }
+    const wildcard = this.wildcard[parent]!
+    if (wildcard !== NONE) return wildcard
+    if (this.childCount[parent]! >= this.maxChildren) {
+      this.mergeChildren(parent)
+      return this.wildcard[parent]!
+    }
+    const node = this.newNode(parent, hash)
+    this.storePiece(node, bytes, start, length)
+    this.slots[slot] = node
+    return node
+  }
+
+  private samePiece(node: number, bytes: Uint8Array, start: number, length: number): boolean {
+    if (this.pieceLength[node] !== length) return false
+    const own = this.pieceStart[node]!
+    const { pieces } = this
+    for (let index = 0; index < length; index += 1) {
+      if (pieces[own + index] !== bytes[start + index]) return false
+    }
+    return true
+  }
+
+  private newNode(parent: number, hash: number): number {
+    let node = this.freeNode
+    if (node === NONE) {
+      node = this.nodeCount
+      this.nodeCount += 1
+    } else {
+      this.freeNode = this.nextSibling[node]!
+    }
+    this.liveNodes += 1
+    this.keys[node] = 0
+    this.memory[node] = 0
+    this.merged[node] = 0
+    this.firstChild[node] = NONE
+    this.childCount[node] = 0
+    this.wildcard[node] = NONE
+    this.hash[node] = hash
+    this.attach(node, parent)
+    return node
+  }
+
+  private attach(node: number, parent: number): void {
+    this.parent[node] = parent
+    this.level[node] = this.level[parent]! + 1
+    this.nextSibling[node] = this.firstChild[parent]!
+    this.firstChild[parent] = node
+    this.childCount[parent]! += 1
+  }
+
+  private storePiece(node: number, bytes: Uint8Array, start: number, length: number): void {
+    if (this.piecesEnd + length > this.pieces.length) this.compactPieces(length)
+    this.pieces.set(bytes.subarray(start, start + length), this.piecesEnd)
+    this.pieceStart[node] = this.piecesEnd
+    this.pieceLength[node] = length
+    this.piecesEnd += length
+  }
+
+  /** Pieces of nodes that are gone give their room back; doubles what is still too small. */
+  private compactPieces(more: number): void {
+    let used = more
+    const live = [...this.live()]
+    for (const node of live) used += this.pieceLength[node]!
+    const next = Buffer.allocUnsafeSlow(Math.max(this.pieces.length, used * 2))
+    let end = 0
+    for (const node of live) {
+      const start = this.pieceStart[node]!
+      next.set(this.pieces.subarray(start, start + this.pieceLength[node]!), end)
+      this.pieceStart[node] = end
+      end += this.pieceLength[node]!
+    }
+    this.pieces = next
+    this.piecesEnd = end
+  }
+
+  // ── merging ─────────────────────────────────────────────────────────────────────────────────
+
+  private isLive(node: number): boolean {
+    return node === ROOT || this.parent[node] !== NONE
+  }
+
+  private *live(): Generator<number> {
+    for (let node = 1; node < this.nodeCount; node += 1) if (this.isLive(node)) yield node
+  }
+
+  /** Too many prefixes: the widest are merged, until a quarter of the room is free. */
+  private makeRoom(): void {
+    while (this.liveNodes > this.maxNodes * 0.75) {
+      this.maxChildren = Math.max(1, this.maxChildren >> 1)
+      for (let node = 0; node < this.nodeCount; node += 1) {
+        if (this.isLive(node) && this.childCount[node]! > this.maxChildren) this.mergeChildren(node)
+      }
+      // One child each and still too many: the tree is deep. Nothing more can be merged by width.
+      if (this.maxChildren === 1 && this.liveNodes > this.maxNodes * 0.75) this.cutDeepest()
+    }
+  }
+
+  /** Removes the deepest level there is: its counts are in the level above. */
+  private cutDeepest(): void {
+    let deepest = 0
+    for (const node of this.live()) deepest = Math.max(deepest, this.level[node]!)
+    const doomed = [...this.live()].filter((node) => this.level[node] === deepest)
+    for (const node of doomed) {
+      const parent = this.parent[node]!
+      this.firstChild[parent] = NONE
+      this.childCount[parent] = 0
+      this.wildcard[parent] = NONE
+      this.release(node)
+      this.mergedPrefixes += 1
+    }
+    this.rebuild()
+  }
+
+  /** All children of the node but the large ones become one. */
+  private mergeChildren(node: number): void {
+    const children: number[] = []
+    for (let each = this.firstChild[node]!; each !== NONE; each = this.nextSibling[each]!) {
+      children.push(each)
+    }
+    children.sort((a, b) => this.memory[b]! - this.memory[a]!)
+    if (this.wildcard[node] === NONE) this.makeWildcard(children.at(-1)!)
+    const target = this.wildcard[node]!
+    const keepFrom = this.memory[node]! * KEEP_SHARE
+    this.firstChild[node] = NONE
+    this.childCount[node] = 0
+    for (const child of children) {
+      if (child === target || this.memory[child]! >= keepFrom) this.attach(child, node)
+      else this.mergeInto(child, target)
+    }
+    this.rebuild()
+  }
+
+  /** From now on this node stands for all continuations of its parent that have no own one. */
+  private makeWildcard(node: number): void {
+    this.storePiece(node, Uint8Array.of(0x2a), 0, 1)
+    this.wildcard[this.parent[node]!] = node
+    this.merged[node]! += 1
+    this.mergedPrefixes += 1
+  }
+
+  /** Adds `from` and everything below it to `to`; `from` is gone afterwards. */
+  private mergeInto(from: number, to: number): void {
+    this.keys[to]! += this.keys[from]!
+    this.memory[to]! += this.memory[from]!
+    this.merged[to]! += 1 + this.merged[from]!
+    this.mergedPrefixes += 1
+    let child = this.firstChild[from]!
+    while (child !== NONE) {
+      const next = this.nextSibling[child]!
+      const twin = this.wildcard[from] === child ? this.wildcard[to]! : this.twin(to, child)
+      if (twin !== NONE) {
+        this.mergeInto(child, twin)
+      } else if (this.wildcard[to] !== NONE && this.wildcard[from] !== child) {
+        this.mergeInto(child, this.wildcard[to]!)
+      } else {
+        const isWildcard = this.wildcard[from] === child
+        this.attach(child, to)
+        if (isWildcard) this.wildcard[to] = child
+        else if (this.childCount[to]! >= this.maxChildren) this.makeWildcard(child)
+      }
+      child = next
+    }
+    this.release(from)
+  }
+
+  private twin(parent: number, child: number): number {
+    const start = this.pieceStart[child]!
+    const length = this.pieceLength[child]!
+    for (let each = this.firstChild[parent]!; each !== NONE; each = this.nextSibling[each]!) {
+      if (each !== this.wildcard[parent] && this.samePiece(each, this.pieces, start, length)) {
+        return each
+      }
+    }
+    return NONE
+  }
+
+  private release(node: number): void {
+    this.parent[node] = NONE
+    this.nextSibling[node] = this.freeNode
+    this.freeNode = node
+    this.liveNodes -= 1
+  }
+
+  /** Hashes depend on the parent, and rows have moved: the table is filled anew. */
+  private rebuild(): void {
+    this.slots.fill(NONE)
+    const mask = this.slots.length - 1
+    for (const node of this.live()) {
+      const parent = this.parent[node]!
+      if (this.wildcard[parent] === node) continue
+      let hash = Math.imul(parent + 1, 0x9e3779b1)
+      const start = this.pieceStart[node]!
+      for (let at = start; at < start + this.pieceLength[node]!; at += 1) {
+        hash = Math.imul(hash ^ this.pieces[at]!, 0x01000193)
+      }
+      hash ^= hash >>> 15
+      this.hash[node] = hash
+      let slot = hash & mask
+      while (this.slots[slot] !== NONE) slot = (slot + 1) & mask
+      this.slots[slot] = node
+    }
+  }
+}

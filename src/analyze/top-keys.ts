@@ -1,0 +1,104 @@
+/**
+ * The N largest keys of a stream of keys: a heap over numbers, so that a key that does not belong
+ * costs one comparison; only those that enter are copied.
+ */
+import { Buffer } from 'node:buffer'
+import type { KeyHeader, ValueStats } from '../rdb/visitor.js'
+
+export interface KeyFacts {
+  readonly dbnum: number
+  readonly key: Buffer
+  /** As TYPE says it; a module's type by its own name. */
+  readonly type: string
+  readonly encoding: string
+  readonly memory: number
+  readonly elements: number
+  /** Unix ms, or -1 for none. */
+  readonly expireAtMs: number
+}
+
+export class TopKeys {
+  private readonly limit: number
+  /** A binary heap, the smallest at its root. */
+  private readonly heap: KeyFacts[] = []
+  /** What a key must exceed to enter. */
+  private threshold: number
+
+  constructor(limit: number) {
+    this.limit = limit
+    this.threshold = limit > 0 ? -1 : Number.POSITIVE_INFINITY
+  }
+
+  /** Cheap: true where `add` would keep the key. */
+  wants(memory: number): boolean {
+    return memory > this.threshold
+  }
+
+  add(facts: KeyFacts): void {
+    const { heap } = this
+    if (heap.length < this.limit) {
+      heap.push(facts)
+      this.up(heap.length - 1)
+    } else {
+      heap[0] = facts
+      this.down()
+    }
+    if (heap.length === this.limit) this.threshold = heap[0]!.memory
+  }
+
+  /** Largest first; equal ones by db and key. */
+  sorted(): KeyFacts[] {
+    return [...this.heap].sort(
+      (a, b) => b.memory - a.memory || a.dbnum - b.dbnum || Buffer.compare(a.key, b.key),
+    )
+  }
+
+  private up(from: number): void {
+    const { heap } = this
+    let at = from
+    while (at > 0) {
+      const above = (at - 1) >> 1
+      if (heap[above]!.memory <= heap[at]!.memory) return
+      const moved = heap[above]!
+      heap[above] = heap[at]!
+      heap[at] = moved
+      at = above
+    }
+  }
+
+  private down(): void {
+    const { heap } = this
+    let at = 0
+    for (;;) {
+      let least = at
+      for (let child = 2 * at + 1; child <= 2 * at + 2 && child < heap.length; child += 1) {
+        if (heap[child]!.memory < heap[least]!.memory) least = child
+      }
+      if (least === at) return
+      const moved = heap[least]!
+      heap[least] = heap[at]!
+      heap[at] = moved
+      at = least
+    }
+  }
+}
+
+/** Copies what a header says: for keys that are kept. */
+export function keyFacts(
+  header: KeyHeader,
+  stats: ValueStats,
+  type: string,
+  encoding: string,
+  memory: number,
+): KeyFacts {
+  const { bytes, start, end } = header.key
+  return {
+    dbnum: header.dbnum,
+    key: Buffer.from(bytes.subarray(start, end)),
+    type,
+    encoding,
+    memory,
+    elements: stats.elements,
+    expireAtMs: header.hasExpiry ? header.expireAtMs : -1,
+  }
+}

@@ -1,0 +1,74 @@
+/**
+ * Sums over keys by kind of value, encoding, database and time to live. Rows are found by small
+ * numbers, so counting a key is a few additions; names come in at the end.
+ */
+import type { KeyFacts } from './top-keys.js'
+
+export interface Row {
+  keys: number
+  /** Elements of collections; strings count one each. */
+  elements: number
+  memory: number
+}
+
+export interface TypeRow extends Row {
+  largest: KeyFacts | undefined
+}
+
+export interface DatabaseRow {
+  keys: number
+  expires: number
+  memory: number
+}
+
+/** Upper bounds of the classes by time left, in ms; the first is for what is past. */
+export const TTL_BOUNDS = [
+  { name: 'expired', untilMs: 0 },
+  { name: '<1h', untilMs: 3_600_000 },
+  { name: '<1d', untilMs: 86_400_000 },
+  { name: '<7d', untilMs: 604_800_000 },
+  { name: '<30d', untilMs: 2_592_000_000 },
+  { name: '>=30d', untilMs: Number.POSITIVE_INFINITY },
+] as const
+
+export interface TtlRow {
+  name: string
+  keys: number
+  memory: number
+}
+
+export function newRow(): Row {
+  return { keys: 0, elements: 0, memory: 0 }
+}
+
+export class TtlHistogram {
+  private readonly nowMs: number
+  private readonly keys = new Float64Array(TTL_BOUNDS.length + 1)
+  private readonly memory = new Float64Array(TTL_BOUNDS.length + 1)
+
+  /** @param nowMs the moment that "expired" and "left" refer to */
+  constructor(nowMs: number) {
+    this.nowMs = nowMs
+  }
+
+  add(hasExpiry: boolean, expireAtMs: number, memory: number): void {
+    let at: number = TTL_BOUNDS.length
+    if (hasExpiry) {
+      const left = expireAtMs - this.nowMs
+      at = 0
+      while (left > TTL_BOUNDS[at]!.untilMs) at += 1
+    }
+    this.keys[at]! += 1
+    this.memory[at]! += memory
+  }
+
+  /** All classes, those without an expiry (`none`) last. */
+  rows(): TtlRow[] {
+    const names = [...TTL_BOUNDS.map((bound) => bound.name), 'none']
+    return names.map((name, at) => ({
+      name,
+      keys: this.keys[at]!,
+      memory: Math.round(this.memory[at]!),
+    }))
+  }
+}

@@ -1,0 +1,258 @@
+/** `rrep inspect`: options → one call of the library → a summary, rows, one key or one object. */
+import type { Command } from 'commander'
+import {
+  checkRdb,
+  inspect,
+  type InspectOptions,
+  type InspectProgress,
+  type InspectResult,
+  type ReadOutcome,
+} from '../../api/inspect.js'
+import { inspectKey, type KeyElement } from '../../api/inspect-key.js'
+import { UsageError } from '../../errors.js'
+import { addCommonOptions, type CommandCall, type CommandContext } from '../command.js'
+import { addFilterOptions, readFilterOptions, type FilterOptions } from '../filter-options.js'
+import { detailObject, detailText, elementLine } from '../render/inspect-key.js'
+import { jsonLine, outcomeObject, summaryObject } from '../render/inspect-json.js'
+import { csvRow, CSV_HEADER, keyRow, RowBuffer } from '../render/inspect-rows.js'
+import { renderSummary } from '../render/inspect-summary.js'
+import type { Progress } from '../render/progress.js'
+import type { Talk } from '../talk.js'
+import { formatCount, formatSize, parseCount } from '../units.js'
+
+interface InspectCommandOptions extends FilterOptions {
+  top?: number
+  prefixes?: number | true
+  separator?: string
+  keys?: boolean
+  key?: string
+  check?: boolean
+  csv?: boolean
+  salvage?: boolean
+}
+
+type Call = CommandCall<InspectCommandOptions>
+
+const DETAILS = `
+FILE is a dump, an append-only file that begins with one, a directory in multi-part AOF form (its
+base file is read), or - for stdin; gzip and zstd are unpacked on the way. It is read once, from
+front to end, whatever its size, in constant memory.
+
+Memory is estimated: what MEMORY USAGE would say on the server that wrote the file (jemalloc, 64
+bits, default limits). Prefixes that are followed by too many different names, as by an id, share
+one row: user:*: stands for all of user:1:, user:2: and so on.
+
+--keys prints: db, type, encoding, elements, bytes of memory, expiry or -, key.
+--csv prints the columns of redis-rdb-tools' memory report.
+
+A damaged file: what was read before the damage is shown, and the exit status is 6. With --salvage
+reading goes on behind it where that is safe.
+`
+
+const DEFAULT_TOP = 10
+const DEFAULT_DEPTH = 2
+const PREFIX_ROWS = 15
+/** A file that is read sooner needs no progress. */
+const PROGRESS_AFTER_MS = 1000
+
+export function registerInspect(program: Command, context: CommandContext): void {
+  const command = program
+    .command('inspect')
+    .summary('what an RDB holds; where the memory goes')
+    .description('Reads an RDB file and says what it holds and where the memory goes.')
+    .argument('<file>', 'RDB, AOF with an RDB in front, multi-part AOF directory, or - for stdin')
+    .option('--top <n>', `how many of the largest keys (default ${DEFAULT_TOP})`, parseCount)
+    .option(
+      '--prefixes [depth]',
+      `prefixes of so many pieces (default ${DEFAULT_DEPTH})`,
+      parseDepth,
+    )
+    .option('--separator <text>', 'between the pieces of a name (default ":")')
+    .option('--keys', 'one line for each key instead')
+    .option('--key <name>', 'this key whole instead, and how it is stored')
+    .option('--check', 'only whether the file is sound: reads and verifies everything')
+    .option('--csv', 'one CSV row for each key instead')
+    .option('--salvage', 'go on behind damage as far as that is safe')
+    .addHelpText('after', DETAILS)
+  addFilterOptions(command)
+  addCommonOptions(command, [
+    'rrep inspect dump.rdb',
+    'rrep inspect dump.rdb --top 50 --type hash,zset --min-size 1mb',
+    "rrep inspect dump.rdb --match 'session:*' --ttl none",
+    'rrep inspect dump.rdb --csv > keys.csv',
+    'rrep inspect dump.rdb --check && echo sound',
+    'ssh db "cat dump.rdb" | rrep inspect - --json | jq .types',
+  ])
+  command.action(
+    context.action<InspectCommandOptions>(async (call) => {
+      const { options } = call
+      const modes = [options.keys, options.csv, options.check, options.key !== undefined]
+      if (modes.filter((mode) => mode === true).length > 1) {
+        throw new UsageError('--keys, --key, --csv and --check exclude each other')
+      }
+      const progress = lateProgress(call.talk)
+      try {
+        await run(call, progress.show, progress.stop)
+      } finally {
+        progress.stop()
+      }
+      return undefined
+    }),
+  )
+}
+
+type Show = (state: InspectProgress) => void
+
+async function run(call: Call, show: Show, stop: () => void): Promise<void> {
+  const { args, options, io, signal, talk } = call
+  const file = args[0]!
+  const base: InspectOptions = {
+    stdin: io.stdin,
+    signal,
+    salvage: options.salvage,
+    filter: readFilterOptions(options),
+    top: options.top ?? DEFAULT_TOP,
+    prefixDepth: typeof options.prefixes === 'number' ? options.prefixes : DEFAULT_DEPTH,
+    separator: options.separator === undefined ? undefined : separatorBytes(options.separator),
+    onProgress: show,
+  }
+  let outcome: ReadOutcome
+  if (options.check === true) {
+    outcome = await checkRdb(file, base)
+    stop()
+    await renderCheck(outcome, talk)
+  } else if (options.key !== undefined) {
+    outcome = await showKey(file, options.key, base, call, stop)
+  } else if (options.csv === true || options.keys === true) {
+    outcome = await streamRows(file, base, call)
+  } else {
+    const nowMs = Date.now()
+    const result = await inspect(file, { ...base, nowMs })
+    stop()
+    await renderInspection(result, call, nowMs)
+    outcome = result
+  }
+  if (outcome.error !== undefined) throw outcome.error
+}
+
+async function renderCheck(outcome: ReadOutcome, talk: Talk): Promise<void> {
+  if (talk.json) {
+    await talk.write(jsonLine({ ...outcomeObject(outcome), keys: outcome.keysRead }))
+    return
+  }
+  if (outcome.error !== undefined || talk.quiet) return
+  const checksum = outcome.checksum === 'absent' ? 'no checksum' : `checksum ${outcome.checksum}`
+  const notices = Object.entries(outcome.notices).map(([code, count]) => `, ${count} x ${code}`)
+  await talk.write(
+    `sound: RDB ${outcome.rdbVersion}, ${formatCount(outcome.keysRead)} keys, ` +
+      `${formatSize(outcome.bytes)}, ${checksum}${notices.join('')}\n`,
+  )
+}
+
+async function renderInspection(result: InspectResult, call: Call, nowMs: number): Promise<void> {
+  const { talk, options } = call
+  if (talk.json) {
+    await talk.write(jsonLine(summaryObject(result)))
+    return
+  }
+  if (talk.quiet) return
+  await talk.write(
+    renderSummary(result, {
+      rich: talk.richOut,
+      chalk: talk.out,
+      columns: talk.columns,
+      nowMs,
+      prefixRows: options.prefixes === undefined ? PREFIX_ROWS : Number.POSITIVE_INFINITY,
+      filtered: result.filteredOut > 0,
+    }),
+  )
+}
+
+async function streamRows(file: string, base: InspectOptions, call: Call): Promise<ReadOutcome> {
+  const { talk, options } = call
+  const csv = options.csv === true
+  const rows = new RowBuffer(csv ? csvRow : keyRow)
+  if (csv) await talk.write(CSV_HEADER)
+  const outcome = await inspect(file, {
+    ...base,
+    top: 0,
+    prefixDepth: 0,
+    walkElements: csv,
+    onKey: rows.add,
+    drain: () => (rows.hasRows ? talk.write(rows.take()) : undefined),
+  })
+  if (rows.hasRows) await talk.write(rows.take())
+  return outcome
+}
+
+async function showKey(
+  file: string,
+  name: string,
+  base: InspectOptions,
+  { talk }: Call,
+  stop: () => void,
+): Promise<ReadOutcome> {
+  let elements: KeyElement[] = []
+  const output: string[] = []
+  const outcome = await inspectKey(file, {
+    ...base,
+    key: Buffer.from(name, 'utf8'),
+    onElement: (element) => elements.push(element),
+    onFound: (detail) => {
+      if (talk.json) {
+        output.push(jsonLine(detailObject(detail, elements)))
+      } else {
+        if (output.length > 0) output.push('\n')
+        output.push(detailText(detail), '\n')
+        for (const [index, element] of elements.entries()) {
+          output.push(`${elementLine(element, index)}\n`)
+        }
+      }
+      elements = []
+    },
+  })
+  stop()
+  if (output.length === 0 && outcome.error === undefined) {
+    throw new UsageError(`no key of this name in ${outcome.file}`, {
+      hint: 'rrep inspect FILE --keys lists them all',
+    })
+  }
+  for (const piece of output) await talk.write(piece)
+  return outcome
+}
+
+/** A spinner that comes only when the work takes its time. */
+function lateProgress(talk: Talk): { show: Show; stop: () => void } {
+  const startMs = performance.now()
+  let progress: Progress | undefined
+  let stopped = false
+  return {
+    show: (state) => {
+      if (stopped || performance.now() - startMs < PROGRESS_AFTER_MS) return
+      progress ??= talk.progress('reading')
+      progress.update({
+        label: 'reading',
+        done: state.bytesRead,
+        total: state.totalBytes,
+        unit: 'bytes',
+        note: `${formatCount(state.keysRead)} keys`,
+      })
+    },
+    stop: () => {
+      stopped = true
+      progress?.stop()
+      progress = undefined
+    },
+  }
+}
+
+function parseDepth(text: string): number {
+  const depth = parseCount(text)
+  if (depth < 1 || depth > 32) throw new UsageError(`--prefixes ${text}: 1 to 32 pieces`)
+  return depth
+}
+
+function separatorBytes(text: string): Buffer {
+  if (text === '') throw new UsageError('--separator must not be empty')
+  return Buffer.from(text, 'utf8')
+}

@@ -1,0 +1,107 @@
+/** The object that `inspect --json` prints: names and shapes are a contract (CLI.md). */
+import type { InspectResult, KeyFacts, ReadOutcome } from '../../api/inspect.js'
+import { textOrBase64 } from '../../api/key-text.js'
+
+export function summaryObject(result: InspectResult): object {
+  return {
+    ...outcomeObject(result),
+    aux: Object.fromEntries(result.aux),
+    functions: result.functions,
+    keys: result.keys,
+    expires: result.expires,
+    memory: result.memory,
+    tableMemory: result.tableMemory,
+    types: Object.fromEntries(
+      result.types.map(([name, row]) => [
+        name,
+        {
+          keys: row.keys,
+          elements: row.elements,
+          memory: Math.round(row.memory),
+          largest: row.largest === undefined ? null : largestObject(row.largest),
+        },
+      ]),
+    ),
+    encodings: Object.fromEntries(
+      result.encodings.map(([name, row]) => [
+        name,
+        { keys: row.keys, elements: row.elements, memory: Math.round(row.memory) },
+      ]),
+    ),
+    databases: Object.fromEntries(
+      result.databases.map(([db, row]) => [
+        String(db),
+        { keys: row.keys, expires: row.expires, memory: Math.round(row.memory) },
+      ]),
+    ),
+    ttl: Object.fromEntries(
+      result.ttl.map((row) => [row.name, { keys: row.keys, memory: row.memory }]),
+    ),
+    top: result.top.map((key) => ({
+      db: key.dbnum,
+      ...textOrBase64('key', key.key),
+      type: key.type,
+      encoding: key.encoding,
+      memory: key.memory,
+      elements: key.elements,
+      expireAt: key.expireAtMs === -1 ? null : key.expireAtMs,
+    })),
+    prefixes: result.prefixes.map((row) => ({
+      ...textOrBase64('prefix', row.prefix),
+      keys: row.keys,
+      memory: row.memory,
+      ...(row.merged > 0 ? { merged: row.merged } : {}),
+    })),
+    ...(result.filteredOut > 0 ? { filteredOut: result.filteredOut } : {}),
+  }
+}
+
+/** What `--check --json` prints: the file, not its keys. */
+export function outcomeObject(outcome: ReadOutcome): object {
+  return {
+    file: outcome.file,
+    bytes: outcome.bytes,
+    rdbVersion: outcome.rdbVersion,
+    family: outcome.family,
+    // Damage before the checksum was reached is a bad file all the same.
+    checksum: outcome.checksum === 'unchecked' ? 'bad' : outcome.checksum,
+    complete: outcome.complete,
+    ...(outcome.compression === 'none' ? {} : { compression: outcome.compression }),
+    ...(outcome.trailingBytes > 0 ? { trailingBytes: outcome.trailingBytes } : {}),
+    ...(outcome.increments.length > 0 ? { increments: outcome.increments } : {}),
+    ...(Object.keys(outcome.notices).length > 0 ? { notices: outcome.notices } : {}),
+    ...(outcome.lostRegions === 0
+      ? {}
+      : {
+          lostRegions: outcome.lostRegions,
+          lostBytes: outcome.lostBytes,
+          lost: outcome.lost.map((region) => ({
+            fromByte: region.fromByte,
+            toByte: region.toByte,
+            recovery: region.recovery,
+            db: region.dbnum,
+            dbCertain: region.dbnumCertain,
+            ...(region.key === undefined ? {} : { key: region.key }),
+            error: region.error.message,
+          })),
+        }),
+  }
+}
+
+function largestObject(key: KeyFacts): object {
+  return { db: key.dbnum, ...textOrBase64('key', key.key), memory: key.memory }
+}
+
+/** One line. Control and format characters are escaped: the line may end up on a terminal. */
+export function jsonLine(value: object): string {
+  const text = JSON.stringify(value).replace(/[\p{Cc}\p{Cf}\p{Co}\p{Zl}\p{Zp}]/gu, unicodeEscape)
+  return `${text}\n`
+}
+
+function unicodeEscape(char: string): string {
+  let escaped = ''
+  for (let at = 0; at < char.length; at += 1) {
+    escaped += `\\u${char.charCodeAt(at).toString(16).padStart(4, '0')}`
+  }
+  return escaped
+}

@@ -1,0 +1,89 @@
+/**
+ * Tables of the inspect summary: with rules and colours in a terminal, plain aligned columns in a
+ * pipe. Figures are aligned to the right, bars show shares.
+ */
+import Table from 'cli-table3'
+import type { ChalkInstance } from 'chalk'
+
+export interface Column {
+  title: string
+  align?: 'left' | 'right'
+}
+
+const BAR_CELLS = 12
+const EIGHTHS = ['', '▏', '▎', '▍', '▌', '▋', '▊', '▉'] as const
+
+/** A bar of eighths of a character; `share` is 0…1. */
+export function bar(share: number): string {
+  const eighths = Math.max(share > 0 ? 1 : 0, Math.round(share * BAR_CELLS * 8))
+  const whole = Math.min(BAR_CELLS, eighths >> 3)
+  const rest = whole === BAR_CELLS ? '' : EIGHTHS[eighths & 7]!
+  return ('█'.repeat(whole) + rest).padEnd(BAR_CELLS)
+}
+
+/** 0.123 → `12.3%`; what is there but rounds to nothing is `<0.1%`. */
+export function percent(share: number): string {
+  if (share > 0 && share < 0.0005) return '<0.1%'
+  return `${(share * 100).toFixed(1)}%`
+}
+
+/** Lines without the last line break. */
+export function renderTable(
+  columns: readonly Column[],
+  rows: readonly (readonly string[])[],
+  rich: boolean,
+  chalk: ChalkInstance,
+): string {
+  if (!rich) return plainTable(columns, rows)
+  const table = new Table({
+    head: columns.map((column) => chalk.bold(column.title)),
+    colAligns: columns.map((column) => column.align ?? 'left'),
+    style: { head: [], border: [], 'padding-left': 1, 'padding-right': 1 },
+    chars: {
+      top: '',
+      'top-mid': '',
+      'top-left': '',
+      'top-right': '',
+      bottom: '',
+      'bottom-mid': '',
+      'bottom-left': '',
+      'bottom-right': '',
+      left: ' ',
+      'left-mid': ' ',
+      mid: '',
+      'mid-mid': '',
+      right: '',
+      'right-mid': '',
+      middle: '',
+    },
+  })
+  for (const row of rows) table.push([...row])
+  const lines = table.toString().split('\n')
+  const width = Math.max(...lines.map(visibleLength))
+  lines.splice(1, 0, chalk.dim(`  ${'─'.repeat(Math.max(0, width - 2))}`))
+  return lines.map((line) => line.trimEnd()).join('\n')
+}
+
+function plainTable(columns: readonly Column[], rows: readonly (readonly string[])[]): string {
+  const all = [columns.map((column) => column.title), ...rows]
+  const widths = columns.map((_, index) =>
+    Math.max(...all.map((row) => visibleLength(row[index] ?? ''))),
+  )
+  return all
+    .map((row) =>
+      row
+        .map((cell, index) => {
+          const gap = ' '.repeat(widths[index]! - visibleLength(cell))
+          return columns[index]!.align === 'right' ? gap + cell : cell + gap
+        })
+        .join('  ')
+        .trimEnd(),
+    )
+    .join('\n')
+}
+
+/** Characters without escape sequences; keys with wide characters may be a little off. */
+function visibleLength(text: string): number {
+  return Array.from(text.replaceAll(new RegExp(`${String.fromCharCode(27)}\\[[0-9;]*m`, 'g'), ''))
+    .length
+}
