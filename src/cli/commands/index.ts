@@ -2,13 +2,20 @@
 import type { Command } from 'commander'
 import type { CommandContext } from '../command.js'
 import { registerInspect } from './inspect.js'
+import { registerReplay } from './replay.js'
 import { registerServe } from './serve.js'
 import { registerSync } from './sync.js'
 import { registerTail } from './tail.js'
 
 type Register = (program: Command, context: CommandContext) => void
 
-const COMMANDS: readonly Register[] = [registerSync, registerInspect, registerTail, registerServe]
+const COMMANDS: readonly Register[] = [
+  registerSync,
+  registerInspect,
+  registerTail,
+  registerReplay,
+  registerServe,
+]
 
 export function registerCommands(program: Command, context: CommandContext): void {
   for (const register of COMMANDS) register(program, context)

@@ -1,0 +1,437 @@
+/**
+ * What every replay shares, whatever its source: the target and what is known of it, the ledger,
+ * how expiry is held back, the checkpoint, and the end.
+ */
+import { createHash, randomBytes } from 'node:crypto'
+import { Buffer } from 'node:buffer'
+import { AbortedError, LinkError, TargetError, UsageError } from '../errors.js'
+import { DEFAULT_RETRIES } from '../net/server-settings.js'
+import {
+  DEFAULT_CHECKPOINT_KEY,
+  type Checkpoint,
+  type CheckpointPhase,
+} from '../replay/checkpoint.js'
+import { CommandApplier } from '../replay/command-applier.js'
+import { TTL_SHIFT_MS } from '../replay/expiry-time.js'
+import { compileKeyMapping } from '../replay/key-mapping.js'
+import { Ledger } from '../replay/ledger.js'
+import { RateLimiter } from '../replay/rate-limiter.js'
+import { ReplyError } from '../replay/reply-reader.js'
+import { SnapshotLoader } from '../replay/snapshot-loader.js'
+import { SnapshotWriter, type KeyTarget } from '../replay/snapshot-writer.js'
+import { DryKeyTarget, DryStreamWriter } from '../replay/dry-run.js'
+import { StreamRules } from '../replay/stream-rules.js'
+import { StreamWriter } from '../replay/stream-writer.js'
+import {
+  flushTarget,
+  probeTarget,
+  setImportMode,
+  type TargetFacts,
+} from '../replay/target-probe.js'
+import { shiftTtls } from '../replay/ttl-shift.js'
+import { backoffMs, sleep } from '../replay/waiting.js'
+import { CommandTable } from '../resp/command-table.js'
+import { printable } from '../bytes/printable.js'
+import { compileKeyFilter, type KeyFilter } from './key-filter.js'
+import type { ReplayEvent, ReplayOptions, ReplayProgress } from './replay.js'
+
+const DEFAULT_CONNECTIONS = 3
+
+export class ReplaySession {
+  readonly options: ReplayOptions
+  readonly ledger = new Ledger()
+  readonly selection: KeyFilter
+  readonly mapping: ReturnType<typeof compileKeyMapping>
+  readonly checkpointKey: Buffer
+  /** Names this process in the checkpoint. */
+  readonly owner = randomBytes(8).toString('hex')
+  readonly table = new CommandTable()
+  readonly isDry: boolean
+  streamWriter: StreamWriter | undefined
+  rules: StreamRules | undefined
+  applier: CommandApplier | undefined
+  /** Added to expiries while the target is behind; 0 with import-mode or where nothing follows. */
+  shiftMs = 0
+  targetWasEmpty = false
+  readonly #rate: RateLimiter | undefined
+  #facts: TargetFacts | undefined
+  #snapshotWriter: SnapshotWriter | undefined
+  #importModeOn = false
+  #fieldsMoved = false
+
+  constructor(options: ReplayOptions) {
+    this.options = options
+    this.isDry = options.dryRun === true
+    this.selection = compileKeyFilter(options.filter)
+    this.mapping = compileKeyMapping({ mapDb: options.mapDb, rewriteKey: options.rewriteKey })
+    this.checkpointKey = Buffer.from(options.checkpointKey ?? DEFAULT_CHECKPOINT_KEY)
+    if (this.checkpointKey.length === 0) throw new UsageError('the checkpoint key is empty')
+    const rate = options.rateBytesPerSecond
+    if (rate !== undefined && !(rate > 0)) throw new UsageError('the rate must be more than 0')
+    this.#rate = rate === undefined ? undefined : new RateLimiter(rate)
+  }
+
+  get facts(): TargetFacts {
+    return this.#facts!
+  }
+
+  get retries(): number {
+    return this.options.retries ?? DEFAULT_RETRIES
+  }
+
+  get rate(): RateLimiter | undefined {
+    return this.#rate
+  }
+
+  event(event: ReplayEvent): void {
+    this.options.onEvent?.(event)
+  }
+
+  progress(progress: Omit<ReplayProgress, 'keys' | 'commands'>): void {
+    this.options.onProgress?.({
+      ...progress,
+      keys: this.ledger.totals.written,
+      commands: this.ledger.commands.written,
+    })
+  }
+
+  checkAborted(): void {
+    if (this.options.signal?.aborted === true) throw new AbortedError()
+  }
+
+  /** Asks the target what it is; empties it if that was wished. */
+  async meetTarget(): Promise<void> {
+    let facts = await this.#probe()
+    if (facts.isReplica && !this.isDry) {
+      throw new TargetError(
+        'ERR_TARGET_REPLICA',
+        `${facts.name} is a replica and takes no writes`,
+        {
+          hint: 'name its master',
+        },
+      )
+    }
+    const holds = (of: TargetFacts): number => [...of.keysByDb.values()].reduce((a, b) => a + b, 0)
+    this.event({
+      event: 'target',
+      server: facts.name,
+      version: facts.versionText,
+      keys: holds(facts),
+    })
+    if (this.options.emptyTarget === true && !this.isDry) {
+      await flushTarget(this.options.target)
+      this.event({ event: 'emptied' })
+      facts = await this.#probe()
+    }
+    this.#facts = facts
+    this.targetWasEmpty = holds(facts) === 0 || (this.isDry && this.options.emptyTarget === true)
+  }
+
+  /**
+   * Opens the ordered connection and reads the checkpoint. `source` names what is replayed; a
+   * checkpoint of something else is refused.
+   */
+  async openStream(source: string, publish: boolean): Promise<Checkpoint | undefined> {
+    const writer = this.isDry
+      ? new DryStreamWriter(this.ledger)
+      : new StreamWriter({
+          settings: this.options.target,
+          clientName: `rrep-${shortHash(this.checkpointKey)}:stream`,
+          checkpointKey: this.checkpointKey,
+          // Turned on before, where the target has it.
+          importSource: this.#importModeOn,
+          retries: this.retries,
+          ledger: this.ledger,
+          // A stop by the user is a good end: what is in flight is waited for.
+          signal: undefined,
+          onReconnect: (error) =>
+            this.event({ event: 'link-lost', side: 'target', message: error.message }),
+        })
+    this.streamWriter = writer
+    await writer.open()
+    this.rules = new StreamRules(this.table, {
+      target: this.facts.capabilities,
+      hasCommand: (name) => this.facts.commandNames?.has(name) ?? true,
+      publish,
+      onLoss: (what) => this.ledger.notHeld(what),
+    })
+    this.rules.shiftMs = this.shiftMs
+    this.applier = new CommandApplier({
+      writer,
+      rules: this.rules,
+      table: this.table,
+      selection: this.selection,
+      mapping: this.mapping,
+      transform: this.options.transform,
+      ledger: this.ledger,
+      databases: this.facts.databases,
+      checkpointKey: this.checkpointKey,
+    })
+    if (this.isDry) return undefined
+    const found = await writer.readCheckpoint()
+    if (found === undefined) return undefined
+    if (found.source !== source) {
+      throw new TargetError(
+        'ERR_OTHER_CHECKPOINT',
+        `the target holds the checkpoint of another replay (${printable(Buffer.from(found.source))})`,
+        {
+          hint:
+            `if that one is over, DEL ${printable(this.checkpointKey)} in db 0 of the target; ` +
+            'two at once need --checkpoint-key',
+        },
+      )
+    }
+    this.#countOutCheckpoint()
+    return found
+  }
+
+  /** From now on keys do not expire in the target until `releaseExpiry`. */
+  async holdExpiry(): Promise<void> {
+    if (this.isDry) return
+    if (this.facts.importMode !== undefined) {
+      try {
+        await setImportMode(this.options.target, true)
+        this.#importModeOn = true
+        this.event({ event: 'expiry', how: 'import-mode' })
+        return
+      } catch (error) {
+        // CONFIG may be forbidden: the way that needs no rights serves as well.
+        this.event({
+          event: 'warning',
+          message: `import-mode cannot be used (${error instanceof Error ? error.message : ''})`,
+        })
+      }
+    }
+    this.shiftMs = TTL_SHIFT_MS
+    this.event({ event: 'expiry', how: 'shift' })
+  }
+
+  /** What an earlier run did about expiry goes on. */
+  resumeExpiry(checkpoint: Checkpoint): void {
+    this.targetWasEmpty = checkpoint.targetWasEmpty
+    if (this.#importModeOn) return
+    this.shiftMs = checkpoint.shiftMs
+    this.#fieldsMoved = true
+    if (this.rules !== undefined) this.rules.shiftMs = this.shiftMs
+  }
+
+  /** Puts all times right. What is past its time then expires, as it should. */
+  async releaseExpiry(): Promise<void> {
+    if (this.isDry) return
+    if (this.#importModeOn) {
+      await setImportMode(this.options.target, false)
+      this.#importModeOn = false
+      return
+    }
+    if (this.shiftMs === 0 || this.streamWriter === undefined) return
+    const result = await this.streamWriter.withConnection(
+      async (connection) =>
+        await shiftTtls(connection, {
+          direction: 'off',
+          fields: this.#fieldsMoved || this.ledger.commands.read > 0,
+          target: this.facts.capabilities,
+          onProgress: (keys) =>
+            this.progress({ phase: 'finish', bytes: keys, totalBytes: undefined }),
+        }),
+    )
+    if (result.expired > 0) this.ledger.note('keys past their time at the end', result.expired)
+    this.shiftMs = 0
+    if (this.rules !== undefined) this.rules.shiftMs = 0
+  }
+
+  /** After a clean stop times were put right: a run that goes on moves them again. */
+  async moveExpiryAgain(): Promise<void> {
+    if (this.shiftMs === 0 || this.streamWriter === undefined || this.isDry) return
+    await this.streamWriter.withConnection(
+      async (connection) =>
+        await shiftTtls(connection, {
+          direction: 'on',
+          fields: true,
+          target: this.facts.capabilities,
+          signal: this.options.signal,
+        }),
+    )
+    this.#fieldsMoved = true
+  }
+
+  async writeCheckpoint(
+    checkpoint: Pick<Checkpoint, 'source' | 'replid' | 'nextReplOffset' | 'dbnum'>,
+    phase: CheckpointPhase,
+  ): Promise<void> {
+    if (this.isDry) return
+    await this.streamWriter!.writeCheckpoint({
+      ...checkpoint,
+      phase,
+      shiftMs: this.shiftMs,
+      targetWasEmpty: this.targetWasEmpty,
+      owner: this.owner,
+    })
+  }
+
+  /** Where the keys of a snapshot go. */
+  async openSnapshot(replaceOwn: boolean): Promise<KeyTarget> {
+    if (this.isDry) return new DryKeyTarget()
+    const name =
+      this.streamWriter === undefined
+        ? `rrep-${this.owner}`
+        : `rrep-${shortHash(this.checkpointKey)}`
+    const writer = new SnapshotWriter({
+      settings: this.options.target,
+      clientName: name,
+      lanes: this.options.connections ?? DEFAULT_CONNECTIONS,
+      retries: this.retries,
+      onConflict: replaceOwn ? 'replace' : this.#onConflict,
+      targetWasEmpty: this.targetWasEmpty,
+      importSource: this.#importModeOn,
+      runId: this.facts.runId,
+      ledger: this.ledger,
+      rate: this.#rate,
+      signal: this.options.signal,
+      onReconnect: (error) =>
+        this.event({ event: 'link-lost', side: 'target', message: error.message }),
+    })
+    this.#snapshotWriter = writer
+    await writer.open()
+    return writer
+  }
+
+  makeLoader(
+    writer: KeyTarget,
+    file: string | undefined,
+    { replaceOwn, streamFollows }: { replaceOwn: boolean; streamFollows: boolean },
+  ): SnapshotLoader {
+    const { facts } = this
+    return new SnapshotLoader({
+      file,
+      target: facts.capabilities,
+      writer,
+      restore: this.options.restore ?? 'auto',
+      onConflict: replaceOwn ? 'replace' : this.#onConflict,
+      keysByDb: this.targetWasEmpty ? new Map() : facts.keysByDb,
+      databases: facts.databases,
+      hasModule: () => facts.modules === undefined || facts.modules.length > 0,
+      selection: this.selection,
+      mapping: this.mapping,
+      transform: this.options.transform,
+      ledger: this.ledger,
+      shiftMs: streamFollows ? this.shiftMs : 0,
+      keepExpired: streamFollows,
+      checkpointKey: this.streamWriter === undefined ? undefined : this.checkpointKey,
+      maxPayloadBytes: this.options.maxPayloadBytes,
+    })
+  }
+
+  /** Functions and scripts that the loader has met. */
+  async loadFunctions(loader: SnapshotLoader): Promise<void> {
+    for (const code of loader.functions.splice(0)) await this.#loadFunction(code)
+    for (const code of loader.scripts.splice(0)) {
+      if (this.isDry) continue
+      const reply = await this.#call('SCRIPT', 'LOAD', code)
+      this.ledger.note(reply instanceof ReplyError ? 'scripts refused' : 'scripts loaded')
+    }
+    if (loader.movedFields) this.#fieldsMoved = true
+  }
+
+  close(): void {
+    this.#snapshotWriter?.close()
+    this.streamWriter?.close()
+  }
+
+  /** The snapshot is in: its connections are not needed any more. */
+  closeSnapshot(): void {
+    this.#snapshotWriter?.close()
+    this.#snapshotWriter = undefined
+  }
+
+  get #onConflict(): 'fail' | 'skip' | 'replace' {
+    return this.options.onConflict ?? 'fail'
+  }
+
+  async #loadFunction(code: Buffer): Promise<void> {
+    const counts = this.ledger.functions
+    counts.read += 1
+    if (!this.facts.capabilities.functions) {
+      counts.failed += 1
+      this.ledger.name({
+        db: 0,
+        key: functionName(code),
+        type: 'function',
+        reason: 'the target has no functions (7.0)',
+      })
+      return
+    }
+    if (this.isDry) {
+      counts.written += 1
+      return
+    }
+    const replace = this.#onConflict === 'replace' || this.options.source.kind === 'server'
+    const reply = await this.#call('FUNCTION', 'LOAD', ...(replace ? ['REPLACE'] : []), code)
+    if (!(reply instanceof ReplyError)) {
+      counts.written += 1
+    } else if (this.#onConflict === 'skip' && reply.text.includes('already exists')) {
+      counts.skipped += 1
+    } else {
+      counts.failed += 1
+      this.ledger.name({
+        db: 0,
+        key: functionName(code),
+        type: 'function',
+        command: 'FUNCTION LOAD',
+        reason: printable(Buffer.from(reply.text)),
+      })
+    }
+  }
+
+  /** On the ordered connection; a replay of keys alone has none and opens one for this. */
+  async #call(...args: readonly (string | Uint8Array)[]): Promise<unknown> {
+    if (this.streamWriter === undefined) {
+      const writer = new StreamWriter({
+        settings: this.options.target,
+        clientName: `rrep-${this.owner}:functions`,
+        checkpointKey: this.checkpointKey,
+        importSource: false,
+        retries: this.retries,
+        ledger: this.ledger,
+        signal: this.options.signal,
+      })
+      try {
+        await writer.open()
+        return await writer.connection.call(...args)
+      } finally {
+        writer.close()
+      }
+    }
+    return await this.streamWriter.connection.call(...args)
+  }
+
+  async #probe(): Promise<TargetFacts> {
+    for (let attempt = 1; ; attempt += 1) {
+      this.checkAborted()
+      try {
+        return await probeTarget(this.options.target)
+      } catch (error) {
+        const passes =
+          (error instanceof LinkError && error.retriable) ||
+          (error instanceof Error && /LOADING|BUSY/.test(error.message))
+        if (!passes || attempt > this.retries) throw error
+        await sleep(backoffMs(attempt), this.options.signal)
+      }
+    }
+  }
+
+  /** Our own key is nobody's conflict. */
+  #countOutCheckpoint(): void {
+    const keys = this.facts.keysByDb as Map<number, number>
+    const count = keys.get(0)
+    if (count === 1) keys.delete(0)
+    else if (count !== undefined) keys.set(0, count - 1)
+  }
+}
+
+function shortHash(bytes: Uint8Array): string {
+  return createHash('sha1').update(bytes).digest('hex').slice(0, 12)
+}
+
+function functionName(code: Buffer): string {
+  return printable(code, 0, Math.max(0, code.indexOf(10)), 100)
+}

@@ -1,0 +1,338 @@
+/** `rrep replay`: options → one call of the library → the ledger. */
+import { pathToFileURL } from 'node:url'
+import { resolve } from 'node:path'
+import { type Command, Option } from 'commander'
+import {
+  DEFAULT_CHECKPOINT_KEY,
+  ledgerOfFailure,
+  parseDbMapping,
+  parseRewriteRule,
+  replay,
+  transformOf,
+  type KeyRewriteRule,
+  type OnConflict,
+  type ReplayEvent,
+  type ReplayOptions,
+  type ReplayProgress,
+  type ReplaySource,
+  type Transform,
+} from '../../api/replay.js'
+import { formatServerAddress } from '../../api/server-settings.js'
+import { classifySource } from '../../api/source.js'
+import { FileError, UsageError } from '../../errors.js'
+import { addCommonOptions, type CommandContext } from '../command.js'
+import { addConnectOptions, readServerSettings, type ConnectValues } from '../connect-options.js'
+import { EXIT } from '../exit-codes.js'
+import { addFilterOptions, readFilterOptions, type FilterOptions } from '../filter-options.js'
+import type { Io } from '../io.js'
+import { prompt } from '../password.js'
+import { describeOutcome, renderLedger } from '../render/ledger.js'
+import type { Progress } from '../render/progress.js'
+import type { Talk } from '../talk.js'
+import { formatDuration, formatSize, parseCount, parseSize, parseTime } from '../units.js'
+
+interface ReplayCommandOptions extends ConnectValues, FilterOptions {
+  until?: { unixMs: number } | { offset: number }
+  from?: number
+  untilSynced?: boolean
+  onConflict?: OnConflict
+  restore?: 'auto' | 'always' | 'never'
+  mapDb?: [number, number][]
+  rewriteKey?: KeyRewriteRule[]
+  transform?: string
+  rate?: number
+  dryRun?: boolean
+  verify?: boolean
+  emptyTarget?: boolean
+  yes?: boolean
+  checkpointKey?: string
+  spoolDir?: string
+  connections?: number
+}
+
+const DETAILS = `
+From an RDB the keys are written over several connections, by RESTORE where the target takes the
+payload. From an AOF or a capture the base comes first, then the commands in order. From a live
+server: the snapshot, then the stream, until stopped (SIGINT) or, with --until-synced, until the
+target has had everything for a second.
+
+Streams are written as transactions that carry a checkpoint, the hash ${DEFAULT_CHECKPOINT_KEY} in db 0
+of the target. After a lost connection, a restart of the target or of rrep, the checkpoint says
+what the target has: nothing is lost and nothing done twice. It is deleted at the end; after SIGINT
+or a failure it stays, and the same call goes on from there. What a live source sends while the
+target is slower lies in --spool-dir.
+
+While the target is behind, no key expires in it: Valkey's import-mode is used where there is one,
+else all expiries are moved far away, and put right at the end. Until then TTL and PTTL in the
+target say so.
+
+--transform names a module that exports \`transform(item)\`. It gets each key of a snapshot,
+{ kind: 'key', db, key, type, expireAtMs }, and each command, { kind: 'command', db, args, key,
+from }, with names and arguments as Buffers, and returns the item, another, an array, or null for
+none; 'commands' for a key asks for it as commands.
+
+The ledger at the end counts what was read, written, skipped, failed and expired. Exit status 7:
+something was not written that nobody asked to skip.
+`
+
+export function registerReplay(program: Command, context: CommandContext): void {
+  const command = program
+    .command('replay')
+    .summary('load a file, a capture, or a live server, into another server')
+    .description('Load an RDB, an AOF, a capture or a live server into another server.')
+    .argument('<source>', 'file, - (stdin), directory in multi-part AOF form, or server')
+    .argument('<target>', 'server: host[:port], redis://…, rediss://…, unix:///…')
+    .option('--until <when>', 'stop behind this time (#TS: lines), or offset:N', parseUntil)
+    .option('--from <time>', 'AOF and capture: only commands from this time on', parseTime)
+    .option('--until-synced', 'live source: end when the target has had everything for a second')
+    .addOption(
+      new Option('--on-conflict <how>', 'a key that the target has (default fail)').choices([
+        'fail',
+        'skip',
+        'replace',
+      ]),
+    )
+    .addOption(
+      new Option('--restore <when>', 'RESTORE payloads or commands (default auto)').choices([
+        'auto',
+        'always',
+        'never',
+      ]),
+    )
+    .option('--map-db <from:to>', 'write db FROM into db TO (repeatable)', collectDb)
+    .option('--rewrite-key <s/re/to/>', 'write keys under another name (repeatable)', collectRule)
+    .option('--transform <file.mjs>', 'a function of your own, for each key and command')
+    .option('--rate <bytes>', 'so many bytes a second at most, e.g. 10mb', parseSize)
+    .option('--dry-run', 'read everything, write nothing')
+    .option('--verify', 'compare both when done')
+    .option('--empty-target', 'FLUSHALL first; asks, unless --yes')
+    .option('--yes', 'do not ask')
+    .option('--checkpoint-key <key>', `where progress is kept (default ${DEFAULT_CHECKPOINT_KEY})`)
+    .option('--spool-dir <dir>', 'where a live source waits for a slower target')
+    .option('--connections <n>', 'for the snapshot (default 3)', parseCount)
+    .addHelpText('after', DETAILS)
+  addConnectOptions(command)
+  addConnectOptions(command, 'target')
+  addFilterOptions(command)
+  addCommonOptions(command, [
+    'rrep replay dump.rdb 127.0.0.1:6380',
+    'rrep replay backup/ new.example --until 2026-11-22T09:59:00Z --empty-target',
+    'rrep replay redis://old.example redis://new.example --until-synced --verify',
+    "rrep replay dump.rdb staging --match 'user:*' --map-db 0:5 --rewrite-key s/^user:/test:/",
+    'rrep replay dump.rdb staging --transform anonymise.mjs --on-conflict replace',
+  ])
+  command.action(
+    context.action<ReplayCommandOptions>(async ({ args, options, talk, io, signal }) => {
+      const target = await readServerSettings(args[1]!, options, io, 'target')
+      if (target.address.db !== 0) {
+        throw new UsageError('the target is a server, not one of its databases', {
+          hint: `leave out the /${target.address.db}; --map-db 0:${target.address.db} writes there`,
+        })
+      }
+      const source = await readSource(args[0]!, options, io)
+      const transform =
+        options.transform === undefined ? undefined : await loadTransform(options.transform)
+      if (options.emptyTarget === true && options.yes !== true && options.dryRun !== true) {
+        await confirmEmpty(formatServerAddress(target.address), io)
+      }
+      return await runReplay(
+        { ...optionsOf(options), source, target, transform, signal },
+        options,
+        talk,
+      )
+    }),
+  )
+}
+
+async function runReplay(
+  call: ReplayOptions,
+  options: ReplayCommandOptions,
+  talk: Talk,
+): Promise<number> {
+  const progress = talk.progress(`connecting to ${formatServerAddress(call.target.address)}`)
+  try {
+    const result = await replay({
+      ...call,
+      onProgress: (state) => showProgress(progress, state),
+      onEvent: (event) => showEvent(event, talk),
+      onWire: (direction, line) => talk.trace(`${direction === 'sent' ? '>' : '<'} ${line}`),
+    })
+    progress.stop()
+    const verified = await verify(call, options, talk)
+    if (talk.json) {
+      await talk.write(
+        `${JSON.stringify({
+          event: 'replayed',
+          complete: result.complete,
+          ...(result.replOffset === undefined ? {} : { replOffset: result.replOffset }),
+          stopped: result.stopped,
+          durationMs: Math.round(result.durationMs),
+          ...(verified === undefined ? {} : { verified }),
+          ...result.ledger,
+        })}\n`,
+      )
+    } else {
+      for (const line of renderLedger(result.ledger, talk)) talk.say(line)
+      if (call.dryRun === true) talk.say('a dry run: nothing was written')
+      talk.say(describeOutcome(result))
+    }
+    return result.complete && verified !== false ? EXIT.OK : EXIT.DIFFERENT
+  } catch (error) {
+    progress.stop()
+    const ledger = ledgerOfFailure(error)
+    if (ledger !== undefined && ledger.keys.read + ledger.commands.read > 0) {
+      if (talk.json) await talk.write(`${JSON.stringify({ event: 'failed', ...ledger })}\n`)
+      else for (const line of renderLedger(ledger, talk)) talk.say(line)
+    }
+    throw error
+  } finally {
+    progress.stop()
+  }
+}
+
+async function verify(
+  call: ReplayOptions,
+  options: ReplayCommandOptions,
+  talk: Talk,
+): Promise<boolean | undefined> {
+  if (options.verify !== true || call.dryRun === true) return undefined
+  await Promise.resolve()
+  talk.warn('--verify is not there yet: run rrep diff')
+  return undefined
+}
+
+function optionsOf(options: ReplayCommandOptions): Omit<ReplayOptions, 'source' | 'target'> {
+  return {
+    until: options.until,
+    fromMs: options.from,
+    untilSynced: options.untilSynced,
+    onConflict: options.onConflict,
+    restore: options.restore,
+    filter: readFilterOptions(options),
+    mapDb: options.mapDb === undefined ? undefined : new Map(options.mapDb),
+    rewriteKey: options.rewriteKey,
+    rateBytesPerSecond: options.rate,
+    dryRun: options.dryRun,
+    emptyTarget: options.emptyTarget,
+    checkpointKey: options.checkpointKey,
+    spoolDir: options.spoolDir,
+    connections: options.connections,
+    retries: options.retries,
+  }
+}
+
+async function readSource(
+  text: string,
+  options: ReplayCommandOptions,
+  io: Io,
+): Promise<ReplaySource> {
+  const spec = classifySource(text)
+  switch (spec.kind) {
+    case 'server':
+      return { kind: 'server', settings: await readServerSettings(spec.address, options, io) }
+    case 'stdin':
+      return { kind: 'stdin', stream: io.stdin }
+    default:
+      return spec
+  }
+}
+
+async function loadTransform(file: string): Promise<Transform> {
+  try {
+    return transformOf(await import(pathToFileURL(resolve(file)).href), file)
+  } catch (error) {
+    if (error instanceof UsageError) throw error
+    throw new FileError('ERR_CANNOT_READ', `cannot load ${file}: ${String(error)}`, {
+      cause: error,
+    })
+  }
+}
+
+async function confirmEmpty(name: string, io: Io): Promise<void> {
+  if (!io.stdinIsTty) {
+    throw new UsageError(
+      '--empty-target deletes everything in the target, and nobody can be asked',
+      {
+        hint: 'add --yes if that is meant',
+      },
+    )
+  }
+  const answer = await prompt(io, `Delete ALL keys in ${name}? Type yes: `, true)
+  if (answer.trim().toLowerCase() !== 'yes') throw new UsageError('nothing was deleted or written')
+}
+
+function showProgress(progress: Progress, state: ReplayProgress): void {
+  const lag =
+    state.lagBytes === undefined
+      ? undefined
+      : `lag ${formatSize(state.lagBytes)}, ${formatDuration(state.lagMs ?? 0)}`
+  switch (state.phase) {
+    case 'receive':
+      progress.update({ label: 'receiving', done: state.bytes, total: undefined, unit: 'bytes' })
+      break
+    case 'load':
+      progress.update({
+        label: 'loading',
+        done: state.bytes,
+        total: state.totalBytes,
+        unit: 'bytes',
+        note: [`${state.keys} keys`, ...(lag === undefined ? [] : [lag])].join(', '),
+      })
+      break
+    case 'stream':
+      progress.update({ label: 'stream', done: state.commands, unit: 'commands', note: lag })
+      break
+    case 'finish':
+      progress.text(`putting expiries right: ${state.bytes} keys`)
+  }
+}
+
+function showEvent(event: ReplayEvent, talk: Talk): void {
+  switch (event.event) {
+    case 'target':
+      talk.say(`target ${event.server}: ${event.version}, ${event.keys} keys`)
+      break
+    case 'emptied':
+      talk.say('the target was emptied')
+      break
+    case 'expiry':
+      talk.trace(`expiry is held back by ${event.how}`)
+      break
+    case 'resumed':
+      talk.say(`going on behind offset ${event.replOffset - 1}, where an earlier run stopped`)
+      break
+    case 'snapshot':
+      talk.say(`snapshot received: ${formatSize(event.bytes)}, offset ${event.replOffset}`)
+      break
+    case 'loaded':
+      talk.say(`snapshot loaded: ${event.keys} keys`)
+      break
+    case 'caught-up':
+      talk.say(`caught up with the source at offset ${event.replOffset}`)
+      break
+    case 'synced':
+      talk.say(`source and target are the same at offset ${event.replOffset}`)
+      break
+    case 'link-lost': {
+      const next =
+        event.retryInMs === undefined ? '' : `; next attempt in ${formatDuration(event.retryInMs)}`
+      talk.say(`${event.side}: ${event.message}${next}`)
+      break
+    }
+    case 'warning':
+      talk.warn(event.message)
+  }
+}
+
+function parseUntil(text: string): { unixMs: number } | { offset: number } {
+  const offset = /^offset:(\d{1,16})$/.exec(text.trim())?.[1]
+  return offset === undefined ? { unixMs: parseTime(text) } : { offset: Number(offset) }
+}
+
+function collectDb(text: string, before: [number, number][] | undefined): [number, number][] {
+  return [...(before ?? []), parseDbMapping(text)]
+}
+
+function collectRule(text: string, before: KeyRewriteRule[] | undefined): KeyRewriteRule[] {
+  return [...(before ?? []), parseRewriteRule(text)]
+}

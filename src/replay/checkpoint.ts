@@ -1,0 +1,85 @@
+/**
+ * The checkpoint: one hash in the target that says how far a replay has come. Each transaction of
+ * the stream writes it together with what it did, so that it is true whatever breaks: the target
+ * has everything up to its offset and nothing behind it. It is what a restarted rrep goes on from.
+ *
+ *   source   what is replayed: a replid's history, or a file
+ *   phase    load: the snapshot is being written · stream · stopped: a clean stop, times put right
+ *   replid, offset, db     next stream byte wanted, and the source's db there (phase stream)
+ *   shift    milliseconds added to all expiries, or 0
+ *   empty    1 if the target was empty when the load began: all keys are ours
+ *   owner    the rrep process at work: a second one takes over, the first then stops
+ */
+import { ReplyError, replyText, type Reply } from './reply-reader.js'
+import { refused, type TargetConnection } from './target-connection.js'
+
+export const DEFAULT_CHECKPOINT_KEY = 'rrep:checkpoint'
+/** Where the key stands, whatever dbs the data goes to. */
+export const CHECKPOINT_DB = 0
+
+export type CheckpointPhase = 'load' | 'stream' | 'stopped'
+
+export interface Checkpoint {
+  source: string
+  phase: CheckpointPhase
+  replid: string
+  nextReplOffset: number
+  dbnum: number
+  shiftMs: number
+  targetWasEmpty: boolean
+  owner: string
+}
+
+/** Reads the checkpoint; undefined if there is none. The connection is left in CHECKPOINT_DB. */
+export async function readCheckpoint(
+  connection: TargetConnection,
+  key: Uint8Array,
+): Promise<Checkpoint | undefined> {
+  await connection.expect('SELECT', String(CHECKPOINT_DB))
+  return parseCheckpoint(await connection.expect('HGETALL', key))
+}
+
+export function parseCheckpoint(reply: Reply): Checkpoint | undefined {
+  if (!Array.isArray(reply) || reply.length === 0) return undefined
+  const fields = new Map<string, string>()
+  const items = reply as readonly Reply[]
+  for (let i = 0; i + 1 < items.length; i += 2) {
+    fields.set(replyText(items[i]!), replyText(items[i + 1]!))
+  }
+  const phase = fields.get('phase')
+  if (phase !== 'load' && phase !== 'stream' && phase !== 'stopped') return undefined
+  return {
+    source: fields.get('source') ?? '',
+    phase,
+    replid: fields.get('replid') ?? '',
+    nextReplOffset: Number(fields.get('offset') ?? -1),
+    dbnum: Number(fields.get('db') ?? 0),
+    shiftMs: Number(fields.get('shift') ?? 0),
+    targetWasEmpty: fields.get('empty') === '1',
+    owner: fields.get('owner') ?? '',
+  }
+}
+
+/** Writes all of it, outside a transaction: at the change of a phase. */
+export async function writeCheckpoint(
+  connection: TargetConnection,
+  key: Uint8Array,
+  checkpoint: Checkpoint,
+): Promise<void> {
+  await connection.expect('SELECT', String(CHECKPOINT_DB))
+  const reply = await connection.call(
+    ...['HMSET', key, 'source', checkpoint.source, 'phase', checkpoint.phase],
+    ...['replid', checkpoint.replid, 'offset', String(checkpoint.nextReplOffset)],
+    ...['db', String(checkpoint.dbnum), 'shift', String(checkpoint.shiftMs)],
+    ...['empty', checkpoint.targetWasEmpty ? '1' : '0', 'owner', checkpoint.owner],
+  )
+  if (reply instanceof ReplyError) throw refused('the target', 'HMSET', reply.text)
+}
+
+export async function deleteCheckpoint(
+  connection: TargetConnection,
+  key: Uint8Array,
+): Promise<void> {
+  await connection.expect('SELECT', String(CHECKPOINT_DB))
+  await connection.expect('DEL', key)
+}

@@ -1,0 +1,29 @@
+/**
+ * Which type of value a write command makes or changes: for `--type` on a stream. Commands that
+ * work on keys of any type (DEL, EXPIRE, RENAME, RESTORE …) have none.
+ */
+
+const TYPES: Readonly<Record<string, string>> = {
+  string: `SET SETEX PSETEX SETNX GETSET GETDEL GETEX APPEND INCR INCRBY INCRBYFLOAT DECR DECRBY
+    SETRANGE SETBIT BITFIELD BITOP MSET MSETNX MSETEX PFADD PFMERGE PFCOUNT DELEX DELIFEQ`,
+  list: `LPUSH RPUSH LPUSHX RPUSHX LPOP RPOP LSET LTRIM LREM LINSERT LMOVE RPOPLPUSH LMPOP BLPOP
+    BRPOP BLMOVE BRPOPLPUSH`,
+  set: 'SADD SREM SPOP SMOVE SDIFFSTORE SINTERSTORE SUNIONSTORE',
+  zset: `ZADD ZREM ZINCRBY ZPOPMIN ZPOPMAX ZREMRANGEBYSCORE ZREMRANGEBYRANK ZREMRANGEBYLEX
+    ZRANGESTORE ZDIFFSTORE ZINTERSTORE ZUNIONSTORE GEOADD GEOSEARCHSTORE ZMPOP`,
+  hash: `HSET HMSET HSETNX HDEL HINCRBY HINCRBYFLOAT HEXPIRE HPEXPIRE HEXPIREAT HPEXPIREAT HPERSIST
+    HSETEX HGETEX HGETDEL`,
+  stream: `XADD XDEL XTRIM XSETID XGROUP XCLAIM XAUTOCLAIM XACK XACKDEL XDELEX XCFGSET XIDMPRECORD
+    XREADGROUP`,
+  vectorset: 'VADD VREM VSETATTR',
+}
+
+const TYPE_OF = new Map<string, string>()
+for (const [type, names] of Object.entries(TYPES)) {
+  for (const name of names.split(/\s+/)) TYPE_OF.set(name, type)
+}
+
+/** @param name upper case */
+export function typeOfCommand(name: string): string | undefined {
+  return TYPE_OF.get(name)
+}

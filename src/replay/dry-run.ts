@@ -1,0 +1,76 @@
+/** Targets that take everything and send nothing: `--dry-run`. */
+import { OutputBuffer } from '../bytes/output-buffer.js'
+import { CommandWriter } from '../rewrite/command-writer.js'
+import type { KeyCounts, Ledger } from './ledger.js'
+import type { KeyTarget } from './snapshot-writer.js'
+import { StreamWriter } from './stream-writer.js'
+
+export class DryKeyTarget implements KeyTarget {
+  readonly commands = new CommandWriter(new OutputBuffer(() => undefined))
+
+  beginKey(): void {
+    // Nothing is asked of anybody.
+  }
+
+  endKey(_type: string, counts: KeyCounts): void {
+    counts.written += 1
+  }
+
+  drain(): undefined {
+    return undefined
+  }
+
+  flush(): Promise<void> {
+    return Promise.resolve()
+  }
+}
+
+/** Batches are made as for a real target, counted, and thrown away. */
+export class DryStreamWriter extends StreamWriter {
+  readonly #ledger: Ledger
+
+  constructor(ledger: Ledger) {
+    super({
+      settings: {
+        address: {
+          transport: 'tcp',
+          host: '',
+          port: 0,
+          socketPath: undefined,
+          db: 0,
+          username: undefined,
+          password: undefined,
+        },
+        timeoutMs: 0,
+      },
+      clientName: '',
+      checkpointKey: new Uint8Array(),
+      importSource: false,
+      retries: 0,
+      ledger,
+    })
+    this.#ledger = ledger
+  }
+
+  override open(): Promise<void> {
+    return Promise.resolve()
+  }
+
+  override seal(): void {
+    this.#ledger.commands.written += this.current.sourceCommands
+    this.appliedReplOffset = this.current.nextReplOffset
+    this.appliedDb = this.current.sourceDb
+    const { nextReplOffset, sourceDb } = this.current
+    this.current.reset()
+    this.current.nextReplOffset = nextReplOffset
+    this.current.sourceDb = sourceDb
+  }
+
+  override flush(): Promise<void> {
+    return Promise.resolve()
+  }
+
+  override deleteCheckpoint(): Promise<void> {
+    return Promise.resolve()
+  }
+}

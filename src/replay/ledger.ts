@@ -1,0 +1,151 @@
+/**
+ * The account of a replay: what was read, written, skipped, failed, by db and type, and what the
+ * stream's commands came to. A run whose ledger has anything `failed` does not count as done.
+ *
+ * Keys are counted from a snapshot, commands from a stream. `skipped` was asked for (a filter,
+ * `--on-conflict skip`, a transform that gives nothing). `expired` keys were past their time when
+ * they would have been written. `left out` commands must not be replayed, by their nature.
+ */
+
+/** Counters of keys; each key read ends in exactly one of the others. */
+export interface KeyCounts {
+  read: number
+  written: number
+  skipped: number
+  failed: number
+  expired: number
+}
+
+export interface Failure {
+  db: number
+  /** Printable. */
+  key: string
+  type: string
+  /** Name of the command that the target refused, or undefined where it was not even sent. */
+  command?: string | undefined
+  /** The target's error line, or why the key was not written. */
+  reason: string
+}
+
+export interface CommandCounts {
+  read: number
+  /** Sent and answered without error. */
+  written: number
+  /** By filters and transforms. */
+  skipped: number
+  failed: number
+  /** By reason: what is the master's own business, or would act twice. */
+  leftOut: Record<string, number>
+}
+
+export interface LedgerReport {
+  keys: KeyCounts
+  /** Database number in the source → type → counts. */
+  databases: Record<string, Record<string, KeyCounts>>
+  functions: { read: number; written: number; skipped: number; failed: number }
+  commands: CommandCounts
+  /** Things lost inside what was written, such as the expiry of a field: what → how many. */
+  notHeld: Record<string, number>
+  /** What was done about it, to be known but no loss: what → how many. */
+  notes: Record<string, number>
+  /** The first failures; `failuresOmitted` more are only counted. */
+  failures: Failure[]
+  failuresOmitted: number
+}
+
+/** So many failures are kept with their names. */
+const MAX_FAILURES = 1000
+
+export class Ledger {
+  readonly functions = { read: 0, written: 0, skipped: 0, failed: 0 }
+  readonly commands: CommandCounts = { read: 0, written: 0, skipped: 0, failed: 0, leftOut: {} }
+  readonly failures: Failure[] = []
+  failuresOmitted = 0
+  /** Keys left because the target had them, and nobody asked to skip or replace them. */
+  conflicts = 0
+  readonly #dbs = new Map<number, Map<string, KeyCounts>>()
+  readonly #notHeld = new Map<string, number>()
+  readonly #notes = new Map<string, number>()
+  // The counters of the key before: most keys are like their neighbour.
+  #lastDb = -1
+  #lastType = ''
+  #last: KeyCounts | undefined
+
+  /** The counters of a db and type; the same object each time. */
+  of(db: number, type: string): KeyCounts {
+    if (this.#last !== undefined && db === this.#lastDb && type === this.#lastType) {
+      return this.#last
+    }
+    let types = this.#dbs.get(db)
+    if (types === undefined) this.#dbs.set(db, (types = new Map<string, KeyCounts>()))
+    let counts = types.get(type)
+    if (counts === undefined) types.set(type, (counts = emptyCounts()))
+    this.#lastDb = db
+    this.#lastType = type
+    this.#last = counts
+    return counts
+  }
+
+  /** Names a failure; counting it is the caller's, since a key may fail in several ways. */
+  name(failure: Failure): void {
+    if (this.failures.length < MAX_FAILURES) this.failures.push(failure)
+    else this.failuresOmitted += 1
+  }
+
+  notHeld(what: string, count = 1): void {
+    this.#notHeld.set(what, (this.#notHeld.get(what) ?? 0) + count)
+  }
+
+  note(what: string, count = 1): void {
+    this.#notes.set(what, (this.#notes.get(what) ?? 0) + count)
+  }
+
+  leaveOut(reason: string): void {
+    this.commands.leftOut[reason] = (this.commands.leftOut[reason] ?? 0) + 1
+  }
+
+  get totals(): KeyCounts {
+    const sum = emptyCounts()
+    for (const types of this.#dbs.values()) {
+      for (const counts of types.values()) {
+        sum.read += counts.read
+        sum.written += counts.written
+        sum.skipped += counts.skipped
+        sum.failed += counts.failed
+        sum.expired += counts.expired
+      }
+    }
+    return sum
+  }
+
+  /** False where something was not written that nobody asked to skip. */
+  get isComplete(): boolean {
+    return (
+      this.totals.failed === 0 &&
+      this.functions.failed === 0 &&
+      this.commands.failed === 0 &&
+      this.#notHeld.size === 0
+    )
+  }
+
+  report(): LedgerReport {
+    const databases: Record<string, Record<string, KeyCounts>> = {}
+    for (const [db, types] of [...this.#dbs].sort(([a], [b]) => a - b)) {
+      databases[db] = Object.fromEntries([...types].sort(([a], [b]) => (a < b ? -1 : 1)))
+    }
+    return {
+      keys: this.totals,
+      databases,
+      functions: { ...this.functions },
+      commands: { ...this.commands, leftOut: { ...this.commands.leftOut } },
+      notHeld: Object.fromEntries(this.#notHeld),
+      notes: Object.fromEntries(this.#notes),
+      failures: [...this.failures],
+      failuresOmitted: this.failuresOmitted,
+    }
+  }
+}
+
+function emptyCounts(): KeyCounts {
+  return { read: 0, written: 0, skipped: 0, failed: 0, expired: 0 }
+}

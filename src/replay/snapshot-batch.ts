@@ -1,0 +1,178 @@
+/**
+ * Commands of some whole keys, about 256 KB of them, on their way to the target: the unit that is
+ * sent, answered, and sent again after a loss.
+ *
+ * For each key the batch knows where its commands end (in bytes and in replies) and which counters
+ * it belongs to, in arrays that are reused: an error reply is traced back to its key without
+ * anything being made for the keys that go well. A key larger than the batch stays in one batch,
+ * which is then sent in pieces while it still grows.
+ */
+import { Buffer } from 'node:buffer'
+import { isTransient, type PipelinedBatch } from './target-connection.js'
+import { argumentText, frameArgument, frameEnd } from './resp-frames.js'
+import type { KeyCounts } from './ledger.js'
+
+/** What became of one key in a batch. */
+export interface KeyTrouble {
+  /** Number of the key in the batch. */
+  keyIndex: number
+  command: string
+  /** The error line. */
+  text: string
+  /** It was not executed and may go through later. */
+  transient: boolean
+}
+
+/** Pieces of a growing batch are kept for sending again up to this size. */
+export const KEPT_BYTES = 32 << 20
+
+export class SnapshotBatch implements PipelinedBatch {
+  expectedReplies = 0
+  isClosed = false
+  keyCount = 0
+  totalBytes = 0
+  /** Bytes in the pieces that are no longer kept; then the batch cannot be sent again. */
+  droppedBytes = 0
+  /** Chunks handed to the connection so far. */
+  sentChunks = 0
+  /** Sent before, on a connection that broke: some of it may have been executed. */
+  isRepeat = false
+  /** Attempts for transient errors. */
+  attempt = 0
+  /** Keys of it must not be there yet: asked before it is sent. */
+  mustCheck = false
+  readonly troubles: KeyTrouble[] = []
+  readonly chunks: Buffer[] = []
+  keyEndByte = new Float64Array(1024)
+  keyEndReply = new Int32Array(1024)
+  keyDb = new Int32Array(1024)
+  readonly keyCounts: KeyCounts[] = []
+  readonly keyTypes: string[] = []
+  /** Printable name of the key that is too large to keep. */
+  bigKeyName = ''
+  /** Db of the key that is still being written. */
+  openKeyDb = 0
+
+  /** Takes the bytes over (no copy): they must not change until the batch is answered. */
+  addChunk(chunk: Buffer): void {
+    this.chunks.push(chunk)
+    this.totalBytes += chunk.length
+  }
+
+  addKey(endByte: number, endReply: number, db: number, type: string, counts: KeyCounts): void {
+    if (this.keyCount === this.keyDb.length) this.#grow()
+    this.keyEndByte[this.keyCount] = endByte
+    this.keyEndReply[this.keyCount] = endReply
+    this.keyDb[this.keyCount] = db
+    this.keyCounts[this.keyCount] = counts
+    this.keyTypes[this.keyCount] = type
+    this.keyCount += 1
+    this.expectedReplies = endReply
+  }
+
+  close(): void {
+    this.isClosed = true
+  }
+
+  get canRepeat(): boolean {
+    return this.droppedBytes === 0
+  }
+
+  onError(reply: number, _element: number, text: Uint8Array): void {
+    const keyIndex = this.keyOfReply(reply)
+    const line = Buffer.from(text).toString('utf8')
+    // Further errors of one key are consequences of the first.
+    const last = this.troubles.at(-1)
+    if (last?.keyIndex === keyIndex && !(last.transient && !isTransient(line))) return
+    this.troubles.push({
+      keyIndex,
+      command: this.commandOfReply(keyIndex, reply),
+      text: line,
+      transient: isTransient(line),
+    })
+  }
+
+  /** The key whose commands the reply belongs to; `keyCount` for a key still being written. */
+  keyOfReply(reply: number): number {
+    let low = 0
+    let high = this.keyCount
+    while (low < high) {
+      const middle = (low + high) >>> 1
+      if (this.keyEndReply[middle]! > reply) high = middle
+      else low = middle + 1
+    }
+    return low
+  }
+
+  keyStartByte(keyIndex: number): number {
+    return keyIndex === 0 ? 0 : this.keyEndByte[keyIndex - 1]!
+  }
+
+  /** The bytes of a key's commands, joined if they lie in several chunks. */
+  bytesOfKey(keyIndex: number): Buffer {
+    return this.#slice(this.keyStartByte(keyIndex), this.keyEndByte[keyIndex]!)
+  }
+
+  /** What has come of the key that is still being written. */
+  openKeyBytes(): Buffer {
+    return this.#slice(this.keyStartByte(this.keyCount), this.totalBytes)
+  }
+
+  /** Printable. */
+  nameOfKey(keyIndex: number): string {
+    if (!this.canRepeat || keyIndex >= this.keyCount) return this.bigKeyName
+    const bytes = this.bytesOfKey(keyIndex)
+    return argumentText(bytes, firstOwnFrame(bytes), keyArgument(bytes, firstOwnFrame(bytes)))
+  }
+
+  commandOfReply(keyIndex: number, reply: number): string {
+    if (!this.canRepeat || keyIndex >= this.keyCount) return ''
+    const bytes = this.bytesOfKey(keyIndex)
+    let at = 0
+    let from = keyIndex === 0 ? 0 : this.keyEndReply[keyIndex - 1]!
+    for (; from < reply && at < bytes.length; from += 1) at = frameEnd(bytes, at)
+    return argumentText(bytes, at, 0)
+  }
+
+  #slice(start: number, end: number): Buffer {
+    const parts: Buffer[] = []
+    let at = 0
+    for (const chunk of this.chunks) {
+      const from = Math.max(start, at)
+      const until = Math.min(end, at + chunk.length)
+      if (from < until) parts.push(chunk.subarray(from - at, until - at))
+      at += chunk.length
+    }
+    return parts.length === 1 ? parts[0]! : Buffer.concat(parts)
+  }
+
+  #grow(): void {
+    const size = 2 * this.keyDb.length
+    const keyEndByte = new Float64Array(size)
+    keyEndByte.set(this.keyEndByte)
+    this.keyEndByte = keyEndByte
+    const keyEndReply = new Int32Array(size)
+    keyEndReply.set(this.keyEndReply)
+    this.keyEndReply = keyEndReply
+    const keyDb = new Int32Array(size)
+    keyDb.set(this.keyDb)
+    this.keyDb = keyDb
+  }
+}
+
+/** Behind a SELECT in front of the key's commands. */
+export function firstOwnFrame(bytes: Uint8Array): number {
+  return argumentText(bytes, 0, 0) === 'SELECT' ? frameEnd(bytes, 0) : 0
+}
+
+/** The key is argument 1 of all commands that rebuild a key, save XGROUP and the like. */
+function keyArgument(bytes: Uint8Array, at: number): number {
+  return /^(XGROUP|OBJECT)$/.test(argumentText(bytes, at, 0)) ? 2 : 1
+}
+
+/** The raw bytes of the key that a key's commands are about. */
+export function keyNameBytes(bytes: Buffer): Buffer {
+  const at = firstOwnFrame(bytes)
+  const found = frameArgument(bytes, at, keyArgument(bytes, at))
+  return found === undefined ? Buffer.alloc(0) : bytes.subarray(found.start, found.end)
+}

@@ -1,0 +1,169 @@
+/**
+ * Some commands of the stream as one transaction on the target:
+ *
+ *   MULTI   command … command   [SELECT]   HMSET checkpoint …   EXEC
+ *
+ * With the checkpoint inside, the target has either all of it and says so, or nothing. The
+ * source's own transactions lie whole inside one batch; their MULTI and EXEC are left away.
+ */
+import { Buffer } from 'node:buffer'
+import { CommandEncoder } from '../resp/encoder.js'
+import { CHECKPOINT_DB, type Checkpoint } from './checkpoint.js'
+import { argumentText, frameEnd } from './resp-frames.js'
+import type { PipelinedBatch } from './target-connection.js'
+
+export interface BatchError {
+  /** Which command of the batch; -1: the transaction itself (MULTI, the checkpoint, EXEC). */
+  frame: number
+  /** Refused when it was queued: then nothing of the batch was executed. */
+  queued: boolean
+  text: string
+}
+
+const MULTI = Buffer.from('*1\r\n$5\r\nMULTI\r\n')
+const EXEC = Buffer.from('*1\r\n$4\r\nEXEC\r\n')
+
+export class StreamBatch implements PipelinedBatch {
+  readonly out = new CommandEncoder(1 << 16)
+  isClosed = false
+  expectedReplies = 0
+  /** Commands sent for the stream, SELECT included. */
+  frameCount = 0
+  frameStart = new Int32Array(1024)
+  /** The target's db behind the last frame. */
+  targetDb: number = CHECKPOINT_DB
+  /** The stream up to here is in the batch; the next byte wanted behind it. */
+  nextReplOffset = -1
+  sourceDb = 0
+  /** Commands of the source that the frames stand for. */
+  sourceCommands = 0
+  attempt = 0
+  readonly errors: BatchError[] = []
+
+  constructor() {
+    this.reset()
+  }
+
+  reset(): void {
+    this.out.reset()
+    this.out.raw(MULTI)
+    this.isClosed = false
+    this.frameCount = 0
+    this.targetDb = CHECKPOINT_DB
+    this.sourceCommands = 0
+    this.attempt = 0
+    this.errors.length = 0
+  }
+
+  /** Called before the bytes of each command. */
+  beginFrame(): void {
+    if (this.frameCount === this.frameStart.length) {
+      const next = new Int32Array(2 * this.frameCount)
+      next.set(this.frameStart)
+      this.frameStart = next
+    }
+    this.frameStart[this.frameCount] = this.out.length
+    this.frameCount += 1
+  }
+
+  select(db: number): void {
+    if (db === this.targetDb) return
+    this.beginFrame()
+    this.out.begin(2).ascii('SELECT').integer(db)
+    this.targetDb = db
+  }
+
+  /** Forgets everything from frame `frame` on. */
+  cut(frame: number, targetDb: number): void {
+    if (frame < this.frameCount) this.out.length = this.frameStart[frame]!
+    this.frameCount = frame
+    this.targetDb = targetDb
+  }
+
+  /** Moves the frames from `frame` on to the (empty) batch `to`; `targetDb` is the db before them. */
+  moveTail(frame: number, targetDb: number, to: StreamBatch): void {
+    if (frame < this.frameCount) {
+      to.select(targetDb)
+      const from = this.frameStart[frame]!
+      const shift = to.out.length - from
+      to.out.raw(this.out.bytes, from, this.out.length)
+      for (let i = frame; i < this.frameCount; i += 1) {
+        to.beginFrame()
+        to.frameStart[to.frameCount - 1] = this.frameStart[i]! + shift
+      }
+      to.targetDb = this.targetDb
+    }
+    this.cut(frame, targetDb)
+  }
+
+  /** Adds the checkpoint and EXEC. */
+  close(key: Uint8Array, checkpoint: Checkpoint): void {
+    const { out } = this
+    let extra = 1
+    if (this.targetDb !== CHECKPOINT_DB) {
+      out.begin(2).ascii('SELECT').integer(CHECKPOINT_DB)
+      extra += 1
+    }
+    // All fields each time: a FLUSHALL in the stream may have taken the key away.
+    out.begin(18).ascii('HMSET').bulk(key)
+    out.ascii('source').bulk(Buffer.from(checkpoint.source))
+    out.ascii('phase').ascii('stream')
+    out.ascii('replid').ascii(checkpoint.replid)
+    out.ascii('offset').integer(this.nextReplOffset)
+    out.ascii('db').integer(this.sourceDb)
+    out.ascii('shift').integer(checkpoint.shiftMs)
+    out.ascii('empty').ascii(checkpoint.targetWasEmpty ? '1' : '0')
+    out.ascii('owner').ascii(checkpoint.owner)
+    out.raw(EXEC)
+    this.expectedReplies = 1 + this.frameCount + extra + 1
+    this.isClosed = true
+  }
+
+  /** As it was before `close`, without the frames refused: to be closed and sent again. */
+  reopen(without: ReadonlySet<number>): void {
+    const old = Buffer.from(this.out.view())
+    const starts = this.frameStart.slice(0, this.frameCount)
+    const count = this.frameCount
+    const { attempt, sourceCommands } = this
+    this.reset()
+    this.attempt = attempt
+    this.sourceCommands = sourceCommands
+    for (let i = 0; i < count; i += 1) {
+      if (without.has(i)) continue
+      this.beginFrame()
+      const from = starts[i]!
+      const until = i + 1 < count ? starts[i + 1]! : frameEnd(old, from)
+      this.out.raw(old, from, until)
+      if (argumentText(old, from, 0) === 'SELECT')
+        this.targetDb = Number(argumentText(old, from, 1))
+    }
+  }
+
+  onError(reply: number, element: number, text: Uint8Array): void {
+    const line = Buffer.from(text).toString('utf8')
+    const queued = element < 0
+    const frame = queued ? reply - 1 : element
+    const isFrame = frame >= 0 && frame < this.frameCount
+    this.errors.push({ frame: isFrame ? frame : -1, queued, text: line })
+  }
+
+  /** Printable name and first argument of a frame. */
+  describe(frame: number): { command: string; key: string } {
+    const at = this.frameStart[frame]!
+    const command = argumentText(this.out.bytes, at, 0)
+    const keyAt = /^(XGROUP|BITOP|OBJECT)$/i.test(command) ? 2 : 1
+    return { command: command.toUpperCase(), key: argumentText(this.out.bytes, at, keyAt) }
+  }
+
+  /** The target's db in which a frame works. */
+  dbOfFrame(frame: number): number {
+    let db: number = CHECKPOINT_DB
+    for (let i = 0; i <= frame; i += 1) {
+      const at = this.frameStart[i]!
+      if (argumentText(this.out.bytes, at, 0) === 'SELECT') {
+        db = Number(argumentText(this.out.bytes, at, 1))
+      }
+    }
+    return db
+  }
+}

@@ -1,0 +1,518 @@
+/**
+ * What becomes of each command of a stream on its way to another server: sent as it came (nearly
+ * all), rewritten, split, or left out. The cases are those that servers were seen to send
+ * (the reference's table of propagated commands); names are compared without regard to case.
+ *
+ * - relative times become absolute by the time of reception, and all are moved while a load is
+ *   behind its source (expiry-time.ts);
+ * - what only a master may send is said as a client may say it: RESTORE-ASKING, XADD with both an
+ *   id and IDMP, VADD … CAS;
+ * - what would act twice or is the source's own business is left out: IDMP duplicates, PING,
+ *   REPLCONF, CLUSTER, TRIMSLOTS;
+ * - a newer server's form of something that older ones have is said in the older form.
+ */
+import { isArg, type CommandInfo, type CommandTable } from '../resp/command-table.js'
+import type { CommandDecoder } from '../resp/decoder.js'
+import type { CommandEncoder } from '../resp/encoder.js'
+import type { TargetCapabilities } from '../rewrite/target-capabilities.js'
+import { shiftedFieldMs } from './expiry-time.js'
+
+/** What `apply` decided. */
+export const VERDICT = {
+  /** Send the bytes as they came. */
+  SAME: 0,
+  /** The encoder holds what to send in its place: `frames` commands. */
+  REWRITTEN: 1,
+  /** Nothing is sent, and nothing is lost; `reason` says why. */
+  LEFT_OUT: 2,
+  /** Nothing can be sent: the target cannot hold it; `reason` says what. */
+  NOT_HELD: 3,
+} as const
+export type Verdict = (typeof VERDICT)[keyof typeof VERDICT]
+
+export interface StreamRulesOptions {
+  target: TargetCapabilities
+  /** Whether the target knows a command (upper case). */
+  hasCommand: (name: string) => boolean
+  /** PUBLISH and SPUBLISH go on to the target's subscribers. */
+  publish: boolean
+  /** Told of parts that were left away though the command was sent: what. */
+  onLoss: (what: string) => void
+}
+
+type Rule = (command: CommandDecoder, out: CommandEncoder) => Verdict
+
+export class StreamRules {
+  /** Added to every expiry. May change between commands. */
+  shiftMs = 0
+  /** Unix ms at which the command at hand was received; -1: not known. Asked only if it matters. */
+  receivedMs: () => number = () => -1
+  /** Commands in the encoder after REWRITTEN. */
+  frames = 0
+  /** After LEFT_OUT and NOT_HELD. */
+  reason = ''
+  /** Commands with relative times for which no time of reception is known: counted. */
+  relativeWithoutTime = 0
+  readonly #options: StreamRulesOptions
+  readonly #rules: (Rule | undefined)[] = []
+
+  constructor(table: CommandTable, options: StreamRulesOptions) {
+    this.#options = options
+    for (const [names, rule] of this.#list()) {
+      for (const name of names.split(' ')) {
+        const index = table.get(name)?.index
+        if (index !== undefined) this.#rules[index] = rule
+      }
+    }
+  }
+
+  apply(info: CommandInfo, command: CommandDecoder, out: CommandEncoder): Verdict {
+    const rule = this.#rules[info.index]
+    return rule === undefined ? VERDICT.SAME : rule(command, out)
+  }
+
+  #list(): readonly (readonly [names: string, rule: Rule])[] {
+    const { publish } = this.#options
+    return [
+      ['PING', () => this.#leaveOut('PING')],
+      ['REPLCONF', () => this.#leaveOut('REPLCONF')],
+      ['CLUSTER TRIMSLOTS SYNCSLOTS ASKING READONLY', () => this.#leaveOut('cluster command')],
+      ...(publish ? [] : [['PUBLISH SPUBLISH', () => this.#leaveOut('PUBLISH')] as const]),
+      ['SET', (command, out) => this.#set(command, out)],
+      ['SETEX', (command, out) => this.#setex(command, out, 1000)],
+      ['PSETEX', (command, out) => this.#setex(command, out, 1)],
+      ['EXPIRE', (command, out) => this.#expire(command, out, 1000, true)],
+      ['PEXPIRE', (command, out) => this.#expire(command, out, 1, true)],
+      ['EXPIREAT', (command, out) => this.#expire(command, out, 1000, false)],
+      ['PEXPIREAT', (command, out) => this.#expire(command, out, 1, false)],
+      ['RESTORE RESTORE-ASKING', (command, out) => this.#restore(command, out)],
+      ['HEXPIRE', (command, out) => this.#fieldExpire(command, out, 1000, true)],
+      ['HPEXPIRE', (command, out) => this.#fieldExpire(command, out, 1, true)],
+      ['HEXPIREAT', (command, out) => this.#fieldExpire(command, out, 1000, false)],
+      ['HPEXPIREAT', (command, out) => this.#fieldExpire(command, out, 1, false)],
+      ['HPERSIST', () => this.#hpersist()],
+      ['HSETEX', (command, out) => this.#hsetex(command, out)],
+      ['HGETDEL', (command, out) => this.#hgetdel(command, out)],
+      ['MSETEX', (command, out) => this.#msetex(command, out)],
+      ['DELEX DELIFEQ', (command, out) => this.#delex(command, out)],
+      ['XADD', (command, out) => this.#xadd(command, out)],
+      ['XCFGSET XIDMPRECORD', () => this.#idempotence()],
+      ['XGROUP', (command, out) => this.#xgroup(command, out)],
+      ['XSETID', (command, out) => this.#xsetid(command, out)],
+      ['VADD', (command, out) => this.#vadd(command, out)],
+      ['FUNCTION', () => this.#function()],
+    ]
+  }
+
+  #leaveOut(reason: string): Verdict {
+    this.reason = reason
+    return VERDICT.LEFT_OUT
+  }
+
+  #notHeld(reason: string): Verdict {
+    this.reason = reason
+    return VERDICT.NOT_HELD
+  }
+
+  #rewritten(frames = 1): Verdict {
+    this.frames = frames
+    return VERDICT.REWRITTEN
+  }
+
+  /** Unix ms as it is to be written. */
+  #time(value: number, unitMs: 1 | 1000, relative: boolean): number {
+    if (!relative) return value * unitMs + this.shiftMs
+    const receivedMs = this.receivedMs()
+    if (receivedMs < 0) {
+      // A server that loads such a file counts from now, too.
+      this.relativeWithoutTime += 1
+      return Date.now() + value * unitMs + this.shiftMs
+    }
+    return receivedMs + value * unitMs + this.shiftMs
+  }
+
+  /** SET key value [NX|XX|IFEQ v|…] [GET] [EX|PX|EXAT|PXAT n|KEEPTTL] */
+  #set(command: CommandDecoder, out: CommandEncoder): Verdict {
+    if (command.argc === 3) return VERDICT.SAME
+    let hasCondition = false
+    let keepTtl = false
+    let timeAt = -1
+    let unitMs: 1 | 1000 = 1
+    let relative = false
+    for (let i = 3; i < command.argc; i += 1) {
+      if (isArg(command, i, 'PXAT') || isArg(command, i, 'EXAT')) {
+        timeAt = i + 1
+        unitMs = isArg(command, i, 'PXAT') ? 1 : 1000
+      } else if (isArg(command, i, 'PX') || isArg(command, i, 'EX')) {
+        timeAt = i + 1
+        relative = true
+        unitMs = isArg(command, i, 'PX') ? 1 : 1000
+      } else if (isIf(command, i)) {
+        hasCondition = true
+        i += 1
+      } else if (isArg(command, i, 'KEEPTTL')) {
+        keepTtl = true
+      }
+      if (timeAt === i + 1) i += 1
+    }
+    if (timeAt < 0) {
+      if (!hasCondition) return VERDICT.SAME
+      // The source's condition held, else nothing would have come. Not all servers know it.
+      out.begin(keepTtl ? 4 : 3).ascii('SET')
+      copyArg(out, command, 1)
+      copyArg(out, command, 2)
+      if (keepTtl) out.ascii('KEEPTTL')
+      return this.#rewritten()
+    }
+    const hasPxat = this.#options.target.version >= 60200
+    if (!relative && unitMs === 1 && this.shiftMs === 0 && !hasCondition && hasPxat) {
+      return VERDICT.SAME
+    }
+    const atMs = this.#time(integerArg(command, timeAt), unitMs, relative)
+    if (hasPxat) {
+      out.begin(5).ascii('SET')
+      copyArg(out, command, 1)
+      copyArg(out, command, 2)
+      out.ascii('PXAT').integer(atMs)
+      return this.#rewritten()
+    }
+    out.begin(3).ascii('SET')
+    copyArg(out, command, 1)
+    copyArg(out, command, 2)
+    out.begin(3).ascii('PEXPIREAT')
+    copyArg(out, command, 1)
+    out.integer(atMs)
+    return this.#rewritten(2)
+  }
+
+  /** SETEX key seconds value, of masters before 6.2. */
+  #setex(command: CommandDecoder, out: CommandEncoder, unitMs: 1 | 1000): Verdict {
+    if (command.argc !== 4) return VERDICT.SAME
+    const atMs = this.#time(integerArg(command, 2), unitMs, true)
+    out.begin(3).ascii('SET')
+    copyArg(out, command, 1)
+    copyArg(out, command, 3)
+    out.begin(3).ascii('PEXPIREAT')
+    copyArg(out, command, 1)
+    out.integer(atMs)
+    return this.#rewritten(2)
+  }
+
+  #expire(
+    command: CommandDecoder,
+    out: CommandEncoder,
+    unitMs: 1 | 1000,
+    relative: boolean,
+  ): Verdict {
+    if (command.argc < 3) return VERDICT.SAME
+    // NX, XX, GT, LT came with 7.0; what came through held on the source.
+    const options = command.argc > 3 && this.#options.target.version >= 70000
+    if (!relative && unitMs === 1 && this.shiftMs === 0 && (command.argc === 3 || options)) {
+      return VERDICT.SAME
+    }
+    out.begin(options ? command.argc : 3).ascii('PEXPIREAT')
+    copyArg(out, command, 1)
+    out.integer(this.#time(integerArg(command, 2), unitMs, relative))
+    if (options) for (let i = 3; i < command.argc; i += 1) copyArg(out, command, i)
+    return this.#rewritten()
+  }
+
+  /** RESTORE key ttl payload [REPLACE] [ABSTTL] [IDLETIME n] [FREQ n] */
+  #restore(command: CommandDecoder, out: CommandEncoder): Verdict {
+    if (command.argc < 4) return VERDICT.SAME
+    let absolute = false
+    for (let i = 4; i < command.argc; i += 1) if (isArg(command, i, 'ABSTTL')) absolute = true
+    const ttl = integerArg(command, 2)
+    const moved = ttl > 0 && (!absolute || this.shiftMs !== 0)
+    if (!moved && isArg(command, 0, 'RESTORE')) return VERDICT.SAME
+    const addAbsttl = moved && !absolute
+    out.begin(command.argc + (addAbsttl ? 1 : 0)).ascii('RESTORE')
+    copyArg(out, command, 1)
+    out.integer(moved ? this.#time(ttl, 1, !absolute) : ttl)
+    for (let i = 3; i < command.argc; i += 1) copyArg(out, command, i)
+    if (addAbsttl) out.ascii('ABSTTL')
+    return this.#rewritten()
+  }
+
+  /** HPEXPIREAT key ms [NX|XX|GT|LT] FIELDS n field… */
+  #fieldExpire(
+    command: CommandDecoder,
+    out: CommandEncoder,
+    unitMs: 1 | 1000,
+    relative: boolean,
+  ): Verdict {
+    if (!this.#options.target.fieldExpiry) return this.#notHeld('expiry of hash fields')
+    if (command.argc < 6) return VERDICT.SAME
+    if (!relative && unitMs === 1 && this.shiftMs === 0) return VERDICT.SAME
+    const plain = this.#time(integerArg(command, 2), unitMs, relative) - this.shiftMs
+    out.begin(command.argc).ascii('HPEXPIREAT')
+    copyArg(out, command, 1)
+    out.integer(shiftedFieldMs(plain, this.shiftMs))
+    for (let i = 3; i < command.argc; i += 1) copyArg(out, command, i)
+    return this.#rewritten()
+  }
+
+  #hpersist(): Verdict {
+    // Where fields have no expiry there is none to take away.
+    return this.#options.target.fieldExpiry
+      ? VERDICT.SAME
+      : this.#leaveOut('HPERSIST for a target without field expiry')
+  }
+
+  /** HSETEX key [FNX|FXX] [EX|PX|EXAT|PXAT n|KEEPTTL] FIELDS n field value… */
+  #hsetex(command: CommandDecoder, out: CommandEncoder): Verdict {
+    let timeAt = -1
+    let unitMs: 1 | 1000 = 1
+    let relative = false
+    let fieldsAt = -1
+    for (let i = 2; i < command.argc && fieldsAt < 0; i += 1) {
+      if (isArg(command, i, 'FIELDS')) {
+        fieldsAt = i
+      } else if (isArg(command, i, 'PXAT') || isArg(command, i, 'EXAT')) {
+        unitMs = isArg(command, i, 'PXAT') ? 1 : 1000
+        timeAt = i += 1
+      } else if (isArg(command, i, 'PX') || isArg(command, i, 'EX')) {
+        relative = true
+        unitMs = isArg(command, i, 'PX') ? 1 : 1000
+        timeAt = i += 1
+      }
+    }
+    if (fieldsAt < 0) return VERDICT.SAME
+    const known = this.#options.hasCommand('HSETEX')
+    if (known && timeAt < 0) return VERDICT.SAME
+    if (known && !relative && unitMs === 1 && this.shiftMs === 0) return VERDICT.SAME
+    const plain =
+      timeAt < 0 ? -1 : this.#time(integerArg(command, timeAt), unitMs, relative) - this.shiftMs
+    const firstField = fieldsAt + 2
+    const fieldArgs = command.argc - firstField
+    if (known) {
+      out.begin(fieldArgs + 6).ascii('HSETEX')
+      copyArg(out, command, 1)
+      out.ascii('PXAT').integer(shiftedFieldMs(plain, this.shiftMs))
+      for (let i = fieldsAt; i < command.argc; i += 1) copyArg(out, command, i)
+      return this.#rewritten()
+    }
+    out.begin(fieldArgs + 2).ascii('HSET')
+    copyArg(out, command, 1)
+    for (let i = firstField; i < command.argc; i += 1) copyArg(out, command, i)
+    if (timeAt < 0) return this.#rewritten()
+    if (!this.#options.target.fieldExpiry) {
+      this.#options.onLoss('expiry of hash fields')
+      return this.#rewritten()
+    }
+    out.begin(fieldArgs / 2 + 5).ascii('HPEXPIREAT')
+    copyArg(out, command, 1)
+    out.integer(shiftedFieldMs(plain, this.shiftMs)).ascii('FIELDS')
+    out.integer(fieldArgs / 2)
+    for (let i = firstField; i < command.argc; i += 2) copyArg(out, command, i)
+    return this.#rewritten(2)
+  }
+
+  /** HGETDEL key FIELDS n field… (as Valkey 9.1 sends it) */
+  #hgetdel(command: CommandDecoder, out: CommandEncoder): Verdict {
+    if (this.#options.hasCommand('HGETDEL') || command.argc < 5) return VERDICT.SAME
+    out.begin(command.argc - 2).ascii('HDEL')
+    copyArg(out, command, 1)
+    for (let i = 4; i < command.argc; i += 1) copyArg(out, command, i)
+    return this.#rewritten()
+  }
+
+  /** MSETEX n key value… [NX|XX] [EX|PX|EXAT|PXAT n|KEEPTTL] */
+  #msetex(command: CommandDecoder, out: CommandEncoder): Verdict {
+    const count = integerArg(command, 1)
+    const optionsAt = 2 + 2 * count
+    if (optionsAt > command.argc) return VERDICT.SAME
+    let timeAt = -1
+    let unitMs: 1 | 1000 = 1
+    let relative = false
+    let keepTtl = false
+    for (let i = optionsAt; i < command.argc; i += 1) {
+      if (isArg(command, i, 'PXAT') || isArg(command, i, 'EXAT')) {
+        unitMs = isArg(command, i, 'PXAT') ? 1 : 1000
+        timeAt = i + 1
+      } else if (isArg(command, i, 'PX') || isArg(command, i, 'EX')) {
+        unitMs = isArg(command, i, 'PX') ? 1 : 1000
+        relative = true
+        timeAt = i + 1
+      } else if (isArg(command, i, 'KEEPTTL')) {
+        keepTtl = true
+      }
+    }
+    const known = this.#options.hasCommand('MSETEX')
+    const plainTime = timeAt < 0 || (!relative && unitMs === 1 && this.shiftMs === 0)
+    if (known && plainTime) return VERDICT.SAME
+    const atMs = timeAt < 0 ? -1 : this.#time(integerArg(command, timeAt), unitMs, relative)
+    if (known) {
+      out.begin(2 + 2 * count + 2).ascii('MSETEX')
+      for (let i = 1; i < optionsAt; i += 1) copyArg(out, command, i)
+      out.ascii('PXAT').integer(atMs)
+      return this.#rewritten()
+    }
+    const hasPxat = this.#options.target.version >= 60200
+    let frames = 0
+    for (let i = 2; i < optionsAt; i += 2) {
+      const argc = atMs >= 0 && hasPxat ? 5 : keepTtl ? 4 : 3
+      out.begin(argc).ascii('SET')
+      copyArg(out, command, i)
+      copyArg(out, command, i + 1)
+      frames += 1
+      if (argc === 5) out.ascii('PXAT').integer(atMs)
+      else if (argc === 4) out.ascii('KEEPTTL')
+      else if (atMs >= 0) {
+        out.begin(3).ascii('PEXPIREAT')
+        copyArg(out, command, i)
+        out.integer(atMs)
+        frames += 1
+      }
+    }
+    return this.#rewritten(frames)
+  }
+
+  /** DELEX key [condition], DELIFEQ key value: the condition held on the source. */
+  #delex(command: CommandDecoder, out: CommandEncoder): Verdict {
+    if (command.argc < 2) return VERDICT.SAME
+    out.begin(2).ascii('DEL')
+    copyArg(out, command, 1)
+    return this.#rewritten()
+  }
+
+  /**
+   * XADD key [NOMKSTREAM] [KEEPREF|DELREF|ACKED] [IDMPAUTO pid | IDMP pid iid]
+   *   [MAXLEN|MINID [=|~] n [LIMIT n]] id field value…
+   */
+  #xadd(command: CommandDecoder, out: CommandEncoder): Verdict {
+    let idmpAt = -1
+    let auto = false
+    let refAt = -1
+    let i = 2
+    for (; i < command.argc; i += 1) {
+      if (isArg(command, i, 'NOMKSTREAM')) continue
+      if (
+        isArg(command, i, 'KEEPREF') ||
+        isArg(command, i, 'DELREF') ||
+        isArg(command, i, 'ACKED')
+      ) {
+        refAt = i
+      } else if (isArg(command, i, 'IDMP')) {
+        idmpAt = i
+        i += 2
+      } else if (isArg(command, i, 'IDMPAUTO')) {
+        idmpAt = i
+        auto = true
+        i += 1
+      } else if (isArg(command, i, 'MAXLEN') || isArg(command, i, 'MINID')) {
+        if (isArg(command, i + 1, '=') || isArg(command, i + 1, '~')) i += 1
+        i += 1
+      } else if (isArg(command, i, 'LIMIT')) {
+        i += 1
+      } else {
+        break
+      }
+    }
+    const idAt = i
+    if (idAt >= command.argc) return VERDICT.SAME
+    // With `*` nothing was added: the source had seen this id of its producer before.
+    if (idmpAt >= 0 && isArg(command, idAt, '*')) return this.#leaveOut('XADD duplicate (IDMP)')
+    const hasRefs = this.#options.target.family === 'redis' && this.#options.target.version >= 80200
+    const dropRef = refAt >= 0 && !hasRefs
+    if (idmpAt < 0 && !dropRef) return VERDICT.SAME
+    if (dropRef && !isArg(command, refAt, 'KEEPREF')) {
+      this.#options.onLoss('references of trimmed stream entries')
+    }
+    const idmpArgs = idmpAt < 0 ? 0 : auto ? 2 : 3
+    out.begin(command.argc - idmpArgs - (dropRef ? 1 : 0))
+    for (let k = 0; k < command.argc; k += 1) {
+      if (dropRef && k === refAt) continue
+      if (idmpAt >= 0 && k >= idmpAt && k < idmpAt + idmpArgs) continue
+      copyArg(out, command, k)
+    }
+    if (idmpAt < 0) return this.#rewritten()
+    // The id that IDMPAUTO made of the entry is the server's secret.
+    if (auto || !this.#options.target.idempotence) {
+      this.#options.onLoss('ids of stream producers (IDMP)')
+      return this.#rewritten()
+    }
+    out.begin(5).ascii('XIDMPRECORD')
+    copyArg(out, command, 1)
+    copyArg(out, command, idmpAt + 1)
+    copyArg(out, command, idmpAt + 2)
+    copyArg(out, command, idAt)
+    return this.#rewritten(2)
+  }
+
+  #idempotence(): Verdict {
+    return this.#options.target.idempotence
+      ? VERDICT.SAME
+      : this.#notHeld('ids of stream producers (IDMP)')
+  }
+
+  /** XGROUP CREATE|SETID key group id [MKSTREAM] [ENTRIESREAD n] */
+  #xgroup(command: CommandDecoder, out: CommandEncoder): Verdict {
+    const { target } = this.#options
+    if (command.argc > 1 && isArg(command, 1, 'CREATECONSUMER') && !target.createConsumer) {
+      return this.#notHeld('consumers without pending entries')
+    }
+    if (target.streamCounters) return VERDICT.SAME
+    for (let i = 5; i < command.argc; i += 1) {
+      if (!isArg(command, i, 'ENTRIESREAD')) continue
+      out.begin(command.argc - 2)
+      for (let k = 0; k < command.argc; k += 1) if (k < i || k > i + 1) copyArg(out, command, k)
+      return this.#rewritten()
+    }
+    return VERDICT.SAME
+  }
+
+  /** XSETID key id [ENTRIESADDED n] [MAXDELETEDID id] */
+  #xsetid(command: CommandDecoder, out: CommandEncoder): Verdict {
+    if (this.#options.target.streamCounters || command.argc <= 3) return VERDICT.SAME
+    out.begin(3)
+    for (let k = 0; k < 3; k += 1) copyArg(out, command, k)
+    return this.#rewritten()
+  }
+
+  /** VADD … CAS is for threads of the server that got it; in a transaction it has no use. */
+  #vadd(command: CommandDecoder, out: CommandEncoder): Verdict {
+    // The last arguments are options; the vector before them may hold any bytes.
+    for (let i = command.argc - 1; i > 2; i -= 1) {
+      if (!isArg(command, i, 'CAS')) continue
+      const before = i - 1
+      if (isArg(command, before, 'SETATTR') || isArg(command, before, 'VALUES')) continue
+      out.begin(command.argc - 1)
+      for (let k = 0; k < command.argc; k += 1) if (k !== i) copyArg(out, command, k)
+      return this.#rewritten()
+    }
+    return VERDICT.SAME
+  }
+
+  #function(): Verdict {
+    return this.#options.target.functions ? VERDICT.SAME : this.#notHeld('functions')
+  }
+}
+
+function isIf(command: CommandDecoder, i: number): boolean {
+  return (
+    isArg(command, i, 'IFEQ') ||
+    isArg(command, i, 'IFNE') ||
+    isArg(command, i, 'IFDEQ') ||
+    isArg(command, i, 'IFDNE')
+  )
+}
+
+export function copyArg(out: CommandEncoder, command: CommandDecoder, i: number): void {
+  out.bulk(command.bytes, command.args[2 * i], command.args[2 * i + 1])
+}
+
+/** The argument as a number; what is none counts as 0. */
+export function integerArg(command: CommandDecoder, i: number): number {
+  let at = command.args[2 * i]!
+  const end = command.args[2 * i + 1]!
+  const negative = command.bytes[at] === 0x2d
+  if (negative) at += 1
+  let value = 0
+  for (; at < end; at += 1) {
+    const digit = command.bytes[at]! - 48
+    if (digit < 0 || digit > 9) return 0
+    value = value * 10 + digit
+  }
+  return negative ? -value : value
+}

@@ -1,0 +1,45 @@
+/** Waits that an AbortSignal ends, and the pauses between attempts. */
+import { AbortedError } from '../errors.js'
+
+/** Resolves after the time; rejects with AbortedError as soon as the signal fires. */
+export async function sleep(ms: number, signal?: AbortSignal): Promise<void> {
+  if (signal?.aborted === true) throw new AbortedError()
+  await new Promise<void>((resolve, reject) => {
+    const onAbort = (): void => {
+      clearTimeout(timer)
+      reject(new AbortedError())
+    }
+    const timer = setTimeout(() => {
+      signal?.removeEventListener('abort', onAbort)
+      resolve()
+    }, ms)
+    signal?.addEventListener('abort', onAbort, { once: true })
+  })
+}
+
+const FIRST_BACKOFF_MS = 100
+const MAX_BACKOFF_MS = 5000
+
+/** Exponential, with jitter so that many clients do not come back at once. `attempt` from 1. */
+export function backoffMs(attempt: number): number {
+  const full = Math.min(MAX_BACKOFF_MS, FIRST_BACKOFF_MS * 2 ** (attempt - 1))
+  return full * (0.75 + Math.random() * 0.5)
+}
+
+/** A promise with its handles: something that is waited for by one and brought about by another. */
+export class Gate {
+  #promise: Promise<void> | undefined
+  #resolve: (() => void) | undefined
+
+  /** Resolves with the next `open`. */
+  wait(): Promise<void> {
+    this.#promise ??= new Promise<void>((resolve) => (this.#resolve = resolve))
+    return this.#promise
+  }
+
+  open(): void {
+    this.#resolve?.()
+    this.#promise = undefined
+    this.#resolve = undefined
+  }
+}
