@@ -235,8 +235,6 @@ export class ReplaySession {
         }),
     )
     if (result.expired > 0) this.ledger.note('keys past their time at the end', result.expired)
-    this.shiftMs = 0
-    if (this.rules !== undefined) this.rules.shiftMs = 0
   }
 
   /** After a clean stop times were put right: a run that goes on moves them again. */
