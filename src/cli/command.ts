@@ -15,6 +15,8 @@ export interface CommandContext {
   readonly io: Io
   /** Ends the command: SIGINT, SIGTERM, or nobody reads stdout any more. */
   readonly signal: AbortSignal
+  /** Runs another command line with the same streams; resolves with its exit code. */
+  runLine(argv: readonly string[]): Promise<number>
   /** Wraps a command's action for commander: makes its `Talk`, keeps its exit code. */
   action<Options extends object>(
     run: (call: CommandCall<Options>) => Promise<number | undefined>,
@@ -31,10 +33,15 @@ export interface CommandCall<Options> {
 }
 
 /** The context of one run; `outcome` is filled by the command that ran. */
-export function createContext(io: Io, outcome: CommandOutcome): CommandContext {
+export function createContext(
+  io: Io,
+  outcome: CommandOutcome,
+  runLine: (argv: readonly string[]) => Promise<number>,
+): CommandContext {
   return {
     io,
     signal: io.signal,
+    runLine,
     action:
       <Options extends object>(run: (call: CommandCall<Options>) => Promise<number | undefined>) =>
       async (...all: unknown[]) => {

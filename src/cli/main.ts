@@ -28,7 +28,10 @@ export async function main(argv: readonly string[], io: Io): Promise<number> {
       getErrHasColors: () => false,
     })
     .addHelpText('after', EXIT_STATUS_HELP)
-  registerCommands(program, createContext(io, outcome))
+  registerCommands(
+    program,
+    createContext(io, outcome, (line) => main(line, io)),
+  )
   try {
     await program.parseAsync(argv, { from: 'user' })
     if (io.signal.aborted && outcome.exitCode === EXIT.OK) {

@@ -22,7 +22,10 @@ import {
 import { runCli } from '../helpers/cli.js'
 
 const program = new Command()
-registerCommands(program, createContext({} as Io, { exitCode: 0, options: undefined }))
+registerCommands(
+  program,
+  createContext({} as Io, { exitCode: 0, options: undefined }, () => Promise.resolve(0)),
+)
 const names = program.commands.map((command) => command.name())
 
 test('help and version go to stdout with exit 0', async () => {

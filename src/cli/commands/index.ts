@@ -1,6 +1,7 @@
 /** The commands, in the order in which the help shows them. */
 import type { Command } from 'commander'
 import type { CommandContext } from '../command.js'
+import { registerDemo } from './demo.js'
 import { registerInspect } from './inspect.js'
 import { registerReplay } from './replay.js'
 import { registerServe } from './serve.js'
@@ -15,6 +16,7 @@ const COMMANDS: readonly Register[] = [
   registerTail,
   registerReplay,
   registerServe,
+  registerDemo,
 ]
 
 export function registerCommands(program: Command, context: CommandContext): void {
