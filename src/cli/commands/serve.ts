@@ -1,6 +1,6 @@
 /** `rrep serve`: options → one call of the library; events → lines or objects. */
 import { readFileSync } from 'node:fs'
-import type { Command } from 'commander'
+import { type Command, Option } from 'commander'
 import { serve, type ServeEvent, type ServeHandle, type ServeOptions } from '../../api/serve.js'
 import { formatServerAddress } from '../../api/server-settings.js'
 import { classifySource } from '../../api/source.js'
@@ -67,10 +67,11 @@ export function registerServe(program: Command, context: CommandContext): void {
     .summary('be a master: from a file, a capture or a live upstream')
     .description('Be the master of real replicas, from a file, a capture or a live upstream.')
     .argument('[source]', 'file, directory, - or server (RREP_SOURCE)')
-    .option('--listen <address>', 'host:port to listen on', parseListen, {
-      host: '127.0.0.1',
-      port: 6390,
-    })
+    .addOption(
+      new Option('--listen <address>', 'host:port to listen on')
+        .argParser(parseListen)
+        .default({ host: '127.0.0.1', port: 6390 }, '127.0.0.1:6390'),
+    )
     .option('--until <time>', 'of an AOF or capture: its state at that time', parseTime)
     .option('--requirepass-file <file>', 'first line is the password that replicas must give')
     .option('--tls-cert-file <file>', 'serve over TLS with this certificate, PEM')
