@@ -10,12 +10,15 @@ export interface CuttingProxy {
   cut(): void
   /** Refuses new connections (true) or lets them through again. */
   block(isBlocked: boolean): void
+  /** New connections go there: a failover. */
+  retarget(port: number): void
   stop(): Promise<void>
 }
 
 export async function startProxy(targetPort: number): Promise<CuttingProxy> {
   const open = new Set<Socket>()
   let isBlocked = false
+  let currentPort = targetPort
   let downBytes = 0
   let connections = 0
   const server = createServer((client) => {
@@ -24,7 +27,7 @@ export async function startProxy(targetPort: number): Promise<CuttingProxy> {
       return
     }
     connections += 1
-    const target = connect(targetPort, '127.0.0.1')
+    const target = connect(currentPort, '127.0.0.1')
     for (const socket of [client, target]) {
       open.add(socket)
       socket.setNoDelay(true)
@@ -53,6 +56,7 @@ export async function startProxy(targetPort: number): Promise<CuttingProxy> {
     },
     cut,
     block: (blocked) => (isBlocked = blocked),
+    retarget: (port) => (currentPort = port),
     stop: async () => {
       cut()
       await new Promise<void>((resolve) => server.close(() => resolve()))
