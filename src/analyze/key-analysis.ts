@@ -73,6 +73,8 @@ export class KeyAnalysis implements RdbVisitor {
   keys = 0
   expires = 0
   memory = 0
+  /** What INFO would call used_memory_dataset. */
+  dataset = 0
   functions = 0
   /** Keys that were read and that the filter left out. */
   filteredOut = 0
@@ -209,6 +211,7 @@ export class KeyAnalysis implements RdbVisitor {
     const { current, prefixes, top } = this
     this.keys += 1
     this.memory += memory
+    this.dataset += memory + this.model!.datasetDelta(header, stats, encoding)
     if (header.dbnum !== this.databaseNumber) this.selectDatabase(header.dbnum)
     const { database } = this
     database.keys += 1

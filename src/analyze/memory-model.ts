@@ -26,6 +26,8 @@ const LEVEL_BYTES = 16
 /** Entries a bucket of Valkey's hashtable holds. */
 const BUCKET_ENTRIES = 7
 const BUCKET_BYTES = 64
+/** Each insertion moves a slot of the former table: at so many members a slot all are moved. */
+const REHASHED_SHARE = 0.815
 const RADIX_NODE_BYTES = 244
 const STREAM_ID_BYTES = 16
 const NACK_BYTES = 24
@@ -116,11 +118,27 @@ export class MemoryModel {
   }
 
   /**
-   * What of `bytes` of so many keys INFO's used_memory_dataset leaves out: the servers count
-   * entries of the main table and 16 bytes an object as overhead.
+   * What the key adds to INFO's used_memory_dataset, less `bytes`: the servers leave entries of
+   * the main table and 16 bytes an object out of it, and MEMORY USAGE is not exact: it takes 24
+   * bytes for an entry that is allocated 32, knows nothing of sets without values (7.2), and
+   * guesses at radix trees. To be called in `keyEnd`.
    */
-  overheadBytes(keys: number): number {
-    return keys * (OBJECT_BYTES + (this.layout.keysEmbedded ? 0 : this.layout.entryBytes))
+  datasetDelta(header: KeyHeader, stats: ValueStats, encoding: Encoding): number {
+    const { layout } = this
+    if (layout.keysEmbedded) return -OBJECT_BYTES
+    const { elements } = stats
+    const slack = allocated(layout.entryBytes) - layout.entryBytes
+    let delta = slack - layout.entryBytes - OBJECT_BYTES + (header.hasExpiry ? slack : 0)
+    if (encoding === ENCODING.SKIPLIST) delta += elements * slack
+    else if (encoding === ENCODING.HASHTABLE) {
+      delta +=
+        header.kind === KIND.SET && layout.setsWithoutValues
+          ? chainedEntries(elements) * 16 - elements * layout.entryBytes
+          : elements * slack
+    } else if (header.kind === KIND.STREAM) {
+      delta += this.radixTrees(stats, true) - this.radixTrees(stats, false)
+    }
+    return delta
   }
 
   private keyAndObject(keyLength: number, hasExpiry: boolean, encoding: Encoding): number {
@@ -163,7 +181,10 @@ export class MemoryModel {
         return layout.zsetBytes + this.table(stats.elements) + this.plainSum
       case ENCODING.HASHTABLE:
         return header.kind === KIND.SET
-          ? layout.setTableBytes + this.table(stats.elements) + this.plainSum
+          ? layout.setTableBytes +
+              this.table(stats.elements) +
+              this.plainSum +
+              (layout.setsGrow ? oldSlots(stats.elements) : 0)
           : layout.hashTableBytes +
               this.table(stats.elements) +
               this.plainSum +
@@ -182,30 +203,30 @@ export class MemoryModel {
 
   private stream(stats: ValueStats): number {
     const { layout } = this
-    let bytes = layout.streamBytes + this.packedSum + this.radixTree(this.nodes)
+    let bytes = layout.streamBytes + this.packedSum + this.radixTrees(stats, layout.exactRadixTrees)
     if (this.nodes > 0 && layout.streamNodeAheadBytes > this.lastPacked) {
       bytes += layout.streamNodeAheadBytes - this.lastPacked
     }
     const { streamGroups: groups, streamConsumers: consumers, streamPending: pending } = stats
     if (groups > 0) {
-      const perGroup = pending / groups
-      const perConsumer = consumers > 0 ? pending / consumers : 0
-      const name = layout.streamConsumerBytes + CONSUMER_NAME_BYTES
       bytes +=
-        groups * (GROUP_BYTES + this.radixTree(perGroup)) +
+        groups * GROUP_BYTES +
         pending * NACK_BYTES +
-        consumers * (name + this.radixTree(perConsumer))
+        consumers * (layout.streamConsumerBytes + CONSUMER_NAME_BYTES)
       // Redis 8.2 measures everything of a group: its own tree of consumers, its name.
       if (layout.countsRequests) bytes += groups * 130 + pending * 90
     }
     return Math.round(bytes)
   }
 
-  /** A tree whose keys are stream ids, which differ in the middle of their 16 bytes. */
-  private radixTree(keys: number): number {
-    if (this.layout.exactRadixTrees) return keys === 0 ? 40 : keys <= 1 ? 80 : 56 + 58.4 * keys
-    const treeNodes = keys === 0 ? 1 : keys <= 1 ? 2 : 2 * keys + 2
-    return keys * STREAM_ID_BYTES + treeNodes * RADIX_NODE_BYTES
+  /** Of entries, and of pending ones by group and by consumer: measured or as estimated. */
+  private radixTrees(stats: ValueStats, exact: boolean): number {
+    const { streamGroups: groups, streamConsumers: consumers, streamPending: pending } = stats
+    const tree = exact ? radixTreeBytes : radixTreeEstimate
+    let bytes = tree(this.nodes)
+    if (groups > 0) bytes += groups * tree(pending / groups)
+    if (consumers > 0) bytes += consumers * tree(pending / consumers)
+    return bytes
   }
 
   /** Slots and entries of a collection's table. */
@@ -251,6 +272,31 @@ export class MemoryModel {
     }
     return mean
   }
+}
+
+/** A tree whose keys are stream ids, which differ in the middle of their 16 bytes. Measured. */
+function radixTreeBytes(keys: number): number {
+  if (keys === 0) return 40
+  return keys <= 1 ? 80 : 56 + 58.4 * keys
+}
+
+/** The same as `streamRadixTreeMemoryUsage` guesses it. */
+function radixTreeEstimate(keys: number): number {
+  const nodes = keys === 0 ? 1 : keys <= 1 ? 2 : 2 * keys + 2
+  return keys * STREAM_ID_BYTES + nodes * RADIX_NODE_BYTES
+}
+
+/** Members of a set that share their slot: the others need no entry. */
+function chainedEntries(members: number): number {
+  if (members === 0) return 0
+  const count = slots(Math.max(4, members)) / 8
+  return members - count * (1 - Math.exp(-members / count))
+}
+
+/** Sets that grew member by member still have their former table until it has been emptied. */
+function oldSlots(members: number): number {
+  const bytes = slots(Math.max(4, members))
+  return members > 4 && members * 8 < bytes * REHASHED_SHARE ? bytes / 2 : 0
 }
 
 function slots(entries: number): number {

@@ -19,6 +19,10 @@ export interface ServerLayout {
   readonly bucketTables: boolean
   /** MEMORY USAGE asks for lengths, not for allocations: Redis 8.2 and later. */
   readonly countsRequests: boolean
+  /** Sets of text are tables from their first member on, and grow: before 7.2. */
+  readonly setsGrow: boolean
+  /** Members of a set need an entry only where they share a slot. */
+  readonly setsWithoutValues: boolean
   /** Fields and values of a hash table share one allocation. */
   readonly hashEntries: boolean
   /** Members of a sorted set are inside their skiplist node. */
@@ -61,6 +65,8 @@ export function serverLayout(writer: WriterVersion): ServerLayout {
     keyInEntry: valkey && version === 800,
     bucketTables: buckets,
     countsRequests: requests,
+    setsGrow: !valkey && version < 702,
+    setsWithoutValues: version >= 702,
     hashEntries: valkey ? version >= 801 : version >= 804,
     embeddedMembers,
     setTableBytes: buckets ? (version >= 900 ? 80 : 72) : dict,

@@ -94,6 +94,8 @@ export interface InspectResult extends ReadOutcome {
   readonly filteredOut: number
   /** Estimated bytes of all keys: the sum of what MEMORY USAGE would say of each. */
   readonly memory: number
+  /** What INFO's used_memory_dataset would be: without objects and the databases' entries. */
+  readonly datasetMemory: number
   /** And of the databases' own tables. */
   readonly tableMemory: number
   /** Most memory first. */
@@ -134,6 +136,7 @@ export async function inspect(path: string, options: InspectOptions = {}): Promi
     expires: analysis.expires,
     filteredOut: analysis.filteredOut,
     memory: Math.round(analysis.memory),
+    datasetMemory: Math.round(analysis.dataset),
     tableMemory: Math.round(analysis.tableBytes),
     types: analysis.types(),
     encodings: analysis.encodings(),

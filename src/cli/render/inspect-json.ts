@@ -10,6 +10,7 @@ export function summaryObject(result: InspectResult): object {
     keys: result.keys,
     expires: result.expires,
     memory: result.memory,
+    datasetMemory: result.datasetMemory,
     tableMemory: result.tableMemory,
     types: Object.fromEntries(
       result.types.map(([name, row]) => [
