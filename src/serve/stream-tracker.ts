@@ -56,6 +56,7 @@ export class StreamTracker {
       const found = decoder.next()
       if (found === RESP.MORE) break
       if (found === RESP.COMMAND) this.#command(decoder)
+      else if (found === RESP.NEWLINE && !this.#isInTransaction) this.#mark(decoder.consumedBytes)
       else if (found === RESP.BAD || found === RESP.LINE) {
         this.#isLost = true
         return
