@@ -8,6 +8,7 @@
  * until the server is restarted, and is told here as what it is after that. (HyperLogLogs, which
  * are always made so, are known by their first bytes.)
  */
+import { serverVersionNumber } from './server-version.js'
 import type { RdbFamily } from './type-table.js'
 import type { KeyHeader, RdbStart, Slice, ValueStats } from './visitor.js'
 
@@ -67,14 +68,11 @@ export class ObjectEncoding {
   aux(name: Slice, value: Slice): void {
     const field = name.bytes.toString('latin1', name.start, name.end)
     if (field !== 'redis-ver' && field !== 'valkey-ver') return
-    const text = value.bytes.toString('latin1', value.start, value.end)
-    const found = /^(\d+)\.(\d+)(?:\.(\d+))?/.exec(text)
-    if (found === null) return
-    const [major, minor, patch] = [found[1], found[2], found[3]].map((part) => Number(part ?? 0))
-    // Development builds call themselves 255.255.255: the file's version says more.
-    if (major! >= 99) return
+    const version = serverVersionNumber(value.bytes.toString('latin1', value.start, value.end))
+    // Without one the file's version says more.
+    if (version === undefined) return
     this.family = field === 'redis-ver' ? 'redis' : 'valkey'
-    this.version = major! * 10_000 + Math.min(minor!, 99) * 100 + Math.min(patch!, 99)
+    this.version = version
   }
 
   string(header: KeyHeader, value: Slice): StringEncoding {

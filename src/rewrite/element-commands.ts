@@ -7,7 +7,7 @@
 import { Buffer } from 'node:buffer'
 import { OutputBuffer } from '../bytes/output-buffer.js'
 import { writeScore } from '../rdb/score-text.js'
-import { DEPTH, type Depth, type Slice } from '../rdb/visitor.js'
+import { DEPTH, type Depth, type KeyHeader, type Slice } from '../rdb/visitor.js'
 import { bulkOf, CommandWriter, headOf } from './command-writer.js'
 import type { KeyPlan } from './key-plan.js'
 import { LOSS, type Loss } from './loss.js'
@@ -38,6 +38,13 @@ const FIELDS = bulkOf('FIELDS')
 const ONE = bulkOf('1')
 const PXAT = bulkOf('PXAT')
 const NX = bulkOf('NX')
+const NEGATIVE_ZERO = bulkOf('-0')
+const ZERO = bulkOf('0')
+const ZREM_3 = headOf(3, 'ZREM')
+/** Longer than any sensible zset-max-listpack-value (64 by default). */
+const LONG_MEMBER = bulkOf('rrep:'.padEnd(4096, '-'))
+/** By then a sorted set is a skiplist. */
+const MAX_LAST_BYTES = 1 << 20
 
 const SCORE_TEXT_MAX_BYTES = 40
 
@@ -51,20 +58,24 @@ export class ElementCommands {
   private readonly hset4: Uint8Array
   /** HPEXPIREAT commands that wait for the end of the HSET before them. */
   private readonly expiries: CommandWriter
+  /** Commands that wait for the end of the value. */
+  private readonly last: CommandWriter
   private readonly scoreText = Buffer.allocUnsafeSlow(SCORE_TEXT_MAX_BYTES)
   /** Of a string in parts: bytes behind the bulk at hand, and bytes that it still wants. */
   private stringLeft = 0
   private bulkLeft = 0
   private inSet = false
   private wroteExpiry = false
+  private isPacked = false
+  private forcedSkiplist = false
 
   constructor(target: TargetCapabilities, onLoss: OnLoss) {
     this.target = target
     this.onLoss = onLoss
     this.hset = target.variadicHset ? HSET : HMSET
     this.hset4 = target.variadicHset ? HSET_4 : HMSET_4
-    this.expiries = new CommandWriter(new OutputBuffer(() => undefined, 1 << 14))
-    this.expiries.out.hold()
+    this.expiries = deferredWriter()
+    this.last = deferredWriter()
   }
 
   /** As a visitor of its own it wants every element. */
@@ -72,14 +83,21 @@ export class ElementCommands {
     return DEPTH.ELEMENTS
   }
 
-  begin(plan: KeyPlan): void {
+  begin(plan: KeyPlan, header: KeyHeader): void {
     this.plan = plan
+    this.isPacked = header.type.encoding === 'ziplist' || header.type.encoding === 'listpack'
+    this.forcedSkiplist = false
     this.wroteExpiry = false
   }
 
   /** Ends what is open. Returns whether the expiry has been written with the value. */
   finish(): boolean {
     this.closeBatch()
+    if (this.forcedSkiplist) {
+      this.lastCommand(ZREM_3)
+      this.last.constant(LONG_MEMBER)
+    }
+    this.writeDeferred(this.last)
     return this.wroteExpiry
   }
 
@@ -133,13 +151,17 @@ export class ElementCommands {
   }
 
   zsetMember(member: Slice, score: number, scoreText: Slice): void {
+    if (score === 0 && Object.is(score, -0)) {
+      this.negativeZero(member)
+      return
+    }
     const { writer } = this.plan
     const long = member.end - member.start > LONG_ELEMENT_BYTES
     if (long) this.beginAlone(ZADD_4)
     else this.continueWith(ZADD)
     if (scoreText.end > scoreText.start) {
       writer.bulk(scoreText.bytes, scoreText.start, scoreText.end)
-    } else if (Number.isSafeInteger(score) && !Object.is(score, -0)) {
+    } else if (Number.isSafeInteger(score)) {
       writer.decimal(score)
     } else {
       writer.bulk(this.scoreText, 0, writeScore(this.scoreText, 0, score))
@@ -155,7 +177,36 @@ export class ElementCommands {
     writer.bulk(field.bytes, field.start, field.end)
     writer.bulk(value.bytes, value.start, value.end)
     if (expireAtMs !== -1) this.fieldExpiry(field, expireAtMs)
-    if (long) this.writeExpiries()
+    if (long) this.writeDeferred(this.expiries)
+  }
+
+  /**
+   * Servers write -0 into a listpack as 0, a skiplist keeps it. A sorted set that is going to be a
+   * skiplist begins as a listpack all the same: its scores of -0 go last. And a packed one that
+   * has the score (a ziplist could) is made a skiplist by a member too long for anything else,
+   * which goes again.
+   */
+  private negativeZero(member: Slice): void {
+    const { last, plan } = this
+    if (this.isPacked && !this.forcedSkiplist) {
+      this.forcedSkiplist = true
+      this.lastCommand(ZADD_4)
+      last.constant(ZERO)
+      last.constant(LONG_MEMBER)
+    }
+    this.lastCommand(ZADD_4)
+    last.constant(NEGATIVE_ZERO)
+    last.bulk(member.bytes, member.start, member.end)
+    if (last.out.pos > MAX_LAST_BYTES) {
+      plan.writer.close()
+      this.writeDeferred(last)
+    }
+  }
+
+  private lastCommand(head: Uint8Array): void {
+    const { last, plan } = this
+    last.begin(head)
+    last.bulk(plan.key.bytes, plan.key.start, plan.key.end)
   }
 
   private addOne(name: Uint8Array, alone: Uint8Array, element: Slice): void {
@@ -185,7 +236,7 @@ export class ElementCommands {
 
   protected closeBatch(): void {
     this.plan.writer.close()
-    this.writeExpiries()
+    this.writeDeferred(this.expiries)
   }
 
   private fieldExpiry(field: Slice, expireAtMs: number): void {
@@ -202,13 +253,13 @@ export class ElementCommands {
     expiries.bulk(field.bytes, field.start, field.end)
   }
 
-  private writeExpiries(): void {
-    const { out, commands } = this.expiries
+  private writeDeferred(deferred: CommandWriter): void {
+    const { out, commands } = deferred
     if (commands === 0) return
     const { writer } = this.plan
     writer.out.write(out.bytes, 0, out.pos)
     writer.commands += commands
-    this.expiries.commands = 0
+    deferred.commands = 0
     out.drop()
     out.hold()
   }
@@ -237,4 +288,11 @@ export class ElementCommands {
     if (this.inSet) this.endSet(false)
     this.inSet = false
   }
+}
+
+/** Keeps what is written to it: nothing is ever flushed. */
+function deferredWriter(): CommandWriter {
+  const writer = new CommandWriter(new OutputBuffer(() => undefined, 1 << 14))
+  writer.out.hold()
+  return writer
 }

@@ -8,6 +8,7 @@
  * counted in `losses` and told to `onLoss`. Nothing is allocated per key or element.
  */
 import { Buffer } from 'node:buffer'
+import { serverVersionNumber } from '../rdb/server-version.js'
 import {
   DEPTH,
   KIND,
@@ -34,7 +35,6 @@ import { StreamSurvey } from './stream-survey.js'
 import {
   acceptsType,
   backlenHabit,
-  parseServerVersion,
   type BacklenHabit,
   type TargetCapabilities,
 } from './target-capabilities.js'
@@ -128,7 +128,8 @@ export class KeyRewriter implements RdbVisitor {
   aux(name: Slice, value: Slice): void {
     const field = name.bytes.toString('latin1', name.start, name.end)
     if (field === 'redis-ver' || field === 'valkey-ver') {
-      const version = parseServerVersion(value.bytes.toString('latin1', value.start, value.end))
+      const version = serverVersionNumber(value.bytes.toString('latin1', value.start, value.end))
+      if (version === undefined) return
       this.sourceBacklen = backlenHabit(field === 'redis-ver' ? 'redis' : 'valkey', version)
     } else if (field === 'lua' && this.options.scripting !== false) {
       if (!this.target.scripts) {
@@ -305,7 +306,7 @@ export class KeyRewriter implements RdbVisitor {
   private beginCommands(header: KeyHeader): void {
     // SET replaces by itself.
     if (this.plan.conflict === 'replace' && header.kind !== KIND.STRING) this.remove()
-    this.elements.begin(this.plan)
+    this.elements.begin(this.plan, header)
   }
 
   private remove(): void {

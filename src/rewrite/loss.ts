@@ -20,8 +20,6 @@ export const LOSS = {
   PENDING_OF_DELETED: 'pending-of-deleted',
   /** A pending entry that no consumer owns (Redis 8.8). */
   PENDING_NACKED: 'pending-nacked',
-  /** A consumer without pending entries, for targets before 6.2. */
-  CONSUMER: 'consumer',
   /** What a stream remembers of its producers' ids (Redis 8.6). */
   IDEMPOTENCE: 'idempotence',
   /** Metadata that a module keeps beside a key (Redis 8.6). */

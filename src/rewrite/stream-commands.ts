@@ -55,6 +55,8 @@ const XGROUP_CREATE_5 = headOf(5, 'XGROUP', 'CREATE')
 const XGROUP_CREATE_7 = headOf(7, 'XGROUP', 'CREATE')
 const ENTRIESREAD = bulkOf('ENTRIESREAD')
 const XGROUP_CREATECONSUMER_5 = headOf(5, 'XGROUP', 'CREATECONSUMER')
+const XREADGROUP_7 = headOf(7, 'XREADGROUP', 'GROUP')
+const STREAMS = bulkOf('STREAMS')
 const XCLAIM_12 = headOf(12, 'XCLAIM')
 const TIME = bulkOf('TIME')
 const RETRYCOUNT = bulkOf('RETRYCOUNT')
@@ -181,8 +183,14 @@ export class StreamCommands extends ElementCommands {
       this.writeKey()
       writer.bulk(this.group, 0, this.groupBytes)
       writer.bulk(this.consumer, 0, this.consumerBytes)
-    } else if (consumer.pending === 0) {
-      this.onLoss(LOSS.CONSUMER)
+    } else {
+      // Reading what is pending for a consumer, which is nothing yet, makes it as well.
+      writer.begin(XREADGROUP_7)
+      writer.bulk(this.group, 0, this.groupBytes)
+      writer.bulk(this.consumer, 0, this.consumerBytes)
+      writer.constant(STREAMS)
+      this.writeKey()
+      writer.constant(ZERO)
     }
   }
 

@@ -1,10 +1,10 @@
 /**
- * A first look at a stream that is going to be rebuilt by commands: which pending entries are
- * those of stream entries that do not live any more. XCLAIM makes a pending entry only for one that
- * the stream holds, so these must stand there for a while (see stream-commands.ts).
+ * A first look at a stream that is going to be rebuilt by commands: which pending entries, and
+ * which ids of producers, belong to stream entries that do not live any more. XCLAIM and XIDMPRECORD
+ * take only what the stream holds, so these must stand there for a while (see stream-commands.ts).
  */
 import { compareStreamIds, MutableStreamId } from '../rdb/u64.js'
-import { DEPTH, type Depth, type RdbVisitor, type StreamId } from '../rdb/visitor.js'
+import { DEPTH, type Depth, type RdbVisitor, type Slice, type StreamId } from '../rdb/visitor.js'
 import { StreamIdList } from './pending-list.js'
 
 export class StreamSurvey implements RdbVisitor {
@@ -30,13 +30,21 @@ export class StreamSurvey implements RdbVisitor {
   }
 
   streamGroupPending(id: StreamId): void {
+    this.need(id)
+  }
+
+  streamProducerId(_iid: Slice, entryId: StreamId): void {
+    this.need(entryId)
+  }
+
+  private need(id: StreamId): void {
     if (this.live.indexOf(id) !== -1) return
     const copy = new MutableStreamId()
     copy.copyFrom(id)
     this.dead.push(copy)
   }
 
-  /** Ids of pending entries without a stream entry: ascending, each once. */
+  /** Ids that are told of but have no stream entry: ascending, each once. */
   deadIds(): readonly StreamId[] {
     return this.dead
       .sort(compareStreamIds)

@@ -4,6 +4,7 @@
  * footer versions and type bytes that fifteen servers accepted).
  */
 import { UsageError } from '../errors.js'
+import { serverVersionNumber } from '../rdb/server-version.js'
 
 export type ServerFamily = 'redis' | 'valkey'
 
@@ -82,14 +83,13 @@ const REDIS_TYPE_SINCE: readonly (readonly [type: number, since: number])[] = [
 const FIRST_FAMILY_TYPE = 22
 const VALKEY_HASH_2 = 22
 
-/** `7.0.15` → 70015; `8.6.0-rc1` and `255.255.255` (development builds) are taken as they are. */
+/** As `serverVersionNumber`, for what a user or a server says. Throws UsageError. */
 export function parseServerVersion(text: string): number {
-  const found = /^v?(\d+)(?:\.(\d+))?(?:\.(\d+))?/.exec(text.trim())
-  if (found === null) {
+  const version = serverVersionNumber(text)
+  if (version === undefined) {
     throw new UsageError(`not a server version: ${text}`, { hint: 'write 7.0 or 8.1.3' })
   }
-  const [major, minor, patch] = [found[1], found[2], found[3]].map((part) => Number(part ?? 0))
-  return major! * 10_000 + Math.min(minor!, 99) * 100 + Math.min(patch!, 99)
+  return version
 }
 
 export function targetCapabilities(family: ServerFamily, version: number): TargetCapabilities {

@@ -1,0 +1,18 @@
+/** An export into memory. */
+import { Writable } from 'node:stream'
+import { exportKeys, type ExportOptions, type ExportResult } from '../../src/api/export.js'
+
+export async function exportToBuffer(
+  options: Omit<ExportOptions, 'output'>,
+): Promise<{ bytes: Buffer; text: string; result: ExportResult }> {
+  const chunks: Buffer[] = []
+  const output = new Writable({
+    write: (chunk: Buffer, _encoding, done) => {
+      chunks.push(Buffer.from(chunk))
+      done()
+    },
+  })
+  const result = await exportKeys({ ...options, output })
+  const bytes = Buffer.concat(chunks)
+  return { bytes, text: bytes.toString('utf8'), result }
+}
