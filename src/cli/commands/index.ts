@@ -2,6 +2,7 @@
 import type { Command } from 'commander'
 import type { CommandContext } from '../command.js'
 import { registerDemo } from './demo.js'
+import { registerExport } from './export.js'
 import { registerInspect } from './inspect.js'
 import { registerReplay } from './replay.js'
 import { registerServe } from './serve.js'
@@ -13,6 +14,7 @@ type Register = (program: Command, context: CommandContext) => void
 const COMMANDS: readonly Register[] = [
   registerSync,
   registerInspect,
+  registerExport,
   registerTail,
   registerReplay,
   registerServe,

@@ -1,0 +1,171 @@
+/** `rrep export`: options → one call of the library → what could not be carried over, on stderr. */
+import { type Command, Option } from 'commander'
+import { exportKeys, type ExportFormat, type ExportResult } from '../../api/export.js'
+import { FileError, UsageError } from '../../errors.js'
+import { addCommonOptions, type CommandContext } from '../command.js'
+import { EXIT } from '../exit-codes.js'
+import { addFilterOptions, readFilterOptions, type FilterOptions } from '../filter-options.js'
+import type { Talk } from '../talk.js'
+import { formatCount, formatSize } from '../units.js'
+
+interface ExportCommandOptions extends FilterOptions {
+  output?: string
+  format?: ExportFormat
+  strings?: 'text' | 'base64'
+  for?: string
+}
+
+const DETAILS = `
+FILE is an RDB, an AOF that begins with one, a directory in multi-part AOF form (its base), or -;
+gzip and zstd are unpacked on the way. Only the snapshot is exported: commands behind it are named
+and left out (rrep replay applies them).
+
+Formats:
+  jsonl   a line a key: {"db":0,"key":…,"type":…,"encoding":…,"expireAt":ms|null,"value":…}
+          Hashes are objects (a field with its own expiry: {"value":…,"expireAt":ms}), sorted sets
+          objects of scores, streams {"entries":[[id,[[field,value],…]],…],"groups":[…],…}.
+          Bytes that are no UTF-8 become U+FFFD, and are counted.
+  json    the same as one array
+  resp    commands for redis-cli --pipe: absolute expiries, streams with groups and pending
+          entries, functions. Written for the server version that made the file, or --for another.
+
+--strings base64 is lossless: every key, field, member and value is base64; members and fields are
+in the order of their bytes, so that equal data gives equal lines. Values of modules are null in
+JSON (and counted); in resp they are RESTORE payloads.
+`
+
+export function registerExport(program: Command, context: CommandContext): void {
+  const command = program
+    .command('export')
+    .summary('its keys and values in another form')
+    .description('Write the keys and values of a snapshot as JSON lines, JSON or RESP commands.')
+    .argument('<file>', 'RDB, AOF with RDB preamble, multi-part directory, or - for stdin')
+    .option('-o, --output <file>', 'where it goes; - (default) is stdout')
+    .addOption(
+      new Option('--format <format>', 'default: by the name of -o, else jsonl').choices([
+        'jsonl',
+        'json',
+        'resp',
+      ]),
+    )
+    .addOption(new Option('--strings <how>', 'how JSON shows bytes').choices(['text', 'base64']))
+    .option('--for <server>', 'resp: the server it is for, e.g. redis-6.2 or valkey-8.1')
+    .addHelpText('after', DETAILS)
+  addFilterOptions(command)
+  addCommonOptions(command, [
+    'rrep export dump.rdb | jq -c "select(.type == \\"hash\\")"',
+    'rrep export dump.rdb --strings base64 -o dump.jsonl',
+    'rrep export dump.rdb --format resp | redis-cli --pipe',
+    'rrep export backup.rdb.gz --match "user:*" --ttl none -o users.json',
+  ])
+  command.action(
+    context.action<ExportCommandOptions>(async ({ args, options, talk, io, signal }) => {
+      const output = options.output ?? '-'
+      const format = options.format ?? formatByName(output)
+      if (format === 'resp' && options.strings !== undefined) {
+        throw new UsageError('--strings is about JSON; RESP holds bytes as they are')
+      }
+      if (format !== 'resp' && options.for !== undefined) {
+        throw new UsageError('--for is about --format resp')
+      }
+      const progress = talk.progress(`reading ${args[0]!}`)
+      try {
+        const result = await exportKeys({
+          source: args[0]!,
+          stdin: io.stdin,
+          output: output === '-' ? io.stdout : output,
+          format,
+          strings: options.strings,
+          target: options.for === undefined ? undefined : parseTarget(options.for),
+          filter: readFilterOptions(options),
+          signal,
+          onProgress: ({ readBytes, totalBytes, keys }) =>
+            progress.update({
+              label: 'exporting',
+              done: readBytes,
+              total: totalBytes,
+              unit: 'bytes',
+              note: `${formatCount(keys)} keys`,
+            }),
+        })
+        progress.stop()
+        report(result, talk)
+        if (talk.json) {
+          const line = `${JSON.stringify({ event: 'exported', ...result, output })}\n`
+          if (output === '-') io.stderr.write(line)
+          else await talk.write(line)
+        }
+        return hasLosses(result) ? EXIT.PROTOCOL : EXIT.OK
+      } catch (error) {
+        // A reader that goes away had what it wanted.
+        if (error instanceof FileError && error.code === 'ERR_OUTPUT_CLOSED') return EXIT.OK
+        throw error
+      } finally {
+        progress.stop()
+      }
+    }),
+  )
+}
+
+function formatByName(output: string): ExportFormat {
+  if (/\.json$/i.test(output)) return 'json'
+  return /\.(resp|aof)$/i.test(output) ? 'resp' : 'jsonl'
+}
+
+function parseTarget(text: string): { family: 'redis' | 'valkey'; version: string } {
+  const found = /^(?:(redis|valkey)[-:]?)?(\d+(?:\.\d+){0,2})$/i.exec(text.trim())
+  if (found === null) {
+    throw new UsageError(`not a server version: ${text}`, {
+      hint: 'write redis-6.2, valkey-8.1 or 7.0',
+    })
+  }
+  return {
+    family: found[1]?.toLowerCase() === 'valkey' ? 'valkey' : 'redis',
+    version: found[2]!,
+  }
+}
+
+/** Something of the data is not in the output, and was not asked to be left out. */
+function hasLosses(result: ExportResult): boolean {
+  return Object.keys(result.losses).length > 0
+}
+
+function report(result: ExportResult, talk: Talk): void {
+  const { keysWritten, keysFiltered, writtenBytes, format } = result
+  const parts = [`${formatCount(keysWritten)} keys as ${format}, ${formatSize(writtenBytes)}`]
+  if (keysFiltered > 0) parts.push(`${formatCount(keysFiltered)} left out by the filters`)
+  if (result.functions > 0) {
+    const place = format === 'resp' ? '' : ' (not in JSON)'
+    parts.push(`${formatCount(result.functions)} function libraries${place}`)
+  }
+  if (result.checksum === 'absent') parts.push('the file has no checksum')
+  talk.say(parts.join('; '))
+  for (const [type, count] of Object.entries(result.modules)) {
+    const as = format === 'resp' ? 'as RESTORE payloads' : 'as null'
+    talk.warn(`${formatCount(count)} values of module type ${type} ${as}`)
+  }
+  for (const [loss, count] of Object.entries(result.losses)) {
+    talk.warn(`not in the output: ${formatCount(count)} × ${loss}`)
+  }
+  if (result.inexactStrings > 0) {
+    talk.warn(
+      `${formatCount(result.inexactStrings)} strings are not UTF-8 and not exact here; ` +
+        'with --strings base64 they are',
+    )
+  }
+  if (result.unorderedValues > 0) {
+    talk.warn(`${formatCount(result.unorderedValues)} values are too big to be put in order`)
+  }
+  for (const [notice, count] of Object.entries(result.notices)) {
+    talk.warn(`in the file: ${formatCount(count)} × ${notice}`)
+  }
+  if (result.trailingBytes > 0) {
+    talk.warn(
+      `${formatSize(result.trailingBytes)} behind the snapshot were not read: ` +
+        'commands of an AOF, or junk',
+    )
+  }
+  if (result.increments.length > 0) {
+    talk.warn(`commands in ${result.increments.join(', ')} were not read: only the base is here`)
+  }
+}
