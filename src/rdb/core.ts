@@ -12,6 +12,7 @@ import { DuplicateFinder, KeySet } from './duplicates.js'
 import { PackedReader } from './encodings/packed.js'
 import { MutableKeyHeader, MutableValueStats } from './header.js'
 import { NEED_MORE, RdbInput } from './input.js'
+import type { Salvage } from './salvage.js'
 import { StringSlot } from './slice.js'
 import { StreamState } from './types/stream-state.js'
 import { typeTable } from './type-table.js'
@@ -79,6 +80,9 @@ export class Core {
   /** A key's value is being read: `header` and `stats` are its. */
   inValue = false
   keysRead = 0
+  /** With salvage: the error in the value at hand, of which only the frame is read now. */
+  damagedBy: RdbError | undefined = undefined
+  salvage: Salvage | undefined = undefined
   /** What is being read, for errors. */
   reading = 'header'
   /** Field names of the hash at hand, where it has them from a template. */
@@ -152,18 +156,45 @@ export class Core {
 
   /** Runs steps until bytes run out or the end is reached. False at the end. */
   readonly run = (): boolean => {
-    const { input } = this
-    try {
-      while (!this.done) {
-        this.step = this.step(this)
-        input.committed = input.pos
+    for (;;) {
+      try {
+        return this.runSteps()
+      } catch (error) {
+        if (error === NEED_MORE) {
+          this.input.pos = this.input.committed
+          return true
+        }
+        // Nothing can be found behind a magic that is none.
+        if (this.salvage === undefined || this.version === 0) throw error
+        if (!(error instanceof RdbError)) throw error
+        this.salvage.recover(this, error)
       }
-      return false
-    } catch (error) {
-      if (error !== NEED_MORE) throw error
-      input.pos = input.committed
-      return true
     }
+  }
+
+  private runSteps(): boolean {
+    const { input } = this
+    while (!this.done) {
+      this.step = this.step(this)
+      input.committed = input.pos
+    }
+    return false
+  }
+
+  /** Takes over what the records so far have told: for another core that reads the same file. */
+  adopt(other: Core): void {
+    this.version = other.version
+    this.header.family = other.header.family
+    this.header.dbnum = other.header.dbnum
+    this.types = other.types
+    this.valueSteps = other.valueSteps
+    for (const [id, fields] of other.templates) this.templates.set(id, fields)
+  }
+
+  /** The key at hand for people. */
+  keyText(): string {
+    const { key } = this.header
+    return printable(key.bytes, key.start, key.end, MAX_KEY_CHARS)
   }
 
   /** Bytes of the input are about to move: what still points at them is copied or handed out. */
@@ -241,7 +272,6 @@ export class Core {
 
   error(code: RdbErrorCode, message: string, byteOffset: number, hint?: string): RdbError {
     const { header, inValue, options } = this
-    const { key } = header
     return new RdbError(
       code,
       {
@@ -249,7 +279,7 @@ export class Core {
         byteOffset: options.baseByteOffset + byteOffset,
         reading: this.reading,
         dbnum: this.version === 0 ? undefined : header.dbnum,
-        key: inValue ? printable(key.bytes, key.start, key.end, MAX_KEY_CHARS) : undefined,
+        key: inValue ? this.keyText() : undefined,
         type: inValue ? header.type.name : undefined,
         keysRead: this.keysRead,
       },

@@ -11,6 +11,7 @@ import { Buffer } from 'node:buffer'
 import type { RdbError } from '../errors.js'
 import { Core } from './core.js'
 import { magicStep, recordStep } from './records.js'
+import { Salvage } from './salvage.js'
 import type { RdbFamily } from './type-table.js'
 import type { RdbSummary, RdbVisitor } from './visitor.js'
 
@@ -32,7 +33,11 @@ export interface RdbParserOptions {
   strict?: boolean | undefined
   /** `verify` (default): a wrong checksum is an error. `report`: told in the summary. */
   checksum?: 'verify' | 'report' | 'ignore' | undefined
-  /** Goes on behind damage where that is safe; `visitor.lost` is told what was lost. */
+  /**
+   * Goes on behind damage where that is safe (see salvage.ts); `visitor.lost` is told what was
+   * lost. Of a key that it names, whatever was told so far is incomplete: there is no keyEnd.
+   * Implies `validate`, and a wrong checksum is reported, not thrown.
+   */
   salvage?: boolean | undefined
   /** Strings longer than this come in parts if the visitor has `stringPart`. Default 1 MiB. */
   wholeStringBytes?: number | undefined
@@ -46,7 +51,8 @@ export class RdbParser {
   private failure: Error | undefined = undefined
 
   constructor(visitor: RdbVisitor, options: RdbParserOptions = {}) {
-    const validate = options.validate ?? false
+    const salvage = options.salvage ?? false
+    const validate = salvage || (options.validate ?? false)
     this.core = new Core(
       visitor,
       {
@@ -54,12 +60,15 @@ export class RdbParser {
         baseByteOffset: options.baseByteOffset ?? 0,
         validate,
         strict: options.strict ?? validate,
-        checksum: options.checksum ?? 'verify',
+        // Behind damage no checksum can match.
+        checksum:
+          salvage && options.checksum !== 'ignore' ? 'report' : (options.checksum ?? 'verify'),
         wholeStringBytes: options.wholeStringBytes ?? WHOLE_STRING_BYTES,
       },
       magicStep,
       recordStep,
     )
+    if (salvage) this.core.salvage = new Salvage(recordStep)
   }
 
   /** By the magic; `redis` until it was read. */
@@ -120,23 +129,31 @@ export class RdbParser {
 
   /**
    * The input has ended. Throws RdbError `ERR_RDB_TRUNCATED`, with the offset where the bytes stop,
-   * unless the RDB is complete.
+   * unless the RDB is complete. With `salvage` a missing end is told as lost instead: look at
+   * `lostRegions` of the summary.
    */
   end(): RdbSummary {
     if (this.failure !== undefined) throw this.failure
     const { core } = this
+    const { salvage } = core
+    if (salvage !== undefined) salvage.isFinal = true
     if (!core.done) core.input.finish(core.run)
-    if (!core.done) throw this.fail(truncated(core))
+    if (!core.done) {
+      const error = truncated(core)
+      if (salvage === undefined || core.version === 0) throw this.fail(error)
+      salvage.loseRest(core, error)
+      core.checksum = 'unchecked'
+    }
     const summary: RdbSummary = {
       family: core.header.family,
       version: core.version,
       checksum: core.checksum,
       keysRead: core.keysRead,
-      rdbBytes: core.input.byteOffset,
+      rdbBytes: core.done ? core.input.byteOffset : core.input.received,
       trailingBytes: this.trailingBytes,
       notices: core.notices,
-      lostRegions: 0,
-      lostBytes: 0,
+      lostRegions: salvage?.lostRegions ?? 0,
+      lostBytes: salvage?.lostBytes ?? 0,
     }
     core.visitor.end?.(summary)
     return summary

@@ -15,6 +15,13 @@ export const endKey: Step = (core) => {
   stats.serializedBytes = byteOffset - header.valueByteOffset
   stats.recordBytes = byteOffset - header.byteOffset
   stats.compressed = input.sawCompressed
+  if (core.damagedBy !== undefined) {
+    core.salvage?.loseKey(core, core.damagedBy)
+    core.damagedBy = undefined
+    core.inValue = false
+    header.clearAttributes()
+    return core.nextRecord
+  }
   if (stats.elements === 0 && header.kind !== KIND.STRING && header.kind <= KIND.HASH) {
     core.notice(
       NOTICE.EMPTY_VALUE,

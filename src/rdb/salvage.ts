@@ -1,0 +1,231 @@
+/**
+ * What the parser does behind damage, with the option `salvage`.
+ *
+ * 1. Damage inside a value (a broken listpack, bad LZF, a NaN score): the value is read once more
+ *    for its frame only. If that is sound just this key is lost.
+ * 2. Anything else breaks the frame: where the next record starts is not known. Every byte behind
+ *    is tried as the start of one, by reading from there with all checks on. It counts when
+ *    SELECTDB and sound keys follow, or when `RUN_KEYS` different sound keys follow each other, or
+ *    a few less and then the end of the db. Less could be chance, and a wrong start would make up
+ *    keys that never were; for the same reason the first of such a run is given up.
+ * 3. If nothing like that comes, the rest is lost.
+ */
+import type { Buffer } from 'node:buffer'
+import type { RdbError } from '../errors.js'
+import { Core, type Step } from './core.js'
+import { NEED_MORE } from './input.js'
+import { OPCODE } from './type-table.js'
+import { DEPTH, type LostRegion } from './visitor.js'
+
+/** So many keys in a row, each different and checked to the last byte, are no chance. */
+const RUN_KEYS = 6
+/** Fewer will do where SELECTDB stands in front, or where the db or the file ends behind them. */
+const DB_KEYS = 2
+const LAST_KEYS = 4
+/** A trial that wants more bytes than this decides with what it has seen: so many keys at least. */
+const TRIAL_BYTES = 1 << 20
+const LARGE_KEYS = 3
+/** Trials may look at so many bytes in all for each byte that is scanned; then they get short. */
+const WORK_PER_BYTE = 32
+const FREE_WORK_BYTES = 8 << 20
+const SHORT_TRIAL_BYTES = 4096
+/** Since RDB 7 a SELECTDB is followed by RESIZEDB. */
+const RESIZEDB_VERSION = 7
+/** Behind EOF: the checksum, and in a version before 5 nothing. */
+const TAIL_BYTES = 9
+
+export class Salvage {
+  lostRegions = 0
+  lostBytes = 0
+  private readonly nextRecord: Step
+  private lostFrom = 0
+  /** Where in the last trial the first record starts that is to be believed. */
+  private soundAfter = 0
+  /** Bytes that trials have been given behind this damage. */
+  private workBytes = 0
+  private lostKey: string | undefined = undefined
+  private lostDb = 0
+  private error: RdbError | undefined = undefined
+  /** Set when the input has ended: waiting for more is of no use. */
+  isFinal = false
+
+  constructor(nextRecord: Step) {
+    this.nextRecord = nextRecord
+  }
+
+  /** Called with the error that stopped a step; afterwards steps can run again. */
+  recover(core: Core, error: RdbError): void {
+    const { input, header } = core
+    input.pos = input.committed
+    if (core.inValue && core.damagedBy === undefined) {
+      core.damagedBy = error
+      core.depth = DEPTH.SKIP
+      core.deep = false
+      core.rawFrom = -1
+      return
+    }
+    this.error = core.damagedBy ?? error
+    this.lostKey = core.inValue ? core.keyText() : undefined
+    this.lostDb = header.dbnum
+    this.lostFrom = header.byteOffset >= 0 ? header.byteOffset : input.base + input.committed
+    this.workBytes = 0
+    core.damagedBy = undefined
+    core.inValue = false
+    core.rawFrom = -1
+    header.clearAttributes()
+    // What could not be read from here cannot be read from here.
+    input.skip(1)
+    input.commit()
+    core.step = this.scan
+  }
+
+  /** A key whose value was damaged inside: `endKey` says so instead of telling the key. */
+  loseKey(core: Core, error: RdbError): void {
+    const { header, input } = core
+    this.tell(core, {
+      fromByte: header.byteOffset,
+      toByte: input.base + input.pos,
+      error,
+      dbnum: header.dbnum,
+      key: core.keyText(),
+      recovery: 'key',
+      dbnumCertain: true,
+    })
+  }
+
+  /** The input has ended inside a record, or while looking for one. */
+  loseRest(core: Core, error: RdbError): void {
+    const { header, input } = core
+    const isScanning = core.step === this.scan
+    const start = header.byteOffset >= 0 ? header.byteOffset : input.base + input.committed
+    this.tell(core, {
+      fromByte: isScanning ? this.lostFrom : start,
+      toByte: input.received,
+      error: (isScanning ? this.error : core.damagedBy) ?? error,
+      dbnum: isScanning ? this.lostDb : header.dbnum,
+      key: isScanning ? this.lostKey : core.inValue ? core.keyText() : undefined,
+      recovery: 'rest',
+      dbnumCertain: true,
+    })
+    core.inValue = false
+  }
+
+  private tell(core: Core, region: LostRegion): void {
+    const base = core.options.baseByteOffset
+    this.lostRegions += 1
+    this.lostBytes += region.toByte - region.fromByte
+    core.visitor.lost?.({
+      ...region,
+      fromByte: base + region.fromByte,
+      toByte: base + region.toByte,
+    })
+  }
+
+  /** Looks at every byte as the start of a record. */
+  readonly scan: Step = (core) => {
+    const { input } = core
+    core.reading = 'what lies behind damage'
+    for (;;) {
+      if (input.pos >= input.end) throw NEED_MORE
+      const verdict = this.tryAt(core, input.pos)
+      if (verdict === 'more' && !this.isFinal) {
+        // Twice as much as there is, so that a long wait does not try again with each chunk.
+        input.need(2 * (input.end - input.pos) + 1)
+      }
+      if (verdict === 'sound') {
+        input.skip(this.soundAfter)
+        this.tell(core, {
+          fromByte: this.lostFrom,
+          toByte: input.base + input.pos,
+          error: this.error!,
+          dbnum: this.lostDb,
+          key: this.lostKey,
+          recovery: 'resync',
+          dbnumCertain: this.soundAfter === 0,
+        })
+        return this.nextRecord
+      }
+      input.skip(1)
+      input.commit()
+    }
+  }
+
+  private tryAt(core: Core, at: number): 'sound' | 'more' | 'no' {
+    const { input, types } = core
+    const { buf, end } = input
+    const first = buf[at]!
+    this.soundAfter = 0
+    if (first === OPCODE.EOF) {
+      const length = core.version < 5 ? 1 : TAIL_BYTES
+      if (end - at < length) return 'no'
+      if (!this.isFinal) return end - at === length ? 'more' : 'no'
+      return end - at === length ? 'sound' : 'no'
+    }
+    const isRecord = types[first] !== undefined || isAttribute(first)
+    if (first === OPCODE.SELECTDB) {
+      if (core.version >= RESIZEDB_VERSION && !resizeFollows(buf, at + 1, end)) return 'no'
+    } else if (!isRecord || (types[first] !== undefined && buf[at + 1]! > 0xc3)) {
+      return 'no'
+    }
+    const scanned = input.base + at - this.lostFrom
+    const limit =
+      this.workBytes > FREE_WORK_BYTES + WORK_PER_BYTE * scanned ? SHORT_TRIAL_BYTES : TRIAL_BYTES
+    const isDb = first === OPCODE.SELECTDB
+    return this.trial(core, buf.subarray(at, Math.min(end, at + limit)), isDb, limit)
+  }
+
+  private trial(core: Core, bytes: Buffer, isDb: boolean, limit: number): 'sound' | 'more' | 'no' {
+    const wanted = isDb ? DB_KEYS : RUN_KEYS
+    const least = isDb ? 1 : LAST_KEYS
+    let keys = 0
+    this.workBytes += bytes.length
+    const trial = new Core(
+      {
+        key: ({ byteOffset }) => {
+          // The first of a run may be made of damaged bytes and yet end where the next one begins.
+          if (keys === 1 && !isDb) this.soundAfter = byteOffset
+          return DEPTH.SKIP
+        },
+        selectDb: () => {
+          if (!isDb) throw keys >= least ? ENOUGH : NOT_ENOUGH
+        },
+        keyEnd: () => {
+          keys += 1
+          if (keys >= wanted) throw ENOUGH
+        },
+      },
+      { ...core.options, validate: true, strict: true, checksum: 'ignore' },
+      this.nextRecord,
+      this.nextRecord,
+    )
+    trial.adopt(core)
+    try {
+      trial.feed(bytes)
+    } catch (error) {
+      return error === ENOUGH ? 'sound' : 'no'
+    }
+    if (trial.done) return keys >= least ? 'sound' : 'no'
+    if (bytes.length >= limit) return keys >= LARGE_KEYS ? 'sound' : 'no'
+    return 'more'
+  }
+}
+
+/** LEN db number, then opcode 251. */
+function resizeFollows(buf: Buffer, at: number, end: number): boolean {
+  const first = buf[at]!
+  const next = at + (first < 0x40 ? 1 : first < 0x80 ? 2 : 5)
+  // Too near to the end to say: the trial will.
+  return next >= end || buf[next] === OPCODE.RESIZEDB
+}
+
+const NOT_ENOUGH = new Error('too few keys')
+const ENOUGH = new Error('enough keys')
+
+function isAttribute(byte: number): boolean {
+  return (
+    byte === OPCODE.EXPIRETIME_MS ||
+    byte === OPCODE.EXPIRETIME ||
+    byte === OPCODE.IDLE ||
+    byte === OPCODE.FREQ
+  )
+}
