@@ -28,9 +28,10 @@ export async function main(argv: readonly string[], io: Io): Promise<number> {
       getErrHasColors: () => false,
     })
     .addHelpText('after', EXIT_STATUS_HELP)
-  registerCommands(
+  await registerCommands(
     program,
     createContext(io, outcome, (line) => main(line, io)),
+    argv,
   )
   try {
     await program.parseAsync(argv, { from: 'user' })

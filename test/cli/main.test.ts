@@ -22,7 +22,7 @@ import {
 import { runCli } from '../helpers/cli.js'
 
 const program = new Command()
-registerCommands(
+await registerCommands(
   program,
   createContext({} as Io, { exitCode: 0, options: undefined }, () => Promise.resolve(0)),
 )

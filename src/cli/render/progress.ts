@@ -2,7 +2,7 @@
  * Progress on a terminal: a spinner with what is done, the rate and, where the whole is known,
  * percent and time left. Silent (and free of timers) elsewhere.
  */
-import ora, { type Ora } from 'ora'
+import type { Ora } from 'ora'
 import type { Io } from '../io.js'
 import { formatCount, formatDuration, formatSize } from '../units.js'
 
@@ -36,28 +36,43 @@ export function createProgress(
   { silent, color, onStop }: { silent: boolean; color: boolean; onStop: () => void },
 ): Progress {
   if (silent) return { text: noop, update: noop, clear: noop, stop: onStop }
-  const spinner: Ora = ora({
-    text,
-    stream: io.stderr as NodeJS.WritableStream,
-    isEnabled: true,
-    discardStdin: false,
-    ...(color ? {} : { color: false }),
-  }).start()
+  let spinner: Ora | undefined
+  let shown = text
+  let stopped = false
+  // Only a terminal needs it, and it is a tenth of a second to load.
+  const load = async (): Promise<void> => {
+    const { default: ora } = await import('ora')
+    if (stopped) return
+    spinner = ora({
+      text: shown,
+      stream: io.stderr as NodeJS.WritableStream,
+      isEnabled: true,
+      discardStdin: false,
+      ...(color ? {} : { color: false }),
+    }).start()
+  }
+  // Without a spinner the work goes on.
+  load().catch(noop)
+  const show = (next: string): void => {
+    shown = next
+    if (spinner !== undefined) spinner.text = next
+  }
   const samples: { atMs: number; done: number }[] = []
   let drawnMs = 0
   return {
-    text: (next) => (spinner.text = next),
+    text: show,
     update: (state) => {
       const nowMs = performance.now()
       if (nowMs - drawnMs < REDRAW_MS) return
       drawnMs = nowMs
       samples.push({ atMs: nowMs, done: state.done })
       while (samples.length > 2 && nowMs - samples[0]!.atMs > RATE_WINDOW_MS) samples.shift()
-      spinner.text = describeProgress(state, rateOf(samples))
+      show(describeProgress(state, rateOf(samples)))
     },
-    clear: () => spinner.clear(),
+    clear: () => spinner?.clear(),
     stop: () => {
-      spinner.stop()
+      stopped = true
+      spinner?.stop()
       onStop()
     },
   }
