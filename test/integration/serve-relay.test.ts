@@ -3,6 +3,7 @@ import { mkdtempSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { Redis } from 'ioredis'
 import { afterEach, expect, test } from 'vitest'
 import { startProxy } from '../helpers/cutting-proxy.js'
 import { expectSame, startReplicas, startWriter } from '../helpers/relay-fleet.js'
@@ -181,6 +182,64 @@ test('while upstream is away replicas stay, and one that comes back continues', 
   await expectSame(master, replicas)
   expect(relay.count('full-resync')).toBe(2)
 })
+
+test('newcomers whom the backlog does not cover share one new snapshot, as it arrives', async () => {
+  const master = await startMaster()
+  const relay = await startRelay(master.port, { backlogBytes: 1 << 20 })
+  await waitFor(() => relay.count('upstream-snapshot') === 1, { what: 'the first snapshot' })
+  await master.client.call('DEBUG', 'POPULATE', '50000', 'key', '100')
+  for (let round = 0; round < 4; round += 1) await master.client.set('big', 'x'.repeat(1 << 20))
+  await waitFor(async () => (await endOf(relay)) > 4 << 20, {
+    what: 'the backlog to pass the snapshot',
+  })
+  const writer = startWriter(master.port, 1000)
+  // One of them loads without a file: stream bytes behind the mark must not be lost to it.
+  const replicas = [
+    ...(await startFollowers(2, relay.port)),
+    await startServer({
+      args: ['--repl-diskless-load', 'swapdb', '--replicaof', `127.0.0.1 ${relay.port}`],
+    }),
+  ]
+  cleanups.push(() => replicas[2]!.stop())
+  await waitFor(() => relay.count('replica-online') === 3, { what: 'three replicas' })
+  await writer.stop()
+  await expectSame(master, replicas)
+  expect(relay.count('upstream-snapshot')).toBe(2)
+  expect((await syncCounts(master)).full).toBe(2)
+  expect((await replicationInfo(master)).fields.get('connected_slaves')).toBe('1')
+})
+
+test('rrep tail prints what comes through a relay', async () => {
+  const master = await startMaster()
+  const relay = await startRelay(master.port)
+  const replicas = await startFollowers(1, relay.port)
+  await master.client.set('before', '0')
+  await expectSame(master, replicas)
+  const tail = runCli(['tail', `127.0.0.1:${relay.port}`, '--count', '2', '--json'])
+  await waitFor(() => relay.count('partial-resync') === 1, { what: 'tail to be linked' })
+  await master.client.set('one', '1')
+  await master.client.set('two', '2')
+  const { code, out } = await tail
+  expect(code).toBe(0)
+  const commands = out
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as { command: string[] })
+  expect(commands.map(({ command }) => command.slice(0, 2).join(' '))).toEqual([
+    'set one',
+    'set two',
+  ])
+})
+
+/** Last stream byte that the relay has. */
+async function endOf(relay: Serving): Promise<number> {
+  const client = new Redis({ port: relay.port, host: '127.0.0.1' })
+  try {
+    return Number(parseInfo(await client.info('replication')).get('master_repl_offset'))
+  } finally {
+    client.disconnect()
+  }
+}
 
 test('a relay of a relay, rrep sync and the clients of redis-cli are served', async () => {
   const master = await startMaster()
