@@ -10,11 +10,11 @@
  * import-mode does the same inside the server; with it nothing is moved.
  */
 
-/** 2^47 ms is the year 6429: above every time in use, and twice of it still fits a hash field's. */
-export const TTL_SHIFT_MS = 2 ** 47
+/** 2^45 ms is the year 3084: above every time in use, and twice of it still fits a hash field's. */
+export const TTL_SHIFT_MS = 2 ** 45
 
-/** Highest expiry that a hash field can have (48 bits). */
-const MAX_FIELD_EXPIRY_MS = 2 ** 48 - 1
+/** Highest expiry that HPEXPIREAT takes (redis 8.6: refused from 2^46 on). */
+const MAX_FIELD_EXPIRY_MS = 2 ** 46 - 1
 
 export interface ExpiryTimes {
   /** Added to every absolute time that is written; 0: nothing is moved. */

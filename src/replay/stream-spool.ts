@@ -132,7 +132,7 @@ export class StreamSpool {
   }
 
   snapshotWrite(bytes: Buffer, start: number, end: number): void {
-    this.#guard(() => writeAll(this.#snapshotFd!, bytes, start, end))
+    this.#guard(() => writeAll(this.#snapshotFd!, bytes, start, end, this.#snapshotBytes))
     this.#snapshotBytes += end - start
   }
 
@@ -178,7 +178,7 @@ export class StreamSpool {
       segment = this.#addSegment(segment.startReplOffset + segment.bytes)
     }
     this.#mark(segment)
-    this.#guard(() => writeAll(segment.fd, bytes, start, end))
+    this.#guard(() => writeAll(segment.fd, bytes, start, end, segment.bytes))
     segment.bytes += end - start
     this.#more.open()
   }
@@ -377,8 +377,17 @@ export class StreamSpool {
   }
 }
 
-function writeAll(fd: number, bytes: Buffer, start: number, end: number): void {
-  for (let at = start; at < end;) at += writeSync(fd, bytes, at, end - at)
+/** At a position of its own: a file opened again begins at 0. */
+function writeAll(
+  fd: number,
+  bytes: Buffer,
+  start: number,
+  end: number,
+  filePosition: number,
+): void {
+  for (let at = start; at < end;) {
+    at += writeSync(fd, bytes, at, end - at, filePosition + at - start)
+  }
 }
 
 /** In a directory that all may write to, somebody else may have made it first. */

@@ -95,14 +95,26 @@ async function valueOf(client: Redis, key: Buffer, type: string): Promise<unknow
         ([member, score]) => [b64(member), text(score)],
       )
     case 'hash':
-      return pairs(await call(client, 'HGETALL', key))
-        .sort(([left], [right]) => Buffer.compare(left as Buffer, right as Buffer))
-        .map(([field, value]) => [b64(field), b64(value)])
+      return await hashOf(client, key)
     case 'stream':
       return await streamOf(client, key)
     default:
       return null
   }
+}
+
+/** Fields in order; those with a time of their own (where servers know that) with it. */
+async function hashOf(client: Redis, key: Buffer): Promise<unknown> {
+  const fields = pairs(await call(client, 'HGETALL', key)).sort(([left], [right]) =>
+    Buffer.compare(left as Buffer, right as Buffer),
+  )
+  const names = fields.map(([field]) => field as Buffer)
+  const asked = ['HPEXPIRETIME', key, 'FIELDS', String(names.length), ...names]
+  const times = names.length === 0 ? [] : list(await call(client, ...asked).catch(() => null))
+  return fields.map(([field, value], index) => {
+    const time = Number(times[index] ?? -1)
+    return [b64(field), b64(value), ...(time < 0 ? [] : [time])]
+  })
 }
 
 async function streamOf(client: Redis, key: Buffer): Promise<unknown> {
