@@ -7,7 +7,6 @@
  * another name (they ask again and continue), it makes a full resync (they must, too).
  */
 import { randomBytes } from 'node:crypto'
-import { join } from 'node:path'
 import { AbortedError, InternalError, LinkError, RrepError } from '../errors.js'
 import { formatServerAddress } from '../net/address.js'
 import type { ServerSettings } from '../net/server-settings.js'
@@ -20,28 +19,19 @@ import type {
   ResumePoint,
 } from '../replication/consumer.js'
 import { ReplicationLink } from '../replication/link.js'
-import { DiskBacklog } from './disk-backlog.js'
-import type { OnServeEvent } from './events.js'
 import { emptyRdb, streamDbOf } from './empty-rdb.js'
 import { History } from './history.js'
-import { MemoryBacklog } from './memory-backlog.js'
 import type { Origin, OriginListener, ResumeAnswer, SnapshotWish, UpstreamFacts } from './origin.js'
-import { bootId, type RelayDir } from './relay-state.js'
+import { RelayStore, type RelayFacts, type RelayStoreOptions } from './relay-store.js'
 import { SnapshotFetch } from './snapshot-fetch.js'
 import { Snapshot } from './snapshot.js'
 import type { GrowingLog } from './stream-log.js'
 import { StreamTracker } from './stream-tracker.js'
 
-export interface RelayOptions {
+export interface RelayOptions extends Omit<RelayStoreOptions, 'retain'> {
   server: ServerSettings
   /** Attempts before the first success; afterwards it is tried for ever. */
   retries: number
-  backlogSizeBytes: number
-  /** Where snapshots are put; they go with the process. */
-  temporaryDir: string
-  /** Where backlog and snapshot are kept instead, to survive it. */
-  keepDir: RelayDir | undefined
-  onEvent: OnServeEvent
   onWire?: ((direction: 'sent' | 'received', line: string) => void) | undefined
 }
 
@@ -56,8 +46,8 @@ export class RelayOrigin implements Origin, LinkConsumer {
   readonly hasCommandsBehindSnapshot = false
   /** Newer commands may stand in the stream: an older replica must not be let in by a label. */
   readonly mayRelabel = false
-  log: GrowingLog
   readonly #options: RelayOptions
+  readonly #store: RelayStore
   readonly #tracker = new StreamTracker()
   #server: ServerSettings
   #listener: OriginListener | undefined
@@ -69,25 +59,26 @@ export class RelayOrigin implements Origin, LinkConsumer {
   /** The newest snapshot: whole, or arriving on the link itself. */
   #snapshot: Snapshot | undefined
   #fetch: SnapshotFetch | undefined
-  #epoch = newEpoch()
   #wakeUp: (() => void) | undefined
   #lastByteMs = -1
   #downSinceMs: number | undefined = Date.now()
   #lost = 0
   #fullResyncs = 0
   #partialResyncs = 0
-  #snapshotNumber = 0
-  #savedEndReplOffset = -1
 
   constructor(options: RelayOptions) {
     this.#options = options
     this.#server = options.server
     this.backlogSizeBytes = options.backlogSizeBytes
-    this.log = new MemoryBacklog(options.backlogSizeBytes, 1, () => this.#retain())
+    this.#store = new RelayStore({ ...options, retain: () => this.retain() })
   }
 
   /** First byte that some replica needs; set by the master. */
   retain: () => number = () => Infinity
+
+  get log(): GrowingLog {
+    return this.#store.log
+  }
 
   get isReady(): boolean {
     return this.#hasHistory
@@ -119,47 +110,17 @@ export class RelayOrigin implements Origin, LinkConsumer {
     this.#listener = listener
   }
 
-  /** Takes up what an earlier process left in the directory. */
+  /** Takes up what an earlier process left in the directory. To be called first. */
   async restore(): Promise<void> {
-    const dir = this.#options.keepDir
-    if (dir === undefined) return
-    const diskOptions = {
-      dir: dir.dir,
-      sizeBytes: this.backlogSizeBytes,
-      retain: () => this.#retain(),
-      onError: (error: Error) =>
-        this.#options.onEvent({ event: 'backlog-disk-failed', reason: error.message }),
-    }
-    const state = dir.load()
-    if (state === undefined) {
-      this.log = DiskBacklog.create(diskOptions, this.#epoch, 1)
-      return
-    }
-    const isSameBoot = state.bootId !== '' && state.bootId === bootId()
-    const trusted = isSameBoot ? Infinity : state.syncedReplOffset
-    const log = DiskBacklog.restore(diskOptions, state.epoch, state.nextReplOffset, trusted)
-    this.log = log
-    this.#epoch = state.epoch
-    Object.assign(this.history, state.history)
+    const facts = await this.#store.restore()
+    if (facts === undefined) return
+    Object.assign(this.history, facts.history)
     this.#hasHistory = true
-    await this.#retrack(state.position)
-    const kept = state.snapshot
-    if (kept !== undefined && kept.replOffset + 1 >= log.firstReplOffset) {
-      const place = { replid: this.history.replid, replOffset: kept.replOffset }
-      const range = { path: join(dir.dir, kept.file), byteOffset: 0, lengthBytes: kept.lengthBytes }
-      try {
-        this.#snapshot = await Snapshot.ofFile(place, range, kept.createdAtMs)
-      } catch {
-        // Without it a newcomer costs a new snapshot; nothing else is lost.
-        this.#snapshot = undefined
-      }
-    }
-    this.#options.onEvent({
-      event: 'backlog-restored',
-      replid: this.history.replid,
-      firstReplOffset: log.firstReplOffset,
-      endReplOffset: log.endReplOffset,
-    })
+    this.#snapshot = facts.snapshot
+    await this.#retrack(facts.position)
+    const { firstReplOffset, endReplOffset } = this.log
+    const { replid } = this.history
+    this.#options.onEvent({ event: 'backlog-restored', replid, firstReplOffset, endReplOffset })
   }
 
   /** Runs until closed or aborted. Rejects when upstream was never reached, or refuses. */
@@ -221,10 +182,13 @@ export class RelayOrigin implements Origin, LinkConsumer {
   }
 
   tick(): void {
-    const { log } = this
-    if (!(log instanceof DiskBacklog) || log.endReplOffset === this.#savedEndReplOffset) return
-    this.#savedEndReplOffset = log.endReplOffset
-    void log.sync().then(() => this.#save())
+    // A state that cannot be written down leaves the one before: older, and true.
+    this.#store
+      .tick(() => this.#facts())
+      .catch((error: unknown) => {
+        const reason = error instanceof Error ? error.message : String(error)
+        this.#options.onEvent({ event: 'backlog-disk-failed', reason })
+      })
   }
 
   async close(): Promise<void> {
@@ -232,11 +196,7 @@ export class RelayOrigin implements Origin, LinkConsumer {
     this.#fetch?.stop(new AbortedError())
     this.#link?.stop()
     this.#wakeUp?.()
-    if (this.log instanceof DiskBacklog) {
-      await this.log.flush()
-      if (this.#hasHistory) this.#save()
-    }
-    await this.log.close()
+    await this.#store.close(this.#hasHistory ? this.#facts() : undefined)
     this.#snapshot?.discard()
   }
 
@@ -258,13 +218,12 @@ export class RelayOrigin implements Origin, LinkConsumer {
     this.#snapshot = undefined
     this.#fetch?.stop(new LinkError('ERR_FULL_RESYNC', 'upstream made a full resync'))
     this.history.replace(replid)
-    this.#epoch = newEpoch()
-    if (this.log instanceof DiskBacklog) this.log.reset(replOffset + 1, this.#epoch)
-    else this.log.reset(replOffset + 1)
+    this.#store.begin(replOffset + 1)
     this.#tracker.reset({ boundaryReplOffset: replOffset, dbnum: -1 })
     this.#hasHistory = true
-    this.#snapshot = this.#newSnapshot(replid, replOffset, info.lengthBytes)
-    this.#save()
+    const place = { replid: this.history.replid, replOffset }
+    this.#snapshot = this.#store.newSnapshot(place, info.lengthBytes)
+    this.#store.save(this.#facts())
     this.#options.onEvent({ event: 'upstream-full-resync', upstream, replid, replOffset })
     this.#listener?.onHistoryChanged('upstream made a full resync')
   }
@@ -302,7 +261,7 @@ export class RelayOrigin implements Origin, LinkConsumer {
     if (replid.toLowerCase() === previousReplid) return
     this.history.rename(replid, nextReplOffset)
     if (this.#snapshot !== undefined) this.#snapshot.place.replid = this.history.replid
-    this.#save()
+    this.#store.save(this.#facts())
     this.#options.onEvent({
       event: 'upstream-renamed',
       upstream,
@@ -367,8 +326,12 @@ export class RelayOrigin implements Origin, LinkConsumer {
     this.#snapshot = undefined
   }
 
-  #retain(): number {
-    return this.retain()
+  #facts(): RelayFacts {
+    return {
+      history: this.history.state,
+      position: this.#tracker.position,
+      snapshot: this.#snapshot,
+    }
   }
 
   /** Does the log go on behind this snapshot? */
@@ -417,7 +380,7 @@ export class RelayOrigin implements Origin, LinkConsumer {
           throw new LinkError('ERR_SNAPSHOT_OUTDATED', 'upstream has another replid by now')
         }
         this.#fullResyncs += 1
-        return this.#newSnapshot(replid, replOffset, lengthBytes)
+        return this.#store.newSnapshot({ replid: this.history.replid, replOffset }, lengthBytes)
       },
       onDone: (snapshot) => {
         if (snapshot === undefined || this.#isClosing) snapshot?.discard()
@@ -439,43 +402,11 @@ export class RelayOrigin implements Origin, LinkConsumer {
     return fetch
   }
 
-  #newSnapshot(replid: string, replOffset: number, lengthBytes: number | undefined): Snapshot {
-    this.#snapshotNumber += 1
-    const { keepDir, temporaryDir } = this.#options
-    const name = `snapshot-${this.#epoch}-${process.pid}-${this.#snapshotNumber}.rdb`
-    const path = join(keepDir?.dir ?? temporaryDir, name)
-    return Snapshot.growing({ replid: replid.toLowerCase(), replOffset }, path, lengthBytes)
-  }
-
   #keep(snapshot: Snapshot): void {
     if (snapshot.state === 'growing') snapshot.complete()
-    if (this.#options.keepDir === undefined) return
+    if (!this.#store.keepsSnapshots) return
     snapshot.keep()
-    this.#save()
-  }
-
-  #save(): void {
-    const { keepDir } = this.#options
-    const { log } = this
-    if (keepDir === undefined || !(log instanceof DiskBacklog)) return
-    const snapshot = this.#snapshot
-    const isKept = snapshot?.state === 'complete' && snapshot.path !== undefined
-    keepDir.save({
-      history: this.history.state,
-      epoch: this.#epoch,
-      nextReplOffset: log.firstReplOffset,
-      syncedReplOffset: log.syncedReplOffset,
-      bootId: bootId(),
-      position: this.#tracker.position,
-      snapshot: isKept
-        ? {
-            file: snapshot.path.slice(keepDir.dir.length + 1),
-            replOffset: snapshot.place.replOffset,
-            lengthBytes: snapshot.writtenBytes,
-            createdAtMs: snapshot.createdAtMs,
-          }
-        : undefined,
-    })
+    this.#store.save(this.#facts())
   }
 
   /** Follows the part of the restored stream that came behind the position that was saved. */
@@ -508,10 +439,6 @@ export class RelayOrigin implements Origin, LinkConsumer {
     })
     this.#wakeUp = undefined
   }
-}
-
-function newEpoch(): string {
-  return randomBytes(4).toString('hex')
 }
 
 async function abortion(signal: AbortSignal): Promise<never> {

@@ -22,7 +22,7 @@ export async function run(): Promise<void> {
   await delay()
 }
 
-async function snapshots(): Promise<void> {
+export async function snapshots(): Promise<void> {
   const dump = await benchData('D')
   const dir = mkdtempSync(join(tmpdir(), 'rrep-bench-serve-'))
   copyFileSync(dump, join(dir, 'dump.rdb'))
@@ -71,7 +71,7 @@ async function snapshots(): Promise<void> {
   }
 }
 
-async function passThrough(): Promise<void> {
+export async function passThrough(): Promise<void> {
   for (const readers of [1, 4]) {
     const blaster = await startBlaster(STREAM_BYTES)
     const relay = await startServeProcess([
@@ -101,7 +101,7 @@ async function passThrough(): Promise<void> {
   }
 }
 
-async function delay(): Promise<void> {
+export async function delay(): Promise<void> {
   const master = await startServer({ args: ['--repl-diskless-sync', 'no'] })
   const relay = await startServeProcess([`127.0.0.1:${master.port}`, '--listen', '127.0.0.1:0'])
   await waitFor(() => relay.count('upstream-snapshot') === 1, { what: 'the relay' })
