@@ -8,6 +8,7 @@
  */
 import {
   closeSync,
+  fdatasync,
   fsync,
   fsyncSync,
   ftruncateSync,
@@ -28,7 +29,12 @@ const MODE = 0o600
 /** Temporaries of other hosts, or from before a boot, that nobody wrote to for so long. */
 const FOREIGN_STALE_MS = 24 * 3600 * 1000
 
+/** After so many bytes they are sent on their way to the disk, beside the transfer: else the last
+ * fsync has to wait for all of them. */
+const WRITE_BACK_BYTES = 64 << 20
+
 const fsyncAsync = promisify(fsync)
+const fdatasyncAsync = promisify(fdatasync)
 
 export class FileSink {
   readonly targetPath: string
@@ -36,6 +42,9 @@ export class FileSink {
   readonly temporaryPath: string
   #fd: number | undefined
   #bytes = 0
+  #writtenBack = 0
+  #writeBack: Promise<void> | undefined
+  #writeBackFault: unknown
 
   /** Clears what dead runs left, and opens a temporary. Throws FileError. */
   constructor(targetPath: string) {
@@ -80,6 +89,21 @@ export class FileSink {
         throw fileFault(this.targetPath, 'write', error, this.#bytes)
       }
     }
+    if (this.#bytes - this.#writtenBack >= WRITE_BACK_BYTES) this.#startWriteBack()
+  }
+
+  #startWriteBack(): void {
+    if (this.#writeBack !== undefined) return
+    this.#writtenBack = this.#bytes
+    this.#writeBack = fdatasyncAsync(this.fd).then(
+      () => {
+        this.#writeBack = undefined
+      },
+      (error: unknown) => {
+        // The system tells a lost write once only: the fsync of `commit` would not hear of it.
+        this.#writeBackFault = error
+      },
+    )
   }
 
   /** Begins again, empty. */
@@ -87,12 +111,15 @@ export class FileSink {
     if (this.#bytes === 0) return
     ftruncateSync(this.fd, 0)
     this.#bytes = 0
+    this.#writtenBack = 0
   }
 
   /** Makes the file durable and gives it its name. On failure the temporary is gone and the old
    * file still there. */
   async commit(): Promise<void> {
     try {
+      await this.#writeBack
+      if (this.#writeBackFault !== undefined) throw this.#writeBackFault as Error
       await fsyncAsync(this.fd)
       closeSync(this.fd)
       this.#fd = undefined
