@@ -84,8 +84,6 @@ export interface ServeResult {
 }
 
 const DEFAULT_BACKLOG_BYTES = 256 << 20
-/** What clients are told where the source does not say. */
-const DEFAULT_VERSION = '7.2.0'
 
 /** Serves until `signal` is aborted; resolves after everything is put away. Rejects with LinkError
  * (upstream not reached, cannot listen), AuthError, ProtocolError, RdbError, AofError, FileError,
@@ -140,7 +138,6 @@ export async function serve(options: ServeOptions): Promise<ServeResult> {
       connectionsPerSecond: options.connectionsPerSecond ?? 100,
       probeReplicas: options.probeReplicas ?? true,
       assumedReplica: options.assumedReplica,
-      reportedVersion: frozen?.rdb?.serverVersion ?? DEFAULT_VERSION,
       onEvent,
     })
     master = running

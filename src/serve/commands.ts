@@ -8,7 +8,7 @@ import { compileGlob } from '../bytes/glob.js'
 import type { Connection } from './connection.js'
 import { STATE_NAMES } from './connection.js'
 import type { ConnectionHost } from './host.js'
-import { formatInfo } from './info.js'
+import { formatInfo, redisVersionOf } from './info.js'
 import { array, bulk, errorReply, integer, NIL, OK, PONG, status } from './replies.js'
 import type { Request } from './request-parser.js'
 
@@ -115,7 +115,7 @@ function hello(connection: Connection, host: ConnectionHost, request: Request): 
   }
   if (!connection.isAuthenticated) return errorReply('NOAUTH HELLO must be called with AUTH.')
   return array([
-    ...[bulk('server'), bulk('redis'), bulk('version'), bulk(host.reportedVersion)],
+    ...[bulk('server'), bulk('redis'), bulk('version'), bulk(redisVersionOf(host.reportedServer))],
     ...[bulk('proto'), integer(2), bulk('id'), integer(connection.id)],
     ...[bulk('mode'), bulk('standalone'), bulk('role'), bulk(roleName(host))],
     ...[bulk('modules'), array([])],

@@ -4,7 +4,8 @@
  * files, continues.
  */
 import { ProtocolError } from '../errors.js'
-import { emptyRdb } from './empty-rdb.js'
+import { emptyRdb, writerOf } from './rdb-head.js'
+import type { ServerKind } from './rdb-version.js'
 import { FrozenLog, type StreamPart } from './frozen-log.js'
 import { History } from './history.js'
 import type { Origin, OriginListener, ResumeAnswer, SnapshotWish } from './origin.js'
@@ -29,6 +30,7 @@ export class FrozenOrigin implements Origin {
   readonly upstream = undefined
   readonly backlogSizeBytes: number
   readonly mayRelabel: boolean
+  readonly writer: ServerKind | undefined
   readonly #snapshot: Snapshot
   #listener: OriginListener | undefined
   #pingedMs = Date.now()
@@ -37,6 +39,7 @@ export class FrozenOrigin implements Origin {
     this.history = new History({ replid: source.replid, replid2: '', secondReplOffset: -1 })
     this.log = new FrozenLog(snapshot.place.replOffset, source.stream)
     this.#snapshot = snapshot
+    this.writer = writerOf(snapshot.head)
     snapshot.retain()
     const behind = this.log.commandsEndReplOffset - snapshot.place.replOffset
     this.hasCommandsBehindSnapshot = behind > 0

@@ -29,8 +29,8 @@ export interface ConnectionHost {
   /** What to take replicas for that do not tell. */
   readonly assumedReplica: ServerKind | undefined
   readonly probeReplicas: boolean
-  /** Told by INFO as redis_version. */
-  readonly reportedVersion: string
+  /** Told by INFO and HELLO: the server whose data this is. */
+  readonly reportedServer: ServerKind
   readonly startedMs: number
   readonly listenPort: number
   readonly runId: string

@@ -2,6 +2,7 @@
 import { STATE_NAMES, type Connection } from './connection.js'
 import { roleName } from './commands.js'
 import type { ConnectionHost } from './host.js'
+import type { ServerKind } from './rdb-version.js'
 
 type Lines = readonly (readonly [string, string | number])[]
 
@@ -35,9 +36,15 @@ export function formatInfo(host: ConnectionHost, wanted: readonly string[]): str
 function serverLines(host: ConnectionHost): Lines {
   const uptimeSeconds = Math.floor((Date.now() - host.startedMs) / 1000)
   return [
-    ['redis_version', host.reportedVersion],
+    ['redis_version', redisVersionOf(host.reportedServer)],
+    ...(host.reportedServer.family === 'redis'
+      ? []
+      : ([
+          ['server_name', 'valkey'],
+          ['valkey_version', host.reportedServer.version],
+        ] as const)),
     ['redis_mode', 'standalone'],
-    ['server_name', 'rrep'],
+    ['served_by', 'rrep'],
     ['os', `${process.platform} ${process.arch}`],
     ['arch_bits', 64],
     ['process_id', process.pid],
@@ -147,6 +154,13 @@ function describeReplica(each: Connection): string {
     `ip=${profile.ipAddress ?? peerIp},port=${profile.listeningPort},` +
     `state=${STATE_NAMES[state]},offset=${Math.max(0, ackedReplOffset)},lag=${lagSeconds}`
   )
+}
+
+/** Valkey says this for clients that know Redis only; its own version has a line of its own. */
+const COMPATIBLE_VERSION = '7.2.4'
+
+export function redisVersionOf({ family, version }: ServerKind): string {
+  return family === 'redis' ? version : COMPATIBLE_VERSION
 }
 
 export function replicasOf(host: ConnectionHost): Connection[] {

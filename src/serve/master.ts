@@ -28,10 +28,11 @@ export interface MasterOptions {
   connectionsPerSecond: number
   probeReplicas: boolean
   assumedReplica: ServerKind | undefined
-  reportedVersion: string
   onEvent: OnServeEvent
 }
 
+/** What clients are told where the source does not say. */
+const DEFAULT_SERVER: ServerKind = { family: 'redis', version: '7.2.0' }
 /** A client that is no replica and says nothing for so long is closed. */
 const CLIENT_IDLE_MS = 300_000
 /** One that has yet to give the password has less time. */
@@ -44,7 +45,6 @@ export class Master implements ConnectionHost {
   readonly timeoutMs: number
   readonly assumedReplica: ServerKind | undefined
   readonly probeReplicas: boolean
-  readonly reportedVersion: string
   readonly startedMs = Date.now()
   readonly runId = randomBytes(20).toString('hex')
   readonly connections = new Set<Connection>()
@@ -78,7 +78,6 @@ export class Master implements ConnectionHost {
     this.timeoutMs = options.timeoutMs
     this.assumedReplica = options.assumedReplica
     this.probeReplicas = options.probeReplicas
-    this.reportedVersion = options.reportedVersion
     this.#rate = new RateLimit(options.connectionsPerSecond, Date.now())
     const accept = (socket: Socket): void => this.#accept(socket)
     this.#server =
@@ -135,6 +134,10 @@ export class Master implements ConnectionHost {
       lowest = Math.min(lowest, connection.neededReplOffset)
     }
     return lowest
+  }
+
+  get reportedServer(): ServerKind {
+    return this.origin.writer ?? DEFAULT_SERVER
   }
 
   nextClientId(): number {

@@ -3,6 +3,7 @@
  * stands on a file, a relay on a live upstream; the master's side knows only this contract.
  */
 import type { History } from './history.js'
+import type { ServerKind } from './rdb-version.js'
 import type { Snapshot } from './snapshot.js'
 import type { StreamLog } from './stream-log.js'
 
@@ -43,6 +44,8 @@ export interface Origin {
   readonly log: StreamLog
   /** False while there is nothing to serve yet (upstream not reached): -NOMASTERLINK. */
   readonly isReady: boolean
+  /** Which server the data is of, where it is known. */
+  readonly writer: ServerKind | undefined
   /** Last byte at which a command and a transaction ends: what INFO tells, so that who begins
    * there begins with a command. */
   readonly boundaryReplOffset: number

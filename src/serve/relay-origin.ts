@@ -19,7 +19,8 @@ import type {
   ResumePoint,
 } from '../replication/consumer.js'
 import { ReplicationLink } from '../replication/link.js'
-import { emptyRdb, streamDbOf } from './empty-rdb.js'
+import { emptyRdb, streamDbOf, writerOf } from './rdb-head.js'
+import type { ServerKind } from './rdb-version.js'
 import { History } from './history.js'
 import type { Origin, OriginListener, ResumeAnswer, SnapshotWish, UpstreamFacts } from './origin.js'
 import { RelayStore, type RelayFacts, type RelayStoreOptions } from './relay-store.js'
@@ -78,6 +79,10 @@ export class RelayOrigin implements Origin, LinkConsumer {
 
   get log(): GrowingLog {
     return this.#store.log
+  }
+
+  get writer(): ServerKind | undefined {
+    return this.#snapshot === undefined ? undefined : writerOf(this.#snapshot.head)
   }
 
   get isReady(): boolean {

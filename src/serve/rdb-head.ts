@@ -1,4 +1,8 @@
-/** The RDB without keys, and the one AUX field that a stream depends on: its selected db. */
+/**
+ * The first bytes of an RDB, as far as a relay looks into them: the selected db, which the stream
+ * behind it depends on, and the version of the server. And the RDB without keys.
+ */
+import type { ServerKind } from './rdb-version.js'
 
 /**
  * The smallest RDB that says in which db its stream goes on. Version 6 has no AUX fields (its
@@ -33,4 +37,18 @@ export function streamDbOf(head: Buffer): number {
   if (first === 0xc1 && value + 2 < head.length) return head.readInt16LE(value + 1)
   const db = Number(head.toString('latin1', value + 1, value + 1 + first))
   return first > 0 && first < 6 && Number.isSafeInteger(db) ? db : 0
+}
+
+/** The server that wrote an RDB, from its first bytes; undefined where it does not say. */
+export function writerOf(head: Buffer): ServerKind | undefined {
+  for (const family of ['redis', 'valkey'] as const) {
+    const name = `${family}-ver`
+    const aux = Buffer.from(`\xfa${String.fromCharCode(name.length)}${name}`, 'latin1')
+    const at = head.indexOf(aux)
+    if (at < 0) continue
+    const value = at + aux.length
+    const version = head.toString('latin1', value + 1, value + 1 + (head[value] ?? 0))
+    if (/^\d+\.\d+\.\d+$/.test(version)) return { family, version }
+  }
+  return undefined
 }
