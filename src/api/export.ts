@@ -93,7 +93,7 @@ export interface ExportResult {
   increments: readonly string[]
 }
 
-const OUTPUT_BYTES = 1 << 20
+const OUTPUT_BYTES = 1 << 18
 
 /** Rejects with FileError, RdbError, AofError, ProtocolError, UsageError or AbortedError. */
 export async function exportKeys(options: ExportOptions): Promise<ExportResult> {

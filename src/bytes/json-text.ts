@@ -5,7 +5,6 @@
  * U+FFFD, and such strings are counted (`inexactStrings`): for exact bytes there is base64.
  * Short strings are escaped here, byte by byte; for long ones the call of the kernel pays.
  */
-import { Buffer } from 'node:buffer'
 import { KERNEL_SLACK_BYTES, type ByteKernel } from './kernel.js'
 import type { OutputBuffer } from './output-buffer.js'
 
@@ -17,15 +16,17 @@ const PAD = 0x3d
 /** The longest form of one byte: `\u00XX`. */
 const MAX_EXPANSION = 6
 /** Long strings are written in pieces, so that room for them stays small. */
-const PIECE_BYTES = 3 << 14
+const PIECE_BYTES = 3 << 12
 const LONGEST_CHAR_BYTES = 4
 /** From here on copying into the kernel's memory and calling it is the faster way. */
 const KERNEL_MIN_BYTES = 48
+/** Making a view to copy from costs as much as so many stores. */
+const COPY_LOOP_MAX_BYTES = 192
 /** Room in an output buffer that spares it from growing. */
 export const JSON_TEXT_ROOM_BYTES = 2 + MAX_EXPANSION * PIECE_BYTES + KERNEL_SLACK_BYTES
 
 /** U+FFFD in UTF-8. */
-const REPLACEMENT = Buffer.of(0xef, 0xbf, 0xbd)
+const REPLACEMENT = Uint8Array.of(0xef, 0xbf, 0xbd)
 const HEX = Uint8Array.from('0123456789abcdef', (char) => char.charCodeAt(0))
 const BASE64 = Uint8Array.from(
   'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/',
@@ -58,18 +59,43 @@ export class JsonText {
   private readonly out: OutputBuffer
   private readonly kernel: ByteKernel
   private invalidPieces = 0
+  /** The kernel's count up to now; others may use it too. */
+  private replacedBefore: number
 
   /** @param kernel the one in whose memory the output buffer lies */
   constructor(out: OutputBuffer, kernel: ByteKernel) {
     this.out = out
     this.kernel = kernel
+    this.replacedBefore = kernel.exports.jsonReplaced()
   }
 
   /** source[start, end) as a JSON string, quotes included. */
   text(source: Uint8Array, start: number, end: number): void {
-    this.begin()
-    this.part(source, start, end)
-    this.end()
+    if (end - start >= KERNEL_MIN_BYTES) {
+      this.begin()
+      this.part(source, start, end)
+      this.end()
+      return
+    }
+    const { out } = this
+    out.room(2 + MAX_EXPANSION * KERNEL_MIN_BYTES)
+    const { bytes } = out
+    let at = out.pos
+    let from = start
+    bytes[at++] = QUOTE
+    while (from < end) {
+      const byte = source[from]!
+      if (KIND[byte] !== PLAIN) break
+      bytes[at++] = byte
+      from += 1
+    }
+    out.pos = at
+    if (from < end) {
+      const before = this.invalidPieces
+      this.escape(source, from, end)
+      if (this.invalidPieces !== before) this.inexactStrings += 1
+    }
+    bytes[out.pos++] = QUOTE
   }
 
   /** A string that comes in parts: `begin`, `part`…, `end`; parts end between characters. */
@@ -133,17 +159,20 @@ export class JsonText {
     }
     let address = source.byteOffset + start
     if (source.buffer !== kernel.memory.buffer) {
-      kernel.memory.set(source.subarray(start, end), kernel.stagingAddress)
       address = kernel.stagingAddress
+      if (length < COPY_LOOP_MAX_BYTES) {
+        const { memory } = kernel
+        let to = address
+        for (let from = start; from < end; from += 1) memory[to++] = source[from]!
+      } else {
+        kernel.memory.set(source.subarray(start, end), address)
+      }
     }
     const outAddress = out.bytes.byteOffset + out.pos
-    const written = kernel.exports.jsonEscape(address, length, outAddress)
-    const result = kernel.memory.subarray(outAddress, outAddress + written)
-    out.pos += written
-    // A U+FFFD that the source does not have says that something was replaced.
-    if (result.includes(REPLACEMENT) && !includes(source, start, end, REPLACEMENT)) {
-      this.invalidPieces += 1
-    }
+    out.pos += kernel.exports.jsonEscape(address, length, outAddress)
+    const replaced = kernel.exports.jsonReplaced()
+    this.invalidPieces += replaced - this.replacedBefore
+    this.replacedBefore = replaced
   }
 
   /** Escapes source[start, end) into room that is there. */
@@ -221,10 +250,6 @@ export function characterBoundary(source: Uint8Array, at: number): number {
     return byte >= 0xc2 && utf8Length(source, at - back, at) < 0 ? at - back : at
   }
   return at
-}
-
-function includes(source: Uint8Array, start: number, end: number, what: Buffer): boolean {
-  return Buffer.from(source.buffer, source.byteOffset + start, end - start).includes(what)
 }
 
 function base64Length(byteCount: number): number {

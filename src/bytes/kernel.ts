@@ -31,6 +31,8 @@ export interface KernelExports {
   lzfCompress(input: number, length: number, output: number, room: number): number
   /** Inside of a JSON string; at most 6 × length, and KERNEL_SLACK_BYTES scratch behind. */
   jsonEscape(input: number, length: number, output: number): number
+  /** How many U+FFFD `jsonEscape` has written so far for what is not UTF-8. */
+  jsonReplaced(): number
   /** 4 × ceil(length / 3) bytes. */
   base64Encode(input: number, length: number, output: number): number
   /** Entries of a sound listpack, else -1. `wanted`: 1 first entries unique, 2 second ones numbers. */

@@ -4,7 +4,7 @@ import { jsonInit } from './json'
 import { lzfInit } from './lzf'
 
 export { crc64, crc64High } from './crc64'
-export { base64Encode, jsonEscape } from './json'
+export { base64Encode, jsonEscape, jsonReplaced } from './json'
 export { lzfCompress, lzfDecompress, lzfLength } from './lzf'
 export {
   checkIntset,

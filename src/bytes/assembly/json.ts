@@ -9,6 +9,13 @@ const BASE64_PAIRS: usize = memory.data(4096 * 2, 16)
 /** For each byte below 0x20 the letter behind the backslash, or 0: \u00xx. */
 const SHORT: usize = memory.data(32, 16)
 
+/** Ill-formed pieces replaced so far, by all calls. */
+let replaced: i32 = 0
+
+export function jsonReplaced(): i32 {
+  return replaced
+}
+
 export function jsonInit(): void {
   for (let value: u32 = 0; value < 4096; value++) {
     store<u16>(
@@ -86,6 +93,7 @@ export function jsonEscape(input: usize, length: usize, output: usize): i32 {
     do {
       const size = characterSize(at, end)
       if (size < 0) {
+        replaced++
         store<u16>(to, 0xbfef)
         store<u8>(to, 0xbd, 2)
         to += 3
