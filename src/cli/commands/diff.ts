@@ -1,0 +1,162 @@
+/** `rrep diff`: two sources → one call of the library → a line for each difference. */
+import type { Command } from 'commander'
+import { diff, type Difference, type DiffResult, type DiffSource } from '../../api/diff.js'
+import { printableText } from '../../api/key-text.js'
+import { classifySource } from '../../api/source.js'
+import { UsageError } from '../../errors.js'
+import { addCommonOptions, type CommandCall, type CommandContext } from '../command.js'
+import { addConnectOptions, readServerSettings, type ConnectValues } from '../connect-options.js'
+import { EXIT } from '../exit-codes.js'
+import { addFilterOptions, readFilterOptions, type FilterOptions } from '../filter-options.js'
+import { formatCount, parseCount, parseDuration } from '../units.js'
+
+interface DiffCommandOptions extends ConnectValues, FilterOptions {
+  ttlTolerance?: number
+  limit?: number
+}
+
+const DETAILS = `
+A and B are each a server, an RDB (also gzip, zstd, or - for stdin), or a directory whose base is
+all there is. Options of the connection are for A, those with --target- for B.
+
+What counts: keys, types, values, expiries (--ttl-tolerance), expiries of fields, a stream's
+entries, groups, consumers and pending entries (with their delivery counts), and its counters
+where both sides have them. What does not: encodings and versions of the file, the order of sets,
+hashes and sorted sets, delivery and idle times, LRU and LFU data, functions. A key that is on one
+side only and past its expiry is no difference.
+
+A server is taken by a sync, as a replica takes it, into a temporary file (TMPDIR): its state at
+one moment. Servers that move are taken one after the other, so writes between the two moments
+show as differences; stop the writers, or compare twice. AOFs and captures with commands behind
+their snapshot are refused: load them into a server and compare that.
+`
+
+export function registerDiff(program: Command, context: CommandContext): void {
+  const command = program
+    .command('diff')
+    .summary('are two of them the same? (server, file, capture)')
+    .description('Compare two snapshots key by key, whatever their encodings and versions.')
+    .argument('<a>', 'server, file or directory')
+    .argument('<b>', 'server, file or directory')
+    .option('--ttl-tolerance <time>', 'expiries so close are the same (default 1s)', parseDuration)
+    .option('--limit <n>', 'differences shown; all are counted (default 100)', parseCount)
+    .addHelpText('after', DETAILS)
+  addConnectOptions(command)
+  addConnectOptions(command, 'target')
+  addFilterOptions(command)
+  addCommonOptions(command, [
+    'rrep diff before.rdb after.rdb',
+    'rrep diff dump.rdb redis://db.example:6379',
+    'rrep diff old.example:6379 new.example:6379 --limit 20 --db 0',
+  ])
+  command.action(
+    context.action<DiffCommandOptions>(async (call) => {
+      const { args, options, talk, io, signal } = call
+      if (args[0] === '-' && args[1] === '-') throw new UsageError('only one side can be stdin')
+      if (options.minSize !== undefined) {
+        throw new UsageError('--min-size cannot be compared by: sizes depend on the encoding')
+      }
+      const a = await sourceFor(args[0]!, 'source', call)
+      const b = await sourceFor(args[1]!, 'target', call)
+      const progress = talk.progress('comparing')
+      const lines: string[] = []
+      try {
+        const result = await diff({
+          a,
+          b,
+          stdin: io.stdin,
+          ttlToleranceMs: options.ttlTolerance,
+          limit: options.limit,
+          filter: readFilterOptions(options),
+          signal,
+          onDifference: (difference) =>
+            lines.push(talk.json ? jsonLine(difference) : textLine(difference)),
+          onProgress: ({ phase, side, bytes, totalBytes }) =>
+            progress.update({
+              label: `${phase} ${side === 'a' ? args[0]! : args[1]!}`,
+              done: bytes,
+              total: totalBytes,
+              unit: 'bytes',
+            }),
+        })
+        progress.stop()
+        for (const line of lines) await talk.write(`${line}\n`)
+        if (talk.json) await talk.write(`${JSON.stringify({ event: 'diff', ...result })}\n`)
+        else await summarize(result, lines.length, call)
+        return result.same ? EXIT.OK : EXIT.DIFFERENT
+      } finally {
+        progress.stop()
+      }
+    }),
+  )
+}
+
+async function sourceFor(
+  text: string,
+  which: 'source' | 'target',
+  { options, io }: CommandCall<DiffCommandOptions>,
+): Promise<DiffSource> {
+  const spec = classifySource(text)
+  if (spec.kind === 'stdin') return { kind: 'file', path: '-' }
+  if (spec.kind !== 'server') return { kind: 'file', path: spec.path }
+  const server = await readServerSettings(spec.address, options, io, which)
+  return { kind: 'server', server, retries: options.retries }
+}
+
+async function summarize(
+  result: DiffResult,
+  shown: number,
+  { talk }: CommandCall<DiffCommandOptions>,
+): Promise<void> {
+  const total = Object.values(result.differences).reduce((sum, count) => sum + count, 0)
+  if (total > shown) await talk.write(`… and ${formatCount(total - shown)} more\n`)
+  for (const side of [result.a, result.b]) {
+    const at = side.replOffset === undefined ? '' : `, at offset ${side.replOffset}`
+    talk.say(`${side.name}: ${formatCount(side.keys)} keys, RDB ${side.rdbVersion}${at}`)
+  }
+  if (result.keysExpired > 0) {
+    talk.say(`${formatCount(result.keysExpired)} keys on one side only are past their expiry`)
+  }
+  if (result.same) {
+    talk.say('same')
+    return
+  }
+  const parts = Object.entries(result.differences).map(
+    ([kind, count]) => `${formatCount(count)} ${kind}`,
+  )
+  talk.say(`${formatCount(result.keysDifferent)} keys differ: ${parts.join(', ')}`)
+}
+
+const TEXT: Record<Difference['kind'], string> = {
+  'missing-in-a': 'only in B',
+  'missing-in-b': 'only in A',
+  type: 'type',
+  ttl: 'ttl',
+  value: 'value',
+  'field-ttl': 'field ttl',
+  'stream-counters': 'stream counters',
+}
+
+function textLine(difference: Difference): string {
+  const head = `${TEXT[difference.kind].padEnd(15)} db${difference.db} ${printableText(difference.key)}`
+  if (difference.a === undefined) return head
+  return `${head}: ${shown(difference, difference.a)} → ${shown(difference, difference.b ?? null)}`
+}
+
+function shown(difference: Difference, value: string | number | null): string {
+  if (value === null) return 'none'
+  if (difference.kind !== 'ttl' || typeof value !== 'number') return String(value)
+  const date = new Date(value)
+  return Number.isNaN(date.getTime()) ? `${value} ms` : date.toISOString()
+}
+
+function jsonLine({ kind, db, key, a, b }: Difference): string {
+  return JSON.stringify({
+    event: 'difference',
+    kind,
+    db,
+    key: key.toString('utf8'),
+    keyBase64: key.toString('base64'),
+    ...(a === undefined ? {} : { a, b }),
+  })
+}
