@@ -64,7 +64,7 @@ export interface TailOutput {
   format: CommandFormat
   /** Of JSON. Default text. */
   strings?: StringForm | undefined
-  /** Memory for a slow reader; beyond it the stream waits, for 10 s at most. Default 64 MB. */
+  /** Memory for a slow reader; beyond it the stream waits, for 10 s at most. Default 24 MB. */
   boundBytes?: number | undefined
   patienceMs?: number | undefined
 }

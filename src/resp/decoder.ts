@@ -163,6 +163,14 @@ export class CommandDecoder {
     if (from >= this.chunkEnd) return RESP.MORE
     this.bytes = this.chunk
     this.start = from
+    const behind = this.whole(this.chunk, from, this.chunkEnd)
+    if (behind > 0) {
+      this.end = behind
+      this.position = behind
+      this.consumedBytes += behind - from
+      return RESP.COMMAND
+    }
+    // Cut, wrong, or no command: the careful way says which.
     const status = this.begin(this.chunk, from, this.chunkEnd)
     if (status === RESP.COMMAND) {
       this.position = this.end
@@ -234,6 +242,46 @@ export class CommandDecoder {
       this.consumedBytes += good - from
     }
     return commands
+  }
+
+  /** The way of nearly every command: in one piece, and sound. Its end, or 0. */
+  private whole(bytes: Uint8Array, from: number, end: number): number {
+    const args = this.args
+    if (from + 4 > end || bytes[from] !== STAR) return 0
+    let at = from + 2
+    let argc = bytes[from + 1]! - DIGIT_0
+    if (argc < 1 || argc > 9) return 0
+    let digit = bytes[at++]! - DIGIT_0
+    while (digit >= 0 && digit <= 9) {
+      if (at >= end) return 0
+      argc = argc * 10 + digit
+      digit = bytes[at++]! - DIGIT_0
+    }
+    if (digit !== CR - DIGIT_0 || bytes[at] !== LF || 2 * argc > args.length) return 0
+    at += 1
+    for (let i = 0; i < argc; i++) {
+      if (at + 5 > end || bytes[at] !== DOLLAR) return 0
+      let length = bytes[at + 1]! - DIGIT_0
+      if (length < 0 || length > 9) return 0
+      digit = bytes[at + 2]! - DIGIT_0
+      at += 3
+      while (digit >= 0 && digit <= 9) {
+        if (at >= end) return 0
+        length = length * 10 + digit
+        digit = bytes[at++]! - DIGIT_0
+      }
+      const data = at + 1
+      const behind = data + length
+      if (behind + 2 > end || digit !== CR - DIGIT_0 || bytes[at] !== LF) return 0
+      if (length > this.maxBulkBytes) return 0
+      if (bytes[behind] !== CR || bytes[behind + 1] !== LF) return 0
+      args[2 * i] = data
+      args[2 * i + 1] = behind
+      at = behind + 2
+    }
+    if (argc > this.maxArgc) return 0
+    this.argc = argc
+    return at
   }
 
   /** An item from its first byte. */

@@ -8,26 +8,15 @@
  * and ends the capture; what was whole stays whole.
  */
 import { truncateSync } from 'node:fs'
-import {
-  LOADABLE,
-  makeLoadable,
-  REWRITABLE_NAMES,
-  REWRITABLE_NAMES_RELATIVE,
-  SPECIAL_NAMES,
-  SPECIAL_NAMES_RELATIVE,
-} from '../aof/loadable.js'
-import { selectedDb } from '../aof/aof-parser.js'
 import type { GapRecord, IncrRecord } from '../aof/capture-format.js'
 import { InternalError, ProtocolError } from '../errors.js'
-import { isArg } from '../resp/command-table.js'
-import { CommandDecoder, RESP } from '../resp/decoder.js'
-import { CommandEncoder } from '../resp/encoder.js'
 import { AppendFile } from './append-file.js'
 import { CaptureBase, type SnapshotOrigin } from './capture-base.js'
 import { CapturePart } from './capture-part.js'
 import { recoverPart } from './capture-recovery.js'
 import { splitPart } from './capture-split.js'
 import type { CaptureStore } from './capture-store.js'
+import { CaptureStream } from './capture-stream.js'
 
 export type CaptureEvent =
   | { event: 'snapshot'; file: string; bytes: number; replOffset: number; rdbVersion: number }
@@ -56,8 +45,6 @@ export interface AofCaptureOptions {
   sync?: (fd: number) => Promise<void>
 }
 
-/** A command that is not whole in a chunk is held up to this size, else written in pieces. */
-const PIECE_BYTES = 1 << 20
 const SIDECAR_INTERVAL_MS = 1000
 
 interface PendingSplit {
@@ -67,8 +54,7 @@ interface PendingSplit {
 }
 
 export class AofCapture {
-  /** Commands stored since the start of this run, and stream bytes taken. */
-  commands = 0
+  /** Stream bytes taken since the start of this run. */
   streamBytes = 0
   /** Everything up to this stream byte is on disk and would be loaded; -1: nothing. */
   syncedReplOffset = -1
@@ -77,10 +63,7 @@ export class AofCapture {
   private readonly store: CaptureStore
   private readonly options: AofCaptureOptions
   private readonly now: () => number
-  private readonly out = new CommandEncoder(4096)
-  private readonly companion = new CommandEncoder(256)
-  private decoder = new CommandDecoder()
-  private special: Uint8Array = SPECIAL_NAMES
+  private readonly translator: CaptureStream
   private part: CapturePart | undefined
   private base: CaptureBase | undefined
   private pendingGap: Omit<GapRecord, 'toReplid' | 'toReplOffset'> | undefined
@@ -94,13 +77,12 @@ export class AofCapture {
   private syncAgain = false
   private savedMs = 0
   private failure: Error | undefined
-  private getAckSeen = false
 
   constructor(store: CaptureStore, options: AofCaptureOptions) {
     this.store = store
     this.options = options
     this.now = options.now ?? Date.now
-    this.resetDecoder()
+    this.translator = new CaptureStream(store.sidecar)
     const resume = store.resume
     if (resume === undefined) return
     const { part } = resume
@@ -121,6 +103,11 @@ export class AofCapture {
       replid: part.replid,
       nextReplOffset: part.boundary.storedReplOffset + part.boundary.unstoredBytes + 1,
     }
+  }
+
+  /** Commands stored since the start of this run. */
+  get commands(): number {
+    return this.translator.commands
   }
 
   get replid(): string | undefined {
@@ -167,7 +154,7 @@ export class AofCapture {
       this.base = undefined
       const { replid, replOffset } = base.origin
       this.store.sidecar.relativeTimes = base.sendsRelativeTimes(rdbVersion)
-      this.resetDecoder()
+      this.translator.reset()
       const part = this.newPart(replOffset, base.streamDbnum, replid)
       this.part = part
       const gap = this.pendingGap
@@ -234,7 +221,7 @@ export class AofCapture {
     let from = start
     const split = this.pendingSplit
     if (split !== undefined && this.part !== undefined) {
-      const behind = from + split.replOffset - this.part.replOffset - this.decoder.heldBytes
+      const behind = from + split.replOffset - this.part.replOffset - this.translator.heldBytes
       if (behind <= end) {
         if (behind > from) this.take(bytes, from, behind)
         from = Math.max(from, behind)
@@ -367,130 +354,15 @@ export class AofCapture {
   }
 
   private take(bytes: Uint8Array, start: number, end: number): void {
-    const part = this.part
+    const { part, translator } = this
     if (part === undefined) throw new InternalError('stream bytes before a snapshot')
-    const decoder = this.decoder
-    const nowMs = this.now()
-    const nowSeconds = Math.floor(nowMs / 1000)
-    decoder.feed(bytes, start, end)
-    for (;;) {
-      const skipped = decoder.skip(this.special)
-      if (skipped > 0) {
-        this.stamp(part, nowSeconds)
-        part.store(decoder.bytes, decoder.start, decoder.end)
-        this.commands += skipped
-      }
-      const status = decoder.next()
-      if (status === RESP.COMMAND) {
-        this.takeSpecial(part, decoder, nowMs, nowSeconds)
-      } else if (status === RESP.MORE) {
-        break
-      } else if (status === RESP.PIECE) {
-        this.takePiece(part, decoder, nowSeconds)
-      } else if (status === RESP.NEWLINE) {
-        part.leaveOut(1)
-      } else {
-        throw desyncError(part.replOffset + 1, decoder.problem)
-      }
-    }
-    if (part.atBoundary) part.noteBoundary()
-    part.file.kick()
-    const { rotateBytes, fsync } = this.options
+    translator.take(part, bytes, start, end, this.now())
+    const { rotateBytes, fsync, syncOnGetAck } = this.options
     if (rotateBytes > 0 && part.file.position >= rotateBytes && part.atBoundary) {
       if (!part.isWatched && this.pendingSplit === undefined) this.rotate()
     }
-    if (fsync === 'always' || this.getAckSeen) {
-      this.getAckSeen = false
-      this.requestSync()
-    }
-  }
-
-  private takeSpecial(
-    part: CapturePart,
-    command: CommandDecoder,
-    nowMs: number,
-    nowSeconds: number,
-  ): void {
-    const { bytes, start, end } = command
-    if (isArg(command, 0, 'SELECT')) {
-      const dbnum = selectedDb(command)
-      if (dbnum < 0) throw desyncError(part.replOffset + 1, 'SELECT of no database')
-      this.stamp(part, nowSeconds)
-      part.store(bytes, start, end)
-      part.select(dbnum)
-      const { sidecar } = this.store
-      if (dbnum > sidecar.highestDbnum) sidecar.highestDbnum = dbnum
-    } else if (isArg(command, 0, 'MULTI')) {
-      if (part.inTransaction) throw desyncError(part.replOffset + 1, 'MULTI inside MULTI')
-      this.stamp(part, nowSeconds)
-      part.beginTransaction()
-      part.store(bytes, start, end)
-    } else if (isArg(command, 0, 'EXEC')) {
-      if (!part.inTransaction) throw desyncError(part.replOffset + 1, 'EXEC without MULTI')
-      part.store(bytes, start, end)
-      part.endTransaction()
-    } else {
-      this.takeLoadable(part, command, nowMs, nowSeconds)
-    }
-    if (part.atBoundary) part.noteBoundary()
-  }
-
-  private takeLoadable(
-    part: CapturePart,
-    command: CommandDecoder,
-    nowMs: number,
-    nowSeconds: number,
-  ): void {
-    const { bytes, start, end } = command
-    const { out, companion } = this
-    out.reset()
-    companion.reset()
-    switch (makeLoadable(command, out, companion, nowMs)) {
-      case LOADABLE.AS_IS:
-        this.stamp(part, nowSeconds)
-        part.store(bytes, start, end)
-        this.commands += 1
-        break
-      case LOADABLE.REWRITTEN:
-        this.stamp(part, nowSeconds)
-        part.storeInstead(out.bytes, 0, out.length, end - start)
-        if (companion.length > 0) part.storeInstead(companion.bytes, 0, companion.length, 0)
-        this.commands += 1
-        break
-      case LOADABLE.NOTHING:
-        part.leaveOut(end - start)
-        if (this.options.syncOnGetAck === true && isArg(command, 0, 'REPLCONF')) {
-          this.getAckSeen = true
-        }
-        break
-      case LOADABLE.DROPPED: {
-        part.leaveOut(end - start)
-        const name = command.arg(0).toString('latin1').toUpperCase()
-        const { dropped } = this.store.sidecar
-        dropped[name] = (dropped[name] ?? 0) + 1
-      }
-    }
-  }
-
-  private takePiece(part: CapturePart, decoder: CommandDecoder, nowSeconds: number): void {
-    if (decoder.pieceFirst) {
-      this.stamp(part, nowSeconds)
-      if (part.atBoundary) part.noteBoundary()
-      part.inPiece = true
-    }
-    part.store(decoder.bytes, decoder.start, decoder.end)
-    if (!decoder.pieceLast) return
-    part.inPiece = false
-    this.commands += 1
-    if (part.atBoundary) part.noteBoundary()
-  }
-
-  /** Before the first command of each second, outside of transactions. Never goes back. */
-  private stamp(part: CapturePart, nowSeconds: number): void {
-    const { sidecar } = this.store
-    if (nowSeconds <= sidecar.unixSeconds || !part.atBoundary) return
-    sidecar.unixSeconds = nowSeconds
-    part.writeMark(`#TS:${nowSeconds}\r\n`)
+    if (fsync === 'always' || (translator.getAckSeen && syncOnGetAck === true)) this.requestSync()
+    translator.getAckSeen = false
   }
 
   /** Closes the increment and begins the next; returns its record. At a boundary only. */
@@ -522,7 +394,7 @@ export class AofCapture {
   private splitHere(split: PendingSplit): void {
     this.pendingSplit = undefined
     const part = this.part
-    if (part?.replOffset === split.replOffset && part.atBoundary && this.decoder.atBoundary) {
+    if (part?.replOffset === split.replOffset && part.atBoundary && this.translator.atBoundary) {
       split.resolve(this.rotate())
     } else {
       split.reject(
@@ -554,7 +426,7 @@ export class AofCapture {
   private forgetUnfinished(): void {
     const part = this.part
     if (part === undefined) return
-    this.decoder.reset()
+    this.translator.forgetUnfinished()
     if (!part.forgetUnfinished()) return
     this.defer(async () => {
       await part.file.flush()
@@ -586,15 +458,6 @@ export class AofCapture {
       ...(position === undefined ? {} : { position }),
       ...(sync === undefined ? {} : { sync }),
       onError: (error) => this.fail(error),
-    })
-  }
-
-  private resetDecoder(): void {
-    const { relativeTimes } = this.store.sidecar
-    this.special = relativeTimes ? SPECIAL_NAMES_RELATIVE : SPECIAL_NAMES
-    this.decoder = new CommandDecoder({
-      pieceBytes: PIECE_BYTES,
-      holdWhole: relativeTimes ? REWRITABLE_NAMES_RELATIVE : REWRITABLE_NAMES,
     })
   }
 
@@ -693,13 +556,4 @@ export class AofCapture {
     this.failure = error instanceof Error ? error : new Error(String(error))
     this.options.onError(this.failure)
   }
-}
-
-/** The bytes are not what a master sends at a command's boundary. */
-function desyncError(replOffset: number, problem: string): ProtocolError {
-  return new ProtocolError(
-    'ERR_STREAM_DESYNC',
-    `the stream does not go on with a command at offset ${replOffset}: ${problem}`,
-    { details: { replOffset } },
-  )
 }

@@ -13,14 +13,16 @@ import type { FileError } from '../errors.js'
 import { fileError } from './fs-util.js'
 
 const BLOCK_BYTES = 1 << 20
-const DEFAULT_BOUND_BYTES = 64 << 20
+const DEFAULT_BOUND_BYTES = 24 << 20
+/** Blocks kept for reuse: new ones would be garbage faster than it is collected. */
+const SPARE_BLOCKS = 24
 const fdatasyncAsync = promisify(fdatasync)
 const closeAsync = promisify(close)
 
 export interface AppendFileOptions {
   /** Begin behind these bytes of an existing file; what follows is cut off. Default 0: new. */
   position?: number
-  /** Memory for what the disk has not taken yet. Default 64 MB. */
+  /** Memory for what the disk has not taken yet. Default 24 MB. */
   boundBytes?: number
   /** Called once, with the error that ends all writing. */
   onError?: (error: FileError) => void
@@ -205,7 +207,7 @@ export class AppendFile {
         }
         this.full.shift()
         block.length = 0
-        if (this.spare.length < 4) this.spare.push(block)
+        if (this.spare.length < SPARE_BLOCKS) this.spare.push(block)
         this.writing = false
         this.wake(false)
         this.kick()

@@ -58,8 +58,11 @@ export class CommandFormatter {
   private readonly emit: (bytes: Buffer, start: number, end: number) => void
   private readonly out: Buffer
   private length = 0
-  private timeMs = -1
-  private time: Buffer = Buffer.alloc(0)
+  /** What stands between the offset and the command, made anew when time or db change. */
+  private placeMs = -1
+  private placeDbnum = -2
+  private beforeOffset: Buffer = Buffer.alloc(0)
+  private behindOffset: Buffer = Buffer.alloc(0)
 
   constructor(
     format: CommandFormat,
@@ -96,7 +99,11 @@ export class CommandFormatter {
         else this.quoted(bytes, start, end)
       }
     }
-    if (isJson) this.ascii(']}')
+    if (isJson) {
+      this.out[this.length] = 0x5d
+      this.out[this.length + 1] = 0x7d
+      this.length += 2
+    }
     this.out[this.length++] = LF
     if (this.length > FLUSH_BYTES) this.flush()
   }
@@ -133,31 +140,30 @@ export class CommandFormatter {
   }
 
   private begin(place: CommandPlace): void {
-    if (place.unixMs !== this.timeMs) {
-      this.timeMs = place.unixMs
-      this.time = Buffer.from(new Date(place.unixMs).toISOString())
+    const { unixMs, dbnum } = place
+    if (unixMs !== this.placeMs || dbnum !== this.placeDbnum) {
+      this.placeMs = unixMs
+      this.placeDbnum = dbnum
+      const time = new Date(unixMs).toISOString()
+      const isJson = this.format === 'json'
+      const db = dbnum >= 0 ? String(dbnum) : isJson ? 'null' : '?'
+      this.beforeOffset = Buffer.from(isJson ? '{"offset":' : `${time} `)
+      this.behindOffset = Buffer.from(
+        isJson ? `,"time":"${time}","db":${db},"command":[` : ` db${db}`,
+      )
     }
-    if (this.format === 'json') {
-      this.ascii('{"offset":')
-      this.integer(place.replOffset)
-      this.ascii(',"time":"')
-      this.copy(this.time, 0, this.time.length)
-      this.ascii('","db":')
-      if (place.dbnum < 0) this.ascii('null')
-      else this.integer(place.dbnum)
-      this.ascii(',"command":[')
-    } else {
-      this.copy(this.time, 0, this.time.length)
-      this.out[this.length++] = SPACE
-      this.integer(place.replOffset)
-      this.ascii(' db')
-      if (place.dbnum < 0) this.ascii('?')
-      else this.integer(place.dbnum)
-    }
+    this.copy(this.beforeOffset, 0, this.beforeOffset.length)
+    this.integer(place.replOffset)
+    this.copy(this.behindOffset, 0, this.behindOffset.length)
   }
 
   private jsonString(bytes: Uint8Array, start: number, end: number): void {
     if (this.strings === 'base64') {
+      if (end - start <= SHORT_BASE64_BYTES) {
+        this.room(base64Room(end - start))
+        this.length = shortBase64(bytes, start, end, this.out, this.length)
+        return
+      }
       // Pieces of whole triples join without padding.
       for (let from = start; from < end;) {
         const take = Math.min(end - from, 3 * (PIECE_BYTES >> 2))
@@ -233,14 +239,7 @@ export class CommandFormatter {
   }
 
   private ascii(text: string): void {
-    if (text.length > 24) {
-      this.length += this.out.write(text, this.length, 'utf8')
-      return
-    }
-    const out = this.out
-    let at = this.length
-    for (let i = 0; i < text.length; i++) out[at++] = text.charCodeAt(i)
-    this.length = at
+    this.length += this.out.write(text, this.length, 'utf8')
   }
 
   private integer(value: number): void {
@@ -269,6 +268,37 @@ export class CommandFormatter {
   private room(bytes: number): void {
     if (this.length + bytes + 256 > BUFFER_BYTES) this.flush()
   }
+}
+
+/** Below this a call of anything native costs more than the work. */
+const SHORT_BASE64_BYTES = 512
+const BASE64 = Buffer.from('ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/')
+
+function shortBase64(
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+  out: Uint8Array,
+  outStart: number,
+): number {
+  let at = outStart
+  let from = start
+  for (; from + 2 < end; from += 3) {
+    const triple = (bytes[from]! << 16) | (bytes[from + 1]! << 8) | bytes[from + 2]!
+    out[at] = BASE64[triple >> 18]!
+    out[at + 1] = BASE64[(triple >> 12) & 63]!
+    out[at + 2] = BASE64[(triple >> 6) & 63]!
+    out[at + 3] = BASE64[triple & 63]!
+    at += 4
+  }
+  if (from === end) return at
+  const isPair = from + 1 < end
+  const rest = (bytes[from]! << 8) | (isPair ? bytes[from + 1]! : 0)
+  out[at] = BASE64[rest >> 10]!
+  out[at + 1] = BASE64[(rest >> 4) & 63]!
+  out[at + 2] = isPair ? BASE64[(rest & 15) << 2]! : 0x3d
+  out[at + 3] = 0x3d
+  return at + 4
 }
 
 /** Letters, digits and `.-_`, not too long: shown without quotes as a command's name. */

@@ -12,7 +12,7 @@ import { FileError } from '../errors.js'
 import { errnoOf, fileError } from './fs-util.js'
 
 export interface PatientOutputOptions {
-  /** Default 64 MB. */
+  /** Default 24 MB. */
   boundBytes?: number
   /** How long a full buffer is borne. Default 10 s. */
   patienceMs?: number
@@ -21,6 +21,8 @@ export interface PatientOutputOptions {
 }
 
 const BLOCK_BYTES = 1 << 20
+/** Blocks kept for reuse: new ones would be garbage faster than it is collected. */
+const SPARE_BLOCKS = 24
 /** A pipe in non-blocking mode that is full. */
 const RETRY_MS = 2
 
@@ -42,7 +44,7 @@ export class PatientOutput {
 
   constructor(target: number | Writable, options: PatientOutputOptions) {
     this.target = target
-    this.boundBytes = options.boundBytes ?? 64 << 20
+    this.boundBytes = options.boundBytes ?? 24 << 20
     this.patienceMs = options.patienceMs ?? 10_000
     this.onError = options.onError
   }
@@ -154,7 +156,7 @@ export class PatientOutput {
 
   private next(block: Buffer): void {
     this.queue.shift()
-    if (this.spare.length < 4) {
+    if (this.spare.length < SPARE_BLOCKS) {
       this.spare.push(Buffer.from(block.buffer, 0, BLOCK_BYTES))
     }
     this.busy = false

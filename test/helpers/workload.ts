@@ -152,7 +152,7 @@ export async function startWorkload(options: WorkloadOptions): Promise<Workload>
         return encode('RENAME', key('r'), key('r2'))
       default:
         if (options.bigBytes !== undefined && ++big % 500 === 0) {
-          return encode('SET', key('big'), 'B'.repeat(options.bigBytes))
+          return encode('SET', `big:${int(4)}`, 'B'.repeat(options.bigBytes))
         }
         return encode('GETEX', key('e'), 'EX', 2000)
     }

@@ -7,6 +7,9 @@
 import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { capture } from '../../src/api/capture.js'
+import { makeServerSettings } from '../../src/api/server-settings.js'
+import { AbortedError } from '../../src/errors.js'
 import { startCaptureProcess, type CaptureProcess } from '../helpers/capture-process.js'
 import {
   checkAof,
@@ -17,13 +20,7 @@ import {
   sumCounters,
 } from '../helpers/captures.js'
 import { startProxy } from '../helpers/cutting-proxy.js'
-import {
-  digest,
-  serverBinaries,
-  startServer,
-  waitFor,
-  type TestServer,
-} from '../helpers/servers.js'
+import { digest, serverBinaries, startServer, waitFor } from '../helpers/servers.js'
 import { startWorkload } from '../helpers/workload.js'
 
 const SECONDS = Number(process.env['SOAK_SECONDS'] ?? 60)
@@ -83,19 +80,22 @@ async function scenario(
   if (workload.failed !== undefined) throw workload.failed
   await settleExpiries(master)
   const target = await masterOffset(master)
-  const stopped = async (): Promise<Record<string, unknown>> => {
-    process_.child.kill('SIGTERM')
-    const code = await process_.ended
-    if (code !== 143) throw new Error(`ended with ${code}: ${process_.stderr}`)
-    return process_.events.at(-1) ?? {}
-  }
-  // It has caught up when it asks for nothing older than the master's offset.
-  await waitFor(async () => (await sentOffset(master)) >= target, {
-    what: 'the link to be drained',
-    timeoutMs: 120_000,
-  })
-  await pause(1500)
-  await stopped()
+  process_.child.kill('SIGTERM')
+  const code = await process_.ended
+  if (code !== 143) throw new Error(`ended with ${code}: ${process_.stderr}`)
+  // What the master still had to send when it was stopped.
+  const controller = new AbortController()
+  let replOffset = -1
+  const rest = capture({
+    server: makeServerSettings(`127.0.0.1:${proxy.port}`),
+    dir,
+    signal: controller.signal,
+    onProgress: (progress) => (replOffset = progress.replOffset),
+  }).catch((error: unknown) => error)
+  await waitFor(() => replOffset >= target, { what: 'the capture to catch up', timeoutMs: 120_000 })
+  controller.abort('SIGTERM')
+  const last = await rest
+  if (!(last instanceof AbortedError)) throw last as Error
   const output = checkAof(dir, master.binary)
   if (!output.includes('are valid')) throw new Error(output)
   const loaded = await loadCapture(dir)
@@ -115,12 +115,4 @@ async function scenario(
   await master.stop()
   rmSync(root, { recursive: true, force: true })
   if (!same || new Set(counters).size !== 1) throw new Error(`${name}: the capture is wrong`)
-}
-
-/** What the master has sent the capture: its output buffer is empty, the link is online. */
-async function sentOffset(master: TestServer): Promise<number> {
-  const list = String(await master.client.call('CLIENT', 'LIST', 'TYPE', 'replica'))
-  const clients = list.split('\n').filter((line) => line.includes('flags=S'))
-  if (clients.length === 0) return -1
-  return clients.every((line) => /\bomem=0\b/.test(line)) ? await masterOffset(master) : -1
 }

@@ -37,7 +37,7 @@ Without -o: write commands from now on. The master is asked to continue at its p
 it saves nothing and forks nothing. Where it has no backlog: an empty snapshot (7.0 or newer; a
 fork), else a full one, thrown away, which is said before; never with --no-full-sync. A resumed
 stream repeats no SELECT: with keys in several databases the db of the first commands is unknown
-(db?, in JSON null). A slow reader of stdout does not stop the reading of the stream before 64 MB
+(db?, in JSON null). A slow reader of stdout does not stop the reading of the stream before 24 MB
 wait for it; if it then takes nothing for 10 s, tail ends with an error.
 
 With -o DIR: snapshot and stream are kept in DIR/appendonlydir, which redis-server 7 or newer
