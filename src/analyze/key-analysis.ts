@@ -22,7 +22,7 @@ import { MemoryModel } from './memory-model.js'
 import { PrefixTree, type PrefixOptions } from './prefix-tree.js'
 import { keyFacts, TopKeys, type KeyFacts } from './top-keys.js'
 import {
-  newRow,
+  Sums,
   TtlHistogram,
   type DatabaseRow,
   type Row,
@@ -87,9 +87,9 @@ export class KeyAnalysis implements RdbVisitor {
 
   private readonly options: AnalysisOptions
   private readonly ttl: TtlHistogram
-  private readonly kindRows: TypeRow[] = KIND_NAMES.map(() => ({ ...newRow(), largest: undefined }))
-  private readonly moduleRows = new Map<string, TypeRow>()
-  private readonly encodingRows: Row[] = ENCODING_NAMES.map(newRow)
+  private readonly kindSums = new Sums()
+  private readonly encodingSums = new Sums()
+  private readonly moduleRows = new Map<string, number>()
   private readonly databaseRows = new Map<number, DatabaseRow>()
   private database: DatabaseRow = { keys: 0, expires: 0, memory: 0 }
   private databaseNumber = -1
@@ -188,13 +188,16 @@ export class KeyAnalysis implements RdbVisitor {
 
   /** Types with keys, those with most memory first. */
   types(): [string, TypeRow][] {
-    const rows = KIND_NAMES.map((name, kind): [string, TypeRow] => [name, this.kindRows[kind]!])
-    return byMemory([...rows, ...this.moduleRows])
+    const rows = [
+      ...KIND_NAMES.map((name, kind): [string, number] => [name, kind]),
+      ...this.moduleRows,
+    ]
+    return byMemory(rows.map(([name, row]): [string, TypeRow] => [name, this.kindSums.row(row)]))
   }
 
   encodings(): [string, Row][] {
     return byMemory(
-      ENCODING_NAMES.map((name, index): [string, Row] => [name, this.encodingRows[index]!]),
+      ENCODING_NAMES.map((name, index): [string, Row] => [name, this.encodingSums.row(index)]),
     )
   }
 
@@ -220,20 +223,13 @@ export class KeyAnalysis implements RdbVisitor {
       this.expires += 1
       database.expires += 1
     }
-    const row =
-      header.kind === KIND.MODULE ? this.moduleRow(current.type) : this.kindRows[header.kind]!
-    row.keys += 1
-    row.elements += stats.elements
-    row.memory += memory
-    const encodingRow = this.encodingRows[encoding]!
-    encodingRow.keys += 1
-    encodingRow.elements += stats.elements
-    encodingRow.memory += memory
+    const row = header.kind === KIND.MODULE ? this.moduleRow(current.type) : header.kind
+    this.kindSums.add(row, stats.elements, memory)
+    this.encodingSums.add(encoding, stats.elements, memory)
     this.ttl.add(header.hasExpiry, header.expireAtMs, memory)
-    const largest = row.largest === undefined ? -1 : row.largest.memory
-    if (memory > largest || top.wants(memory)) {
+    if (memory > this.kindSums.largestMemory[row]! || top.wants(memory)) {
       const facts = this.facts(header, stats, encoding, memory)
-      if (memory > largest) row.largest = facts
+      if (memory > this.kindSums.largestMemory[row]!) this.kindSums.setLargest(row, memory, facts)
       if (top.wants(memory)) top.add(facts)
     }
     if (prefixes !== undefined) {
@@ -261,10 +257,11 @@ export class KeyAnalysis implements RdbVisitor {
     this.databaseNumber = dbnum
   }
 
-  private moduleRow(name: string): TypeRow {
+  /** Modules have the rows behind those of the kinds, as they come. */
+  private moduleRow(name: string): number {
     let row = this.moduleRows.get(name)
     if (row === undefined) {
-      row = { ...newRow(), largest: undefined }
+      row = KIND_NAMES.length + this.moduleRows.size
       this.moduleRows.set(name, row)
     }
     return row

@@ -49,9 +49,17 @@ export class MemoryModel {
   /** Length of a hash's field until its value comes; -1: none. */
   private fieldLength = -1
   private kind: number = KIND.STRING
+  /** What an entry's allocation has to spare. */
+  private readonly entrySlack: number
+  /** `skiplistNode` of short members. */
+  private readonly nodeBytes = new Float64Array(256)
 
   constructor(writer: WriterVersion) {
     this.layout = serverLayout(writer)
+    this.entrySlack = allocated(this.layout.entryBytes) - this.layout.entryBytes
+    for (let length = 0; length < this.nodeBytes.length; length += 1) {
+      this.nodeBytes[length] = this.skiplistNode(length)
+    }
   }
 
   begin(header: KeyHeader): void {
@@ -77,7 +85,8 @@ export class MemoryModel {
     this.plainCount += 1
     switch (this.kind) {
       case KIND.ZSET:
-        this.plainSum += this.skiplistNode(length)
+        this.plainSum +=
+          length < this.nodeBytes.length ? this.nodeBytes[length]! : this.skiplistNode(length)
         return
       case KIND.HASH:
         if (!this.layout.hashEntries) {
@@ -127,8 +136,9 @@ export class MemoryModel {
     const { layout } = this
     if (layout.keysEmbedded) return -OBJECT_BYTES
     const { elements } = stats
-    const slack = allocated(layout.entryBytes) - layout.entryBytes
+    const slack = this.entrySlack
     let delta = slack - layout.entryBytes - OBJECT_BYTES + (header.hasExpiry ? slack : 0)
+    if (header.kind === KIND.STRING) return delta
     if (encoding === ENCODING.SKIPLIST) delta += elements * slack
     else if (encoding === ENCODING.HASHTABLE) {
       delta +=

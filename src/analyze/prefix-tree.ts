@@ -104,6 +104,17 @@ export class PrefixTree {
     let node = ROOT
     let from = start
     for (let level = 0; level < this.depth; level += 1) {
+      const wildcard = this.wildcard[node]!
+      if (wildcard !== NONE && this.childCount[node] === 1) {
+        // Every name leads there: only its end is looked for.
+        const at = this.pieceEnd(bytes, from, end)
+        if (at < 0 || at - from > MAX_PIECE_BYTES) return
+        node = wildcard
+        this.keys[node]! += 1
+        this.memory[node]! += memoryBytes
+        from = at + this.separator.length
+        continue
+      }
       // Hashes the piece while it looks for the separator.
       let hash = Math.imul(node + 1, 0x9e3779b1)
       let at = from
@@ -155,6 +166,14 @@ export class PrefixTree {
       memory: Math.round(this.memory[node]!),
       merged,
     }
+  }
+
+  private pieceEnd(bytes: Uint8Array, start: number, end: number): number {
+    const first = this.firstSeparatorByte
+    for (let at = start; at < end; at += 1) {
+      if (bytes[at] === first && this.separatorAt(bytes, at, end)) return at
+    }
+    return NONE
   }
 
   private separatorAt(bytes: Uint8Array, at: number, end: number): boolean {

@@ -37,8 +37,47 @@ export interface TtlRow {
   memory: number
 }
 
-export function newRow(): Row {
-  return { keys: 0, elements: 0, memory: 0 }
+/** Rows of sums as columns of numbers: counting a key allocates nothing. */
+export class Sums {
+  /** For comparison before anything is made; -1: no key yet. */
+  largestMemory = new Float64Array(32).fill(-1)
+  private keys = new Float64Array(32)
+  private elements = new Float64Array(32)
+  private memory = new Float64Array(32)
+  private readonly largest: (KeyFacts | undefined)[] = []
+
+  add(row: number, elements: number, memory: number): void {
+    if (row >= this.keys.length) this.grow(row)
+    this.keys[row]! += 1
+    this.elements[row]! += elements
+    this.memory[row]! += memory
+  }
+
+  setLargest(row: number, memory: number, facts: KeyFacts): void {
+    this.largestMemory[row] = memory
+    this.largest[row] = facts
+  }
+
+  row(row: number): TypeRow {
+    return {
+      keys: this.keys[row] ?? 0,
+      elements: this.elements[row] ?? 0,
+      memory: this.memory[row] ?? 0,
+      largest: this.largest[row],
+    }
+  }
+
+  private grow(row: number): void {
+    const wider = (old: Float64Array, fill: number): Float64Array<ArrayBuffer> => {
+      const made = new Float64Array(row * 2).fill(fill)
+      made.set(old)
+      return made
+    }
+    this.largestMemory = wider(this.largestMemory, -1)
+    this.keys = wider(this.keys, 0)
+    this.elements = wider(this.elements, 0)
+    this.memory = wider(this.memory, 0)
+  }
 }
 
 export class TtlHistogram {

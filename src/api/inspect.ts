@@ -127,7 +127,7 @@ export async function inspect(path: string, options: InspectOptions = {}): Promi
     onKey: options.onKey,
     onNotice: (_code, message, byteOffset) => options.onNotice?.(message, byteOffset),
   })
-  const outcome = await readRdbFile(path, analysis, options, options.walkElements === true)
+  const outcome = await readRdbFile(path, analysis, options, false)
   return {
     ...outcome,
     aux: analysis.auxFields,
@@ -178,8 +178,7 @@ export async function readRdbFile(
     checksum: 'report',
     salvage: options.salvage ?? false,
     validate,
-    // What servers load is no damage: it is told as a notice.
-    strict: false,
+    walkBlobs: options.walkElements === true,
   })
   let summary: RdbSummary | undefined
   let error: InputError | undefined

@@ -32,6 +32,7 @@ export interface CoreOptions {
   file: string | undefined
   baseByteOffset: number
   validate: boolean
+  walkBlobs: boolean
   strict: boolean
   checksum: 'verify' | 'report' | 'ignore'
   wholeStringBytes: number

@@ -44,6 +44,7 @@ export function parseDumpPayload(
       file: undefined,
       baseByteOffset: 0,
       validate,
+      walkBlobs: validate,
       strict: validate,
       checksum: 'ignore',
       wholeStringBytes: Number.POSITIVE_INFINITY,

@@ -27,6 +27,11 @@ export interface RdbParserOptions {
    */
   validate?: boolean | undefined
   /**
+   * Walks packed blobs at all depths, so that `largestElementBytes` is always known, without
+   * looking for duplicate keys. `validate` does that too.
+   */
+  walkBlobs?: boolean | undefined
+  /**
    * Makes errors of what servers tolerate: empty collections, an expiry without a key, duplicate
    * keys. Default: the value of `validate`.
    */
@@ -59,6 +64,7 @@ export class RdbParser {
         file: options.file,
         baseByteOffset: options.baseByteOffset ?? 0,
         validate,
+        walkBlobs: validate || options.walkBlobs === true,
         strict: options.strict ?? validate,
         // Behind damage no checksum can match.
         checksum:

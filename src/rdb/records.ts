@@ -240,7 +240,7 @@ function beginValue(core: Core, type: RdbType, valueStep: Step): Step {
   core.step = valueStep
   const depth = visitor.key(header)
   core.depth = depth
-  core.deep = depth === DEPTH.ELEMENTS || core.options.validate
+  core.deep = depth === DEPTH.ELEMENTS || core.options.walkBlobs
   core.rawFrom = depth === DEPTH.RAW ? header.valueByteOffset : -1
   return valueStep
 }

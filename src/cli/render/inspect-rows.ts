@@ -103,17 +103,16 @@ export function keyRow(key: AnalyzedKey, out: Buffer, at: number): number {
   }
   out[to] = SPACE
   const { bytes, start, end } = header.key
-  to = isPlain(bytes, start, end)
-    ? putBytes(bytes, start, end, out, to + 1)
-    : to + 1 + out.write(printableText(bytes.subarray(start, end)), to + 1)
+  const plainEnd = putPlain(bytes, start, end, out, to + 1)
+  to =
+    plainEnd >= 0 ? plainEnd : to + 1 + out.write(printableText(bytes.subarray(start, end)), to + 1)
   out[to] = LF
   return to + 1
 }
 
 function putCsvKey(bytes: Buffer, start: number, end: number, out: Buffer, at: number): number {
-  if (isPlain(bytes, start, end) && !isFormula(bytes[start])) {
-    return putBytes(bytes, start, end, out, at)
-  }
+  const plainEnd = putPlain(bytes, start, end, out, at)
+  if (plainEnd >= 0 && !isFormula(bytes[start])) return plainEnd
   const text = printableText(bytes.subarray(start, end))
   const quoted = /[",]/.test(text) || text === ''
   // What a spreadsheet would take for a formula gets the customary apostrophe.
@@ -126,25 +125,21 @@ function isFormula(byte: number | undefined): boolean {
   return byte === 0x3d || byte === 0x2b || byte === 0x2d || byte === 0x40
 }
 
-/** Printable ASCII without comma, quote and backslash: shown as it is. */
-function isPlain(bytes: Buffer, start: number, end: number): boolean {
-  for (let at = start; at < end; at += 1) {
-    const byte = bytes[at]!
-    if (byte <= SPACE || byte >= 0x7f || byte === COMMA || byte === QUOTE || byte === 0x5c) {
-      return false
-    }
-  }
-  return end > start
-}
+/** 1: printable ASCII without comma, quote and backslash, shown as it is. */
+const PLAIN = Uint8Array.from({ length: 256 }, (_, byte) =>
+  byte > SPACE && byte < 0x7f && byte !== COMMA && byte !== QUOTE && byte !== 0x5c ? 1 : 0,
+)
 
-function putBytes(bytes: Buffer, start: number, end: number, out: Buffer, at: number): number {
-  const length = end - start
-  if (length > 64) {
-    bytes.copy(out, at, start, end)
-  } else {
-    for (let index = 0; index < length; index += 1) out[at + index] = bytes[start + index]!
+/** Copies as long as the bytes are plain; -1 where one is not, or there are none. */
+function putPlain(bytes: Buffer, start: number, end: number, out: Buffer, at: number): number {
+  let to = at
+  for (let from = start; from < end; from += 1) {
+    const byte = bytes[from]!
+    if (PLAIN[byte] === 0) return -1
+    out[to] = byte
+    to += 1
   }
-  return at + length
+  return end > start ? to : -1
 }
 
 /** ASCII. */
