@@ -57,6 +57,9 @@ export class RelayOrigin implements Origin, LinkConsumer {
   #isClosing = false
   #isRestarting = false
   #hasHistory = false
+  /** Upstream names no history (2.6 and older): the name, and where its offsets begin, are ours. */
+  #isHistoryOurs = false
+  #shift = 0
   /** The newest snapshot: whole, or arriving on the link itself. */
   #snapshot: Snapshot | undefined
   #fetch: SnapshotFetch | undefined
@@ -188,12 +191,7 @@ export class RelayOrigin implements Origin, LinkConsumer {
 
   tick(): void {
     // A state that cannot be written down leaves the one before: older, and true.
-    this.#store
-      .tick(() => this.#facts())
-      .catch((error: unknown) => {
-        const reason = error instanceof Error ? error.message : String(error)
-        this.#options.onEvent({ event: 'backlog-disk-failed', reason })
-      })
+    this.#store.tick(() => this.#facts()).catch((error: unknown) => this.#diskFailed(error))
   }
 
   async close(): Promise<void> {
@@ -219,6 +217,8 @@ export class RelayOrigin implements Origin, LinkConsumer {
     // A master of 2.6 names no history: what it sends now is one of its own.
     const replid = info.replid ?? randomBytes(20).toString('hex')
     const replOffset = Math.max(0, info.replOffset)
+    this.#isHistoryOurs = info.replid === undefined
+    this.#shift = replOffset - info.replOffset
     this.#snapshot?.remove()
     this.#snapshot = undefined
     this.#fetch?.stop(new LinkError('ERR_FULL_RESYNC', 'upstream made a full resync'))
@@ -280,7 +280,7 @@ export class RelayOrigin implements Origin, LinkConsumer {
 
   onStream(bytes: Buffer, start: number, end: number, replOffset: number): void {
     this.#lastByteMs = Date.now()
-    if (replOffset !== this.log.endReplOffset + 1) {
+    if (replOffset + this.#shift !== this.log.endReplOffset + 1) {
       throw new InternalError(
         `stream byte ${replOffset} came, the log ends at ${this.log.endReplOffset}`,
       )
@@ -311,6 +311,7 @@ export class RelayOrigin implements Origin, LinkConsumer {
 
   resumePoint(): ResumePoint | 'full' | undefined {
     if (!this.#hasHistory) return undefined
+    if (this.#isHistoryOurs) return 'full'
     // A snapshot that did not arrive whole began a history of which nobody has anything.
     const isEmpty = this.log.endReplOffset < this.log.firstReplOffset
     if (isEmpty && this.#snapshot?.state !== 'complete') return 'full'
@@ -410,8 +411,17 @@ export class RelayOrigin implements Origin, LinkConsumer {
   #keep(snapshot: Snapshot): void {
     if (snapshot.state === 'growing') snapshot.complete()
     if (!this.#store.keepsSnapshots) return
-    snapshot.keep()
-    this.#store.save(this.#facts())
+    snapshot
+      .keep()
+      .then((isKept) => {
+        if (isKept && !this.#isClosing) this.#store.save(this.#facts())
+      })
+      .catch((error: unknown) => this.#diskFailed(error))
+  }
+
+  #diskFailed(error: unknown): void {
+    const reason = error instanceof Error ? error.message : String(error)
+    this.#options.onEvent({ event: 'backlog-disk-failed', reason })
   }
 
   /** Follows the part of the restored stream that came behind the position that was saved. */

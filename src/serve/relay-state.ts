@@ -9,11 +9,13 @@ import {
   fsyncSync,
   mkdirSync,
   openSync,
+  readdirSync,
   readFileSync,
   renameSync,
   rmSync,
   writeSync,
 } from 'node:fs'
+import { open } from 'node:fs/promises'
 import { join } from 'node:path'
 import { FileError } from '../errors.js'
 import type { HistoryState } from './history.js'
@@ -22,6 +24,7 @@ import type { StreamPosition } from './stream-tracker.js'
 const STATE_FILE = 'relay.json'
 const LOCK_FILE = 'relay.lock'
 const FORMAT = 1
+const SNAPSHOT_NAME = /^snapshot-[0-9a-f]{8}-\d+-\d+\.rdb$/
 
 export interface KeptSnapshot {
   /** Name in the directory. */
@@ -46,6 +49,7 @@ export interface RelayState {
 
 export class RelayDir {
   readonly dir: string
+  #saves = 0
 
   /** Creates the directory (0700) and locks it. Throws FileError. */
   constructor(dir: string) {
@@ -74,8 +78,10 @@ export class RelayDir {
     }
   }
 
+  /** On disk when it returns: for what must not be forgotten, such as another history. */
   save(state: RelayState): void {
     const path = join(this.dir, STATE_FILE)
+    this.#saves += 1
     try {
       const fd = openSync(`${path}.part`, 'w', 0o600)
       try {
@@ -89,6 +95,34 @@ export class RelayDir {
       throw new FileError('ERR_CANNOT_WRITE', `cannot write ${path}: ${codeOf(error)}`, {
         cause: error,
       })
+    }
+  }
+
+  /** The same without holding anything up, for how far the stream is. A `save` wins over it. */
+  async saveLater(state: RelayState): Promise<void> {
+    const path = join(this.dir, STATE_FILE)
+    const saves = this.#saves
+    try {
+      const handle = await open(`${path}.later`, 'w', 0o600)
+      try {
+        await handle.writeFile(`${JSON.stringify({ format: FORMAT, ...state })}\n`)
+        await handle.sync()
+      } finally {
+        await handle.close()
+      }
+      // Without a wait between the question and the answer: nobody saves in between.
+      if (saves === this.#saves) renameSync(`${path}.later`, path)
+    } catch (error) {
+      throw new FileError('ERR_CANNOT_WRITE', `cannot write ${path}: ${codeOf(error)}`, {
+        cause: error,
+      })
+    }
+  }
+
+  /** What killed processes left of snapshots, whole or not. */
+  removeSnapshotsBut(kept: string | undefined): void {
+    for (const name of readdirSync(this.dir)) {
+      if (SNAPSHOT_NAME.test(name) && name !== kept) rmSync(join(this.dir, name), { force: true })
     }
   }
 
@@ -116,6 +150,10 @@ export class RelayDir {
       rmSync(path, { force: true })
     }
   }
+}
+
+export function snapshotName(epoch: string, number: number): string {
+  return `snapshot-${epoch}-${process.pid}-${number}.rdb`
 }
 
 /** Another after each start of the machine: what was written but not synced may then be missing.

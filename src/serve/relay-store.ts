@@ -8,7 +8,13 @@ import { DiskBacklog } from './disk-backlog.js'
 import type { OnServeEvent } from './events.js'
 import type { HistoryState } from './history.js'
 import { MemoryBacklog } from './memory-backlog.js'
-import { bootId, type KeptSnapshot, type RelayDir } from './relay-state.js'
+import {
+  bootId,
+  snapshotName,
+  type KeptSnapshot,
+  type RelayDir,
+  type RelayState,
+} from './relay-state.js'
 import { Snapshot, type SnapshotPlace } from './snapshot.js'
 import type { GrowingLog, Retainer } from './stream-log.js'
 import type { StreamPosition } from './stream-tracker.js'
@@ -36,6 +42,7 @@ export class RelayStore {
   #epoch = newEpoch()
   #snapshotNumber = 0
   #savedEndReplOffset = -1
+  #isTicking = false
 
   constructor(options: RelayStoreOptions) {
     this.#options = options
@@ -52,6 +59,7 @@ export class RelayStore {
     const { keepDir } = this.#options
     if (keepDir === undefined) return undefined
     const state = keepDir.load()
+    keepDir.removeSnapshotsBut(state?.snapshot?.file)
     if (state === undefined) {
       this.#log = DiskBacklog.create(this.#diskOptions(keepDir), this.#epoch, 1)
       return undefined
@@ -75,7 +83,7 @@ export class RelayStore {
   newSnapshot(place: SnapshotPlace, lengthBytes: number | undefined): Snapshot {
     this.#snapshotNumber += 1
     const { keepDir, temporaryDir } = this.#options
-    const name = `snapshot-${this.#epoch}-${process.pid}-${this.#snapshotNumber}.rdb`
+    const name = snapshotName(this.#epoch, this.#snapshotNumber)
     return Snapshot.growing(place, join(keepDir?.dir ?? temporaryDir, name), lengthBytes)
   }
 
@@ -85,12 +93,17 @@ export class RelayStore {
   }
 
   /** Writes down what the next process needs; nothing without a directory. */
-  save({ history, position, snapshot }: RelayFacts): void {
+  save(facts: RelayFacts): void {
+    const state = this.#stateOf(facts)
+    if (state !== undefined) this.#options.keepDir?.save(state)
+  }
+
+  #stateOf({ history, position, snapshot }: RelayFacts): RelayState | undefined {
     const { keepDir } = this.#options
     const log = this.#log
-    if (keepDir === undefined || !(log instanceof DiskBacklog)) return
+    if (keepDir === undefined || !(log instanceof DiskBacklog)) return undefined
     const isKept = snapshot?.state === 'complete' && snapshot.path !== undefined
-    keepDir.save({
+    return {
       history,
       epoch: this.#epoch,
       nextReplOffset: log.firstReplOffset,
@@ -105,16 +118,23 @@ export class RelayStore {
             createdAtMs: snapshot.createdAtMs,
           }
         : undefined,
-    })
+    }
   }
 
   /** Each second: what came since the last one is synced, then written down. */
   async tick(facts: () => RelayFacts): Promise<void> {
     const log = this.#log
     if (!(log instanceof DiskBacklog) || log.endReplOffset === this.#savedEndReplOffset) return
+    if (this.#isTicking) return
+    this.#isTicking = true
     this.#savedEndReplOffset = log.endReplOffset
-    await log.sync()
-    this.save(facts())
+    try {
+      await log.sync()
+      const state = this.#stateOf(facts())
+      if (state !== undefined) await this.#options.keepDir?.saveLater(state)
+    } finally {
+      this.#isTicking = false
+    }
   }
 
   /** `facts` undefined: there was no history to keep. */

@@ -7,7 +7,7 @@
  * held back until all of it is known to be whole and right: a replica that loads a bad RDB ends
  * its process, one that is cut short tries again.
  */
-import { closeSync, fsyncSync, openSync, read as readFile, unlinkSync, writeSync } from 'node:fs'
+import { closeSync, fsync, openSync, read as readFile, unlinkSync, writeSync } from 'node:fs'
 import { FileError, InternalError, LinkError } from '../errors.js'
 import { parseRdbMagic, type RdbMagic } from './rdb-version.js'
 
@@ -168,10 +168,18 @@ export class Snapshot {
     this.#wake()
   }
 
-  /** Makes the file outlive the process: for a backlog directory. */
-  keep(): void {
+  /** Makes the file outlive the process: for a backlog directory. Resolves once it is on disk;
+   * false where it was discarded meanwhile. */
+  async keep(): Promise<boolean> {
+    const fd = this.#fd
+    if (fd === undefined || this.#isDiscarded) return false
     this.#isTemporary = false
-    if (this.#fd !== undefined) fsyncSync(this.#fd)
+    this.retain()
+    // Not at once: a gigabyte takes a while, and the stream goes on.
+    await new Promise<void>((resolve, reject) => {
+      fsync(fd, (error) => (error === null ? resolve() : reject(error)))
+    }).finally(() => this.release())
+    return !this.#isDiscarded
   }
 
   /** Reads payload bytes from `byteOffset` on; resolves with how many, at least one unless `into`
