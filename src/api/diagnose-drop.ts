@@ -11,6 +11,8 @@ export interface Drop {
   /** Since the attempt began. */
   elapsedMs: number
   snapshotBytes: number
+  /** False where the master kept no stream for the link: its output buffer is out of question. */
+  streamKept: boolean
 }
 
 export interface Diagnosis {
@@ -78,7 +80,9 @@ export function explainDrop({ info, config }: ServerFigures, drop: Drop): Diagno
       advice: 'look at its log, and at proxies and firewalls between',
     }
   }
-  if (uptimeSeconds + 1 < elapsedSeconds) {
+  // Whole seconds, rounded either way: a server that began just before the sync is rarer than one
+  // that began in it.
+  if (uptimeSeconds < elapsedSeconds) {
     return {
       cause: 'restarted',
       what: `the server was restarted: it runs for ${uptimeSeconds} s, this sync began ${Math.round(elapsedSeconds)} s ago`,
@@ -95,7 +99,7 @@ export function explainDrop({ info, config }: ServerFigures, drop: Drop): Diagno
   const limit = config?.get('client-output-buffer-limit')
   const replicaLimit = limit === undefined ? undefined : replicaLimitOf(limit)
   const cut = numberOf(info, 'client_output_buffer_limit_disconnections')
-  if (cut !== undefined && cut > 0) {
+  if (drop.streamKept && cut !== undefined && cut > 0) {
     return {
       cause: 'output-buffer-limit',
       what: `the master has closed ${cut} client${cut === 1 ? '' : 's'} for too long an output buffer; the limit for replicas is ${describeLimit(replicaLimit)}`,
@@ -117,17 +121,20 @@ export function explainDrop({ info, config }: ServerFigures, drop: Drop): Diagno
       advice: `if the line is slow or stalls, raise it: CONFIG SET repl-timeout ${replTimeout * 5}`,
     }
   }
-  // Before 7.4 and Valkey 8.0 no counter tells; the limit stays the usual reason.
-  const counted = info.has('client_output_buffer_limit_disconnections')
-  const replicaOnly = counted ? '' : '; this version does not count clients cut by it'
+  // Before 7.4 and Valkey 8.0 no counter tells; where a stream was kept, the limit is the usual
+  // reason.
+  if (drop.streamKept && cut === undefined) {
+    return {
+      cause: 'output-buffer-limit',
+      what: `the master runs on and its save did not fail: most likely its output buffer for replicas overflowed while the snapshot was sent (this version does not count that); the limit is ${describeLimit(replicaLimit)}`,
+      advice: adviceForLimit(replicaLimit),
+    }
+  }
+  const buffered = drop.streamKept ? 'no client was cut for its buffer' : 'it kept no buffer for us'
   return {
-    cause: counted ? 'unknown' : 'output-buffer-limit',
-    what: counted
-      ? 'the master shows no reason: it runs on, its save did not fail, no client was cut for its buffer'
-      : `the master runs on and its save did not fail: most likely its output buffer for replicas overflowed while the snapshot was sent; the limit is ${describeLimit(replicaLimit)}${replicaOnly}`,
-    advice: counted
-      ? 'look at its log (CLIENT KILL?), and at proxies and firewalls between'
-      : adviceForLimit(replicaLimit),
+    cause: 'unknown',
+    what: `the master shows no reason: it has run for ${uptimeSeconds} s, its save did not fail, ${buffered}`,
+    advice: 'look at its log (CLIENT KILL?), and at proxies and firewalls between',
   }
 }
 

@@ -141,6 +141,10 @@ class Receiver implements LinkConsumer {
   lostBytes = 0
   lostAfterMs = 0
   lostDuring: LinkState = 'idle'
+  /** True where the master may have had to buffer writes for this link. */
+  streamKept = true
+  /** A second attempt was out of question. */
+  notRetried = false
 
   constructor(options: SyncOptions, output: SnapshotOutput) {
     this.#options = options
@@ -209,9 +213,11 @@ class Receiver implements LinkConsumer {
     this.lostBytes = info.snapshotBytes
     this.lostAfterMs = performance.now() - this.#attemptMs
     this.lostDuring = info.during
+    this.streamKept = info.streamKept
     if (info.retryInMs === undefined) return
     if (!this.#output.canRestart) {
       // What a reader has got cannot be taken back, so a second snapshot could not follow it.
+      this.notRetried = true
       throw withoutRetry(info.error)
     }
     this.#options.onRetry?.(info.error, info.retryInMs)
@@ -274,10 +280,11 @@ async function explained(error: unknown, options: SyncOptions, lost: Receiver): 
   const diagnosis = await diagnoseDrop(options.server, {
     elapsedMs: lost.lostAfterMs,
     snapshotBytes: lost.lostBytes,
+    streamKept: lost.streamKept,
   })
   return new LinkError(error.code, `${error.message}: ${diagnosis.what}`, {
     cause: error,
-    hint: error.hint === undefined ? diagnosis.advice : `${error.hint}; ${diagnosis.advice}`,
+    hint: lost.notRetried ? `${error.hint ?? ''}; ${diagnosis.advice}` : diagnosis.advice,
     details: { ...error.details, snapshotBytes: lost.lostBytes, likelyCause: diagnosis.cause },
   })
 }

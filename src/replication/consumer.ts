@@ -90,6 +90,9 @@ export interface LinkLostInfo {
   retryInMs: number | undefined
   /** Bytes of an unfinished snapshot that came; they are void now. */
   snapshotBytes: number
+  /** False where the master kept no stream for this link (`rdb-only`, 6.2+): then its output
+   * buffer cannot have overflowed. */
+  streamKept: boolean
 }
 
 export interface LinkConsumer {

@@ -142,6 +142,7 @@ export class ReplicationLink {
           attempt: failed,
           retryInMs,
           snapshotBytes: session?.isStreaming === true ? 0 : (session?.snapshotBytes ?? 0),
+          streamKept: session?.streamKept ?? true,
         })
         if (retryInMs === undefined) throw error
         await this.#pause(retryInMs)

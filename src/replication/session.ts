@@ -9,6 +9,7 @@ import { openLine, type Line, type LineReader } from '../net/transport.js'
 import { timeoutError } from '../net/line-errors.js'
 import type { ServerSettings } from '../net/server-settings.js'
 import type { LinkConsumer, LinkState, ResumePoint } from './consumer.js'
+import { GetAckWatch } from './get-ack.js'
 import {
   beginHandshake,
   closedInHandshake,
@@ -39,7 +40,6 @@ const TICK_MS = 1000
 const QUIET_BEHIND_MARK_MS = 1500
 const LF = 10
 const CR = 13
-const GETACK = Buffer.from('\r\nGETACK\r\n')
 
 export class Session implements LineReader {
   readonly #options: SessionOptions
@@ -53,7 +53,7 @@ export class Session implements LineReader {
   #nextReplOffset = 0
   #lastByteMs = performance.now()
   #draining = false
-  #tail: Buffer = Buffer.alloc(0)
+  readonly #getAckWatch = new GetAckWatch()
   #timer: NodeJS.Timeout | undefined
   #settle: ((end: SessionEnd | undefined, error: Error | undefined) => void) | undefined
   /** What a consumer's method threw: the run is over, whatever it was. */
@@ -67,6 +67,11 @@ export class Session implements LineReader {
   /** Payload bytes that came, for the report of a loss. */
   get snapshotBytes(): number {
     return this.#payload?.bytes ?? 0
+  }
+
+  /** The master may have to buffer writes for this link. */
+  get streamKept(): boolean {
+    return this.#handshake?.rdbOnlyAccepted !== true
   }
 
   /** The stream has begun: behind a snapshot or by a partial resync. */
@@ -281,24 +286,9 @@ export class Session implements LineReader {
     const replOffset = this.#nextReplOffset
     this.#nextReplOffset += end - start
     this.#call(() => this.#consumer.onStream(bytes, start, end, replOffset))
-    if (this.#holdsGetAck(bytes, start, end)) this.acknowledge()
+    if (this.#getAckWatch.sees(bytes, start, end)) this.acknowledge()
     this.#drain()
     return end
-  }
-
-  /** A value that holds the word costs one ACK too many, which harms nobody. */
-  #holdsGetAck(bytes: Buffer, start: number, end: number): boolean {
-    const seam = GETACK.length - 1
-    const region = bytes.subarray(start, end)
-    const across =
-      this.#tail.length > 0 &&
-      Buffer.concat([this.#tail, region.subarray(0, seam)]).includes(GETACK)
-    const found = across || region.includes(GETACK)
-    // Behind a find nothing is kept: it must not be found twice.
-    if (found) this.#tail = region.subarray(0, 0)
-    else if (region.length >= seam) this.#tail = Buffer.from(region.subarray(-seam))
-    else this.#tail = Buffer.concat([this.#tail, region]).subarray(-seam)
-    return found
   }
 
   #drain(): void {

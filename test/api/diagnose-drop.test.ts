@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { explainDrop } from '../../src/api/diagnose-drop.js'
 import { parseInfo } from '../../src/net/control.js'
 
-const DROP = { elapsedMs: 12_000, snapshotBytes: 5_000_000 }
+const DROP = { elapsedMs: 12_000, snapshotBytes: 5_000_000, streamKept: true }
 const LIMIT = [
   'client-output-buffer-limit',
   'normal 0 0 0 slave 268435456 67108864 60 pubsub 1 2 3',
@@ -51,6 +51,13 @@ test('without a counter the buffer limit is the usual reason; with one at zero i
   expect(old.what).toContain('most likely')
   const counted = 'uptime_in_seconds:900\nclient_output_buffer_limit_disconnections:0\n'
   expect(explain(counted).cause).toBe('unknown')
+})
+
+test('where the master kept no stream for us its buffer is not blamed', () => {
+  const drop = { ...DROP, streamKept: false }
+  const found = explain('uptime_in_seconds:900\nrdb_last_bgsave_status:ok\n', [LIMIT], drop)
+  expect(found.cause).toBe('unknown')
+  expect(found.what).toContain('it kept no buffer for us')
 })
 
 test('nothing told is nothing claimed', () => {

@@ -281,6 +281,46 @@ test('a master whose save fails', async () => {
   expect(readFileSync(file, 'utf8')).toBe('old')
 })
 
+test('a master that is killed, restarted, or drops us in the middle says most likely why', async () => {
+  const server = await start()
+  await fill(server)
+  const file = join(dir, 'dropped.rdb')
+  const args = ['sync', `127.0.0.1:${server.port}`, '-o', file, '--retries', '0']
+  const dropped = async (drop: () => Promise<void>): Promise<string> => {
+    // Diskless, a key a millisecond: the payload is under way when it is dropped.
+    await server.client.config('SET', 'rdb-key-save-delay', '1000')
+    const running = runCli(args)
+    await waitFor(async () => await saving(server), { what: 'the transfer' })
+    await drop()
+    const result = await running
+    expect(result.code).toBe(3)
+    return result.err
+  }
+  // The longer the sync has lasted, the surer the sign.
+  const restarted = await dropped(async () => {
+    await server.client.call('DEBUG', 'SLEEP', '1.2')
+    await server.kill()
+    await server.restart()
+  })
+  expect(restarted).toMatch(/the server was restarted|does not answer any more/)
+  await fill(server)
+  // Older than the sync by more than a rounded second.
+  await waitFor(async () => /uptime_in_seconds:([3-9]|\d\d)/.test(await server.client.info()), {
+    what: 'three seconds of uptime',
+  })
+  const killed = await dropped(async () => {
+    await server.client.call('CLIENT', 'KILL', 'TYPE', 'replica')
+  })
+  expect(killed).toContain('the master shows no reason')
+  await waitFor(async () => !(await saving(server)), { what: 'the end of that save' })
+  const dead = await dropped(async () => await server.kill())
+  expect(dead).toContain('the server does not answer any more')
+})
+
+async function saving(server: TestServer): Promise<boolean> {
+  return (await server.client.info()).includes('rdb_bgsave_in_progress:1')
+}
+
 test('the object of --json, names with places, compression and a pipe', async () => {
   const server = await start()
   await fill(server)

@@ -19,8 +19,7 @@ export async function run(): Promise<void> {
   const target = join(dir, 'dump.rdb')
   const args = ['sync', `127.0.0.1:${server.port}`, '-q', '-o', target]
   try {
-    await server.client.call('DEBUG', 'POPULATE', '200000', 'key', '200')
-    await server.client.config('SET', 'rdb-key-save-delay', '1')
+    await server.client.call('DEBUG', 'POPULATE', '300000', 'key', '200')
     const startedMs = performance.now()
     expectCode(await spawnRrep(args).ended, 0)
     const wholeMs = performance.now() - startedMs
