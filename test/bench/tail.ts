@@ -12,7 +12,7 @@ import { CommandDecoder, RESP } from '../../src/resp/decoder.js'
 import { median, ROOT, RREP } from './harness.js'
 
 const COMMANDS = 2_000_000
-const RUNS = 3
+const RUNS = Number(process.env['BENCH_RUNS'] ?? 3)
 
 interface Feeder {
   child: ChildProcess
