@@ -1,15 +1,17 @@
 /**
  * The RDB parser: bytes in, calls of an `RdbVisitor` out (visitor.ts says what is told). Reads
  * every version of both families, at the depth that the visitor chooses for each key, from chunks
- * cut anywhere. Synchronous; memory does not grow with the file or with the size of a collection.
+ * cut anywhere; also inside Valkey's LZ4 envelope (byte offsets then count the unpacked RDB).
+ * Synchronous; memory does not grow with the file or with the size of a collection.
  *
  *   const parser = new RdbParser({ key: (header) => DEPTH.SKIP, keyEnd: … })
  *   for (const chunk of chunks) parser.push(chunk)
  *   const summary = parser.end()
  */
 import { Buffer } from 'node:buffer'
-import type { RdbError } from '../errors.js'
+import { RdbError } from '../errors.js'
 import { Core } from './core.js'
+import { Envelope } from './envelope.js'
 import { magicStep, recordStep } from './records.js'
 import { Salvage } from './salvage.js'
 import type { RdbFamily } from './type-table.js'
@@ -52,6 +54,7 @@ const WHOLE_STRING_BYTES = 1 << 20
 
 export class RdbParser {
   private readonly core: Core
+  private readonly envelope: Envelope
   private trailingBytes = 0
   private failure: Error | undefined = undefined
 
@@ -65,7 +68,7 @@ export class RdbParser {
         baseByteOffset: options.baseByteOffset ?? 0,
         validate,
         walkBlobs: validate || options.walkBlobs === true,
-        strict: options.strict ?? validate,
+        strict: salvage || (options.strict ?? validate),
         // Behind damage no checksum can match.
         checksum:
           salvage && options.checksum !== 'ignore' ? 'report' : (options.checksum ?? 'verify'),
@@ -73,6 +76,9 @@ export class RdbParser {
       },
       magicStep,
       recordStep,
+    )
+    this.envelope = new Envelope(options.file, (bytes) =>
+      this.core.done ? 0 : this.core.feed(bytes),
     )
     if (salvage) this.core.salvage = new Salvage(recordStep)
   }
@@ -111,21 +117,24 @@ export class RdbParser {
    */
   push(chunk: Uint8Array): number {
     if (this.failure !== undefined) throw this.failure
-    if (this.core.done) {
-      this.trailingBytes += chunk.length
-      return 0
-    }
     const bytes = Buffer.isBuffer(chunk)
       ? chunk
       : Buffer.from(chunk.buffer, chunk.byteOffset, chunk.length)
     try {
-      const consumed = this.core.feed(bytes)
-      this.trailingBytes += bytes.length - consumed
-      return consumed
+      const taken = this.envelope.push(bytes)
+      this.trailingBytes += bytes.length - taken
+      return taken
     } catch (error) {
-      this.failure = error as Error
-      throw error
+      throw this.fail(error as Error)
     }
+  }
+
+  private cutEnvelope(): RdbError {
+    return new RdbError(
+      'ERR_RDB_TRUNCATED',
+      { file: this.core.options.file, byteOffset: this.envelope.endsAt, reading: 'envelope' },
+      'the input ends inside the compressed RDB',
+    )
   }
 
   private fail(error: Error): Error {
@@ -142,10 +151,11 @@ export class RdbParser {
     if (this.failure !== undefined) throw this.failure
     const { core } = this
     const { salvage } = core
+    this.envelope.flush()
     if (salvage !== undefined) salvage.isFinal = true
     if (!core.done) core.input.finish(core.run)
     if (!core.done) {
-      const error = truncated(core)
+      const error = this.envelope.endsAt >= 0 ? this.cutEnvelope() : truncated(core)
       if (salvage === undefined || core.version === 0) throw this.fail(error)
       salvage.loseRest(core, error)
       core.checksum = 'unchecked'
