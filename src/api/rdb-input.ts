@@ -137,7 +137,9 @@ function checked(input: ByteInput, increments: readonly string[]): RdbInput {
     throw error
   }
   switch (kind) {
+    // The parser unpacks the envelope itself.
     case 'rdb':
+    case 'vcs':
       break
     case 'aof':
       fail(
@@ -145,15 +147,6 @@ function checked(input: ByteInput, increments: readonly string[]): RdbInput {
           hint: 'load it into a server with rrep replay, then look at that',
           details: { file: name },
         }),
-      )
-      break
-    case 'vcs':
-      fail(
-        new RdbError(
-          'ERR_RDB_UNSUPPORTED',
-          { file: name, byteOffset: 0, reading: 'header' },
-          'a compressed envelope of Valkey (VCS), whose codec is not at hand',
-        ),
       )
       break
     case 'empty':

@@ -45,6 +45,8 @@ const STRICT_NOTICES: ReadonlySet<NoticeCode> = new Set<NoticeCode>([
   NOTICE.DUPLICATE_KEY,
 ])
 
+const TRIAL_ERROR = new RdbError('ERR_RDB_CORRUPT', {}, 'no sound record starts here')
+
 /** Long keys are cut in messages. */
 const MAX_KEY_CHARS = 200
 
@@ -84,6 +86,8 @@ export class Core {
   /** With salvage: the error in the value at hand, of which only the frame is read now. */
   damagedBy: RdbError | undefined = undefined
   salvage: Salvage | undefined = undefined
+  /** Only tries whether records are sound: messages are of no use. */
+  isTrial = false
   /** What is being read, for errors. */
   reading = 'header'
   /** Field names of the hash at hand, where it has them from a template. */
@@ -182,14 +186,27 @@ export class Core {
     return false
   }
 
-  /** Takes over what the records so far have told: for another core that reads the same file. */
-  adopt(other: Core): void {
+  /**
+   * Reads `bytes` from a record on, as the same file that `other` reads, and keeps nothing of them.
+   * Errors are all one, without a message: this core only tries.
+   */
+  tryRecords(other: Core, bytes: Buffer): void {
+    this.isTrial = true
+    this.step = this.nextRecord
+    this.done = false
+    this.inValue = false
+    this.keysRead = 0
+    this.keys.clear()
+    this.header.clearAttributes()
+    this.header.slot = -1
     this.version = other.version
     this.header.family = other.header.family
     this.header.dbnum = other.header.dbnum
     this.types = other.types
     this.valueSteps = other.valueSteps
+    this.templates.clear()
     for (const [id, fields] of other.templates) this.templates.set(id, fields)
+    this.input.look(bytes, this.run)
   }
 
   /** The key at hand for people. */
@@ -272,6 +289,7 @@ export class Core {
   }
 
   error(code: RdbErrorCode, message: string, byteOffset: number, hint?: string): RdbError {
+    if (this.isTrial) return TRIAL_ERROR
     const { header, inValue, options } = this
     return new RdbError(
       code,
@@ -296,6 +314,7 @@ export class Core {
   }
 
   notice(code: NoticeCode, message: string, byteOffset: number): void {
+    if (this.isTrial && !STRICT_NOTICES.has(code)) return
     if (this.options.strict && STRICT_NOTICES.has(code)) throw this.corruptAt(message, byteOffset)
     this.notices[code] = (this.notices[code] ?? 0) + 1
     this.visitor.notice?.(code, message, this.options.baseByteOffset + byteOffset)

@@ -85,6 +85,19 @@ export class KeySet {
   /** 1: all keys are compared; n: one of n. */
   comparedOneOf = 1
 
+  clear(): void {
+    if (this.count === 0) return
+    if (this.mask > 1023) {
+      this.slots = new Int32Array(64 * 4)
+      this.mask = 63
+    } else {
+      this.slots.fill(0)
+    }
+    this.count = 0
+    this.halvings = 0
+    this.comparedOneOf = 1
+  }
+
   /** True if the key was there before. */
   add(dbnum: number, bytes: Buffer, start: number, end: number): boolean {
     const selector = selectorOf(bytes, start, end)

@@ -112,6 +112,15 @@ export class RdbInput {
     this.keepUnread()
   }
 
+  /** Runs over a chunk that is all there is, and keeps nothing of it. */
+  look(chunk: Buffer, run: () => boolean): void {
+    this.received = chunk.length
+    this.wanted = 0
+    this.view(chunk, 0, 0)
+    run()
+    this.buf = EMPTY
+  }
+
   /** The input has ended: one more try with what there is. */
   finish(run: () => boolean): void {
     this.wanted = 0

@@ -281,6 +281,7 @@ function noteKey(core: Core): void {
   const { key } = header
   const comparedOneOf = keys.comparedOneOf
   if (keys.add(header.dbnum, key.bytes, key.start, key.end)) {
+    if (core.isTrial) throw core.corrupt('')
     core.notice(
       NOTICE.DUPLICATE_KEY,
       `key ${printable(key.bytes, key.start, key.end, 200)} occurs twice in db ${header.dbnum}`,

@@ -14,7 +14,7 @@ import type { Buffer } from 'node:buffer'
 import type { RdbError } from '../errors.js'
 import { Core, type Step } from './core.js'
 import { NEED_MORE } from './input.js'
-import { OPCODE } from './type-table.js'
+import { OPCODE, TYPE } from './type-table.js'
 import { DEPTH, type LostRegion } from './visitor.js'
 
 /** So many keys in a row, each different and checked to the last byte, are no chance. */
@@ -34,11 +34,16 @@ const RESIZEDB_VERSION = 7
 /** Behind EOF: the checksum, and in a version before 5 nothing. */
 const TAIL_BYTES = 9
 
+type Verdict = 'sound' | 'more' | 'no'
+
 export class Salvage {
   lostRegions = 0
   lostBytes = 0
   private readonly nextRecord: Step
   private lostFrom = 0
+  private trialCore: Core | undefined = undefined
+  private trialKeys = 0
+  private trialIsDb = false
   /** Where in the last trial the first record starts that is to be believed. */
   private soundAfter = 0
   /** Bytes that trials have been given behind this damage. */
@@ -150,7 +155,7 @@ export class Salvage {
     }
   }
 
-  private tryAt(core: Core, at: number): 'sound' | 'more' | 'no' {
+  private tryAt(core: Core, at: number): Verdict {
     const { input, types } = core
     const { buf, end } = input
     const first = buf[at]!
@@ -164,7 +169,7 @@ export class Salvage {
     const isRecord = types[first] !== undefined || isAttribute(first)
     if (first === OPCODE.SELECTDB) {
       if (core.version >= RESIZEDB_VERSION && !resizeFollows(buf, at + 1, end)) return 'no'
-    } else if (!isRecord || (types[first] !== undefined && buf[at + 1]! > 0xc3)) {
+    } else if (!isRecord || (types[first] !== undefined && !isPlausible(core, at))) {
       return 'no'
     }
     const scanned = input.base + at - this.lostFrom
@@ -174,40 +179,80 @@ export class Salvage {
     return this.trial(core, buf.subarray(at, Math.min(end, at + limit)), isDb, limit)
   }
 
-  private trial(core: Core, bytes: Buffer, isDb: boolean, limit: number): 'sound' | 'more' | 'no' {
-    const wanted = isDb ? DB_KEYS : RUN_KEYS
+  private trial(core: Core, bytes: Buffer, isDb: boolean, limit: number): Verdict {
+    const trial = (this.trialCore ??= this.makeTrialCore(core))
     const least = isDb ? 1 : LAST_KEYS
-    let keys = 0
+    this.trialKeys = 0
+    this.trialIsDb = isDb
     this.workBytes += bytes.length
-    const trial = new Core(
+    try {
+      trial.tryRecords(core, bytes)
+    } catch (error) {
+      return error === ENOUGH ? 'sound' : 'no'
+    }
+    if (trial.done) return this.trialKeys >= least ? 'sound' : 'no'
+    if (bytes.length >= limit) return this.trialKeys >= LARGE_KEYS ? 'sound' : 'no'
+    return 'more'
+  }
+
+  /** One core for all trials: there is one at nearly every byte. */
+  private makeTrialCore(core: Core): Core {
+    return new Core(
       {
+        selectDb: () => {
+          if (!this.trialIsDb) throw this.trialKeys >= LAST_KEYS ? ENOUGH : NOT_ENOUGH
+        },
         key: ({ byteOffset }) => {
           // The first of a run may be made of damaged bytes and yet end where the next one begins.
-          if (keys === 1 && !isDb) this.soundAfter = byteOffset
+          if (this.trialKeys === 1 && !this.trialIsDb) this.soundAfter = byteOffset
           return DEPTH.SKIP
         },
-        selectDb: () => {
-          if (!isDb) throw keys >= least ? ENOUGH : NOT_ENOUGH
-        },
         keyEnd: () => {
-          keys += 1
-          if (keys >= wanted) throw ENOUGH
+          this.trialKeys += 1
+          if (this.trialKeys >= (this.trialIsDb ? DB_KEYS : RUN_KEYS)) throw ENOUGH
         },
       },
       { ...core.options, validate: true, strict: true, checksum: 'ignore' },
       this.nextRecord,
       this.nextRecord,
     )
-    trial.adopt(core)
-    try {
-      trial.feed(bytes)
-    } catch (error) {
-      return error === ENOUGH ? 'sound' : 'no'
-    }
-    if (trial.done) return keys >= least ? 'sound' : 'no'
-    if (bytes.length >= limit) return keys >= LARGE_KEYS ? 'sound' : 'no'
-    return 'more'
   }
+}
+
+/** A look that costs little: key, a value of one string, and a number that may come next. */
+function isPlausible(core: Core, at: number): boolean {
+  const { buf, end } = core.input
+  const typeByte = buf[at]!
+  const keyEnd = stringEnd(buf, at + 1, end)
+  if (keyEnd < 0) return false
+  if (keyEnd >= end || !IS_ONE_STRING.has(typeByte)) return true
+  const next = stringEnd(buf, keyEnd, end)
+  if (next < 0) return false
+  return next >= end || core.types[buf[next]!] !== undefined || buf[next]! >= OPCODE.KEY_NOEVICT
+}
+
+/** Types whose value is a single STR. */
+const IS_ONE_STRING: ReadonlySet<number> = new Set([
+  TYPE.STRING,
+  TYPE.HASH_ZIPMAP,
+  TYPE.LIST_ZIPLIST,
+  TYPE.SET_INTSET,
+  TYPE.ZSET_ZIPLIST,
+  TYPE.HASH_ZIPLIST,
+  TYPE.HASH_LISTPACK,
+  TYPE.ZSET_LISTPACK,
+  TYPE.SET_LISTPACK,
+])
+
+/** Where the STR at `at` ends; `end` or more if that is not to be seen; -1 if it is none. */
+function stringEnd(buf: Buffer, at: number, end: number): number {
+  if (at + 9 > end) return end
+  const first = buf[at]!
+  if (first < 0x40) return at + 1 + first
+  if (first < 0x80) return at + 2 + (((first & 0x3f) << 8) | buf[at + 1]!)
+  if (first === 0x80) return at + 5 + buf.readUInt32BE(at + 1)
+  if (first === 0xc3) return end
+  return first >= 0xc0 && first < 0xc3 ? at + 1 + (1 << (first & 3)) : -1
 }
 
 /** LEN db number, then opcode 251. */

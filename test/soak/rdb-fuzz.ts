@@ -19,7 +19,7 @@ import { rdbSeeds } from '../helpers/rdb-seeds.js'
 const INPUTS = Number(process.env['RREP_FUZZ_INPUTS'] ?? 1_000_000)
 const SEED = Number(process.env['RREP_FUZZ_SEED'] ?? 1)
 const MAX_MEMORY_BYTES = 64 << 20
-/** A pause of the machine or of the garbage collector is no hang. */
+/** A pause of the garbage collector is no hang. */
 const MIN_LIMIT_MS = 1000
 
 /** Lengths and values that sit at the edges of the encodings. */
@@ -54,9 +54,9 @@ export function run(): Promise<void> {
     const seed = seeds[pick(random, seeds.length)]!
     const bytes = mutate(seed.bytes, random, () => seeds[pick(random, seeds.length)]!.bytes)
     const usedBefore = usedBytes()
-    const before = performance.now()
+    const before = cpuMs()
     const result = parse(bytes, random, touch)
-    const tookMs = performance.now() - before
+    const tookMs = cpuMs() - before
     if (!result.startsWith('ERR_RDB_') && result !== 'read') {
       fail(bytes, `input ${input} from ${seed.name}: ${result}`)
     }
@@ -79,6 +79,12 @@ export function run(): Promise<void> {
       `process at the end ${(process.memoryUsage.rss() / 1e6).toFixed(0)} MB`,
   )
   return Promise.resolve()
+}
+
+/** Of this process: what others do on the machine is no hang. */
+function cpuMs(): number {
+  const { user, system } = process.cpuUsage()
+  return (user + system) / 1000
 }
 
 /** On the heap and outside of it. */
