@@ -83,13 +83,6 @@ test('walkRdb counts what stands behind the RDB', async () => {
 
 test('an aborted signal ends the reading', async () => {
   const controller = new AbortController()
-  const reading = async (): Promise<void> => {
-    for await (const _ of readRdb(path, { signal: controller.signal })) controller.abort()
-  }
-  // All keys of a small file are there before the signal is looked at again.
-  await reading().catch((error: unknown) => {
-    expect(error).toMatchObject({ code: 'ERR_ABORTED' })
-  })
   controller.abort()
   await expect(
     walkRdb(path, { key: () => 0 }, { signal: controller.signal }),
