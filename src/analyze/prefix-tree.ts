@@ -59,6 +59,8 @@ export class PrefixTree {
   /** The child that takes what is not apart, or NONE. */
   private readonly wildcard: Int32Array
   private readonly merged: Float64Array
+  /** The child that was found last, or NONE. */
+  private readonly recent: Int32Array
   private readonly level: Uint8Array
   private readonly keys: Float64Array
   private readonly memory: Float64Array
@@ -86,6 +88,7 @@ export class PrefixTree {
     this.childCount = new Int32Array(rows)
     this.wildcard = new Int32Array(rows).fill(NONE)
     this.merged = new Float64Array(rows)
+    this.recent = new Int32Array(rows).fill(NONE)
     this.level = new Uint8Array(rows)
     this.keys = new Float64Array(rows)
     this.memory = new Float64Array(rows)
@@ -99,41 +102,29 @@ export class PrefixTree {
   add(bytes: Uint8Array, start: number, end: number, memoryBytes: number): void {
     // Beforehand: no node of the way down may vanish in the middle of it.
     if (this.liveNodes + this.depth >= this.maxNodes) this.makeRoom()
-    this.keys[ROOT]! += 1
-    this.memory[ROOT]! += memoryBytes
+    const { keys, memory, depth, childCount, wildcard } = this
+    const separatorBytes = this.separator.length
+    keys[ROOT]! += 1
+    memory[ROOT]! += memoryBytes
     let node = ROOT
     let from = start
-    for (let level = 0; level < this.depth; level += 1) {
-      const wildcard = this.wildcard[node]!
-      if (wildcard !== NONE && this.childCount[node] === 1) {
-        // Every name leads there: only its end is looked for.
+    for (let level = 0; level < depth; level += 1) {
+      // The same name as last time, mostly.
+      let next = separatorBytes === 1 ? this.recentChild(node, bytes, from, end) : NONE
+      if (next !== NONE) {
+        from += this.pieceLength[next]! + 1
+      } else {
         const at = this.pieceEnd(bytes, from, end)
         if (at < 0 || at - from > MAX_PIECE_BYTES) return
-        node = wildcard
-        this.keys[node]! += 1
-        this.memory[node]! += memoryBytes
-        from = at + this.separator.length
-        continue
+        next = wildcard[node]!
+        // With nothing else beside it every name leads there.
+        if (next === NONE || childCount[node] !== 1) next = this.child(node, bytes, from, at - from)
+        this.recent[node] = next
+        from = at + separatorBytes
       }
-      // Hashes the piece while it looks for the separator.
-      let hash = Math.imul(node + 1, 0x9e3779b1)
-      let at = from
-      let found = false
-      for (; at < end; at += 1) {
-        const byte = bytes[at]!
-        if (byte === this.firstSeparatorByte && this.separatorAt(bytes, at, end)) {
-          found = true
-          break
-        }
-        hash = Math.imul(hash ^ byte, 0x01000193)
-      }
-      if (!found) return
-      const length = at - from
-      if (length > MAX_PIECE_BYTES) return
-      node = this.child(node, bytes, from, length, hash ^ (hash >>> 15))
-      this.keys[node]! += 1
-      this.memory[node]! += memoryBytes
-      from = at + this.separator.length
+      node = next
+      keys[node]! += 1
+      memory[node]! += memoryBytes
     }
   }
 
@@ -186,13 +177,18 @@ export class PrefixTree {
     return true
   }
 
-  private child(
-    parent: number,
-    bytes: Uint8Array,
-    start: number,
-    length: number,
-    hash: number,
-  ): number {
+  /** The child that was last found, where the name at `from` is its own; else NONE. */
+  private recentChild(node: number, bytes: Uint8Array, from: number, end: number): number {
+    const child = this.recent[node]!
+    // Rows are used again: it may be another's child by now. A wildcard matches no name.
+    if (child === NONE || this.parent[child] !== node || this.wildcard[node] === child) return NONE
+    const at = from + this.pieceLength[child]!
+    if (at >= end || bytes[at] !== this.firstSeparatorByte) return NONE
+    return this.samePiece(child, bytes, from, at - from) ? child : NONE
+  }
+
+  private child(parent: number, bytes: Uint8Array, start: number, length: number): number {
+    const hash = pieceHash(parent, bytes, start, start + length)
     const mask = this.slots.length - 1
     let slot = hash & mask
     for (let node = this.slots[slot]!; node !== NONE; node = this.slots[slot]!) {
@@ -242,6 +238,7 @@ export class PrefixTree {
     this.firstChild[node] = NONE
     this.childCount[node] = 0
     this.wildcard[node] = NONE
+    this.recent[node] = NONE
     this.hash[node] = hash
     this.attach(node, parent)
     return node
@@ -395,16 +392,18 @@ export class PrefixTree {
     for (const node of this.live()) {
       const parent = this.parent[node]!
       if (this.wildcard[parent] === node) continue
-      let hash = Math.imul(parent + 1, 0x9e3779b1)
       const start = this.pieceStart[node]!
-      for (let at = start; at < start + this.pieceLength[node]!; at += 1) {
-        hash = Math.imul(hash ^ this.pieces[at]!, 0x01000193)
-      }
-      hash ^= hash >>> 15
+      const hash = pieceHash(parent, this.pieces, start, start + this.pieceLength[node]!)
       this.hash[node] = hash
       let slot = hash & mask
       while (this.slots[slot] !== NONE) slot = (slot + 1) & mask
       this.slots[slot] = node
     }
   }
+}
+
+function pieceHash(parent: number, bytes: Uint8Array, start: number, end: number): number {
+  let hash = Math.imul(parent + 1, 0x9e3779b1)
+  for (let at = start; at < end; at += 1) hash = Math.imul(hash ^ bytes[at]!, 0x01000193)
+  return hash ^ (hash >>> 15)
 }

@@ -144,8 +144,9 @@ function putPlain(bytes: Buffer, start: number, end: number, out: Buffer, at: nu
 
 /** ASCII. */
 function putText(text: string, out: Buffer, at: number): number {
-  for (let index = 0; index < text.length; index += 1) out[at + index] = text.charCodeAt(index)
-  return at + text.length
+  const { length } = text
+  for (let index = 0; index < length; index += 1) out[at + index] = text.charCodeAt(index)
+  return at + length
 }
 
 function putNumber(value: number, out: Buffer, at: number): number {
@@ -168,7 +169,36 @@ function putTime(unixMs: number, out: Buffer, at: number): number {
   const days = Math.floor(unixMs / DAY_MS)
   // 1970 to 9999: what real expiries are.
   if (days < 0 || days > 2_932_896) return putText(String(unixMs), out, at)
-  // Civil date from days, counted in eras of 400 years from 0000-03-01.
+  const slot = days & (DAY_SLOTS - 1)
+  const text = slot * DAY_CHARS
+  if (dayNumbers[slot] !== days) {
+    putDate(days, dayTexts, text)
+    dayNumbers[slot] = days
+  }
+  for (let index = 0; index < DAY_CHARS; index += 1) out[at + index] = dayTexts[text + index]!
+  const ms = (unixMs - days * DAY_MS) | 0
+  const seconds = (ms / 1000) | 0
+  const minutes = (seconds / 60) | 0
+  const hours = (minutes / 60) | 0
+  let to = putTwo(hours, out, at + DAY_CHARS)
+  out[to] = 0x3a
+  to = putTwo(minutes - hours * 60, out, to + 1)
+  out[to] = 0x3a
+  to = putTwo(seconds - minutes * 60, out, to + 1)
+  out[to] = 0x2e
+  to = putPadded(ms - seconds * 1000, 3, out, to + 1)
+  out[to] = 0x5a
+  return to + 1
+}
+
+/** Dates made before: expiries of a file lie on few days. */
+const DAY_SLOTS = 64
+const DAY_CHARS = 11
+const dayNumbers = new Int32Array(DAY_SLOTS).fill(-1)
+const dayTexts = Buffer.alloc(DAY_SLOTS * DAY_CHARS)
+
+/** `2030-01-01T`: the civil date from days, counted in eras of 400 years from 0000-03-01. */
+function putDate(days: number, out: Buffer, at: number): void {
   const shifted = days + 719_468
   const era = Math.floor(shifted / 146_097)
   const dayOfEra = shifted - era * 146_097
@@ -185,22 +215,19 @@ function putTime(unixMs: number, out: Buffer, at: number): number {
   const day = dayOfYear - Math.floor((153 * shiftedMonth + 2) / 5) + 1
   const month = shiftedMonth < 10 ? shiftedMonth + 3 : shiftedMonth - 9
   const year = yearOfEra + era * 400 + (month <= 2 ? 1 : 0)
-  const ms = unixMs - days * DAY_MS
   let to = putPadded(year, 4, out, at)
   out[to] = 0x2d
-  to = putPadded(month, 2, out, to + 1)
+  to = putTwo(month, out, to + 1)
   out[to] = 0x2d
-  to = putPadded(day, 2, out, to + 1)
+  to = putTwo(day, out, to + 1)
   out[to] = 0x54
-  to = putPadded(Math.floor(ms / 3_600_000), 2, out, to + 1)
-  out[to] = 0x3a
-  to = putPadded(Math.floor(ms / 60_000) % 60, 2, out, to + 1)
-  out[to] = 0x3a
-  to = putPadded(Math.floor(ms / 1000) % 60, 2, out, to + 1)
-  out[to] = 0x2e
-  to = putPadded(ms % 1000, 3, out, to + 1)
-  out[to] = 0x5a
-  return to + 1
+}
+
+function putTwo(value: number, out: Buffer, at: number): number {
+  const tens = (value / 10) | 0
+  out[at] = 0x30 + tens
+  out[at + 1] = 0x30 + value - tens * 10
+  return at + 2
 }
 
 function putPadded(value: number, digits: number, out: Buffer, at: number): number {
