@@ -30,7 +30,8 @@ function newest(folder) {
   for (const entry of readdirSync(folder, { withFileTypes: true })) {
     const path = join(folder, entry.name)
     if (entry.isDirectory()) newestMs = Math.max(newestMs, newest(path))
-    else if (!entry.name.includes('.generated.')) newestMs = Math.max(newestMs, statSync(path).mtimeMs)
+    else if (!entry.name.includes('.generated.'))
+      newestMs = Math.max(newestMs, statSync(path).mtimeMs)
   }
   return newestMs
 }
