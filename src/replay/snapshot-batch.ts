@@ -53,6 +53,23 @@ export class SnapshotBatch implements PipelinedBatch {
   /** Db of the key that is still being written. */
   openKeyDb = 0
 
+  /** Empty again, with its arrays as large as they have grown. */
+  reset(): void {
+    this.expectedReplies = 0
+    this.isClosed = false
+    this.keyCount = 0
+    this.totalBytes = 0
+    this.droppedBytes = 0
+    this.sentChunks = 0
+    this.isRepeat = false
+    this.attempt = 0
+    this.mustCheck = false
+    this.troubles.length = 0
+    this.chunks.length = 0
+    this.bigKeyName = ''
+    this.openKeyDb = 0
+  }
+
   /** Takes the bytes over (no copy): they must not change until the batch is answered. */
   addChunk(chunk: Buffer): void {
     this.chunks.push(chunk)

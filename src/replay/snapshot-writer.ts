@@ -58,6 +58,7 @@ const CHUNK_BYTES = 256 << 10
 /** Batches written and not yet answered, per connection, before the producer has to wait. */
 const BATCHES_PER_LANE = 3
 const MAX_QUEUED_BYTES = 8 << 20
+const MAX_FREE_BATCHES = 16
 /** Keys refused for reasons that pass are tried so often, over about half a minute. */
 const MAX_TRANSIENT_ATTEMPTS = 10
 
@@ -67,6 +68,7 @@ export class SnapshotWriter implements KeyTarget {
   readonly #out: OutputBuffer
   readonly #lanes: SnapshotLane[]
   readonly #freeChunks: Buffer[] = []
+  readonly #freeBatches: SnapshotBatch[] = []
   readonly #progress = new Gate()
   #batch = new SnapshotBatch()
   #batchLane: SnapshotLane | undefined
@@ -240,7 +242,7 @@ export class SnapshotWriter implements KeyTarget {
     const batch = this.#batch
     batch.close()
     const lane = this.#batchLane
-    this.#batch = new SnapshotBatch()
+    this.#batch = this.#freeBatches.pop() ?? new SnapshotBatch()
     this.#batchLane = undefined
     this.#batchStartByte = this.#keyEndByte
     this.#batchStartCommands += batch.expectedReplies
@@ -380,10 +382,11 @@ export class SnapshotWriter implements KeyTarget {
 
   #recycle(batch: SnapshotBatch): void {
     for (const chunk of batch.chunks) {
-      if (chunk.buffer.byteLength !== CHUNK_BYTES || this.#freeChunks.length >= 32) continue
+      if (chunk.buffer.byteLength !== CHUNK_BYTES || this.#freeChunks.length >= MAX_FREE_BATCHES) continue
       this.#freeChunks.push(Buffer.from(chunk.buffer, 0, CHUNK_BYTES))
     }
-    batch.chunks.length = 0
+    batch.reset()
+    if (this.#freeBatches.length < MAX_FREE_BATCHES) this.#freeBatches.push(batch)
   }
 
   #fail(error: Error): void {
