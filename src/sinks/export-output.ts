@@ -5,7 +5,7 @@
  * so that no more than one chunk's output is ever queued.
  */
 import { Buffer } from 'node:buffer'
-import { closeSync, openSync, statSync, writeSync } from 'node:fs'
+import { closeSync, fstatSync, openSync, statSync, writeSync } from 'node:fs'
 import { once } from 'node:events'
 import type { Writable } from 'node:stream'
 import { AbortedError, FileError } from '../errors.js'
@@ -104,6 +104,8 @@ class StreamTarget implements ExportOutput {
   writtenBytes = 0
   readonly #stream: Writable
   readonly #signal: AbortSignal | undefined
+  /** Where writing goes past the stream: bytes need no copy then. */
+  #fd: number | undefined
   #full = false
   #fault: Error | undefined
   readonly #onError = (error: Error): void => {
@@ -112,6 +114,7 @@ class StreamTarget implements ExportOutput {
 
   constructor(stream: Writable, signal: AbortSignal | undefined) {
     this.#stream = stream
+    this.#fd = descriptorOf(stream)
     this.#signal = signal
     stream.on('error', this.#onError)
   }
@@ -119,8 +122,23 @@ class StreamTarget implements ExportOutput {
   write(bytes: Buffer): void {
     this.#check()
     this.writtenBytes += bytes.length
+    const from = this.#fd === undefined ? 0 : this.#writeNow(this.#fd, bytes)
+    if (from === bytes.length) return
     // A copy: the stream may keep it beyond this call.
-    if (!this.#stream.write(Buffer.from(bytes))) this.#full = true
+    if (!this.#stream.write(Buffer.from(bytes.subarray(from)))) this.#full = true
+  }
+
+  /** Returns how far it came: a pipe that does not block may be full. */
+  #writeNow(fd: number, bytes: Buffer): number {
+    let at = 0
+    try {
+      while (at < bytes.length) at += writeSync(fd, bytes, at)
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') throw streamFault(error)
+      // From here on the stream waits for its reader.
+      this.#fd = undefined
+    }
+    return at
   }
 
   drain(): Promise<void> | undefined {
@@ -167,6 +185,18 @@ class StreamTarget implements ExportOutput {
   #check(): void {
     if (this.#fault !== undefined) throw streamFault(this.#fault)
     if (this.#stream.destroyed) throw outputClosed(undefined)
+  }
+}
+
+/** Of a standard stream that leads to a file, a device or a pipe and has nothing queued. */
+function descriptorOf(stream: Writable): number | undefined {
+  const { fd } = stream as { fd?: unknown }
+  if (typeof fd !== 'number' || stream.writableLength > 0) return undefined
+  try {
+    const stat = fstatSync(fd)
+    return stat.isFile() || stat.isFIFO() || stat.isCharacterDevice() ? fd : undefined
+  } catch {
+    return undefined
   }
 }
 
