@@ -6,6 +6,7 @@
  * caller closes it in time: `isFull` says when.
  */
 import { Buffer } from 'node:buffer'
+import type { Slice } from '../rdb/visitor.js'
 import { digitCount, writeDecimal, type OutputBuffer } from '../bytes/output-buffer.js'
 
 const STAR = 42
@@ -17,6 +18,8 @@ const LF = 10
 const BATCH_ARGS = 512
 const BATCH_BYTES = 1 << 16
 const COPY_LOOP_MAX_BYTES = 40
+/** Two digits of length. */
+const SHORT_PAIR_MAX_BYTES = 99
 
 /** The bytes of a command's name, as the first bulk of a variadic command. */
 export function bulkOf(text: string): Uint8Array {
@@ -138,6 +141,27 @@ export class CommandWriter {
     out.pos = at + 2
   }
 
+  /** A head and two arguments in one go: what most keys of most files are. */
+  beginWithTwo(head: Uint8Array, first: Slice, second: Slice): void {
+    const firstBytes = first.end - first.start
+    const secondBytes = second.end - second.start
+    if (firstBytes > SHORT_PAIR_MAX_BYTES || secondBytes > SHORT_PAIR_MAX_BYTES) {
+      this.begin(head)
+      this.bulk(first.bytes, first.start, first.end)
+      this.bulk(second.bytes, second.start, second.end)
+      return
+    }
+    const { out } = this
+    const headBytes = head.length
+    out.room(headBytes + 2 * (SHORT_PAIR_MAX_BYTES + 8))
+    const { bytes } = out
+    let at = out.pos
+    for (let from = 0; from < headBytes; from += 1) bytes[at++] = head[from]!
+    at = writeShortBulk(bytes, at, first.bytes, first.start, firstBytes)
+    out.pos = writeShortBulk(bytes, at, second.bytes, second.start, secondBytes)
+    this.commands += 1
+  }
+
   /** An argument that is ready as a bulk (`bulkOf`). */
   constant(bulk: Uint8Array): void {
     this.openArgs += 1
@@ -194,4 +218,33 @@ export class CommandWriter {
     this.out.write(source, start, end)
     this.bulkEnd()
   }
+}
+
+/** At most 99 bytes, into room that is there; returns where it ends. */
+function writeShortBulk(
+  bytes: Uint8Array,
+  position: number,
+  source: Uint8Array,
+  start: number,
+  length: number,
+): number {
+  let at = position
+  bytes[at] = DOLLAR
+  if (length < 10) {
+    bytes[at + 1] = 48 + length
+    at += 2
+  } else {
+    const tens = (length / 10) | 0
+    bytes[at + 1] = 48 + tens
+    bytes[at + 2] = 48 + length - 10 * tens
+    at += 3
+  }
+  bytes[at] = CR
+  bytes[at + 1] = LF
+  at += 2
+  const end = start + length
+  for (let from = start; from < end; from += 1) bytes[at++] = source[from]!
+  bytes[at] = CR
+  bytes[at + 1] = LF
+  return at + 2
 }

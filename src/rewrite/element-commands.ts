@@ -108,18 +108,23 @@ export class ElementCommands {
       this.stringPart(value)
       return
     }
-    this.beginSet(this.target.setPxat)
-    this.plan.writer.bulk(value.bytes, value.start, value.end)
-    this.endSet(this.target.setPxat)
+    const { conflict, expireAtMs, key, writer } = this.plan
+    const timed = this.target.setPxat && expireAtMs !== -1
+    const refuse = conflict === 'refuse'
+    const head = timed ? (refuse ? SET_6 : SET_5) : refuse ? SET_4 : SET_3
+    writer.beginWithTwo(head, key, value)
+    if (timed || refuse) this.endSet(timed)
   }
 
   stringBegin(totalBytes: number): void {
     this.stringLeft = totalBytes
     this.bulkLeft = Math.min(totalBytes, MAX_BULK_BYTES)
     this.stringLeft -= this.bulkLeft
-    this.beginSet(false)
+    const { conflict, key, writer } = this.plan
+    writer.begin(conflict === 'refuse' ? SET_4 : SET_3)
+    writer.bulk(key.bytes, key.start, key.end)
     this.inSet = true
-    this.plan.writer.bulkStart(this.bulkLeft)
+    writer.bulkStart(this.bulkLeft)
     if (totalBytes === 0) this.endBulk()
   }
 
@@ -262,14 +267,6 @@ export class ElementCommands {
     deferred.commands = 0
     out.drop()
     out.hold()
-  }
-
-  private beginSet(withExpiry: boolean): void {
-    const { writer, key, expireAtMs, conflict } = this.plan
-    const timed = withExpiry && expireAtMs !== -1
-    if (conflict === 'refuse') writer.begin(timed ? SET_6 : SET_4)
-    else writer.begin(timed ? SET_5 : SET_3)
-    writer.bulk(key.bytes, key.start, key.end)
   }
 
   private endSet(withExpiry: boolean): void {
