@@ -180,6 +180,7 @@ test('filters on command, key and db; keys by the positions of each command', as
 
 test('--resp gives the bytes as they came, and a stream begun in the past goes on to now', async () => {
   const master = await withBacklog()
+  await master.client.set('before', '1')
   const info = await master.client.info('replication')
   const replid = /master_replid:([0-9a-f]{40})/.exec(info)![1]!
   const nextReplOffset = (await masterOffset(master)) + 1
@@ -194,6 +195,10 @@ test('--resp gives the bytes as they came, and a stream begun in the past goes o
   const result = await watching.ended
   expect(watching.out().endsWith('*3\r\n$3\r\nset\r\n$1\r\nk\r\n$1\r\nv\r\n')).toBe(true)
   expect(result.replOffset).toBe(end)
+  // The offset that stands behind the command before does as well.
+  const again = watch(master, { from: { replid, nextReplOffset: nextReplOffset - 1 }, count: 1 })
+  expect((await again.ended).replOffset).toBe(end)
+  expect(again.out()).toMatch(/ set "k" "v"\n$/)
 })
 
 test('a cut link goes on at the command behind the last, once each', async () => {

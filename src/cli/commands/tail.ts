@@ -70,8 +70,12 @@ export function registerTail(program: Command, context: CommandContext): void {
     .option('--command <name,…>', 'only these commands', parseList)
     .option('--count <n>', 'end after so many commands', parseCount)
     .option('--for <time>', 'end after so long, e.g. 10s', parseDuration)
-    .option('--from-offset <n>', 'begin at this offset (with --replid)', parseCount)
-    .option('--replid <id>', 'history that the offset belongs to')
+    .option(
+      '--from-offset <n>',
+      'begin at this offset, or behind the command shown with it',
+      parseCount,
+    )
+    .option('--replid <id>', 'with --from-offset: the history it belongs to')
     .option('--no-full-sync', 'never let the master make a full snapshot')
     .option('--stats', 'commands and bytes a second, by command, prefix and db')
     .option(
