@@ -1,6 +1,7 @@
 /** A relay of a live master, with real replicas behind it: what they have, what the master bore. */
 import { mkdtempSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
+import { createServer, type AddressInfo, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Redis } from 'ioredis'
@@ -229,6 +230,40 @@ test('rrep tail prints what comes through a relay', async () => {
     'set one',
     'set two',
   ])
+})
+
+test('a master that knows SYNC only, as up to 2.6, is relayed under a history of our own', async () => {
+  // No server of that age runs here: this one says what 2.6 says.
+  const rdb = Buffer.from('REDIS0006\xff\0\0\0\0\0\0\0\0', 'latin1')
+  const links: Socket[] = []
+  const old = createServer((socket) => {
+    socket.on('error', () => undefined)
+    socket.on('data', (bytes: Buffer) => {
+      const text = bytes.toString('latin1').toUpperCase()
+      if (text.includes('PSYNC')) socket.write("-ERR unknown command 'PSYNC'\r\n")
+      else if (text.includes('SYNC')) {
+        socket.write(`$${rdb.length}\r\n`)
+        socket.write(rdb)
+        links.push(socket)
+      } else if (text.includes('PING')) socket.write('+PONG\r\n')
+      else socket.write('+OK\r\n')
+    })
+  })
+  await new Promise<void>((resolve) => old.listen(0, '127.0.0.1', resolve))
+  cleanups.push(async () => {
+    for (const link of links) link.destroy()
+    await new Promise<void>((resolve) => old.close(() => resolve()))
+  })
+  const relay = await startRelay((old.address() as AddressInfo).port)
+  await waitFor(() => relay.count('upstream-snapshot') === 1, { what: 'the snapshot' })
+  const [replica] = await startFollowers(1, relay.port)
+  await waitFor(() => relay.count('replica-online') === 1, { what: 'the replica' })
+  links[0]!.write('*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\n*3\r\n$3\r\nSET\r\n$1\r\na\r\n$1\r\n1\r\n')
+  await waitFor(async () => (await replica!.client.get('a')) === '1', { what: 'the write' })
+  // Its links cannot be continued: everybody is given the new snapshot.
+  links[0]!.destroy()
+  await waitFor(() => relay.count('upstream-full-resync') === 2, { what: 'the next link' })
+  await waitFor(async () => (await replica!.client.get('a')) === null, { what: 'the new data' })
 })
 
 /** Last stream byte that the relay has. */
