@@ -44,7 +44,8 @@ const DETAILS = `
 A file or a capture is served as it stands: its snapshot, then the commands behind it, then
 nothing but PINGs. Its replid is made from its content, so replicas that come back continue, also
 after a restart. Restoring a backup is: rrep serve backup/ , then REPLICAOF on the server, and
-REPLICAOF NO ONE once it says master_link_status:up.
+REPLICAOF NO ONE once INFO there says master_link_status:up and, where commands follow the
+snapshot, slave_repl_offset has come to the offset told when serve began to listen.
 
 A server is relayed: one connection upstream, any number of replicas, the same replid and offsets,
 so that replicas may move between the master and the relay. While upstream is away, replicas stay.

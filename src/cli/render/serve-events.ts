@@ -71,6 +71,7 @@ export function describeSource(source: string, frozen: FrozenFacts | undefined):
     const version = `${rdb.family === 'valkey' ? 'VALKEY RDB' : 'RDB'} ${rdb.version}`
     parts.push(`${formatCount(rdb.keys)} keys, ${formatSize(rdb.rdbBytes)}, ${version}`)
   }
-  if (commands > 0) parts.push(`${formatCount(commands)} commands`)
+  if (commands > 0)
+    parts.push(`${formatCount(commands)} commands up to offset ${frozen.streamBytes}`)
   return `${source} (${parts.length === 0 ? 'empty' : parts.join(', and ')})`
 }
