@@ -13,6 +13,7 @@ import type { KeyRewriteRule } from '../replay/key-mapping.js'
 import type { LedgerReport } from '../replay/ledger.js'
 import type { OnConflict } from '../replay/snapshot-writer.js'
 import type { Transform } from '../replay/transform.js'
+import { diff, type DiffResult } from './diff.js'
 import type { KeyFilterOptions } from './key-filter.js'
 import { replayFiles } from './replay-files.js'
 import { replayLive } from './replay-live.js'
@@ -70,6 +71,9 @@ export interface ReplayOptions {
   connections?: number | undefined
   /** Values above this size go by commands in place of one RESTORE. Default 16 MiB. */
   maxPayloadBytes?: number | undefined
+  /** Compare source and target when done (see `diff`). For an RDB or a live server whose writers
+   * have stopped, written under its own names into its own dbs. */
+  verify?: boolean | undefined
   /** Attempts after a failure that can pass, on each side. Default 5. */
   retries?: number | undefined
   signal?: AbortSignal | undefined
@@ -112,6 +116,8 @@ export interface ReplayResult {
   /** Set where the run was stopped by the signal (a live source: the normal end). */
   stopped: boolean
   durationMs: number
+  /** What the comparison said, where one was asked for; `complete` does not count it in. */
+  verified: DiffResult | undefined
 }
 
 /** An error of a replay under way: the ledger up to there goes with it. */
@@ -139,12 +145,15 @@ export async function replay(options: ReplayOptions): Promise<ReplayResult> {
   try {
     const outcome =
       options.source.kind === 'server' ? await replayLive(session) : await replayFiles(session)
+    const durationMs = performance.now() - startMs
+    session.close()
     return {
       ledger: session.ledger.report(),
       complete: session.ledger.isComplete,
       replOffset: outcome.replOffset,
       stopped: outcome.stopped,
-      durationMs: performance.now() - startMs,
+      durationMs,
+      verified: outcome.stopped ? undefined : await verify(options),
     }
   } catch (error) {
     if (error instanceof Error) ledgersOfFailures.set(error, session.ledger.report())
@@ -152,6 +161,21 @@ export async function replay(options: ReplayOptions): Promise<ReplayResult> {
   } finally {
     session.close()
   }
+}
+
+async function verify(options: ReplayOptions): Promise<DiffResult | undefined> {
+  const { source, target, filter, retries, signal } = options
+  if (options.verify !== true || options.dryRun === true) return undefined
+  if (source.kind === 'stdin' || source.kind === 'directory') return undefined
+  return await diff({
+    a:
+      source.kind === 'file'
+        ? { kind: 'file', path: source.path }
+        : { kind: 'server', server: source.settings, retries },
+    b: { kind: 'server', server: target, retries },
+    filter,
+    signal,
+  })
 }
 
 function checkOptions(options: ReplayOptions): void {
@@ -166,6 +190,14 @@ function checkOptions(options: ReplayOptions): void {
     throw new UsageError('--min-size is not for replay: a size is known when a key is written', {
       hint: 'see what is large with rrep inspect --top, and name it with --match',
     })
+  }
+  const { source, until, fromMs, mapDb, rewriteKey, transform } = options
+  const isChanged = [until, fromMs, mapDb, rewriteKey, transform].some((each) => each !== undefined)
+  if (options.verify === true && (isChanged || /stdin|directory/.test(source.kind))) {
+    throw new UsageError(
+      '--verify compares an RDB or a live server with what was written under the same names',
+      { hint: 'without --until, --from, --map-db, --rewrite-key, --transform; else see rrep diff' },
+    )
   }
   if (options.until !== undefined && 'unixMs' in options.until && live) {
     throw new UsageError('--until TIME is for files; a live source takes offset:N', {})

@@ -173,6 +173,16 @@ describe('rrep replay', () => {
     expect(json(out).keys).toMatchObject({ written: 2, failed: 0 })
   })
 
+  test('--verify compares when done: the same, or exit code 7', async () => {
+    const same = await runCli(['replay', rdb, address, '--verify', '--json'])
+    expect(same.code).toBe(0)
+    expect(JSON.parse(same.out)).toMatchObject({ verified: { same: true, keysDifferent: 0 } })
+    await target.client.set('a', 'mine')
+    const other = await runCli(['replay', rdb, address, '--verify', '--on-conflict', 'skip'])
+    expect(other.code).toBe(7)
+    expect(other.err).toContain('1 value')
+  })
+
   test('--dry-run tells what would be written', async () => {
     const { code, err } = await runCli(['replay', rdb, address, '--dry-run'])
     expect(code).toBe(0)

@@ -14,6 +14,7 @@ import {
   type ReplayEvent,
   type ReplayOptions,
   type ReplayProgress,
+  type ReplayResult,
   type ReplaySource,
   type Transform,
 } from '../../api/replay.js'
@@ -135,20 +136,12 @@ export function registerReplay(program: Command, context: CommandContext): void 
       if (options.emptyTarget === true && options.yes !== true && options.dryRun !== true) {
         await confirmEmpty(formatServerAddress(target.address), io)
       }
-      return await runReplay(
-        { ...optionsOf(options), source, target, transform, signal },
-        options,
-        talk,
-      )
+      return await runReplay({ ...optionsOf(options), source, target, transform, signal }, talk)
     }),
   )
 }
 
-async function runReplay(
-  call: ReplayOptions,
-  options: ReplayCommandOptions,
-  talk: Talk,
-): Promise<number> {
+async function runReplay(call: ReplayOptions, talk: Talk): Promise<number> {
   const progress = talk.progress(`connecting to ${formatServerAddress(call.target.address)}`)
   try {
     const result = await replay({
@@ -158,7 +151,7 @@ async function runReplay(
       onWire: (direction, line) => talk.trace(`${direction === 'sent' ? '>' : '<'} ${line}`),
     })
     progress.stop()
-    const verified = await verify(call, options, talk)
+    const { verified } = result
     if (talk.json) {
       await talk.write(
         `${JSON.stringify({
@@ -175,8 +168,9 @@ async function runReplay(
       for (const line of renderLedger(result.ledger, talk)) talk.say(line)
       if (call.dryRun === true) talk.say('a dry run: nothing was written')
       talk.say(describeOutcome(result))
+      if (verified !== undefined) talk.say(describeVerified(verified))
     }
-    return result.complete && verified !== false ? EXIT.OK : EXIT.DIFFERENT
+    return result.complete && verified?.same !== false ? EXIT.OK : EXIT.DIFFERENT
   } catch (error) {
     progress.stop()
     const ledger = ledgerOfFailure(error)
@@ -190,15 +184,11 @@ async function runReplay(
   }
 }
 
-async function verify(
-  call: ReplayOptions,
-  options: ReplayCommandOptions,
-  talk: Talk,
-): Promise<boolean | undefined> {
-  if (options.verify !== true || call.dryRun === true) return undefined
-  await Promise.resolve()
-  talk.warn('--verify is not there yet: run rrep diff')
-  return undefined
+/** What the comparison found, for people. */
+function describeVerified(verified: NonNullable<ReplayResult['verified']>): string {
+  if (verified.same) return `verified: source and target are the same, ${verified.a.keys} keys`
+  const kinds = Object.entries(verified.differences).map(([kind, count]) => `${count} ${kind}`)
+  return `verified: ${verified.keysDifferent} keys differ (a source, b target): ${kinds.join(', ')}`
 }
 
 function optionsOf(options: ReplayCommandOptions): Omit<ReplayOptions, 'source' | 'target'> {
@@ -213,6 +203,7 @@ function optionsOf(options: ReplayCommandOptions): Omit<ReplayOptions, 'source' 
     rewriteKey: options.rewriteKey,
     rateBytesPerSecond: options.rate,
     dryRun: options.dryRun,
+    verify: options.verify,
     emptyTarget: options.emptyTarget,
     checkpointKey: options.checkpointKey,
     spoolDir: options.spoolDir,
