@@ -10,7 +10,7 @@ import { join } from 'node:path'
 import { spawnRrep } from '../helpers/rrep-process.js'
 import { startServer } from '../helpers/servers.js'
 
-const TIMES = 50
+const TIMES = Number(process.env['RREP_SOAK_TIMES'] ?? 50)
 const CODES = { SIGINT: 130, SIGTERM: 143 } as const
 
 export async function run(): Promise<void> {
