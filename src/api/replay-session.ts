@@ -58,6 +58,7 @@ export class ReplaySession {
   #snapshotWriter: SnapshotWriter | undefined
   #importModeOn = false
   #fieldsMoved = false
+  #isReleased = false
 
   constructor(options: ReplayOptions) {
     this.options = options
@@ -206,6 +207,25 @@ export class ReplaySession {
     this.event({ event: 'expiry', how: 'shift' })
   }
 
+  /** A run that fails leaves expiry as it is, so that the next one can go on: to be known. */
+  warnOfHeldExpiry(): void {
+    if (this.#importModeOn) {
+      this.event({
+        event: 'warning',
+        message:
+          'the target is still in import-mode: the same call again goes on and ends it; ' +
+          'or CONFIG SET import-mode no',
+      })
+    } else if (this.shiftMs !== 0 && !this.#isReleased && this.streamWriter !== undefined) {
+      this.event({
+        event: 'warning',
+        message:
+          'expiries in the target are still moved to the far future: the same call again goes on ' +
+          'and puts them right',
+      })
+    }
+  }
+
   /** What an earlier run did about expiry goes on. */
   resumeExpiry(checkpoint: Checkpoint): void {
     this.targetWasEmpty = checkpoint.targetWasEmpty
@@ -234,6 +254,7 @@ export class ReplaySession {
             this.progress({ phase: 'finish', bytes: keys, totalBytes: undefined }),
         }),
     )
+    this.#isReleased = true
     if (result.expired > 0) this.ledger.note('keys past their time at the end', result.expired)
   }
 

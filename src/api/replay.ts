@@ -157,6 +157,7 @@ export async function replay(options: ReplayOptions): Promise<ReplayResult> {
     }
   } catch (error) {
     if (error instanceof Error) ledgersOfFailures.set(error, session.ledger.report())
+    session.warnOfHeldExpiry()
     throw error
   } finally {
     session.close()
