@@ -84,7 +84,8 @@ export class RelayStore {
     this.#snapshotNumber += 1
     const { keepDir, temporaryDir } = this.#options
     const name = snapshotName(this.#epoch, this.#snapshotNumber)
-    return Snapshot.growing(place, join(keepDir?.dir ?? temporaryDir, name), lengthBytes)
+    const path = join(keepDir?.dir ?? temporaryDir, name)
+    return Snapshot.growing(place, path, lengthBytes, { isNameless: keepDir === undefined })
   }
 
   /** True where a snapshot is to outlive the process. */

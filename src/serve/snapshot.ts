@@ -89,11 +89,18 @@ export class Snapshot {
   }
 
   /** One that arrives: `write` it, then `complete` or `fail`. The file is created, 0600, and goes
-   * with the snapshot unless `keep` is called. Throws FileError. */
-  static growing(place: SnapshotPlace, path: string, lengthBytes: number | undefined): Snapshot {
+   * with the snapshot unless `keep` is called; without a name it goes with the process too,
+   * however that ends. Throws FileError. */
+  static growing(
+    place: SnapshotPlace,
+    path: string,
+    lengthBytes: number | undefined,
+    { isNameless = false }: { isNameless?: boolean } = {},
+  ): Snapshot {
     const snapshot = new Snapshot(place, Date.now())
     snapshot.#fd = open(path, 'w+')
-    snapshot.#path = path
+    if (isNameless) unlinkSync(path)
+    else snapshot.#path = path
     snapshot.#isTemporary = true
     snapshot.#state = 'growing'
     snapshot.lengthBytes = lengthBytes

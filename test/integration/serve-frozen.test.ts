@@ -75,9 +75,6 @@ async function expectRows(replica: TestServer, expectedPath: string): Promise<vo
   expect(found.map(({ db, key }) => [db, key])).toEqual(rows.map(({ db, key }) => [db, key]))
   for (const [index, row] of found.entries()) {
     const like = rows[index]!
-    if (like.type === 'hash') {
-      like.value = (like.value as string[][]).map((each) => each.slice(0, 2))
-    }
     // Up to 7.2 a master does not tell anybody how much a group has read.
     if (like.type === 'stream' && /redis-7\.[02]/.test(expectedPath)) {
       for (const group of (like.value as { groups: { entriesRead?: unknown }[] }).groups) {
