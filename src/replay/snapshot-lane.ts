@@ -14,7 +14,7 @@ import {
   type PipelinedBatch,
 } from './target-connection.js'
 import { replyText } from './reply-reader.js'
-import { backoffMs, sleep } from './waiting.js'
+import { backoffMs, sleep, untilOpen } from './waiting.js'
 
 export interface LaneOptions {
   settings: ServerSettings
@@ -52,7 +52,8 @@ export class SnapshotLane implements ConnectionOwner {
   }
 
   async open(): Promise<void> {
-    this.#connection = await this.#connect()
+    const { retries, signal } = this.#options
+    this.#connection = await untilOpen(async () => await this.#connect(), retries, signal)
     this.#state = 'ready'
   }
 

@@ -20,7 +20,7 @@ import {
   type ConnectionOwner,
   type PipelinedBatch,
 } from './target-connection.js'
-import { backoffMs, Gate, sleep } from './waiting.js'
+import { backoffMs, Gate, sleep, untilOpen } from './waiting.js'
 
 export interface StreamWriterOptions {
   settings: ServerSettings
@@ -71,8 +71,13 @@ export class StreamWriter implements ConnectionOwner {
     this.#options = options
   }
 
+  /** A target that restarts or loads its data is waited for. */
   async open(): Promise<void> {
-    this.#connection = await this.#connect()
+    this.#connection = await untilOpen(
+      async () => await this.#connect(),
+      this.#options.retries,
+      this.#options.signal,
+    )
     await fence(this.#connection, this.#options.clientName)
   }
 

@@ -1,5 +1,5 @@
 /** Waits that an AbortSignal ends, and the pauses between attempts. */
-import { AbortedError } from '../errors.js'
+import { AbortedError, LinkError } from '../errors.js'
 
 /** Resolves after the time; rejects with AbortedError as soon as the signal fires. */
 export async function sleep(ms: number, signal?: AbortSignal): Promise<void> {
@@ -24,6 +24,23 @@ const MAX_BACKOFF_MS = 5000
 export function backoffMs(attempt: number): number {
   const full = Math.min(MAX_BACKOFF_MS, FIRST_BACKOFF_MS * 2 ** (attempt - 1))
   return full * (0.75 + Math.random() * 0.5)
+}
+
+/** Tries again what fails in a way that can pass; a server that is loading, without end. */
+export async function untilOpen<T>(
+  open: () => Promise<T>,
+  retries: number,
+  signal?: AbortSignal,
+): Promise<T> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await open()
+    } catch (error) {
+      if (!(error instanceof LinkError) || !error.retriable) throw error
+      if (attempt > retries && error.code !== 'ERR_TARGET_BUSY') throw error
+      await sleep(backoffMs(Math.min(attempt, 6)), signal)
+    }
+  }
 }
 
 /** A promise with its handles: something that is waited for by one and brought about by another. */
