@@ -382,7 +382,8 @@ export class SnapshotWriter implements KeyTarget {
 
   #recycle(batch: SnapshotBatch): void {
     for (const chunk of batch.chunks) {
-      if (chunk.buffer.byteLength !== CHUNK_BYTES || this.#freeChunks.length >= MAX_FREE_BATCHES) continue
+      if (chunk.buffer.byteLength !== CHUNK_BYTES || this.#freeChunks.length >= MAX_FREE_BATCHES)
+        continue
       this.#freeChunks.push(Buffer.from(chunk.buffer, 0, CHUNK_BYTES))
     }
     batch.reset()
