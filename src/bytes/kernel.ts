@@ -41,6 +41,10 @@ export interface KernelExports {
   checkIntset(input: number, length: number): number
   /** How many elements of `strings` strings and `tail` bytes were passed; see assembly/packed.ts. */
   walkStrings(input: number, end: number, count: number, strings: number, tail: number): number
+  /** How many plain string records were passed; notes hashes of chosen keys, up to `limit`. */
+  walkRecords(input: number, end: number, halvings: number, dbnum: number, limit: number): number
+  walkedKeys(): number
+  walkedKeyHashes(): number
   walkedBytes(): number
   walkedLargest(): number
   walkedStrings(): number

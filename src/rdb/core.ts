@@ -33,6 +33,7 @@ export interface CoreOptions {
   baseByteOffset: number
   validate: boolean
   walkBlobs: boolean
+  checkOnly: boolean
   strict: boolean
   checksum: 'verify' | 'report' | 'ignore'
   wholeStringBytes: number
@@ -103,6 +104,8 @@ export class Core {
   /** The step between records. */
   readonly nextRecord: Step
   done = false
+  /** Over the memory of the kernel that notes hashes of keys. */
+  notedView: DataView | undefined = undefined
   /** RAW: offset of the first byte of the value that has not been handed out; -1: not RAW. */
   rawFrom = -1
 

@@ -45,6 +45,7 @@ export function parseDumpPayload(
       baseByteOffset: 0,
       validate,
       walkBlobs: validate,
+      checkOnly: false,
       strict: validate,
       checksum: 'ignore',
       wholeStringBytes: Number.POSITIVE_INFINITY,

@@ -6,8 +6,8 @@ import { Buffer } from 'node:buffer'
 
 /** Blobs with more entries than this are not looked at: no server packs so many. */
 const MAX_ENTRIES = 1 << 20
-/** Keys remembered at a time: 4 MB. */
-const MAX_KEYS = 1 << 17
+/** Keys remembered at a time: 2 MB, which the caches of a processor hold. */
+const MAX_KEYS = 1 << 16
 
 export class DuplicateFinder {
   /** Position + 1 of an entry; 0: free. */
@@ -81,7 +81,7 @@ export class KeySet {
   private mask = 63
   private count = 0
   /** 1 / 2^k of the keys are looked at. */
-  private halvings = 0
+  halvings = 0
   /** 1: all keys are compared; n: one of n. */
   comparedOneOf = 1
 
@@ -108,6 +108,22 @@ export class KeySet {
     if (this.insert(low, high, selector)) return true
     if (this.count * 2 > this.mask) this.makeRoom()
     return false
+  }
+
+  /**
+   * Adds keys whose hashes a kernel has noted (KernelExports.walkRecords): `count` times two hashes
+   * and the selector. Returns the number of the first that was there before, or -1.
+   */
+  addNoted(noted: DataView, at: number, count: number): number {
+    for (let index = 0; index < count; index += 1) {
+      const from = at + index * 12
+      const selector = noted.getInt32(from + 8, true)
+      if (!this.selects(selector)) continue
+      const low = noted.getInt32(from, true)
+      if (this.insert(low, noted.getInt32(from + 4, true), selector)) return index
+      if (this.count * 2 > this.mask) this.makeRoom()
+    }
+    return -1
   }
 
   private selects(selector: number): boolean {

@@ -95,6 +95,7 @@ export const recordStep: Step = (core) => {
   const { input, header } = core
   for (;;) {
     core.reading = 'opcode'
+    if (core.options.checkOnly && header.byteOffset < 0) passRecords(core)
     if (input.pos >= input.end) throw NEED_MORE
     const byteOffset = input.base + input.pos
     const opcode = input.buf[input.pos]!
@@ -143,6 +144,48 @@ export const recordStep: Step = (core) => {
       default:
         return otherRecord(core, opcode, byteOffset)
     }
+  }
+}
+
+/** For fewer bytes a call costs more than it saves. */
+const MIN_ROW_BYTES = 128
+const MAX_NOTED = 4096
+
+/**
+ * Lets the kernel pass as many small string records as there are in a row. Keys that occur twice
+ * are left to the reader, which knows how to say so.
+ */
+function passRecords(core: Core): void {
+  const { input, header, keys, options } = core
+  const { kernel } = input
+  if (kernel === undefined) return
+  const walk = kernel.exports
+  const origin = input.buf.byteOffset
+  while (input.end - input.pos >= MIN_ROW_BYTES) {
+    const first = input.buf[input.pos]!
+    if (first !== TYPE.STRING && first < OPCODE.EXPIRETIME_MS) return
+    const { halvings, comparedOneOf } = keys
+    const from = origin + input.pos
+    const end = origin + input.end
+    // 31 halvings: of keys that are not compared next to none are noted.
+    const chosen = options.validate ? halvings : 31
+    let passed = walk.walkRecords(from, end, chosen, header.dbnum, MAX_NOTED)
+    if (options.validate) {
+      const { buffer } = kernel.memory
+      if (core.notedView?.buffer !== buffer) core.notedView = new DataView(buffer)
+      const twice = keys.addNoted(core.notedView, walk.walkedKeyHashes(), walk.walkedKeys())
+      if (twice >= 0) passed = walk.walkRecords(from, end, chosen, header.dbnum, twice)
+      input.pos = walk.walkedTo() - origin
+      input.commit()
+      core.keysRead += passed
+      if (keys.comparedOneOf !== comparedOneOf) noteThinning(core)
+      if (twice >= 0) return
+    } else {
+      input.pos = walk.walkedTo() - origin
+      input.commit()
+      core.keysRead += passed
+    }
+    if (passed === 0) return
   }
 }
 
@@ -238,7 +281,7 @@ function beginValue(core: Core, type: RdbType, valueStep: Step): Step {
   stats.reset()
   core.inValue = true
   core.step = valueStep
-  const depth = visitor.key(header)
+  const depth = core.options.checkOnly ? DEPTH.SKIP : visitor.key(header)
   core.depth = depth
   core.deep = depth === DEPTH.ELEMENTS || core.options.walkBlobs
   core.rawFrom = depth === DEPTH.RAW ? header.valueByteOffset : -1
@@ -288,13 +331,15 @@ function noteKey(core: Core): void {
       header.byteOffset,
     )
   }
-  if (keys.comparedOneOf !== comparedOneOf) {
-    core.notice(
-      NOTICE.DUPLICATES_SAMPLED,
-      `many keys: from here on one of ${keys.comparedOneOf} is compared for duplicates`,
-      header.byteOffset,
-    )
-  }
+  if (keys.comparedOneOf !== comparedOneOf) noteThinning(core)
+}
+
+function noteThinning(core: Core): void {
+  core.notice(
+    NOTICE.DUPLICATES_SAMPLED,
+    `many keys: from here on one of ${core.keys.comparedOneOf} is compared for duplicates`,
+    core.input.byteOffset,
+  )
 }
 
 function eofRecord(core: Core): Step {

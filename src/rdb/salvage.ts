@@ -212,7 +212,7 @@ export class Salvage {
           if (this.trialKeys >= (this.trialIsDb ? DB_KEYS : RUN_KEYS)) throw ENOUGH
         },
       },
-      { ...core.options, validate: true, strict: true, checksum: 'ignore' },
+      { ...core.options, validate: true, checkOnly: false, strict: true, checksum: 'ignore' },
       this.nextRecord,
       this.nextRecord,
     )

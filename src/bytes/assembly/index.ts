@@ -9,8 +9,11 @@ export { lzfCompress, lzfDecompress, lzfLength } from './lzf'
 export {
   checkIntset,
   checkListpack,
+  walkRecords,
   walkStrings,
   walkedBytes,
+  walkedKeyHashes,
+  walkedKeys,
   walkedLargest,
   walkedStrings,
   walkedTo,

@@ -300,30 +300,26 @@ function digits(value: i64): u32 {
   return length
 }
 
-/** Reads up to 8 bytes at once only where these are inside. */
+/** Two overlapping reads do for up to 16 bytes, as most elements have. */
+@inline
 function hashOf(at: usize, size: usize): u32 {
   let hash: u64 = (size as u64) * 0x9e3779b97f4a7c15
-  let left = size
-  let from = at
-  while (left >= 8) {
-    hash = (hash ^ load<u64>(from)) * 0x9fb21c651e98df25
-    hash ^= hash >> 32
-    from += 8
-    left -= 8
-  }
-  if (left >= 4) {
-    hash = (hash ^ (load<u32>(from) as u64)) * 0x9fb21c651e98df25
-    from += 4
-    left -= 4
-  }
-  while (left > 0) {
-    hash = (hash ^ (load<u8>(from) as u64)) * 0x9fb21c651e98df25
-    from++
-    left--
+  if (size >= 8) {
+    const last = at + size - 8
+    for (let from = at; from < last; from += 8) {
+      hash = (hash ^ load<u64>(from)) * 0x9fb21c651e98df25
+      hash ^= hash >> 32
+    }
+    hash = (hash ^ load<u64>(last)) * 0x9fb21c651e98df25
+  } else if (size >= 4) {
+    const word = (load<u32>(at) as u64) | ((load<u32>(at + size - 4) as u64) << 32)
+    hash = (hash ^ word) * 0x9fb21c651e98df25
+  } else {
+    const word = ((load<u8>(at) as u64) << 16) | ((load<u8>(at + (size >> 1)) as u64) << 8)
+    hash = (hash ^ word ^ (load<u8>(at + size - 1) as u64)) * 0x9fb21c651e98df25
   }
   hash ^= hash >> 29
-  hash *= 0x9fb21c651e98df25
-  return (hash >> 32) as u32
+  return (hash >> 24) as u32
 }
 
 function equal(a: usize, b: usize, size: usize): bool {
@@ -370,4 +366,126 @@ function isNumber(at: usize, end: usize): bool {
     count++
   }
   return at == end && count > 0
+}
+
+/** Hashes of the keys of the last row of records: three u32 each, see walkRecords. */
+const KEY_HASHES: usize = memory.data(12 << 12, 16)
+const MAX_KEY_HASHES: u32 = 1 << 12
+const STRING_TYPE: u32 = 0
+const EXPIRY_MS: u32 = 0xfc
+const EXPIRY_S: u32 = 0xfd
+
+let keyHashes: u32 = 0
+
+/** How many keys of the last row of records were chosen, and where their hashes are. */
+export function walkedKeys(): u32 {
+  return keyHashes
+}
+
+export function walkedKeyHashes(): usize {
+  return KEY_HASHES
+}
+
+/**
+ * A row of records as most files mostly have them: perhaps an expiry, a string key, a plain value.
+ * Goes on to `end` or to the first record that is not wholly there or anything else. Returns how
+ * many it passed; `walkedTo` is where the next one starts. Of keys whose selector has its highest
+ * `halvings` bits 0 it notes two hashes and the selector, as src/rdb/duplicates.ts makes them; it
+ * stops before the one that would be number `limit` + 1.
+ */
+export function walkRecords(
+  address: usize,
+  end: usize,
+  halvings: u32,
+  dbnum: u32,
+  limit: u32,
+): u32 {
+  const most = min(limit, MAX_KEY_HASHES)
+  let at = address
+  let done: u32 = 0
+  keyHashes = 0
+  reached = address
+  while (at + 16 <= end) {
+    let opcode = load<u8>(at) as u32
+    if (opcode == EXPIRY_MS) {
+      at += 9
+      opcode = load<u8>(at) as u32
+    } else if (opcode == EXPIRY_S) {
+      at += 5
+      opcode = load<u8>(at) as u32
+    }
+    if (opcode != STRING_TYPE) break
+    const first = load<u8>(at, 1) as u32
+    let key = at + 2
+    let length: usize = first as usize
+    if (first >= 0x40) {
+      // Integer and compressed keys are for others: their text is what counts.
+      if (first >= 0x80) break
+      length = ((first & 0x3f) << 8) | (load<u8>(at, 2) as u32)
+      key++
+    }
+    at = key + length
+    if (at + 5 > end) break
+    const form = load<u8>(at) as u32
+    if (form < 0x40) at += 1 + (form as usize)
+    else if (form < 0x80) at += 2 + ((((form & 0x3f) << 8) | (load<u8>(at, 1) as u32)) as usize)
+    else if (form == 0xc0) at += 2
+    else if (form == 0xc1) at += 3
+    else if (form == 0xc2) at += 5
+    else break
+    if (at > end) break
+    const choice = selectorOf(key, length)
+    if (halvings == 0 || choice >> (32 - halvings) == 0) {
+      if (keyHashes == most) break
+      const to = KEY_HASHES + (keyHashes as usize) * 12
+      let low = firstHash(key, length) ^ (dbnum * 0x85ebca6b)
+      const high = secondHash(key, length) ^ dbnum
+      if ((low | high) == 0) low = 1
+      store<u32>(to, low)
+      store<u32>(to, high, 4)
+      store<u32>(to, choice, 8)
+      keyHashes++
+    }
+    done++
+    reached = at
+  }
+  return done
+}
+
+@inline
+function selectorOf(at: usize, length: usize): u32 {
+  let word = length as u32
+  if (length >= 4) {
+    word = bswap<u32>(load<u32>(at + length - 4))
+  } else {
+    for (let i: usize = 0; i < length; i++) word = (word << 8) ^ (load<u8>(at + i) as u32)
+  }
+  return (word ^ (word >> 15)) * 0x9e3779b1
+}
+
+@inline
+function firstHash(from: usize, length: usize): u32 {
+  let hash = length as u32
+  let at = from
+  const end = from + length
+  while (at + 4 <= end) {
+    hash = (hash ^ load<u32>(at)) * 0x9e3779b1
+    hash ^= hash >> 15
+    at += 4
+  }
+  for (; at < end; at++) hash = (hash ^ (load<u8>(at) as u32)) * 0x01000193
+  return (hash ^ (hash >> 13)) * 0xc2b2ae35
+}
+
+@inline
+function secondHash(from: usize, length: usize): u32 {
+  let hash: u32 = 0x2545f491
+  let at = from
+  const end = from + length
+  while (at + 4 <= end) {
+    hash = rotl<u32>(hash, 13) * 5 + load<u32>(at) * 0xcc9e2d51
+    at += 4
+  }
+  for (; at < end; at++) hash = hash * 31 + (load<u8>(at) as u32)
+  return (hash ^ (hash >> 16)) * 0x85ebca6b
 }

@@ -30,7 +30,7 @@ export const endKey: Step = (core) => {
     )
   }
   tellEnd(core)
-  visitor.keyEnd?.(header, stats)
+  if (!core.options.checkOnly) visitor.keyEnd?.(header, stats)
   core.inValue = false
   core.keysRead += 1
   header.clearAttributes()
