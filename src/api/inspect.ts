@@ -153,7 +153,7 @@ export async function inspect(path: string, options: InspectOptions = {}): Promi
  * Throws UsageError, FileError, AbortedError; damage is in the result.
  */
 export async function checkRdb(path: string, options: InspectOptions = {}): Promise<ReadOutcome> {
-  return await readRdbFile(path, { key: () => DEPTH.SKIP }, options, true)
+  return await readRdbFile(path, { key: () => DEPTH.SKIP }, options, true, true)
 }
 
 /** Reads the whole of a file for a visitor. For `inspect` and its kin. */
@@ -162,6 +162,7 @@ export async function readRdbFile(
   visitor: RdbVisitor,
   options: InspectOptions,
   validate: boolean,
+  checkOnly = false,
 ): Promise<ReadOutcome> {
   const rdb = await openRdbInput(path, options)
   const { input, increments } = rdb
@@ -178,6 +179,7 @@ export async function readRdbFile(
     checksum: 'report',
     salvage: options.salvage ?? false,
     validate,
+    checkOnly,
     walkBlobs: options.walkElements === true,
   })
   let summary: RdbSummary | undefined
