@@ -80,6 +80,14 @@ export function explainDrop({ info, config }: ServerFigures, drop: Drop): Diagno
       advice: 'look at its log, and at proxies and firewalls between',
     }
   }
+  // First: the save was made for this sync, and a server that was restarted has not failed yet.
+  if (info.get('rdb_last_bgsave_status') === 'err') {
+    return {
+      cause: 'save-failed',
+      what: 'the last save of the master failed (rdb_last_bgsave_status:err)',
+      advice: 'its log says why: often no memory to fork (vm.overcommit_memory=1) or a full disk',
+    }
+  }
   // Whole seconds, rounded either way: a server that began just before the sync is rarer than one
   // that began in it.
   if (uptimeSeconds < elapsedSeconds) {
@@ -104,13 +112,6 @@ export function explainDrop({ info, config }: ServerFigures, drop: Drop): Diagno
       cause: 'output-buffer-limit',
       what: `the master has closed ${cut} client${cut === 1 ? '' : 's'} for too long an output buffer; the limit for replicas is ${describeLimit(replicaLimit)}`,
       advice: adviceForLimit(replicaLimit),
-    }
-  }
-  if (info.get('rdb_last_bgsave_status') === 'err') {
-    return {
-      cause: 'save-failed',
-      what: 'the last save of the master failed (rdb_last_bgsave_status:err)',
-      advice: 'its log says why: often no memory to fork (vm.overcommit_memory=1) or a full disk',
     }
   }
   const replTimeout = Number(config?.get('repl-timeout') ?? 60)

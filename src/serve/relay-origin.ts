@@ -38,6 +38,9 @@ export interface RelayOptions extends Omit<RelayStoreOptions, 'retain'> {
 
 /** A snapshot this young is still the state of now to somebody who wants only that. */
 const FRESH_MS = 5000
+/** Stream bytes taken before the replicas have their turn. */
+const TURN_BYTES = 2 << 20
+
 /** After an error that will not pass by itself (a password changed), upstream is tried so often. */
 const STUBBORN_MS = 10_000
 
@@ -64,6 +67,8 @@ export class RelayOrigin implements Origin, LinkConsumer {
   #snapshot: Snapshot | undefined
   #fetch: SnapshotFetch | undefined
   #wakeUp: (() => void) | undefined
+  #turnBytes = 0
+  #turnEnd: Promise<void> | undefined
   #lastByteMs = -1
   #downSinceMs: number | undefined = Date.now()
   #lost = 0
@@ -288,6 +293,8 @@ export class RelayOrigin implements Origin, LinkConsumer {
     this.log.append(bytes, start, end)
     this.#listener?.onAppended()
     this.#tracker.feed(bytes, start, end)
+    this.#turnBytes += end - start
+    if (this.#turnBytes >= TURN_BYTES) this.#yieldTurn()
   }
 
   onKeepalive(): void {
@@ -306,7 +313,7 @@ export class RelayOrigin implements Origin, LinkConsumer {
   }
 
   drain(): Promise<void> | undefined {
-    return this.log.drain()
+    return this.log.drain() ?? this.#turnEnd
   }
 
   resumePoint(): ResumePoint | 'full' | undefined {
@@ -316,6 +323,18 @@ export class RelayOrigin implements Origin, LinkConsumer {
     const isEmpty = this.log.endReplOffset < this.log.firstReplOffset
     if (isEmpty && this.#snapshot?.state !== 'complete') return 'full'
     return { replid: this.history.replid, nextReplOffset: this.log.endReplOffset + 1 }
+  }
+
+  /** A socket that always has more would be read for 32 MB in one turn of the event loop, and a
+   * healthy replica be taken for a slow one before it had a chance to be sent anything. */
+  #yieldTurn(): void {
+    this.#turnBytes = 0
+    this.#turnEnd ??= new Promise((resolve) => {
+      setImmediate(() => {
+        this.#turnEnd = undefined
+        resolve()
+      })
+    })
   }
 
   // ---- inside ---------------------------------------------------------------------------------
