@@ -49,6 +49,12 @@ export interface StartOptions {
   password?: string
 }
 
+/** A test run that is cut short must not leave servers behind. */
+const running = new Set<ChildProcess>()
+process.once('exit', () => {
+  for (const child of running) child.kill('SIGKILL')
+})
+
 /** Every server this machine has: Debian's own first, then what newer-servers.sh fetched. */
 export function serverBinaries(): ServerBinary[] {
   const found: ServerBinary[] = []
@@ -119,9 +125,9 @@ export async function startServer(options: StartOptions = {}): Promise<TestServe
       ],
       { stdio: ['ignore', 'pipe', 'pipe'] },
     )
-    // A test run that is cut short must not leave servers behind.
     const started = child
-    process.once('exit', () => started.kill('SIGKILL'))
+    running.add(started)
+    started.once('exit', () => running.delete(started))
     let log = ''
     child.stdout?.on('data', (chunk: Buffer) => (log = (log + chunk.toString()).slice(-8192)))
     child.stderr?.on('data', (chunk: Buffer) => (log = (log + chunk.toString()).slice(-8192)))
@@ -152,10 +158,10 @@ export async function startServer(options: StartOptions = {}): Promise<TestServe
     return client
   }
   const kill = async (signal: NodeJS.Signals = 'SIGKILL'): Promise<void> => {
-    const running = child
-    if (running?.exitCode !== null || running.signalCode !== null) return
-    const ended = new Promise<void>((resolve) => running.once('exit', () => resolve()))
-    running.kill(signal)
+    const target = child
+    if (target?.exitCode !== null || target.signalCode !== null) return
+    const ended = new Promise<void>((resolve) => target.once('exit', () => resolve()))
+    target.kill(signal)
     await ended
   }
 

@@ -177,7 +177,7 @@ test('while upstream is away replicas stay, and one that comes back continues', 
   await waitFor(() => relay.count('upstream-lost') >= 2, { what: 'the loss' })
   downstream.cut()
   await waitFor(() => relay.count('partial-resync') === 2, { what: 'replicas to come back' })
-  expect((await replicationInfo(replicas[0]!)).linkUp).toBe(true)
+  await waitFor(async () => (await replicationInfo(replicas[0]!)).linkUp, { what: 'its link' })
   await master.client.set('meanwhile', 'written')
   upstream.block(false)
   await expectSame(master, replicas)
