@@ -91,7 +91,7 @@ function installServers() {
   )
 }
 
-/** More servers to test against, where the workshop's script for them is at hand. */
+/** More servers to test against, where ../shared has the script that fetches them. */
 function fetchNewerServers() {
   const script = join(root, '..', 'shared', 'tools', 'newer-servers.sh')
   const cache = join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'rrep-servers')

@@ -39,6 +39,7 @@ export function registerDiff(program: Command, context: CommandContext): void {
     .argument('<a>', 'server, file or directory')
     .argument('<b>', 'server, file or directory')
     .option('--ttl-tolerance <time>', 'expiries so close are the same (default 1s)', parseDuration)
+    .option('--values', 'compare type, expiry and a digest of the value (what it does anyway)')
     .option('--limit <n>', 'differences shown; all are counted (default 100)', parseCount)
     .addHelpText('after', DETAILS)
   addConnectOptions(command)
