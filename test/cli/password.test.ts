@@ -22,7 +22,14 @@ function terminal(env: Record<string, string> = {}, isTty = true) {
     stdinIsTty: isTty,
     signal: new AbortController().signal,
   } as unknown as Io
-  return { io, stdin, shown: () => String(stderr.read() ?? '') }
+  const shown = (): string => {
+    let text = ''
+    // Newer Nodes give out one written chunk at a time.
+    for (let chunk = next(); chunk !== null; chunk = next()) text += chunk.toString()
+    return text
+  }
+  const next = (): Buffer | null => stderr.read() as Buffer | null
+  return { io, stdin, shown }
 }
 
 test('a prompt takes a line and shows nothing of it', async () => {
