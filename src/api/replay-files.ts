@@ -387,7 +387,10 @@ export function interruptedLoad(): TargetError {
   )
 }
 
-/** AUX `aof-preamble` (4.0 to 6.2) or `aof-base` (7.0): commands may stand behind the RDB. */
+/** AUX `aof-preamble` (4.0 to 6.2) or `aof-base` (7.0) of 1, as a string in one byte: commands may
+ * stand behind the RDB. A dump has them, too, and says 0. */
+const PREAMBLE_MARKS = ['aof-preamble', 'aof-base'].map((name) => `${name}\xc0\x01`)
+
 function hasPreambleMark(path: string, input: ByteInput): boolean {
   // A pipe cannot be read twice; its commands, if any, begin where the RDB ends.
   if (path === '-' || input.compression !== 'none') return false
@@ -395,7 +398,7 @@ function hasPreambleMark(path: string, input: ByteInput): boolean {
   try {
     const head = Buffer.alloc(1024)
     const text = head.toString('latin1', 0, readSync(fd, head, 0, head.length, 0))
-    return text.includes('aof-preamble') || text.includes('aof-base')
+    return PREAMBLE_MARKS.some((mark) => text.includes(mark))
   } finally {
     closeSync(fd)
   }

@@ -28,6 +28,7 @@ import {
   setImportMode,
   type TargetFacts,
 } from '../replay/target-probe.js'
+import { isTransient } from '../replay/target-connection.js'
 import { shiftTtls } from '../replay/ttl-shift.js'
 import { backoffMs, sleep } from '../replay/waiting.js'
 import { CommandTable } from '../resp/command-table.js'
@@ -36,6 +37,8 @@ import { compileKeyFilter, type KeyFilter } from './key-filter.js'
 import type { ReplayEvent, ReplayOptions, ReplayProgress } from './replay.js'
 
 const DEFAULT_CONNECTIONS = 3
+/** A function refused for reasons that pass is tried so often, over about half a minute. */
+const MAX_TRANSIENT_ATTEMPTS = 10
 
 export class ReplaySession {
   readonly options: ReplayOptions
@@ -59,9 +62,12 @@ export class ReplaySession {
   #importModeOn = false
   #fieldsMoved = false
   #isReleased = false
+  readonly #keepsHeld: boolean
 
-  constructor(options: ReplayOptions) {
+  /** @param wishes `keepHeld`: all expiries stay moved by `shiftMs` at the end; nothing expires. */
+  constructor(options: ReplayOptions, wishes: { keepHeld?: boolean } = {}) {
     this.options = options
+    this.#keepsHeld = wishes.keepHeld === true
     this.isDry = options.dryRun === true
     this.selection = compileKeyFilter(options.filter)
     this.mapping = compileKeyMapping({ mapDb: options.mapDb, rewriteKey: options.rewriteKey })
@@ -189,7 +195,7 @@ export class ReplaySession {
   /** From now on keys do not expire in the target until `releaseExpiry`. */
   async holdExpiry(): Promise<void> {
     if (this.isDry) return
-    if (this.facts.importMode !== undefined) {
+    if (this.facts.importMode !== undefined && !this.#keepsHeld) {
       try {
         await setImportMode(this.options.target, true)
         this.#importModeOn = true
@@ -237,7 +243,7 @@ export class ReplaySession {
 
   /** Puts all times right. What is past its time then expires, as it should. */
   async releaseExpiry(): Promise<void> {
-    if (this.isDry) return
+    if (this.isDry || this.#keepsHeld) return
     if (this.#importModeOn) {
       await setImportMode(this.options.target, false)
       this.#importModeOn = false
@@ -401,8 +407,18 @@ export class ReplaySession {
     }
   }
 
-  /** On the ordered connection; a replay of keys alone has none and opens one for this. */
+  /** Answers that pass by themselves are waited out, as for keys. */
   async #call(...args: readonly (string | Uint8Array)[]): Promise<unknown> {
+    for (let attempt = 1; ; attempt += 1) {
+      const reply = await this.#callOnce(...args)
+      const passes = reply instanceof ReplyError && isTransient(reply.text)
+      if (!passes || attempt >= MAX_TRANSIENT_ATTEMPTS) return reply
+      await sleep(backoffMs(attempt), this.options.signal)
+    }
+  }
+
+  /** On the ordered connection; a replay of keys alone has none and opens one for this. */
+  async #callOnce(...args: readonly (string | Uint8Array)[]): Promise<unknown> {
     if (this.streamWriter === undefined) {
       const writer = new StreamWriter({
         settings: this.options.target,
