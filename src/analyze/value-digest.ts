@@ -47,6 +47,8 @@ export interface KeyDigest {
   /** Of db and name. */
   nameHigh: number
   nameLow: number
+  /** Unix ms, without the constant that `DigestOptions.shiftMs` says; -1: none. */
+  expireAtMs: number
   valueHigh: number
   valueLow: number
   /** Of the expiries of fields; 0 where there are none. */
@@ -59,6 +61,8 @@ export interface KeyDigest {
 export interface DigestOptions {
   /** The same for both sides of a comparison. */
   seed: number
+  /** Times from here on carry this constant: it is taken off. Default: none do. */
+  shiftMs?: number | undefined
   /** False: the value is skipped and `done` not called. The digest holds only the name. */
   wanted?: (digest: KeyDigest, header: KeyHeader) => boolean
   done: (digest: KeyDigest, header: KeyHeader) => void
@@ -69,6 +73,7 @@ export class KeyDigests implements RdbVisitor {
   private readonly digest: KeyDigest = {
     nameHigh: 0,
     nameLow: 0,
+    expireAtMs: -1,
     valueHigh: 0,
     valueLow: 0,
     fieldExpiry: 0,
@@ -76,6 +81,7 @@ export class KeyDigests implements RdbVisitor {
     hasCounters: false,
   }
   private readonly seed: number
+  private readonly shiftMs: number
   private readonly crc = new Crc64()
   private readonly crcBytes = Buffer.alloc(8)
   private readonly double = new Float64Array(1)
@@ -94,6 +100,7 @@ export class KeyDigests implements RdbVisitor {
   constructor(options: DigestOptions) {
     this.options = options
     this.seed = options.seed | 0
+    this.shiftMs = options.shiftMs ?? Number.POSITIVE_INFINITY
   }
 
   key(header: KeyHeader): Depth {
@@ -102,6 +109,7 @@ export class KeyDigests implements RdbVisitor {
     this.mix(header.dbnum)
     digest.nameHigh = this.high
     digest.nameLow = this.low
+    digest.expireAtMs = this.unshifted(header.expireAtMs)
     digest.valueHigh = 0
     digest.valueLow = 0
     digest.fieldExpiry = 0
@@ -162,7 +170,7 @@ export class KeyDigests implements RdbVisitor {
     if (expireAtMs === -1) return
     this.high = high
     this.low = low
-    this.double[0] = expireAtMs
+    this.double[0] = this.unshifted(expireAtMs)
     this.mix(this.doubleWords[0]!)
     this.mix(this.doubleWords[1]!)
     this.digest.fieldExpiry = (this.digest.fieldExpiry + this.low) | 0
@@ -290,6 +298,10 @@ export class KeyDigests implements RdbVisitor {
 
   gcra(value: U64): void {
     this.moduleSigned(value)
+  }
+
+  private unshifted(timeMs: number): number {
+    return timeMs >= this.shiftMs ? timeMs - this.shiftMs : timeMs
   }
 
   /** Order counts. */

@@ -24,7 +24,7 @@ export class DiffBuckets {
   add(digest: KeyDigest, header: KeyHeader): void {
     const bucket = digest.nameHigh & (BUCKETS - 1)
     const { sums } = this
-    const expiry = header.expireAtMs
+    const expiry = digest.expireAtMs
     // The value is tied to its name, and both halves to one another.
     const first = spread(
       digest.nameLow ^

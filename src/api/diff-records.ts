@@ -22,6 +22,8 @@ const WRITE_BYTES = 1 << 16
 export interface CompareEvents {
   /** On one side only, and past its time. */
   expired(): void
+  /** SCAN may give a key twice; a snapshot never does. */
+  twice(side: 'a' | 'b'): void
   different(differences: readonly Difference[]): void
 }
 
@@ -38,8 +40,9 @@ export class DiffRecords {
 
   compare(ttlToleranceMs: number, nowMs: number, events: CompareEvents): void {
     for (let part = 0; part < this.parts; part += 1) {
-      const left = readRecords(this.a.part(part))
-      for (const [name, right] of readRecords(this.b.part(part))) {
+      const left = readRecords(this.a.part(part), () => events.twice('a'))
+      const rights = readRecords(this.b.part(part), () => events.twice('b'))
+      for (const [name, right] of rights) {
         const other = left.get(name)
         left.delete(name)
         if (other === undefined) missing(right, 'missing-in-a', nowMs, events)
@@ -80,7 +83,7 @@ export class DiffSide {
     bytes.writeUInt32LE(keyBytes, at + 4)
     bytes[at + 8] = header.kind
     bytes[at + 9] = digest.hasCounters ? 1 : 0
-    bytes.writeDoubleLE(header.expireAtMs, at + 10)
+    bytes.writeDoubleLE(digest.expireAtMs, at + 10)
     bytes.writeInt32LE(digest.valueHigh, at + LANES_AT)
     bytes.writeInt32LE(digest.valueLow, at + LANES_AT + 4)
     bytes.writeInt32LE(digest.fieldExpiry, at + LANES_AT + 8)
@@ -126,14 +129,16 @@ interface Record {
   at: number
 }
 
-function readRecords(bytes: Buffer): Map<string, Record> {
+function readRecords(bytes: Buffer, onTwice: () => void): Map<string, Record> {
   const records = new Map<string, Record>()
   let at = 0
   while (at < bytes.length) {
     const end = at + FIXED_BYTES + bytes.readUInt32LE(at + 4)
     const db = bytes.readUInt32LE(at)
     const key = bytes.subarray(at + FIXED_BYTES, end)
-    records.set(`${db} ${key.toString('latin1')}`, {
+    const name = `${db} ${key.toString('latin1')}`
+    if (records.has(name)) onTwice()
+    records.set(name, {
       db,
       key,
       kind: bytes[at + 8]!,

@@ -9,30 +9,25 @@
  *
  * A live server is taken by a sync (a replication link like a replica's) into a temporary file: its
  * state at one moment, the replication offset of which is in the result. Two moving servers are
- * compared at two moments, a little apart; keys written in between show as differences.
+ * compared at two moments, a little apart; keys written in between show as differences. Who may not
+ * sync can SCAN and DUMP (`by`): then each key is from a moment of its own.
+ *
+ * Where commands follow a snapshot (AOF, capture), they are replayed into a scratch server, which
+ * is then taken by a sync. What could not be replayed makes the comparison one that proves nothing.
  */
 import { randomBytes } from 'node:crypto'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
-import { pipeline } from 'node:stream/promises'
-import { createWriteStream } from 'node:fs'
-import { ProtocolError } from '../errors.js'
 import { KeyDigests } from '../analyze/value-digest.js'
-import { formatServerAddress } from '../net/address.js'
-import type { ServerSettings } from '../net/server-settings.js'
-import { RdbParser } from '../rdb/parser.js'
 import { KIND, KIND_NAMES, type KeyHeader } from '../rdb/visitor.js'
 import { DiffBuckets } from './diff-buckets.js'
 import { DiffRecords, type DiffSide } from './diff-records.js'
+import { OpenSide, type DiffSideResult, type DiffSource, type ServerWay } from './diff-side.js'
 import { compileKeyFilter, type KeyFilter, type KeyFilterOptions } from './key-filter.js'
-import { openRdbInput, pumpRdb } from './rdb-input.js'
-import { sync } from './sync.js'
 
-export type DiffSource =
-  | { kind: 'file'; path: string }
-  | { kind: 'server'; server: ServerSettings; retries?: number | undefined }
+export type { DiffSideResult, DiffSource, ServerWay } from './diff-side.js'
 
 /** `missing-in-a`, `missing-in-b`: the key is there on the other side only. `stream-counters`:
  * entries ever added, highest deleted id, entries read, remembered ids of producers. */
@@ -58,30 +53,30 @@ export interface DiffOptions {
   /** How many differences are handed to `onDifference`; all are counted. Default 100. */
   limit?: number | undefined
   filter?: KeyFilterOptions | undefined
+  /** How servers are read. Default: by a sync; where a server refuses that, by SCAN and DUMP, which
+   * `onWarning` is told. */
+  by?: ServerWay | undefined
+  /** The redis-server or valkey-server that commands are applied in. Default: that of PATH. */
+  withServer?: string | undefined
   signal?: AbortSignal | undefined
+  onWarning?: ((message: string) => void) | undefined
   onDifference?: ((difference: Difference) => void) | undefined
   onProgress?: ((progress: DiffProgress) => void) | undefined
 }
 
 export interface DiffProgress {
-  phase: 'sync' | 'read' | 'compare'
+  /** `build`: commands into a scratch server. `scan`: keys by DUMP. */
+  phase: 'sync' | 'scan' | 'build' | 'read' | 'compare' | 'values'
   side: 'a' | 'b'
   bytes: number
   totalBytes: number | undefined
 }
 
-export interface DiffSideResult {
-  /** Path or address. */
-  name: string
-  keys: number
-  rdbVersion: number
-  /** Of a live server: where in its stream the snapshot stands. */
-  replid?: string | undefined
-  replOffset?: number | undefined
-}
-
 export interface DiffResult {
+  /** No difference was found, and both sides could be had whole. */
   same: boolean
+  /** False: a side was replayed and not everything could be written; see its `built`. */
+  trusted: boolean
   a: DiffSideResult
   b: DiffSideResult
   /** How many differences of each kind; a key may have several. */
@@ -95,7 +90,8 @@ export interface DiffResult {
 const DEFAULT_TTL_TOLERANCE_MS = 1000
 const DEFAULT_LIMIT = 100
 
-/** Rejects with LinkError, AuthError, ProtocolError, InputError, FileError or AbortedError. */
+/** Rejects with LinkError, AuthError, ProtocolError, InputError, FileError, UsageError (of
+ * `withServer`, `until`) or AbortedError. */
 export async function diff(options: DiffOptions): Promise<DiffResult> {
   const directory = mkdtempSync(join(tmpdir(), 'rrep-diff-'))
   try {
@@ -106,18 +102,12 @@ export async function diff(options: DiffOptions): Promise<DiffResult> {
   }
 }
 
-interface OpenSide {
-  side: 'a' | 'b'
-  path: string
-  result: DiffSideResult
-}
-
 class DiffRun {
   private readonly options: DiffOptions
   private readonly directory: string
   private readonly filter: KeyFilter
   private readonly seed = randomBytes(4).readInt32LE(0)
-  private readonly nowMs = Date.now()
+  private nowMs = 0
 
   constructor(options: DiffOptions, directory: string) {
     this.options = options
@@ -129,11 +119,15 @@ class DiffRun {
     // One after the other, but both before the reading: the two moments are close together.
     const a = await this.open('a', this.options.a)
     const b = await this.open('b', this.options.b)
+    // What has gone by its time on a server that was just read is past its time now.
+    this.nowMs = Date.now()
     const sumsA = await this.sums(a)
     const sumsB = await this.sums(b)
     const suspects = sumsA.differingFrom(sumsB)
+    const trusted = a.result.built?.complete !== false && b.result.built?.complete !== false
     const result: DiffResult = {
-      same: true,
+      same: trusted,
+      trusted,
       a: a.result,
       b: b.result,
       differences: {},
@@ -149,39 +143,21 @@ class DiffRun {
   }
 
   private async open(side: 'a' | 'b', source: DiffSource): Promise<OpenSide> {
-    const { stdin, signal, onProgress } = this.options
-    if (source.kind === 'file') {
-      if (source.path !== '-') {
-        return { side, path: source.path, result: sideResult(source.path) }
-      }
-      // It is read twice: a pipe cannot.
-      const path = join(this.directory, `${side}.rdb`)
-      await pipeline(stdin!, createWriteStream(path, { mode: 0o600 }), { signal })
-      return { side, path, result: sideResult('stdin') }
-    }
-    const path = join(this.directory, `${side}.rdb`)
-    const synced = await sync({
-      server: source.server,
-      output: path,
-      retries: source.retries,
-      signal,
-      onProgress: ({ bytes, totalBytes }) =>
-        onProgress?.({ phase: 'sync', side, bytes, totalBytes }),
-    })
-    const { replid, replOffset } = synced
-    const name = formatServerAddress(source.server.address)
-    return { side, path, result: { ...sideResult(name), replid, replOffset } }
+    return await OpenSide.open(side, source, this.options, this.directory)
   }
 
   /** First reading: all keys, sums only. */
   private async sums(open: OpenSide): Promise<DiffBuckets> {
-    const buckets = new DiffBuckets()
-    const digests = new KeyDigests({
-      seed: this.seed,
-      wanted: (_digest, header) => this.isWanted(header),
-      done: (digest, header) => buckets.add(digest, header),
+    let buckets = new DiffBuckets()
+    await open.read('read', () => {
+      buckets = new DiffBuckets()
+      return new KeyDigests({
+        seed: this.seed,
+        shiftMs: open.shiftMs,
+        wanted: (digest, header) => this.isWanted(header, digest.expireAtMs),
+        done: (digest, header) => buckets.add(digest, header),
+      })
     })
-    await this.read(open, digests, 'read')
     open.result.keys = buckets.keys
     return buckets
   }
@@ -194,35 +170,15 @@ class DiffRun {
   ): Promise<void> {
     const digests = new KeyDigests({
       seed: this.seed,
-      wanted: (digest, header) => isSuspect(digest.nameHigh) && this.isWanted(header),
+      shiftMs: open.shiftMs,
+      wanted: (digest, header) =>
+        isSuspect(digest.nameHigh) && this.isWanted(header, digest.expireAtMs),
       done: (digest, header) => records.add(digest, header),
     })
-    await this.read(open, digests, 'compare')
+    await open.read('compare', () => digests)
   }
 
-  private async read(
-    open: OpenSide,
-    visitor: KeyDigests,
-    phase: 'read' | 'compare',
-  ): Promise<void> {
-    const { signal, onProgress } = this.options
-    const rdb = await openRdbInput(open.path, { signal })
-    try {
-      if (rdb.increments.length > 0) throw commandsBehind(open.result.name)
-      const parser = new RdbParser(visitor, { file: rdb.name })
-      const { summary, trailingBytes } = await pumpRdb(rdb, parser, {
-        signal,
-        onProgress: (bytes) =>
-          onProgress?.({ phase, side: open.side, bytes, totalBytes: rdb.input.sizeBytes }),
-      })
-      open.result.rdbVersion = summary.version
-      if (trailingBytes > 0) throw commandsBehind(open.result.name)
-    } finally {
-      rdb.close()
-    }
-  }
-
-  private isWanted(header: KeyHeader): boolean {
+  private isWanted(header: KeyHeader, expireAtMs: number): boolean {
     const { filter, nowMs } = this
     if (filter.passesAll) return true
     const { key } = header
@@ -231,7 +187,7 @@ class DiffRun {
       filter.db(header.dbnum) &&
       filter.name(key.bytes, key.start, key.end) &&
       filter.type(type) &&
-      filter.ttl(header.expireAtMs, nowMs)
+      filter.ttl(expireAtMs, nowMs)
     )
   }
 
@@ -240,6 +196,7 @@ class DiffRun {
     let left = this.options.limit ?? DEFAULT_LIMIT
     records.compare(tolerance, this.nowMs, {
       expired: () => (result.keysExpired += 1),
+      twice: (side) => (result[side].keys -= 1),
       different: (differences) => {
         result.same = false
         result.keysDifferent += 1
@@ -251,20 +208,4 @@ class DiffRun {
       },
     })
   }
-}
-
-function sideResult(name: string): DiffSideResult {
-  return { name, keys: 0, rdbVersion: 0 }
-}
-
-/** What commands make of a snapshot only a server can tell. */
-function commandsBehind(name: string): ProtocolError {
-  return new ProtocolError(
-    'ERR_NOT_A_SNAPSHOT',
-    `${name} holds commands behind its snapshot, and these are not applied here`,
-    {
-      hint: 'load it into a server (redis-server on the directory, or rrep replay) and name that',
-      details: { file: name },
-    },
-  )
 }

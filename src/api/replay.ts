@@ -71,9 +71,12 @@ export interface ReplayOptions {
   connections?: number | undefined
   /** Values above this size go by commands in place of one RESTORE. Default 16 MiB. */
   maxPayloadBytes?: number | undefined
-  /** Compare source and target when done (see `diff`). For an RDB or a live server whose writers
-   * have stopped, written under its own names into its own dbs. */
+  /** Compare source and target when done (see `diff`). For a file, a capture, or a live server whose
+   * writers have stopped, written under its own names into its own dbs. */
   verify?: boolean | undefined
+  /** `verify` of an AOF or a capture: the redis-server or valkey-server in which its commands are
+   * applied for the comparison. Default: that of PATH. */
+  withServer?: string | undefined
   /** Attempts after a failure that can pass, on each side. Default 5. */
   retries?: number | undefined
   signal?: AbortSignal | undefined
@@ -167,15 +170,17 @@ export async function replay(options: ReplayOptions): Promise<ReplayResult> {
 async function verify(options: ReplayOptions): Promise<DiffResult | undefined> {
   const { source, target, filter, retries, signal } = options
   if (options.verify !== true || options.dryRun === true) return undefined
-  if (source.kind === 'stdin' || source.kind === 'directory') return undefined
+  if (source.kind === 'stdin') return undefined
   return await diff({
     a:
-      source.kind === 'file'
-        ? { kind: 'file', path: source.path }
-        : { kind: 'server', server: source.settings, retries },
+      source.kind === 'server'
+        ? { kind: 'server', server: source.settings, retries }
+        : { kind: 'file', path: source.path, until: options.until },
     b: { kind: 'server', server: target, retries },
     filter,
+    withServer: options.withServer,
     signal,
+    onWarning: (message) => options.onEvent?.({ event: 'warning', message }),
   })
 }
 
@@ -193,11 +198,16 @@ function checkOptions(options: ReplayOptions): void {
     })
   }
   const { source, until, fromMs, mapDb, rewriteKey, transform } = options
-  const isChanged = [until, fromMs, mapDb, rewriteKey, transform].some((each) => each !== undefined)
-  if (options.verify === true && (isChanged || /stdin|directory/.test(source.kind))) {
+  const isChanged = [fromMs, mapDb, rewriteKey, transform].some((each) => each !== undefined)
+  const hasGone = source.kind === 'stdin' || (live && until !== undefined)
+  if (options.verify === true && (isChanged || hasGone)) {
     throw new UsageError(
-      '--verify compares an RDB or a live server with what was written under the same names',
-      { hint: 'without --until, --from, --map-db, --rewrite-key, --transform; else see rrep diff' },
+      '--verify compares the source as it is with what was written under the same names',
+      {
+        hint:
+          'not with stdin, --from, --map-db, --rewrite-key or --transform, nor with --until of a ' +
+          'live source; else see rrep diff',
+      },
     )
   }
   if (options.until !== undefined && 'unixMs' in options.until && live) {

@@ -91,3 +91,12 @@ export function formatDuration(ms: number): string {
 function pad(value: number): string {
   return String(value).padStart(2, '0')
 }
+
+/** A place in a stream of commands. */
+export type Moment = { unixMs: number } | { offset: number }
+
+/** A time, or `offset:N`. */
+export function parseMoment(text: string): Moment {
+  const offset = /^offset:(\d{1,16})$/.exec(text.trim())?.[1]
+  return offset === undefined ? { unixMs: parseTime(text) } : { offset: Number(offset) }
+}

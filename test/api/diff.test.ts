@@ -13,7 +13,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { diff, type Difference, type DiffOptions, type DiffResult } from '../../src/api/diff.js'
 import { runCli } from '../helpers/cli.js'
 import { rdbFixtures } from '../helpers/fixtures.js'
-import { serverBinary, startServer, type TestServer } from '../helpers/servers.js'
+import { serverBinary, startServer, waitFor, type TestServer } from '../helpers/servers.js'
 
 const LATER_MS = 4_102_444_800_000
 
@@ -30,6 +30,13 @@ afterAll(async () => {
 })
 
 async function saved(from: TestServer, name: string): Promise<string> {
+  // The child that served a sync may take a moment to end.
+  await waitFor(
+    async () => (await from.client.info('persistence')).includes('bgsave_in_progress:0'),
+    {
+      what: 'no save under way',
+    },
+  )
   await from.client.call('SAVE')
   const file = join(from.dir, name)
   copyFileSync(join(from.dir, 'dump.rdb'), file)

@@ -1,6 +1,13 @@
 /** `rrep diff`: two sources → one call of the library → a line for each difference. */
-import type { Command } from 'commander'
-import { diff, type Difference, type DiffResult, type DiffSource } from '../../api/diff.js'
+import { Option, type Command } from 'commander'
+import {
+  diff,
+  type Difference,
+  type DiffResult,
+  type DiffSideResult,
+  type DiffSource,
+  type ServerWay,
+} from '../../api/diff.js'
 import { printableText } from '../../api/key-text.js'
 import { classifySource } from '../../api/source.js'
 import { UsageError } from '../../errors.js'
@@ -8,16 +15,21 @@ import { addCommonOptions, type CommandCall, type CommandContext } from '../comm
 import { addConnectOptions, readServerSettings, type ConnectValues } from '../connect-options.js'
 import { EXIT } from '../exit-codes.js'
 import { addFilterOptions, readFilterOptions, type FilterOptions } from '../filter-options.js'
-import { formatCount, parseCount, parseDuration } from '../units.js'
+import { renderLosses } from '../render/ledger.js'
+import { formatCount, parseCount, parseDuration, parseMoment, type Moment } from '../units.js'
 
 interface DiffCommandOptions extends ConnectValues, FilterOptions {
   ttlTolerance?: number
   limit?: number
+  by?: ServerWay
+  until?: Moment
+  targetUntil?: Moment
+  withServer?: string
 }
 
 const DETAILS = `
-A and B are each a server, an RDB (also gzip, zstd, or - for stdin), or a directory whose base is
-all there is. Options of the connection are for A, those with --target- for B.
+A and B are each a server, an RDB (also gzip, zstd, or - for stdin), an AOF, or a directory in
+multi-part form. Options of the connection are for A, those with --target- for B.
 
 What counts: keys, types, values, expiries (--ttl-tolerance), expiries of fields, a stream's
 entries, groups, consumers and pending entries (with their delivery counts), and its counters
@@ -27,8 +39,15 @@ side only and past its expiry is no difference.
 
 A server is taken by a sync, as a replica takes it, into a temporary file (TMPDIR): its state at
 one moment. Servers that move are taken one after the other, so writes between the two moments
-show as differences; stop the writers, or compare twice. AOFs and captures with commands behind
-their snapshot are refused: load them into a server and compare that.
+show as differences; stop the writers, or compare twice. A server that refuses a sync is read by
+SCAN and DUMP instead, which is said; then each key is from a moment of its own, and while the
+server moves nothing is proved. --by sync or --by scan asks for one of them.
+
+The commands of an AOF or a capture are replayed into a server of rrep's own: redis-server or
+valkey-server from PATH or --with-server, on a unix socket in a temporary directory, in memory
+only, gone at the end. It needs the memory of that data. Nothing expires in it: a key whose time
+has passed since the last command is compared with its time, as one of a snapshot is. What it
+could not take is listed, and the comparison then ends with 7 whatever it found.
 `
 
 export function registerDiff(program: Command, context: CommandContext): void {
@@ -40,6 +59,15 @@ export function registerDiff(program: Command, context: CommandContext): void {
     .argument('<b>', 'server, file or directory')
     .option('--ttl-tolerance <time>', 'expiries so close are the same (default 1s)', parseDuration)
     .option('--values', 'compare type, expiry and a digest of the value (what it does anyway)')
+    .addOption(
+      new Option('--by <way>', 'how servers are read (default sync, or scan if refused)').choices([
+        'sync',
+        'scan',
+      ]),
+    )
+    .option('--until <when>', 'A is an AOF or capture: up to this time, or offset:N', parseMoment)
+    .option('--target-until <when>', 'the same for B', parseMoment)
+    .option('--with-server <path>', 'redis-server or valkey-server to replay commands into')
     .option('--limit <n>', 'differences shown; all are counted (default 100)', parseCount)
     .addHelpText('after', DETAILS)
   addConnectOptions(command)
@@ -49,6 +77,8 @@ export function registerDiff(program: Command, context: CommandContext): void {
     'rrep diff before.rdb after.rdb',
     'rrep diff dump.rdb redis://db.example:6379',
     'rrep diff old.example:6379 new.example:6379 --limit 20 --db 0',
+    'rrep diff backup/ db.example --until 2026-11-22T09:59:00Z',
+    'rrep diff managed.example:6379 dump.rdb --by scan --tls',
   ])
   command.action(
     context.action<DiffCommandOptions>(async (call) => {
@@ -69,7 +99,10 @@ export function registerDiff(program: Command, context: CommandContext): void {
           ttlToleranceMs: options.ttlTolerance,
           limit: options.limit,
           filter: readFilterOptions(options),
+          by: options.by,
+          withServer: options.withServer,
           signal,
+          onWarning: (message) => talk.warn(message),
           onDifference: (difference) =>
             lines.push(talk.json ? jsonLine(difference) : textLine(difference)),
           onProgress: ({ phase, side, bytes, totalBytes }) =>
@@ -98,8 +131,13 @@ async function sourceFor(
   { options, io }: CommandCall<DiffCommandOptions>,
 ): Promise<DiffSource> {
   const spec = classifySource(text)
-  if (spec.kind === 'stdin') return { kind: 'file', path: '-' }
-  if (spec.kind !== 'server') return { kind: 'file', path: spec.path }
+  const until = which === 'source' ? options.until : options.targetUntil
+  if (spec.kind === 'stdin') return { kind: 'file', path: '-', until }
+  if (spec.kind !== 'server') return { kind: 'file', path: spec.path, until }
+  if (until !== undefined) {
+    const option = which === 'source' ? '--until' : '--target-until'
+    throw new UsageError(`${option} is for an AOF or a capture: ${text} is a server`)
+  }
   const server = await readServerSettings(spec.address, options, io, which)
   return { kind: 'server', server, retries: options.retries }
 }
@@ -113,19 +151,41 @@ async function summarize(
   if (total > shown) await talk.write(`… and ${formatCount(total - shown)} more\n`)
   for (const side of [result.a, result.b]) {
     const at = side.replOffset === undefined ? '' : `, at offset ${side.replOffset}`
-    talk.say(`${side.name}: ${formatCount(side.keys)} keys, RDB ${side.rdbVersion}${at}`)
+    const by = side.built === undefined ? BY[side.by] : `, replayed into ${side.built.server}`
+    talk.say(`${side.name}: ${formatCount(side.keys)} keys, RDB ${side.rdbVersion}${at}${by}`)
+  }
+  for (const { name, built } of [result.a, result.b]) {
+    if (built === undefined || built.complete) continue
+    talk.warn(`${name}: not everything could be replayed into ${built.server}`)
+    for (const line of renderLosses(built.ledger)) talk.say(line)
   }
   if (result.keysExpired > 0) {
     talk.say(`${formatCount(result.keysExpired)} keys on one side only are past their expiry`)
   }
   if (result.same) {
-    talk.say('same')
+    talk.say(
+      result.a.by === 'scan' || result.b.by === 'scan'
+        ? 'same, as far as SCAN and DUMP show a server that moves'
+        : 'same',
+    )
+    return
+  }
+  if (total === 0) {
+    talk.say('no difference found, but that proves nothing: not all could be replayed')
     return
   }
   const parts = Object.entries(result.differences).map(
     ([kind, count]) => `${formatCount(count)} ${kind}`,
   )
   talk.say(`${formatCount(result.keysDifferent)} keys differ: ${parts.join(', ')}`)
+}
+
+/** What is worth saying of the way a side was read. */
+const BY: Record<DiffSideResult['by'], string> = {
+  file: '',
+  replay: '',
+  sync: '',
+  scan: ', key after key by SCAN and DUMP',
 }
 
 const TEXT: Record<Difference['kind'], string> = {

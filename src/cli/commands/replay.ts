@@ -30,10 +30,18 @@ import { prompt } from '../password.js'
 import { describeOutcome, renderLedger } from '../render/ledger.js'
 import type { Progress } from '../render/progress.js'
 import type { Talk } from '../talk.js'
-import { formatDuration, formatSize, parseCount, parseSize, parseTime } from '../units.js'
+import {
+  formatDuration,
+  formatSize,
+  parseCount,
+  parseMoment,
+  parseSize,
+  parseTime,
+  type Moment,
+} from '../units.js'
 
 interface ReplayCommandOptions extends ConnectValues, FilterOptions {
-  until?: { unixMs: number } | { offset: number }
+  until?: Moment
   from?: number
   untilSynced?: boolean
   onConflict?: OnConflict
@@ -44,6 +52,7 @@ interface ReplayCommandOptions extends ConnectValues, FilterOptions {
   rate?: number
   dryRun?: boolean
   verify?: boolean
+  withServer?: string
   emptyTarget?: boolean
   yes?: boolean
   checkpointKey?: string
@@ -83,7 +92,7 @@ export function registerReplay(program: Command, context: CommandContext): void 
     .description('Load an RDB, an AOF, a capture or a live server into another server.')
     .argument('<source>', 'file, - (stdin), directory in multi-part AOF form, or server')
     .argument('<target>', 'server: host[:port], redis://…, rediss://…, unix:///…')
-    .option('--until <when>', 'stop behind this time (#TS: lines), or offset:N', parseUntil)
+    .option('--until <when>', 'stop behind this time (#TS: lines), or offset:N', parseMoment)
     .option('--from <time>', 'AOF and capture: only commands from this time on', parseTime)
     .option('--until-synced', 'live source: end when the target has had everything for a second')
     .addOption(
@@ -106,6 +115,7 @@ export function registerReplay(program: Command, context: CommandContext): void 
     .option('--rate <bytes>', 'so many bytes a second at most, e.g. 10mb', parseSize)
     .option('--dry-run', 'read everything, write nothing')
     .option('--verify', 'compare both when done')
+    .option('--with-server <path>', '--verify of an AOF or capture: see rrep diff --help')
     .option('--empty-target', 'FLUSHALL first; asks, unless --yes')
     .option('--yes', 'do not ask')
     .option('--checkpoint-key <key>', `where progress is kept (default ${DEFAULT_CHECKPOINT_KEY})`)
@@ -187,6 +197,9 @@ async function runReplay(call: ReplayOptions, talk: Talk): Promise<number> {
 /** What the comparison found, for people. */
 function describeVerified(verified: NonNullable<ReplayResult['verified']>): string {
   if (verified.same) return `verified: source and target are the same, ${verified.a.keys} keys`
+  if (verified.keysDifferent === 0) {
+    return 'verified: no difference found, but not all of the source could be replayed to compare'
+  }
   const kinds = Object.entries(verified.differences).map(([kind, count]) => `${count} ${kind}`)
   return `verified: ${verified.keysDifferent} keys differ (a source, b target): ${kinds.join(', ')}`
 }
@@ -204,6 +217,7 @@ function optionsOf(options: ReplayCommandOptions): Omit<ReplayOptions, 'source' 
     rateBytesPerSecond: options.rate,
     dryRun: options.dryRun,
     verify: options.verify,
+    withServer: options.withServer,
     emptyTarget: options.emptyTarget,
     checkpointKey: options.checkpointKey,
     spoolDir: options.spoolDir,
@@ -313,11 +327,6 @@ function showEvent(event: ReplayEvent, talk: Talk): void {
     case 'warning':
       talk.warn(event.message)
   }
-}
-
-function parseUntil(text: string): { unixMs: number } | { offset: number } {
-  const offset = /^offset:(\d{1,16})$/.exec(text.trim())?.[1]
-  return offset === undefined ? { unixMs: parseTime(text) } : { offset: Number(offset) }
 }
 
 function collectDb(text: string, before: [number, number][] | undefined): [number, number][] {

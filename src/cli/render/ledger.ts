@@ -30,6 +30,13 @@ export function renderLedger(ledger: LedgerReport, talk: Talk): string[] {
   for (const [what, count] of Object.entries(ledger.notes)) {
     lines.push(`note: ${what}: ${formatCount(count)}`)
   }
+  lines.push(...renderLosses(ledger))
+  return lines
+}
+
+/** What is not in the target: parts that it cannot hold, and failures by name. */
+export function renderLosses(ledger: LedgerReport): string[] {
+  const lines: string[] = []
   for (const [what, count] of Object.entries(ledger.notHeld)) {
     lines.push(`not held by the target: ${what}: ${formatCount(count)}`)
   }
