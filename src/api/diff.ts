@@ -24,10 +24,12 @@ import { KeyDigests } from '../analyze/value-digest.js'
 import { KIND, KIND_NAMES, type KeyHeader } from '../rdb/visitor.js'
 import { DiffBuckets } from './diff-buckets.js'
 import { DiffRecords, type DiffSide } from './diff-records.js'
+import { addValueDetails, type ValueDetail } from './diff-values.js'
 import { OpenSide, type DiffSideResult, type DiffSource, type ServerWay } from './diff-side.js'
 import { compileKeyFilter, type KeyFilter, type KeyFilterOptions } from './key-filter.js'
 
 export type { DiffSideResult, DiffSource, ServerWay } from './diff-side.js'
+export type { ElementDifference, ValueDetail } from './diff-values.js'
 
 /** `missing-in-a`, `missing-in-b`: the key is there on the other side only. `stream-counters`:
  * entries ever added, highest deleted id, entries read, remembered ids of producers. */
@@ -41,6 +43,8 @@ export interface Difference {
   /** `type`: the types; `ttl`: the expiries in unix ms, null for none. Else undefined. */
   a?: string | number | null
   b?: string | number | null
+  /** With `values`: what differs inside. The first hundred keys have it. */
+  detail?: ValueDetail
 }
 
 export interface DiffOptions {
@@ -53,6 +57,8 @@ export interface DiffOptions {
   /** How many differences are handed to `onDifference`; all are counted. Default 100. */
   limit?: number | undefined
   filter?: KeyFilterOptions | undefined
+  /** Also look what differs inside the values that are shown: two more readings of both sides. */
+  values?: boolean | undefined
   /** How servers are read. Default: by a sync; where a server refuses that, by SCAN and DUMP, which
    * `onWarning` is told. */
   by?: ServerWay | undefined
@@ -138,7 +144,9 @@ class DiffRun {
     const records = new DiffRecords(this.directory, suspects.keys)
     await this.collect(a, records.a, suspects.has)
     await this.collect(b, records.b, suspects.has)
-    this.report(records, result)
+    const shown = this.count(records, result)
+    if (this.options.values === true) await addValueDetails(shown, { a, b })
+    for (const each of shown) this.options.onDifference?.(each)
     return result
   }
 
@@ -191,9 +199,11 @@ class DiffRun {
     )
   }
 
-  private report(records: DiffRecords, result: DiffResult): void {
+  /** Counts all, and returns those to be shown. */
+  private count(records: DiffRecords, result: DiffResult): Difference[] {
     const tolerance = this.options.ttlToleranceMs ?? DEFAULT_TTL_TOLERANCE_MS
-    let left = this.options.limit ?? DEFAULT_LIMIT
+    const limit = this.options.limit ?? DEFAULT_LIMIT
+    const shown: Difference[] = []
     records.compare(tolerance, this.nowMs, {
       expired: () => (result.keysExpired += 1),
       twice: (side) => (result[side].keys -= 1),
@@ -202,10 +212,11 @@ class DiffRun {
         result.keysDifferent += 1
         for (const each of differences) {
           result.differences[each.kind] = (result.differences[each.kind] ?? 0) + 1
-          if (left > 0) this.options.onDifference?.(each)
-          left -= 1
+          // The key lies in a part that is let go.
+          if (shown.length < limit) shown.push({ ...each, key: Buffer.from(each.key) })
         }
       },
     })
+    return shown
   }
 }

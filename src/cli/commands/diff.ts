@@ -21,6 +21,7 @@ import { formatCount, parseCount, parseDuration, parseMoment, type Moment } from
 interface DiffCommandOptions extends ConnectValues, FilterOptions {
   ttlTolerance?: number
   limit?: number
+  values?: boolean
   by?: ServerWay
   until?: Moment
   targetUntil?: Moment
@@ -30,6 +31,9 @@ interface DiffCommandOptions extends ConnectValues, FilterOptions {
 const DETAILS = `
 A and B are each a server, an RDB (also gzip, zstd, or - for stdin), an AOF, or a directory in
 multi-part form. Options of the connection are for A, those with --target- for B.
+
+--values shows the first elements, fields, members or bytes that differ, for up to a hundred keys,
+cut and with hostile bytes escaped; it reads both sides twice more.
 
 What counts: keys, types, values, expiries (--ttl-tolerance), expiries of fields, a stream's
 entries, groups, consumers and pending entries (with their delivery counts), and its counters
@@ -58,7 +62,7 @@ export function registerDiff(program: Command, context: CommandContext): void {
     .argument('<a>', 'server, file or directory')
     .argument('<b>', 'server, file or directory')
     .option('--ttl-tolerance <time>', 'expiries so close are the same (default 1s)', parseDuration)
-    .option('--values', 'compare type, expiry and a digest of the value (what it does anyway)')
+    .option('--values', 'show what differs inside of values: elements, fields, bytes')
     .addOption(
       new Option('--by <way>', 'how servers are read (default sync, or scan if refused)').choices([
         'sync',
@@ -75,7 +79,7 @@ export function registerDiff(program: Command, context: CommandContext): void {
   addFilterOptions(command)
   addCommonOptions(command, [
     'rrep diff before.rdb after.rdb',
-    'rrep diff dump.rdb redis://db.example:6379',
+    'rrep diff dump.rdb redis://db.example:6379 --values',
     'rrep diff old.example:6379 new.example:6379 --limit 20 --db 0',
     'rrep diff backup/ db.example --until 2026-11-22T09:59:00Z',
     'rrep diff managed.example:6379 dump.rdb --by scan --tls',
@@ -90,7 +94,7 @@ export function registerDiff(program: Command, context: CommandContext): void {
       const a = await sourceFor(args[0]!, 'source', call)
       const b = await sourceFor(args[1]!, 'target', call)
       const progress = talk.progress('comparing')
-      const lines: string[] = []
+      const shown: string[] = []
       try {
         const result = await diff({
           a,
@@ -98,13 +102,14 @@ export function registerDiff(program: Command, context: CommandContext): void {
           stdin: io.stdin,
           ttlToleranceMs: options.ttlTolerance,
           limit: options.limit,
+          values: options.values,
           filter: readFilterOptions(options),
           by: options.by,
           withServer: options.withServer,
           signal,
           onWarning: (message) => talk.warn(message),
           onDifference: (difference) =>
-            lines.push(talk.json ? jsonLine(difference) : textLine(difference)),
+            shown.push(talk.json ? jsonLine(difference) : textOf(difference)),
           onProgress: ({ phase, side, bytes, totalBytes }) =>
             progress.update({
               label: `${phase} ${side === 'a' ? args[0]! : args[1]!}`,
@@ -114,9 +119,9 @@ export function registerDiff(program: Command, context: CommandContext): void {
             }),
         })
         progress.stop()
-        for (const line of lines) await talk.write(`${line}\n`)
+        for (const each of shown) await talk.write(`${each}\n`)
         if (talk.json) await talk.write(`${JSON.stringify({ event: 'diff', ...result })}\n`)
-        else await summarize(result, lines.length, call)
+        else await summarize(result, shown.length, call)
         return result.same ? EXIT.OK : EXIT.DIFFERENT
       } finally {
         progress.stop()
@@ -201,17 +206,32 @@ const TEXT: Record<Difference['kind'], string> = {
 function textLine(difference: Difference): string {
   const head = `${TEXT[difference.kind].padEnd(15)} db${difference.db} ${printableText(difference.key)}`
   if (difference.a === undefined) return head
-  return `${head}: ${shown(difference, difference.a)} → ${shown(difference, difference.b ?? null)}`
+  return `${head}: ${timeOrType(difference, difference.a)} → ${timeOrType(difference, difference.b ?? null)}`
 }
 
-function shown(difference: Difference, value: string | number | null): string {
+/** With what differs inside, where that was looked for. */
+function textOf(difference: Difference): string {
+  const line = textLine(difference)
+  const { detail } = difference
+  if (detail === undefined) return line
+  const lines = [line]
+  for (const { element, a, b } of detail.elements) {
+    if (b === null) lines.push(`    ${element}: ${a === '' ? '' : `${a!}, `}only in A`)
+    else if (a === null) lines.push(`    ${element}: ${b === '' ? '' : `${b}, `}only in B`)
+    else lines.push(`    ${element}: ${a} → ${b}`)
+  }
+  if (detail.more) lines.push(`    … and more (A has ${detail.sizeA}, B ${detail.sizeB})`)
+  return lines.join('\n')
+}
+
+function timeOrType(difference: Difference, value: string | number | null): string {
   if (value === null) return 'none'
   if (difference.kind !== 'ttl' || typeof value !== 'number') return String(value)
   const date = new Date(value)
   return Number.isNaN(date.getTime()) ? `${value} ms` : date.toISOString()
 }
 
-function jsonLine({ kind, db, key, a, b }: Difference): string {
+function jsonLine({ kind, db, key, a, b, detail }: Difference): string {
   return JSON.stringify({
     event: 'difference',
     kind,
@@ -219,5 +239,6 @@ function jsonLine({ kind, db, key, a, b }: Difference): string {
     key: key.toString('utf8'),
     keyBase64: key.toString('base64'),
     ...(a === undefined ? {} : { a, b }),
+    ...(detail === undefined ? {} : { detail }),
   })
 }
