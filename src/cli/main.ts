@@ -10,6 +10,7 @@ import { createContext, type CommandOutcome } from './command.js'
 import { registerCommands } from './commands/index.js'
 import { EXIT, exitCodeOf, EXIT_STATUS_HELP, interruptionCode } from './exit-codes.js'
 import type { Io } from './io.js'
+import { packageFile } from './package-file.js'
 
 export async function main(argv: readonly string[], io: Io): Promise<number> {
   const outcome: CommandOutcome = { exitCode: EXIT.OK, options: undefined }
@@ -84,7 +85,7 @@ function stackOf(error: unknown): string {
 }
 
 function packageVersion(): string {
-  const file = new URL('../../package.json', import.meta.url)
-  const parsed = JSON.parse(readFileSync(file, 'utf8')) as { version: string }
+  const text = readFileSync(packageFile('package.json'), 'utf8')
+  const parsed = JSON.parse(text) as { version: string }
   return parsed.version
 }

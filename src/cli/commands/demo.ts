@@ -5,14 +5,14 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import type { Command } from 'commander'
 import { serve, type ServeHandle } from '../../api/serve.js'
 import { addCommonOptions, type CommandContext } from '../command.js'
 import { EXIT } from '../exit-codes.js'
+import { packageFile } from '../package-file.js'
 
 /** Some 4,600 keys of a web shop, saved by Redis 7.2. */
-const FIXTURE = fileURLToPath(new URL('../../../fixtures/demo/ecommerce.rdb', import.meta.url))
+const FIXTURE = packageFile('fixtures/demo/ecommerce.rdb')
 
 interface DemoOptions {
   keep?: boolean

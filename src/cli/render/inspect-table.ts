@@ -2,8 +2,8 @@
  * Tables of the inspect summary: with rules and colours in a terminal, plain aligned columns in a
  * pipe. Figures are aligned to the right, bars show shares.
  */
-import Table from 'cli-table3'
 import type { ChalkInstance } from 'chalk'
+import { createTable } from './table.js'
 
 export interface Column {
   title: string
@@ -35,7 +35,7 @@ export function renderTable(
   chalk: ChalkInstance,
 ): string {
   if (!rich) return plainTable(columns, rows)
-  const table = new Table({
+  const table = createTable({
     head: columns.map((column) => chalk.bold(column.title)),
     colAligns: columns.map((column) => column.align ?? 'left'),
     style: { head: [], border: [], 'padding-left': 1, 'padding-right': 1 },

@@ -1,8 +1,8 @@
 /** The ledger of a replay, for people: what was read, written, skipped, failed, by db and type. */
-import Table from 'cli-table3'
 import type { LedgerReport, ReplayResult } from '../../api/replay.js'
 import type { Talk } from '../talk.js'
 import { formatCount, formatDuration } from '../units.js'
+import { createTable } from './table.js'
 
 /** Failures shown by name; `--json` has up to a thousand. */
 const SHOWN_FAILURES = 20
@@ -64,7 +64,7 @@ export function describeOutcome(result: ReplayResult): string {
 }
 
 function keyTable(ledger: LedgerReport, talk: Talk): string {
-  const table = new Table({
+  const table = createTable({
     head: ['db', 'type', 'read', 'written', 'skipped', 'failed', 'expired'],
     colAligns: ['right', 'left', 'right', 'right', 'right', 'right', 'right'],
     style: { head: [], border: [], compact: true },
