@@ -6,8 +6,8 @@ import { Buffer } from 'node:buffer'
 
 /** Blobs with more entries than this are not looked at: no server packs so many. */
 const MAX_ENTRIES = 1 << 20
-/** Keys remembered at a time: 2 MB, which the caches of a processor hold. */
-const MAX_KEYS = 1 << 16
+/** Keys remembered at a time: 512 KB, which the caches of a processor hold. */
+const MAX_KEYS = 1 << 14
 
 export class DuplicateFinder {
   /** Position + 1 of an entry; 0: free. */
