@@ -90,13 +90,17 @@ export class MemoryEncoding {
     switch (header.kind) {
       case KIND.STRING:
         if (stats.isInteger) return ENCODING.INT
-        return this.rules.longString(header, stats.stringBytes) === 'embstr'
-          ? ENCODING.EMBSTR
-          : ENCODING.RAW
+        if (stats.isHyperLogLog) return ENCODING.RAW
+        return this.text(header.key.end - header.key.start, header.hasExpiry, stats.stringBytes)
       case KIND.LIST:
         return BY_NAME.get(this.rules.list(header, stats)) ?? ENCODING.UNKNOWN
       default:
         return BY_NAME.get(this.rules.other(header)) ?? ENCODING.UNKNOWN
     }
+  }
+
+  /** Of a string that is neither integer nor HyperLogLog. */
+  text(keyLength: number, hasExpiry: boolean, length: number): Encoding {
+    return this.rules.isEmbedded(keyLength, hasExpiry, length) ? ENCODING.EMBSTR : ENCODING.RAW
   }
 }

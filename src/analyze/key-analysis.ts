@@ -3,6 +3,7 @@
  * times to live, the largest keys, the prefixes. Values are only walked (SKIP): nothing is
  * allocated for a key, except for the few that are kept.
  */
+import { Buffer } from 'node:buffer'
 import type { RdbFamily } from '../rdb/type-table.js'
 import {
   DEPTH,
@@ -15,11 +16,13 @@ import {
   type RdbStart,
   type RdbVisitor,
   type Slice,
+  type StringRows,
   type ValueStats,
 } from '../rdb/visitor.js'
 import { ENCODING_NAMES, MemoryEncoding, type Encoding } from './encoding.js'
 import { MemoryModel } from './memory-model.js'
 import { PrefixTree, type PrefixOptions } from './prefix-tree.js'
+import { StringCosts } from './string-costs.js'
 import { keyFacts, TopKeys, type KeyFacts } from './top-keys.js'
 import {
   Sums,
@@ -41,6 +44,15 @@ export interface AnalyzedKey {
   readonly memory: number
 }
 
+/** The same of many strings. ONE object, reused. */
+export interface AnalyzedStrings {
+  readonly rows: StringRows
+  /** By row, as `ENCODING` has them. */
+  readonly encodings: Uint8Array
+  /** By row: bytes as `AnalyzedKey.memory`. */
+  readonly memory: Float64Array
+}
+
 export interface AnalysisOptions {
   /** Unix ms: what is before it has expired. */
   nowMs: number
@@ -53,6 +65,8 @@ export interface AnalysisOptions {
   /** Asked last, with the key's estimated bytes. */
   wantsMemory?: ((bytes: number) => boolean) | undefined
   onKey?: ((key: AnalyzedKey) => void) | undefined
+  /** Takes strings thousands at once; those are then not told to `onKey`. */
+  onStrings?: ((strings: AnalyzedStrings) => void) | undefined
   onNotice?: ((code: NoticeCode, message: string, byteOffset: number) => void) | undefined
   onLost?: ((region: LostRegion) => void) | undefined
 }
@@ -69,7 +83,17 @@ class CurrentKey implements AnalyzedKey {
   memory = 0
 }
 
+class CurrentStrings implements AnalyzedStrings {
+  rows!: StringRows
+  encodings = new Uint8Array(0)
+  memory = new Float64Array(0)
+}
+
 export class KeyAnalysis implements RdbVisitor {
+  /** Only where each key need not be asked about or told by itself. */
+  readonly stringRows?: (rows: StringRows) => void
+  readonly separatorByte: number
+
   keys = 0
   expires = 0
   memory = 0
@@ -97,12 +121,18 @@ export class KeyAnalysis implements RdbVisitor {
   private model: MemoryModel | undefined
   private counted = true
   private readonly current = new CurrentKey()
+  private readonly strings = new CurrentStrings()
+  private stringCosts: StringCosts | undefined
 
   constructor(options: AnalysisOptions) {
     this.options = options
     this.ttl = new TtlHistogram(options.nowMs)
     this.top = new TopKeys(options.top)
     this.prefixes = options.prefixes === undefined ? undefined : new PrefixTree(options.prefixes)
+    this.separatorByte = options.prefixes?.separator?.[0] ?? 0x3a
+    const asksEach = options.wantsKey !== undefined || options.wantsMemory !== undefined
+    const tellsEach = options.onKey !== undefined && options.onStrings === undefined
+    if (!asksEach && !tellsEach) this.stringRows = (rows) => this.addStrings(rows)
   }
 
   start(start: RdbStart): void {
@@ -235,6 +265,78 @@ export class KeyAnalysis implements RdbVisitor {
     if (prefixes !== undefined) {
       prefixes.add(header.key.bytes, header.key.start, header.key.end, memory)
     }
+  }
+
+  /** What `key` and `keyEnd` do, for a row of strings. */
+  private addStrings(rows: StringRows): void {
+    const { strings, prefixes, encodingSums, ttl, top, kindSums } = this
+    const model = this.memoryModel
+    const costs = (this.stringCosts ??= new StringCosts(this.encoding, model))
+    const { count, bytes } = rows
+    if (strings.memory.length < count) {
+      strings.memory = new Float64Array(count)
+      strings.encodings = new Uint8Array(count)
+    }
+    const { encodings, memory } = strings
+    const largestMemory = kindSums.largestMemory
+    let expires = 0
+    let sum = 0
+    let expiring = 0
+    for (let row = 0; row < count; row += 1) {
+      const encoding = costs.of(rows, row)
+      const keyMemory = costs.memory
+      encodings[row] = encoding
+      memory[row] = keyMemory
+      sum += keyMemory
+      encodingSums.add(encoding, 1, keyMemory)
+      if (rows.hasExpiry(row)) {
+        expires += 1
+        expiring += keyMemory
+        ttl.add(true, rows.expireAtMs(row), keyMemory)
+      }
+      if (keyMemory > largestMemory[KIND.STRING]! || top.wants(keyMemory)) {
+        this.keepString(rows, row, encoding, keyMemory)
+      }
+      prefixes?.addKnown(
+        bytes,
+        rows.keyStart(row),
+        rows.keyEnd(row),
+        keyMemory,
+        rows.separators(row),
+      )
+    }
+    ttl.addLasting(count - expires, sum - expiring)
+    kindSums.addMany(KIND.STRING, count, count, sum)
+    this.keys += count
+    this.expires += expires
+    this.memory += sum
+    this.dataset +=
+      sum + (count - expires) * model.stringDelta(false) + expires * model.stringDelta(true)
+    if (rows.dbnum !== this.databaseNumber) this.selectDatabase(rows.dbnum)
+    this.database.keys += count
+    this.database.expires += expires
+    this.database.memory += sum
+    if (this.options.onStrings !== undefined) {
+      strings.rows = rows
+      this.options.onStrings(strings)
+    }
+  }
+
+  private keepString(rows: StringRows, row: number, encoding: Encoding, memory: number): void {
+    const facts: KeyFacts = {
+      dbnum: rows.dbnum,
+      key: Buffer.from(rows.bytes.subarray(rows.keyStart(row), rows.keyEnd(row))),
+      type: KIND_NAMES[KIND.STRING]!,
+      encoding: ENCODING_NAMES[encoding]!,
+      memory: Math.round(memory),
+      elements: 1,
+      expireAtMs: rows.expireAtMs(row),
+    }
+    const { kindSums, top } = this
+    if (memory > kindSums.largestMemory[KIND.STRING]!) {
+      kindSums.setLargest(KIND.STRING, memory, facts)
+    }
+    if (top.wants(memory)) top.add(facts)
   }
 
   private facts(

@@ -110,13 +110,27 @@ export class MemoryModel {
   /** Bytes of the key at hand: value, key, object, entry. To be called in `keyEnd`. */
   bytes(header: KeyHeader, stats: ValueStats, encoding: Encoding): number {
     const keyLength = header.key.end - header.key.start
-    if (encoding === ENCODING.EMBSTR && this.layout.keysEmbedded) {
-      const expiry = header.hasExpiry ? 8 : 0
-      const object = this.layout.embeddedObjectBytes + expiry
-      return allocated(object + 1 + sdsBytes(keyLength) + stats.stringBytes + 4)
+    if (header.kind === KIND.STRING) {
+      return this.stringKey(keyLength, header.hasExpiry, stats.stringBytes, encoding)
     }
     const value = this.value(header, stats, encoding)
     return value + this.keyAndObject(keyLength, header.hasExpiry, encoding)
+  }
+
+  /** The same of a string, by its sizes alone. */
+  stringKey(keyLength: number, hasExpiry: boolean, length: number, encoding: Encoding): number {
+    const { layout } = this
+    if (encoding === ENCODING.EMBSTR) {
+      if (layout.keysEmbedded) {
+        const object = layout.embeddedObjectBytes + (hasExpiry ? 8 : 0)
+        return allocated(object + 1 + sdsBytes(keyLength) + length + 4)
+      }
+      return (
+        allocated(OBJECT_BYTES + length + 4) + this.keyAndObject(keyLength, hasExpiry, encoding)
+      )
+    }
+    const value = encoding === ENCODING.INT ? 0 : this.string(length)
+    return value + this.keyAndObject(keyLength, hasExpiry, encoding)
   }
 
   /** The tables of a database: of its keys and of their expiries. */
@@ -137,7 +151,7 @@ export class MemoryModel {
     if (layout.keysEmbedded) return -OBJECT_BYTES
     const { elements } = stats
     const slack = this.entrySlack
-    let delta = slack - layout.entryBytes - OBJECT_BYTES + (header.hasExpiry ? slack : 0)
+    let delta = this.stringDelta(header.hasExpiry)
     if (header.kind === KIND.STRING) return delta
     if (encoding === ENCODING.SKIPLIST) delta += elements * slack
     else if (encoding === ENCODING.HASHTABLE) {
@@ -149,6 +163,13 @@ export class MemoryModel {
       delta += this.radixTrees(stats, true) - this.radixTrees(stats, false)
     }
     return delta
+  }
+
+  /** `datasetDelta` of any string. */
+  stringDelta(hasExpiry: boolean): number {
+    const { layout, entrySlack } = this
+    if (layout.keysEmbedded) return -OBJECT_BYTES
+    return entrySlack - layout.entryBytes - OBJECT_BYTES + (hasExpiry ? entrySlack : 0)
   }
 
   private keyAndObject(keyLength: number, hasExpiry: boolean, encoding: Encoding): number {
@@ -167,14 +188,8 @@ export class MemoryModel {
   private value(header: KeyHeader, stats: ValueStats, encoding: Encoding): number {
     const { layout } = this
     switch (encoding) {
-      case ENCODING.INT:
-        return 0
-      case ENCODING.EMBSTR:
-        return allocated(OBJECT_BYTES + stats.stringBytes + 4)
       case ENCODING.RAW:
-        return header.kind === KIND.STRING
-          ? this.string(stats.stringBytes)
-          : allocated(stats.serializedBytes)
+        return allocated(stats.serializedBytes)
       case ENCODING.LISTPACK:
       case ENCODING.ZIPLIST:
       case ENCODING.INTSET:

@@ -100,6 +100,17 @@ export class PrefixTree {
 
   /** Counts the key bytes[start, end) with so many bytes of memory. */
   add(bytes: Uint8Array, start: number, end: number, memoryBytes: number): void {
+    this.addKnown(bytes, start, end, memoryBytes, 0)
+  }
+
+  /** `separators`: which of the first 32 bytes begin one, lowest bit first; 0 if not known. */
+  addKnown(
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    memoryBytes: number,
+    separators: number,
+  ): void {
     // Beforehand: no node of the way down may vanish in the middle of it.
     if (this.liveNodes + this.depth >= this.maxNodes) this.makeRoom()
     const { keys, memory, depth, childCount, wildcard } = this
@@ -108,13 +119,20 @@ export class PrefixTree {
     memory[ROOT]! += memoryBytes
     let node = ROOT
     let from = start
+    const known = separators !== 0 && separatorBytes === 1
+    let marks = known ? separators : 0
     for (let level = 0; level < depth; level += 1) {
       // The same name as last time, mostly.
       let next = separatorBytes === 1 ? this.recentChild(node, bytes, from, end) : NONE
       if (next !== NONE) {
         from += this.pieceLength[next]! + 1
       } else {
-        const at = this.pieceEnd(bytes, from, end)
+        const offset = from - start
+        if (offset < 32) marks &= -1 << offset
+        let at: number
+        if (marks !== 0 && offset < 32) at = start + 31 - Math.clz32(marks & -marks)
+        else if (known && end - start <= 32) return
+        else at = this.pieceEnd(bytes, from, end)
         if (at < 0 || at - from > MAX_PIECE_BYTES) return
         next = wildcard[node]!
         // With nothing else beside it every name leads there.

@@ -47,8 +47,13 @@ export class Sums {
   private readonly largest: (KeyFacts | undefined)[] = []
 
   add(row: number, elements: number, memory: number): void {
+    this.addMany(row, 1, elements, memory)
+  }
+
+  /** Of so many keys together. */
+  addMany(row: number, keys: number, elements: number, memory: number): void {
     if (row >= this.keys.length) this.grow(row)
-    this.keys[row]! += 1
+    this.keys[row]! += keys
     this.elements[row]! += elements
     this.memory[row]! += memory
   }
@@ -99,6 +104,12 @@ export class TtlHistogram {
     }
     this.keys[at]! += 1
     this.memory[at]! += memory
+  }
+
+  /** Keys without an expiry, together. */
+  addLasting(keys: number, memory: number): void {
+    this.keys[TTL_BOUNDS.length]! += keys
+    this.memory[TTL_BOUNDS.length]! += memory
   }
 
   /** All classes, those without an expiry (`none`) last. */

@@ -43,6 +43,12 @@ export interface KernelExports {
   walkStrings(input: number, end: number, count: number, strings: number, tail: number): number
   /** How many plain string records were passed; notes hashes of chosen keys, up to `limit`. */
   walkRecords(input: number, end: number, halvings: number, dbnum: number, limit: number): number
+  /** How many string records were taken apart, from the address on; see assembly/rows.ts. */
+  readStringRows(input: number, end: number, separator: number): number
+  /** Where their columns are. */
+  stringRows(): number
+  /** Where the record behind them starts. */
+  stringRowsEnd(): number
   walkedKeys(): number
   walkedKeyHashes(): number
   walkedBytes(): number

@@ -14,6 +14,7 @@ import { MutableKeyHeader, MutableValueStats } from './header.js'
 import { NEED_MORE, RdbInput } from './input.js'
 import type { Salvage } from './salvage.js'
 import { StringSlot } from './slice.js'
+import { KernelStringRows } from './string-rows.js'
 import { StreamState } from './types/stream-state.js'
 import { typeTable } from './type-table.js'
 import { MutableU64 } from './u64.js'
@@ -95,6 +96,8 @@ export class Core {
   templateFields: Buffer[] = []
   /** The visitor wants to hear of each string of a collection. */
   readonly countsEachString: boolean
+  /** The visitor takes rows of string records, and nothing else has to be looked at. */
+  readonly rows: KernelStringRows | undefined
   /** Elements to come of what is being read. */
   left = 0
   /** Smallest expiry of a hash with field expiries (types 24, 25). */
@@ -126,6 +129,8 @@ export class Core {
     this.visitor = visitor
     this.options = options
     this.countsEachString = visitor.plain !== undefined
+    const takesRows = visitor.stringRows !== undefined && !options.validate
+    this.rows = takesRows ? new KernelStringRows(visitor.separatorByte ?? 0x3a) : undefined
     this.step = first
     this.afterModule = nextRecord
     this.nextRecord = nextRecord

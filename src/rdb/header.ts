@@ -58,6 +58,7 @@ export class MutableValueStats implements ValueStats {
   fieldsWithExpiry = 0
   largestElementBytes = 0
   compressed = false
+  isHyperLogLog = false
   streamGroups = 0
   streamConsumers = 0
   streamPending = 0
@@ -76,6 +77,7 @@ export class MutableValueStats implements ValueStats {
     this.fieldsWithExpiry = 0
     this.largestElementBytes = 0
     this.compressed = false
+    this.isHyperLogLog = false
     this.streamGroups = 0
     this.streamConsumers = 0
     this.streamPending = 0

@@ -50,8 +50,8 @@ const VERSION_BY_RDB: readonly (readonly [rdbVersion: number, version: number])[
   [80, 90100],
 ]
 
-const HLL_MAGIC = Uint8Array.from('HYLL', (char) => char.charCodeAt(0))
-const HLL_MIN_BYTES = 16
+export const HLL_MAGIC_BYTES = 4
+export const HLL_MIN_BYTES = 16
 
 export type StringEncoding = 'int' | 'embstr' | 'raw'
 
@@ -78,16 +78,19 @@ export class ObjectEncoding {
   string(header: KeyHeader, value: Slice): StringEncoding {
     const { bytes, start, end } = value
     if (end - start <= MAX_INTEGER_CHARS && isInteger(bytes, start, end)) return 'int'
-    if (end - start >= HLL_MIN_BYTES && HLL_MAGIC.every((byte, at) => bytes[start + at] === byte)) {
-      return 'raw'
-    }
+    if (isHyperLogLog(bytes, start, end)) return 'raw'
     return this.longString(header, end - start)
   }
 
   /** A string that is no integer. */
   longString(header: KeyHeader, lengthBytes: number): StringEncoding {
     const keyBytes = header.key.end - header.key.start
-    return lengthBytes <= this.embstrLimit(keyBytes, header.hasExpiry) ? 'embstr' : 'raw'
+    return this.isEmbedded(keyBytes, header.hasExpiry, lengthBytes) ? 'embstr' : 'raw'
+  }
+
+  /** Is a string that is no integer `embstr`? */
+  isEmbedded(keyBytes: number, hasExpiry: boolean, lengthBytes: number): boolean {
+    return lengthBytes <= this.embstrLimit(keyBytes, hasExpiry)
   }
 
   /** True where a list's encoding is known only when all of it has been seen. */
@@ -128,6 +131,17 @@ export function versionOfRdb(rdbVersion: number): number {
   let found = 0
   for (const [since, version] of VERSION_BY_RDB) if (since <= rdbVersion) found = version
   return found
+}
+
+/** `HYLL`. */
+export function hasHyperLogLogMagic(bytes: Uint8Array, at: number): boolean {
+  return (
+    bytes[at] === 0x48 && bytes[at + 1] === 0x59 && bytes[at + 2] === 0x4c && bytes[at + 3] === 0x4c
+  )
+}
+
+export function isHyperLogLog(bytes: Uint8Array, start: number, end: number): boolean {
+  return end - start >= HLL_MIN_BYTES && hasHyperLogLogMagic(bytes, start)
 }
 
 /** Canonical decimal text of a signed 64-bit number. */

@@ -20,6 +20,7 @@ import {
   slotInfoRecord,
   updateRecord,
 } from './opcodes.js'
+import type { KernelStringRows } from './string-rows.js'
 import { endKey } from './types/key-end.js'
 import { decodeModuleId } from './types/module.js'
 import { stringValue } from './types/string.js'
@@ -95,7 +96,10 @@ export const recordStep: Step = (core) => {
   const { input, header } = core
   for (;;) {
     core.reading = 'opcode'
-    if (core.options.checkOnly && header.byteOffset < 0) passRecords(core)
+    if (header.byteOffset < 0) {
+      if (core.options.checkOnly) passRecords(core)
+      else if (core.rows !== undefined) tellRows(core, core.rows)
+    }
     if (input.pos >= input.end) throw NEED_MORE
     const byteOffset = input.base + input.pos
     const opcode = input.buf[input.pos]!
@@ -186,6 +190,25 @@ function passRecords(core: Core): void {
       core.keysRead += passed
     }
     if (passed === 0) return
+  }
+}
+
+/** Tells the visitor as many string records at once as there are in a row. */
+function tellRows(core: Core, rows: KernelStringRows): void {
+  const { input, header, visitor } = core
+  const { kernel } = input
+  if (kernel === undefined) return
+  const origin = input.buf.byteOffset
+  rows.dbnum = header.dbnum
+  while (input.end - input.pos >= MIN_ROW_BYTES) {
+    const first = input.buf[input.pos]!
+    if (first !== TYPE.STRING && (first < OPCODE.IDLE || first > OPCODE.EXPIRETIME)) return
+    const to = rows.read(kernel, origin + input.pos, origin + input.end)
+    if (rows.count === 0) return
+    visitor.stringRows?.(rows)
+    input.pos = to - origin
+    input.commit()
+    core.keysRead += rows.count
   }
 }
 

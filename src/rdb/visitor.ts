@@ -11,7 +11,7 @@
  *   start, then in the order of the file: aux, functionLibrary, hashTemplate, slotImport, moduleAux,
  *   selectDb, resizeDb, slotInfo, keys, updateCommand, notice, lost; at last end
  *
- * Calls of a key:
+ * Calls of a key (or `stringRows` for many at once):
  *
  *   key(header) → depth
  *     SKIP      packed / plain (sizes only)
@@ -158,11 +158,36 @@ export interface ValueStats {
   readonly largestElementBytes: number
   /** Some string of the value was LZF-compressed. */
   readonly compressed: boolean
+  /** Strings: begins as a HyperLogLog does. Those are made by appending, so they are `raw`. */
+  readonly isHyperLogLog: boolean
   /** Streams: counts as the file states them; all 0 for other kinds. */
   readonly streamGroups: number
   readonly streamConsumers: number
   /** Entries of all group PELs. */
   readonly streamPending: number
+}
+
+/**
+ * A row of string records, in file order: up to thousands at once. ONE object, reused; valid during
+ * the call. Idle times and frequencies are not told.
+ */
+export interface StringRows {
+  readonly count: number
+  readonly dbnum: number
+  /** Keys are bytes[keyStart(row), keyEnd(row)). */
+  readonly bytes: Buffer
+  keyStart(row: number): number
+  keyEnd(row: number): number
+  /** Which of the key's first 32 bytes are `separatorByte`: the lowest bit is for the first. */
+  separators(row: number): number
+  /** Length once decoded. */
+  valueBytes(row: number): number
+  isInteger(row: number): boolean
+  isHyperLogLog(row: number): boolean
+  isCompressed(row: number): boolean
+  hasExpiry(row: number): boolean
+  /** Unix ms, or -1 for none. */
+  expireAtMs(row: number): number
 }
 
 /** The first thing told. */
@@ -264,6 +289,15 @@ export interface RdbVisitor {
   /** Decides how deep the parser goes into this key's value. */
   key(header: KeyHeader): Depth
   keyEnd?(header: KeyHeader, stats: ValueStats): void
+
+  /**
+   * In place of `key` and `keyEnd` for rows of plain string records, where the parser can take
+   * them apart at once: for visitors that want no more of a string than this. Not with `validate`
+   * or `salvage`.
+   */
+  stringRows?(rows: StringRows): void
+  /** What `StringRows.separators` tells of. Default `:`. */
+  readonly separatorByte?: number
 
   /** RAW: the next bytes of the serialised value. */
   rawValue?(bytes: Buffer, start: number, end: number): void

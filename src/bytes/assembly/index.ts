@@ -19,6 +19,8 @@ export {
   walkedTo,
 } from './packed'
 
+export { readStringRows, stringRows, stringRowsEnd } from './rows'
+
 /** To be called once. Returns the first byte of memory that the kernels do not use themselves. */
 export function init(): usize {
   crc64Init()

@@ -1,7 +1,14 @@
 /** Type 0: one STR. */
 import type { Core, Step } from '../core.js'
 import { STORED } from '../input.js'
-import { isInteger, MAX_INTEGER_CHARS } from '../object-encoding.js'
+import {
+  hasHyperLogLogMagic,
+  HLL_MAGIC_BYTES,
+  HLL_MIN_BYTES,
+  isHyperLogLog,
+  isInteger,
+  MAX_INTEGER_CHARS,
+} from '../object-encoding.js'
 import { DEPTH } from '../visitor.js'
 import { endKey } from './key-end.js'
 
@@ -15,6 +22,7 @@ export const stringValue: Step = (core) => {
       noteString(core)
       return endKey
     }
+    stats.isHyperLogLog = startsAsHyperLogLog(core)
     const length = input.skipString(core.deep)
     stats.stringBytes = length
     stats.largestElementBytes = length
@@ -34,6 +42,7 @@ function noteString({ a, input, stats }: Core): void {
   stats.isInteger =
     input.stored === STORED.INTEGER ||
     (stats.stringBytes <= MAX_INTEGER_CHARS && isInteger(a.bytes, a.start, a.end))
+  stats.isHyperLogLog = isHyperLogLog(a.bytes, a.start, a.end)
 }
 
 /** Integers of more than 32 bits are stored as text: so short that it costs little to look. */
@@ -41,6 +50,33 @@ function mayBeInteger({ input }: Core): boolean {
   input.need(1)
   const first = input.buf[input.pos]!
   return first > 0 && first <= MAX_INTEGER_CHARS
+}
+
+/** Looks at the first bytes of a string that is not read. */
+function startsAsHyperLogLog({ input }: Core): boolean {
+  const start = input.pos
+  const first = input.buf[start]!
+  if (first >= 0xc0) {
+    if (first !== 0xc3) return false
+    input.pos += 1
+    const compressed = input.readLength()
+    const length = input.readLength()
+    if (compressed <= HLL_MAGIC_BYTES || length < HLL_MIN_BYTES) {
+      input.pos = start
+      return false
+    }
+    input.need(1 + HLL_MAGIC_BYTES)
+    const at = input.pos
+    input.pos = start
+    // The first token has the first bytes as they are, if they are more than three.
+    const token = input.buf[at]!
+    return token >= 3 && token < 32 && hasHyperLogLogMagic(input.buf, at + 1)
+  }
+  const length = input.readLength()
+  if (length >= HLL_MIN_BYTES) input.need(HLL_MAGIC_BYTES)
+  const at = input.pos
+  input.pos = start
+  return length >= HLL_MIN_BYTES && hasHyperLogLogMagic(input.buf, at)
 }
 
 /** A plain string that is longer than the visitor wants to see whole comes as it is read. */

@@ -1,0 +1,206 @@
+/**
+ * Rows of string records: what most files mostly hold is taken apart here, thousands of keys a
+ * call, and handed over as columns. Anything else, and anything that is not wholly there, ends the
+ * row: the reader in src/rdb goes on with that.
+ */
+
+/** As src/bytes/lzf.ts has it. */
+const LZF_MAX_EXPANSION: u64 = 88
+
+const MAX_ROWS: u32 = 1 << 12
+const ROW_BYTES: usize = 32
+/**
+ * Of each row: u32 address of the key, u32 its length, u32 length of the value once decoded,
+ * u32 flags, f64 unix ms of the expiry, u32 which of the first 32 bytes of the key are separators,
+ * 4 bytes unused.
+ */
+const ROWS: usize = memory.data(32 << 12, 16)
+
+const INTEGER: u32 = 1
+const COMPRESSED: u32 = 2
+const EXPIRES: u32 = 4
+const HYPERLOGLOG: u32 = 8
+
+const STRING_TYPE: u32 = 0
+const IDLE: u32 = 0xf8
+const FREQ: u32 = 0xf9
+const EXPIRY_MS: u32 = 0xfc
+const EXPIRY_S: u32 = 0xfd
+
+/** `HYLL`, and the shortest such value. */
+const HLL_MAGIC: u32 = 0x4c4c5948
+const HLL_MIN_BYTES: u32 = 16
+const MAX_INTEGER_CHARS: u32 = 20
+
+/** Attributes, type byte and the lengths of key and value take no more than this. */
+const MOST_HEAD_BYTES: usize = 40
+
+let reached: usize = 0
+
+export function stringRows(): usize {
+  return ROWS
+}
+
+/** Where the record behind the last row starts. */
+export function stringRowsEnd(): usize {
+  return reached
+}
+
+/** Returns how many records it took, at most MAX_ROWS. */
+export function readStringRows(address: usize, end: usize, separator: u32): u32 {
+  const separators = i8x16.splat(separator as i8)
+  let at = address
+  let rows: u32 = 0
+  reached = address
+  while (rows < MAX_ROWS && at + MOST_HEAD_BYTES <= end) {
+    let flags: u32 = 0
+    let expireAtMs: i64 = -1
+    let opcode = load<u8>(at) as u32
+    if (opcode == EXPIRY_MS) {
+      expireAtMs = load<i64>(at, 1)
+      flags = EXPIRES
+      at += 9
+      opcode = load<u8>(at) as u32
+    } else if (opcode == EXPIRY_S) {
+      expireAtMs = (load<i32>(at, 1) as i64) * 1000
+      flags = EXPIRES
+      at += 5
+      opcode = load<u8>(at) as u32
+    }
+    if (opcode == FREQ) {
+      at += 2
+      opcode = load<u8>(at) as u32
+    } else if (opcode == IDLE) {
+      const first = load<u8>(at, 1) as u32
+      if (first > 0x80) break
+      at += first < 0x40 ? 2 : first < 0x80 ? 3 : 6
+      opcode = load<u8>(at) as u32
+    }
+    if (opcode != STRING_TYPE) break
+    let keyLength = load<u8>(at, 1) as u32
+    let key = at + 2
+    if (keyLength >= 0x40) {
+      if (keyLength >= 0x80) break
+      keyLength = ((keyLength & 0x3f) << 8) | (load<u8>(at, 2) as u32)
+      key++
+    }
+    at = key + (keyLength as usize)
+    if (at + 11 > end) break
+    const form = load<u8>(at) as u32
+    let valueLength: u32 = form
+    if (form < 0xc0) {
+      let head: usize = 1
+      if (form >= 0x40) {
+        if (form < 0x80) {
+          valueLength = ((form & 0x3f) << 8) | (load<u8>(at, 1) as u32)
+          head = 2
+        } else if (form == 0x80) {
+          valueLength = bswap<u32>(load<u32>(at, 1))
+          head = 5
+        } else {
+          break
+        }
+      }
+      at += head
+      if ((valueLength as usize) > end - at) break
+      if (valueLength <= MAX_INTEGER_CHARS) {
+        if (isInteger(at, valueLength)) flags |= INTEGER
+      }
+      if (valueLength >= HLL_MIN_BYTES && load<u32>(at) == HLL_MAGIC) flags |= HYPERLOGLOG
+      at += valueLength as usize
+    } else if (form == 0xc0) {
+      valueLength = digits(load<i8>(at, 1) as i32)
+      flags |= INTEGER
+      at += 2
+    } else if (form == 0xc1) {
+      valueLength = digits(load<i16>(at, 1) as i32)
+      flags |= INTEGER
+      at += 3
+    } else if (form == 0xc2) {
+      valueLength = digits(load<i32>(at, 1))
+      flags |= INTEGER
+      at += 5
+    } else if (form == 0xc3) {
+      let lengths = at + 1
+      let first = load<u8>(lengths) as u32
+      if (first > 0x80) break
+      const compressed = lengthAt(lengths, first)
+      lengths += lengthSize(first)
+      first = load<u8>(lengths) as u32
+      if (first > 0x80) break
+      valueLength = lengthAt(lengths, first)
+      lengths += lengthSize(first)
+      if ((compressed as usize) > end - lengths) break
+      if ((valueLength as u64) > LZF_MAX_EXPANSION * (compressed as u64)) break
+      flags |= COMPRESSED
+      // The first token has the first bytes as they are, if they are more than three.
+      const token = load<u8>(lengths) as u32
+      if (valueLength >= HLL_MIN_BYTES && compressed > 4 && token >= 3 && token < 32) {
+        if (load<u32>(lengths, 1) == HLL_MAGIC) flags |= HYPERLOGLOG
+      }
+      at = lengths + (compressed as usize)
+    } else {
+      break
+    }
+    const row = ROWS + (rows as usize) * ROW_BYTES
+    store<u32>(row, key as u32)
+    store<u32>(row, keyLength, 4)
+    store<u32>(row, valueLength, 8)
+    store<u32>(row, flags, 12)
+    store<f64>(row, expireAtMs as f64, 16)
+    let marks = i8x16.bitmask(i8x16.eq(v128.load(key), separators)) as u32
+    if (keyLength > 16) {
+      marks |= (i8x16.bitmask(i8x16.eq(v128.load(key, 16), separators)) as u32) << 16
+      if (keyLength < 32) marks &= ((1 as u32) << keyLength) - 1
+    } else {
+      marks &= ((1 as u32) << keyLength) - 1
+    }
+    store<u32>(row, marks, 24)
+    rows++
+    reached = at
+  }
+  return rows
+}
+
+@inline
+function lengthSize(first: u32): usize {
+  return first < 0x40 ? 1 : first < 0x80 ? 2 : 5
+}
+
+@inline
+function lengthAt(at: usize, first: u32): u32 {
+  if (first < 0x40) return first
+  if (first < 0x80) return ((first & 0x3f) << 8) | (load<u8>(at, 1) as u32)
+  return bswap<u32>(load<u32>(at, 1))
+}
+
+/** Length of the decimal text. */
+@inline
+function digits(value: i32): u32 {
+  let length: u32 = value < 0 ? 2 : 1
+  let rest: u32 = value < 0 ? ((0 - value) as u32) : (value as u32)
+  while (rest >= 10) {
+    rest /= 10
+    length++
+  }
+  return length
+}
+
+/** Canonical decimal text of a signed 64-bit number, as rdb/object-encoding.ts has it. */
+function isInteger(at: usize, length: u32): bool {
+  if (length == 0) return false
+  const negative = load<u8>(at) == 0x2d
+  const count: u32 = negative ? length - 1 : length
+  if (count == 0 || count > 19) return false
+  const first = negative ? at + 1 : at
+  const lead = (load<u8>(first) as u32) - 0x30
+  if (lead > 9 || (lead == 0 && (count > 1 || negative))) return false
+  let value: u64 = lead as u64
+  for (let i: u32 = 1; i < count; i++) {
+    const digit = (load<u8>(first + (i as usize)) as u32) - 0x30
+    if (digit > 9) return false
+    value = value * 10 + (digit as u64)
+  }
+  const limit: u64 = 0x7fffffffffffffff
+  return value <= (negative ? limit + 1 : limit)
+}

@@ -1,0 +1,77 @@
+/** What the kernel has taken apart (bytes/assembly/rows.ts), as columns over its memory. */
+import { Buffer } from 'node:buffer'
+import type { ByteKernel } from '../bytes/kernel.js'
+import type { StringRows } from './visitor.js'
+
+/** As bytes/assembly/rows.ts has them. */
+const MAX_ROWS = 4096
+const WORDS = 8
+const FLAG = { INTEGER: 1, COMPRESSED: 2, EXPIRES: 4, HYPERLOGLOG: 8 } as const
+const NO_WORDS = new Uint32Array(0)
+const NO_DOUBLES = new Float64Array(0)
+
+export class KernelStringRows implements StringRows {
+  count = 0
+  dbnum = 0
+  bytes: Buffer = Buffer.alloc(0)
+  private readonly separatorByte: number
+  private kernel: ByteKernel | undefined
+  private words: Uint32Array = NO_WORDS
+  private doubles: Float64Array = NO_DOUBLES
+
+  constructor(separatorByte: number) {
+    this.separatorByte = separatorByte
+  }
+
+  /** Reads rows from bytes[start, end) in the kernel's memory; returns where the rest begins. */
+  read(kernel: ByteKernel, start: number, end: number): number {
+    if (this.kernel !== kernel) this.view(kernel)
+    this.count = kernel.exports.readStringRows(start, end, this.separatorByte)
+    return kernel.exports.stringRowsEnd()
+  }
+
+  keyStart(row: number): number {
+    return this.words[row * WORDS]!
+  }
+
+  keyEnd(row: number): number {
+    return this.words[row * WORDS]! + this.words[row * WORDS + 1]!
+  }
+
+  separators(row: number): number {
+    return this.words[row * WORDS + 6]!
+  }
+
+  valueBytes(row: number): number {
+    return this.words[row * WORDS + 2]!
+  }
+
+  isInteger(row: number): boolean {
+    return (this.words[row * WORDS + 3]! & FLAG.INTEGER) !== 0
+  }
+
+  isCompressed(row: number): boolean {
+    return (this.words[row * WORDS + 3]! & FLAG.COMPRESSED) !== 0
+  }
+
+  isHyperLogLog(row: number): boolean {
+    return (this.words[row * WORDS + 3]! & FLAG.HYPERLOGLOG) !== 0
+  }
+
+  hasExpiry(row: number): boolean {
+    return (this.words[row * WORDS + 3]! & FLAG.EXPIRES) !== 0
+  }
+
+  expireAtMs(row: number): number {
+    return this.doubles[row * 4 + 2]!
+  }
+
+  private view(kernel: ByteKernel): void {
+    this.kernel = kernel
+    this.bytes = kernel.memory
+    const at = kernel.exports.stringRows()
+    const { buffer } = kernel.memory
+    this.words = new Uint32Array(buffer, at, MAX_ROWS * WORDS)
+    this.doubles = new Float64Array(buffer, at, MAX_ROWS * 4)
+  }
+}
