@@ -272,7 +272,7 @@ export class KeyAnalysis implements RdbVisitor {
     const { strings, prefixes, encodingSums, ttl, top, kindSums } = this
     const model = this.memoryModel
     const costs = (this.stringCosts ??= new StringCosts(this.encoding, model))
-    const { count, bytes } = rows
+    const { count } = rows
     if (strings.memory.length < count) {
       strings.memory = new Float64Array(count)
       strings.encodings = new Uint8Array(count)
@@ -297,14 +297,8 @@ export class KeyAnalysis implements RdbVisitor {
       if (keyMemory > largestMemory[KIND.STRING]! || top.wants(keyMemory)) {
         this.keepString(rows, row, encoding, keyMemory)
       }
-      prefixes?.addKnown(
-        bytes,
-        rows.keyStart(row),
-        rows.keyEnd(row),
-        keyMemory,
-        rows.separators(row),
-      )
     }
+    prefixes?.addRows(rows, memory)
     ttl.addLasting(count - expires, sum - expiring)
     kindSums.addMany(KIND.STRING, count, count, sum)
     this.keys += count

@@ -13,6 +13,7 @@
  * for a key.
  */
 import { Buffer } from 'node:buffer'
+import type { StringRows } from '../rdb/visitor.js'
 
 export interface PrefixOptions {
   /** One byte or more. Default `:`. */
@@ -40,6 +41,8 @@ const ROOT = 0
 const DEFAULT_SEPARATOR = Uint8Array.of(0x3a)
 /** A longer piece is data, not a name: the key counts for the prefix before it only. */
 const MAX_PIECE_BYTES = 128
+/** `StringRows.separators` tells of so many. */
+const MARKED_BYTES = 32
 /** On merging, a child with at least this share of its parent's memory keeps its name. */
 const KEEP_SHARE = 0.05
 
@@ -100,50 +103,103 @@ export class PrefixTree {
 
   /** Counts the key bytes[start, end) with so many bytes of memory. */
   add(bytes: Uint8Array, start: number, end: number, memoryBytes: number): void {
-    this.addKnown(bytes, start, end, memoryBytes, 0)
-  }
-
-  /** `separators`: which of the first 32 bytes begin one, lowest bit first; 0 if not known. */
-  addKnown(
-    bytes: Uint8Array,
-    start: number,
-    end: number,
-    memoryBytes: number,
-    separators: number,
-  ): void {
     // Beforehand: no node of the way down may vanish in the middle of it.
     if (this.liveNodes + this.depth >= this.maxNodes) this.makeRoom()
-    const { keys, memory, depth, childCount, wildcard } = this
     const separatorBytes = this.separator.length
-    keys[ROOT]! += 1
-    memory[ROOT]! += memoryBytes
     let node = ROOT
     let from = start
-    const known = separators !== 0 && separatorBytes === 1
-    let marks = known ? separators : 0
-    for (let level = 0; level < depth; level += 1) {
-      // The same name as last time, mostly.
-      let next = separatorBytes === 1 ? this.recentChild(node, bytes, from, end) : NONE
-      if (next !== NONE) {
-        from += this.pieceLength[next]! + 1
-      } else {
-        const offset = from - start
-        if (offset < 32) marks &= -1 << offset
-        let at: number
-        if (marks !== 0 && offset < 32) at = start + 31 - Math.clz32(marks & -marks)
-        else if (known && end - start <= 32) return
-        else at = this.pieceEnd(bytes, from, end)
-        if (at < 0 || at - from > MAX_PIECE_BYTES) return
-        next = wildcard[node]!
-        // With nothing else beside it every name leads there.
-        if (next === NONE || childCount[node] !== 1) next = this.child(node, bytes, from, at - from)
-        this.recent[node] = next
-        from = at + separatorBytes
-      }
-      node = next
-      keys[node]! += 1
-      memory[node]! += memoryBytes
+    this.count(node, 1, memoryBytes)
+    for (let level = 0; level < this.depth; level += 1) {
+      const at = this.pieceEnd(bytes, from, end)
+      if (at < 0 || at - from > MAX_PIECE_BYTES) return
+      node = this.next(node, bytes, from, at - from)
+      from = at + separatorBytes
+      this.count(node, 1, memoryBytes)
     }
+  }
+
+  /**
+   * The same for many, as `StringRows` has them, with `memory` by row. Neighbours mostly have
+   * their prefixes in common: those are counted together.
+   */
+  addRows(rows: StringRows, memory: Float64Array): void {
+    const { bytes, count } = rows
+    const { depth, parent, recent, wildcard, childCount, pieceLength, pieceStart } = this
+    let { pieces } = this
+    const isPlain = this.separator.length === 1
+    // The prefix that the last keys had, and what they add up to.
+    let last = ROOT
+    let keys = 0
+    let sum = 0
+    for (let row = 0; row < count; row += 1) {
+      const start = rows.keyStart(row)
+      const isShort = rows.keyEnd(row) - start <= MARKED_BYTES
+      let marks = rows.separators(row)
+      let isKnown = isPlain && (isShort || marks !== 0)
+      let node = ROOT
+      let from = start
+      let level = 0
+      for (; isKnown && marks !== 0 && level < depth; level += 1) {
+        const at = start + 31 - Math.clz32(marks & -marks)
+        marks &= marks - 1
+        const length = at - from
+        const child = recent[node]!
+        // Nodes are used again: it may be another's child by now.
+        isKnown = child !== NONE && parent[child] === node
+        if (!isKnown) break
+        if (wildcard[node] === child) {
+          // With nothing beside it, it takes every name.
+          isKnown = childCount[node] === 1
+        } else if (pieceLength[child] === length) {
+          const own = pieceStart[child]!
+          let index = 0
+          while (index < length && pieces[own + index] === bytes[from + index]) index += 1
+          isKnown = index === length
+        } else {
+          isKnown = false
+        }
+        node = child
+        from = at + 1
+      }
+      if (!isKnown || (level < depth && !isShort)) {
+        this.countUp(last, keys, sum)
+        last = ROOT
+        keys = 0
+        sum = 0
+        this.add(bytes, start, rows.keyEnd(row), memory[row]!)
+        pieces = this.pieces
+        continue
+      }
+      if (node !== last) {
+        this.countUp(last, keys, sum)
+        last = node
+        keys = 0
+        sum = 0
+      }
+      keys += 1
+      sum += memory[row]!
+    }
+    this.countUp(last, keys, sum)
+  }
+
+  private count(node: number, keys: number, memory: number): void {
+    this.keys[node]! += keys
+    this.memory[node]! += memory
+  }
+
+  /** For the node and all above it. */
+  private countUp(from: number, keys: number, memory: number): void {
+    if (keys === 0) return
+    for (let node = from; node !== NONE; node = this.parent[node]!) this.count(node, keys, memory)
+  }
+
+  /** Where a piece leads from a node. */
+  private next(node: number, bytes: Uint8Array, from: number, length: number): number {
+    let next = this.wildcard[node]!
+    // With nothing else beside it every name leads there.
+    if (next === NONE || this.childCount[node] !== 1) next = this.child(node, bytes, from, length)
+    this.recent[node] = next
+    return next
   }
 
   /** The prefixes with most memory, at most `limit`, largest first. */
@@ -193,16 +249,6 @@ export class PrefixTree {
       if (bytes[at + index] !== separator[index]) return false
     }
     return true
-  }
-
-  /** The child that was last found, where the name at `from` is its own; else NONE. */
-  private recentChild(node: number, bytes: Uint8Array, from: number, end: number): number {
-    const child = this.recent[node]!
-    // Rows are used again: it may be another's child by now. A wildcard matches no name.
-    if (child === NONE || this.parent[child] !== node || this.wildcard[node] === child) return NONE
-    const at = from + this.pieceLength[child]!
-    if (at >= end || bytes[at] !== this.firstSeparatorByte) return NONE
-    return this.samePiece(child, bytes, from, at - from) ? child : NONE
   }
 
   private child(parent: number, bytes: Uint8Array, start: number, length: number): number {

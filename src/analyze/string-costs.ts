@@ -2,23 +2,18 @@
  * Encoding and memory of strings by their sizes. Files hold few different pairs of short lengths,
  * millions of times: those are reckoned once.
  */
-import type { StringRows } from '../rdb/visitor.js'
+import { STRING_SHAPES, type StringRows } from '../rdb/visitor.js'
 import { ENCODING, type Encoding, type MemoryEncoding } from './encoding.js'
 import type { MemoryModel } from './memory-model.js'
-
-/** Keys and values below this length are remembered. */
-const LENGTH_BITS = 7
-const LENGTHS = 1 << LENGTH_BITS
-const KINDS = 6
 
 export class StringCosts {
   /** Bytes of the last string asked for. */
   memory = 0
   private readonly rules: MemoryEncoding
   private readonly model: MemoryModel
-  /** By kind of string, length of key, length of value; 0: not known yet. */
-  private readonly memories = new Float64Array(KINDS * LENGTHS * LENGTHS)
-  private readonly encodings = new Uint8Array(KINDS * LENGTHS * LENGTHS)
+  /** By shape; 0: not known yet. */
+  private readonly memories = new Float64Array(STRING_SHAPES)
+  private readonly encodings = new Uint8Array(STRING_SHAPES)
 
   constructor(rules: MemoryEncoding, model: MemoryModel) {
     this.rules = rules
@@ -27,21 +22,14 @@ export class StringCosts {
 
   /** Sets `memory` and returns the encoding. */
   of(rows: StringRows, row: number): Encoding {
-    const keyLength = rows.keyEnd(row) - rows.keyStart(row)
-    const length = rows.valueBytes(row)
-    if ((keyLength | length) >= LENGTHS) return this.reckon(rows, row)
-    const form = rows.isInteger(row) ? 1 : rows.isHyperLogLog(row) ? 2 : 0
-    const kind = form * 2 + (rows.hasExpiry(row) ? 1 : 0)
-    const at = (((kind << LENGTH_BITS) | keyLength) << LENGTH_BITS) | length
-    const memory = this.memories[at]!
-    if (memory !== 0) {
-      this.memory = memory
-      return this.encodings[at]! as Encoding
+    const shape = rows.shape(row)
+    if (shape >= STRING_SHAPES) return this.reckon(rows, row)
+    this.memory = this.memories[shape]!
+    if (this.memory === 0) {
+      this.encodings[shape] = this.reckon(rows, row)
+      this.memories[shape] = this.memory
     }
-    const encoding = this.reckon(rows, row)
-    this.memories[at] = this.memory
-    this.encodings[at] = encoding
-    return encoding
+    return this.encodings[shape]! as Encoding
   }
 
   private reckon(rows: StringRows, row: number): Encoding {

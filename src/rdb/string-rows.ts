@@ -42,6 +42,10 @@ export class KernelStringRows implements StringRows {
     return this.words[row * WORDS + 6]!
   }
 
+  shape(row: number): number {
+    return this.words[row * WORDS + 7]!
+  }
+
   valueBytes(row: number): number {
     return this.words[row * WORDS + 2]!
   }

@@ -180,6 +180,11 @@ export interface StringRows {
   keyEnd(row: number): number
   /** Which of the key's first 32 bytes are `separatorByte`: the lowest bit is for the first. */
   separators(row: number): number
+  /**
+   * One number below STRING_SHAPES for the integer, HyperLogLog and expiry flags and both lengths
+   * together; STRING_SHAPES or more where a length is above 127.
+   */
+  shape(row: number): number
   /** Length once decoded. */
   valueBytes(row: number): number
   isInteger(row: number): boolean
@@ -189,6 +194,9 @@ export interface StringRows {
   /** Unix ms, or -1 for none. */
   expireAtMs(row: number): number
 }
+
+/** Three forms, with and without expiry, 128 lengths of keys and of values. */
+export const STRING_SHAPES = 6 << 14
 
 /** The first thing told. */
 export interface RdbStart {

@@ -12,7 +12,7 @@ const ROW_BYTES: usize = 32
 /**
  * Of each row: u32 address of the key, u32 its length, u32 length of the value once decoded,
  * u32 flags, f64 unix ms of the expiry, u32 which of the first 32 bytes of the key are separators,
- * 4 bytes unused.
+ * u32 shape: flags, lengths of key and value in one number, or NO_SHAPE where one is too long.
  */
 const ROWS: usize = memory.data(32 << 12, 16)
 
@@ -20,6 +20,10 @@ const INTEGER: u32 = 1
 const COMPRESSED: u32 = 2
 const EXPIRES: u32 = 4
 const HYPERLOGLOG: u32 = 8
+
+/** Kind of string (see shapeOf), then so many bits for each length. */
+const SHAPE_BITS: u32 = 7
+const NO_SHAPE: u32 = 0xffffffff
 
 const STRING_TYPE: u32 = 0
 const IDLE: u32 = 0xf8
@@ -156,10 +160,19 @@ export function readStringRows(address: usize, end: usize, separator: u32): u32 
       marks &= ((1 as u32) << keyLength) - 1
     }
     store<u32>(row, marks, 24)
+    store<u32>(row, shapeOf(flags, keyLength, valueLength), 28)
     rows++
     reached = at
   }
   return rows
+}
+
+@inline
+function shapeOf(flags: u32, keyLength: u32, valueLength: u32): u32 {
+  if ((keyLength | valueLength) >> SHAPE_BITS != 0) return NO_SHAPE
+  const form: u32 = (flags & INTEGER) != 0 ? 1 : (flags & HYPERLOGLOG) != 0 ? 2 : 0
+  const kind = (form << 1) | ((flags & EXPIRES) != 0 ? 1 : 0)
+  return (((kind << SHAPE_BITS) | keyLength) << SHAPE_BITS) | valueLength
 }
 
 @inline
