@@ -3,7 +3,7 @@
  * and verifies everything and counts nothing. Damage does not lose what was read before it: the
  * result says how far it went and holds the error.
  */
-import { KeyAnalysis, type AnalyzedKey } from '../analyze/key-analysis.js'
+import { KeyAnalysis, type AnalyzedKey, type AnalyzedStrings } from '../analyze/key-analysis.js'
 import type { PrefixTotals } from '../analyze/prefix-tree.js'
 import type { KeyFacts } from '../analyze/top-keys.js'
 import type { DatabaseRow, Row, TtlRow, TypeRow } from '../analyze/totals.js'
@@ -19,7 +19,7 @@ import {
 import { compileKeyFilter, type KeyFilter, type KeyFilterOptions } from './key-filter.js'
 import { openRdbInput, pumpRdb, type RdbInput, type RdbInputOptions } from './rdb-input.js'
 
-export type { AnalyzedKey } from '../analyze/key-analysis.js'
+export type { AnalyzedKey, AnalyzedStrings } from '../analyze/key-analysis.js'
 export type { PrefixTotals } from '../analyze/prefix-tree.js'
 export type { KeyFacts } from '../analyze/top-keys.js'
 export type { DatabaseRow, Row, TtlRow, TypeRow } from '../analyze/totals.js'
@@ -42,6 +42,8 @@ export interface InspectOptions extends RdbInputOptions {
   nowMs?: number | undefined
   /** Called for every key that passes the filter; the object is reused. */
   onKey?: ((key: AnalyzedKey) => void) | undefined
+  /** Takes strings thousands at once, where that can be had; `onKey` is not told of those. */
+  onStrings?: ((strings: AnalyzedStrings) => void) | undefined
   /** Awaited between chunks: where what `onKey` wrote can go on. */
   drain?: (() => Promise<void> | undefined) | undefined
   onProgress?: ((progress: InspectProgress) => void) | undefined
@@ -125,6 +127,7 @@ export async function inspect(path: string, options: InspectOptions = {}): Promi
         : { depth, ...(options.separator === undefined ? {} : { separator: options.separator }) },
     ...filterHooks(filter, options.filter, nowMs),
     onKey: options.onKey,
+    onStrings: options.onStrings,
     onNotice: (_code, message, byteOffset) => options.onNotice?.(message, byteOffset),
   })
   const outcome = await readRdbFile(path, analysis, options, false)

@@ -27,6 +27,8 @@ export interface Talk {
   readonly columns: number
   /** Data to stdout. Awaits the stream when its buffer is full; resolves at once else. */
   write(data: string | Uint8Array): Promise<void>
+  /** The same, and resolves only when the bytes are no longer needed: they may change then. */
+  readonly writeOut: (data: Uint8Array) => Promise<void>
   /** One line of talk on stderr, unless quiet or --json. */
   say(line: string): void
   /** A line that matters also in quiet and --json runs' stderr: something was lost or is odd. */
@@ -59,6 +61,7 @@ export function createTalk(io: Io, options: CommonOptions): Talk {
     richOut: io.stdoutIsTty && !json,
     columns: io.columns ?? 100,
     write: async (data) => await writeTo(io, data),
+    writeOut: async (data) => await writeOut(io, data),
     say: (text) => {
       if (!quiet && !json) line(text)
     },
@@ -79,6 +82,12 @@ export function createTalk(io: Io, options: CommonOptions): Talk {
       for (const progress of open) progress.stop()
     },
   }
+}
+
+async function writeOut(io: Io, data: Uint8Array): Promise<void> {
+  if (io.signal.aborted && io.signal.reason === 'EPIPE') return
+  // An error is told by the stream itself.
+  await new Promise<void>((resolve) => io.stdout.write(data, () => resolve()))
 }
 
 async function writeTo(io: Io, data: string | Uint8Array): Promise<void> {

@@ -14,7 +14,7 @@ import { addCommonOptions, type CommandCall, type CommandContext } from '../comm
 import { addFilterOptions, readFilterOptions, type FilterOptions } from '../filter-options.js'
 import { detailObject, detailText, elementLine } from '../render/inspect-key.js'
 import { jsonLine, outcomeObject, summaryObject } from '../render/inspect-json.js'
-import { csvRow, CSV_HEADER, keyRow, RowBuffer } from '../render/inspect-rows.js'
+import { CSV_HEADER, CsvRows, KeyRows, RowBuffer } from '../render/inspect-rows.js'
 import { renderSummary } from '../render/inspect-summary.js'
 import type { Progress } from '../render/progress.js'
 import type { Talk } from '../talk.js'
@@ -171,7 +171,7 @@ async function renderInspection(result: InspectResult, call: Call, nowMs: number
 async function streamRows(file: string, base: InspectOptions, call: Call): Promise<ReadOutcome> {
   const { talk, options } = call
   const csv = options.csv === true
-  const rows = new RowBuffer(csv ? csvRow : keyRow)
+  const rows = new RowBuffer(csv ? new CsvRows() : new KeyRows())
   if (csv) await talk.write(CSV_HEADER)
   const outcome = await inspect(file, {
     ...base,
@@ -179,9 +179,10 @@ async function streamRows(file: string, base: InspectOptions, call: Call): Promi
     prefixDepth: 0,
     walkElements: csv,
     onKey: rows.add,
-    drain: () => (rows.hasRows ? talk.write(rows.take()) : undefined),
+    onStrings: rows.addStrings,
+    drain: () => (rows.hasRows ? rows.flush(talk.writeOut) : undefined),
   })
-  if (rows.hasRows) await talk.write(rows.take())
+  await rows.flush(talk.writeOut)
   return outcome
 }
 
