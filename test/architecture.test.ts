@@ -17,7 +17,7 @@ const ALLOWED: Record<string, readonly string[]> = {
   rewrite: ['bytes', 'resp', 'rdb'],
   net: ['bytes', 'resp'],
   replication: ['bytes', 'resp', 'net'],
-  sinks: ['bytes', 'resp', 'rdb', 'aof', 'rewrite'],
+  sinks: ['bytes', 'resp', 'rdb', 'aof', 'analyze', 'rewrite'],
   replay: ['bytes', 'resp', 'rdb', 'aof', 'rewrite', 'net'],
   serve: ['bytes', 'resp', 'net', 'replication'],
   api: [

@@ -49,6 +49,15 @@ export interface KernelExports {
   stringRows(): number
   /** Where the record behind them starts. */
   stringRowsEnd(): number
+  /** Lines for rows first…last of the last `readStringRows`; see assembly/row-text.ts. */
+  writeRowTexts(first: number, last: number, order: number, headBytes: number): number
+  /** Where those lines are, and where they end. */
+  rowTextOut(): number
+  rowTextEnd(): number
+  /** Where the lines' pieces go: u16 slots by shape, texts by slot, the head. */
+  rowTextSlots(): number
+  rowTexts(): number
+  rowTextHead(): number
   walkedKeys(): number
   walkedKeyHashes(): number
   walkedBytes(): number

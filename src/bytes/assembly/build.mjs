@@ -45,7 +45,7 @@ if (error !== null || wasm === undefined) {
   process.stderr.write(`${stderr.toString()}\n${String(error)}\n`)
   process.exitCode = 1
 } else {
-  const memory = new globalThis.WebAssembly.Memory({ initial: 16 })
+  const memory = new globalThis.WebAssembly.Memory({ initial: 64 })
   const { exports } = await globalThis.WebAssembly.instantiate(
     await globalThis.WebAssembly.compile(wasm),
     {

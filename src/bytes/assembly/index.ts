@@ -19,6 +19,14 @@ export {
   walkedTo,
 } from './packed'
 
+export {
+  rowTextEnd,
+  rowTextHead,
+  rowTextOut,
+  rowTextSlots,
+  rowTexts,
+  writeRowTexts,
+} from './row-text'
 export { readStringRows, stringRows, stringRowsEnd } from './rows'
 
 /** To be called once. Returns the first byte of memory that the kernels do not use themselves. */

@@ -8,22 +8,23 @@
 const LZF_MAX_EXPANSION: u64 = 88
 
 const MAX_ROWS: u32 = 1 << 12
-const ROW_BYTES: usize = 32
+export const ROW_BYTES: usize = 32
 /**
  * Of each row: u32 address of the key, u32 its length, u32 length of the value once decoded,
  * u32 flags, f64 unix ms of the expiry, u32 which of the first 32 bytes of the key are separators,
  * u32 shape: flags, lengths of key and value in one number, or NO_SHAPE where one is too long.
  */
-const ROWS: usize = memory.data(32 << 12, 16)
+export const ROWS: usize = memory.data(32 << 12, 16)
 
 const INTEGER: u32 = 1
 const COMPRESSED: u32 = 2
-const EXPIRES: u32 = 4
+export const EXPIRES: u32 = 4
 const HYPERLOGLOG: u32 = 8
 
 /** Kind of string (see shapeOf), then so many bits for each length. */
 const SHAPE_BITS: u32 = 7
 const NO_SHAPE: u32 = 0xffffffff
+export const SHAPES: u32 = 6 << 14
 
 const STRING_TYPE: u32 = 0
 const IDLE: u32 = 0xf8

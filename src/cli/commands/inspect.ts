@@ -9,12 +9,12 @@ import {
   type ReadOutcome,
 } from '../../api/inspect.js'
 import { inspectKey, type KeyElement } from '../../api/inspect-key.js'
+import { inspectRows } from '../../api/inspect-rows.js'
 import { UsageError } from '../../errors.js'
 import { addCommonOptions, type CommandCall, type CommandContext } from '../command.js'
 import { addFilterOptions, readFilterOptions, type FilterOptions } from '../filter-options.js'
 import { detailObject, detailText, elementLine } from '../render/inspect-key.js'
 import { jsonLine, outcomeObject, summaryObject } from '../render/inspect-json.js'
-import { CSV_HEADER, CsvRows, KeyRows, RowBuffer } from '../render/inspect-rows.js'
 import { renderSummary } from '../render/inspect-summary.js'
 import type { Progress } from '../render/progress.js'
 import type { Talk } from '../talk.js'
@@ -124,7 +124,8 @@ async function run(call: Call, show: Show, stop: () => void): Promise<void> {
   } else if (options.key !== undefined) {
     outcome = await showKey(file, options.key, base, call, stop)
   } else if (options.csv === true || options.keys === true) {
-    outcome = await streamRows(file, base, call)
+    const format = options.csv === true ? 'csv' : 'text'
+    outcome = await inspectRows(file, { ...base, format, write: talk.writeOut })
   } else {
     const nowMs = Date.now()
     const result = await inspect(file, { ...base, nowMs })
@@ -166,24 +167,6 @@ async function renderInspection(result: InspectResult, call: Call, nowMs: number
       filtered: result.filteredOut > 0,
     }),
   )
-}
-
-async function streamRows(file: string, base: InspectOptions, call: Call): Promise<ReadOutcome> {
-  const { talk, options } = call
-  const csv = options.csv === true
-  const rows = new RowBuffer(csv ? new CsvRows() : new KeyRows())
-  if (csv) await talk.write(CSV_HEADER)
-  const outcome = await inspect(file, {
-    ...base,
-    top: 0,
-    prefixDepth: 0,
-    walkElements: csv,
-    onKey: rows.add,
-    onStrings: rows.addStrings,
-    drain: () => (rows.hasRows ? rows.flush(talk.writeOut) : undefined),
-  })
-  await rows.flush(talk.writeOut)
-  return outcome
 }
 
 async function showKey(

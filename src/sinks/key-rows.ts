@@ -3,16 +3,23 @@
  * Millions of rows: no string, object or promise for any of them.
  */
 import { Buffer } from 'node:buffer'
-import { ENCODING_NAMES } from '../../analyze/encoding.js'
-import type { AnalyzedKey, AnalyzedStrings } from '../../api/inspect.js'
-import { printableText } from '../../api/key-text.js'
-import { STRING_SHAPES } from '../../rdb/visitor.js'
+import { ENCODING_NAMES } from '../analyze/encoding.js'
+import type { AnalyzedKey, AnalyzedStrings } from '../analyze/key-analysis.js'
+import { printable } from '../bytes/printable.js'
+import { kernelOf } from '../bytes/kernel.js'
+import { InternalError } from '../errors.js'
+import { RowKernel } from './row-kernel.js'
 import { putNumber, putPlain, putText, putTime } from './row-text.js'
 
-/** Both write one row to out[at…], where `ROW_ROOM` + 4 × key bytes are free; they return its end. */
 export interface RowFormat {
+  /** Writes one row to out[at…], where `ROW_ROOM` + 4 × key bytes are free; returns its end. */
   key(key: AnalyzedKey, out: Buffer, at: number): number
+  /** The same for a string. */
   string(strings: AnalyzedStrings, row: number, out: Buffer, at: number): number
+  /** What RowKernel needs to do that: in which order, what comes first, what a shape shares. */
+  readonly order: 0 | 1
+  head(dbnum: number): string
+  text(strings: AnalyzedStrings, row: number): string
 }
 
 /** Everything of a row but its key. */
@@ -35,6 +42,7 @@ export class RowBuffer {
   private readonly spare: Buffer[] = []
   private part: Buffer = Buffer.allocUnsafeSlow(PART_BYTES)
   private end = 0
+  private kernel: RowKernel | undefined
   private readonly format: RowFormat
 
   constructor(format: RowFormat) {
@@ -49,9 +57,24 @@ export class RowBuffer {
   readonly addStrings = (strings: AnalyzedStrings): void => {
     const { rows } = strings
     const { format } = this
-    for (let row = 0; row < rows.count; row += 1) {
+    const owner = kernelOf(rows.bytes)
+    if (owner === undefined) throw new InternalError('rows of strings without a kernel')
+    if (this.kernel?.belongsTo(owner) !== true) this.kernel = new RowKernel(owner, format.order)
+    const { kernel } = this
+    kernel.setHead(format.head(rows.dbnum))
+    for (let row = 0; row < rows.count;) {
+      const next = kernel.write(rows, row)
+      if (next > row) this.append(rows.bytes, kernel.outStart, kernel.outEnd)
+      const stuck = next === row
+      row = next
+      if (row === rows.count) return
+      const shape = rows.shape(row)
+      if (kernel.takes(shape) && kernel.setText(shape, format.text(strings, row))) continue
+      if (!stuck) continue
+      // A key that must be quoted, or lengths that few share.
       this.room(rows.keyEnd(row) - rows.keyStart(row))
       this.end = format.string(strings, row, this.part, this.end)
+      row += 1
     }
   }
 
@@ -68,6 +91,11 @@ export class RowBuffer {
     }
     this.parts.length = 0
     this.ends.length = 0
+  }
+
+  private append(bytes: Buffer, start: number, end: number): void {
+    if (this.end + end - start > this.part.length) this.next(PART_BYTES)
+    this.end += bytes.copy(this.part, this.end, start, end)
   }
 
   private room(keyBytes: number): void {
@@ -91,7 +119,16 @@ export class RowBuffer {
 
 /** The columns of redis-rdb-tools' memory report; types and encodings in the servers' words. */
 export class CsvRows implements RowFormat {
-  private readonly texts = new ShapeTexts()
+  readonly order = 0
+
+  head(dbnum: number): string {
+    return `${dbnum},string,`
+  }
+
+  text({ rows, encodings, memory }: AnalyzedStrings, row: number): string {
+    const bytes = Math.round(memory[row]!)
+    return `,${bytes},${ENCODING_NAMES[encodings[row]!]},1,${rows.valueBytes(row)},`
+  }
 
   key(key: AnalyzedKey, out: Buffer, at: number): number {
     const { header, stats } = key
@@ -118,24 +155,26 @@ export class CsvRows implements RowFormat {
 
   string(strings: AnalyzedStrings, row: number, out: Buffer, at: number): number {
     const { rows } = strings
-    let to = putNumber(rows.dbnum, out, at)
-    to = putText(',string,', out, to)
+    let to = putText(this.head(rows.dbnum), out, at)
     to = putCsvKey(rows.bytes, rows.keyStart(row), rows.keyEnd(row), out, to)
-    to = this.texts.put(rows.shape(row), csvMiddle, strings, row, out, to)
+    to = putText(this.text(strings, row), out, to)
     if (rows.hasExpiry(row)) to = putTime(rows.expireAtMs(row), out, to)
     out[to] = LF
     return to + 1
   }
 }
 
-function csvMiddle({ rows, encodings, memory }: AnalyzedStrings, row: number): string {
-  const bytes = Math.round(memory[row]!)
-  return `,${bytes},${ENCODING_NAMES[encodings[row]!]},1,${rows.valueBytes(row)},`
-}
-
 /** `db type encoding elements memory expiry key`: columns for cut and awk, the key last. */
 export class KeyRows implements RowFormat {
-  private readonly texts = new ShapeTexts()
+  readonly order = 1
+
+  head(dbnum: number): string {
+    return `db${dbnum} string `
+  }
+
+  text({ encodings, memory }: AnalyzedStrings, row: number): string {
+    return `${ENCODING_NAMES[encodings[row]!]} 1 ${Math.round(memory[row]!)} `
+  }
 
   key(key: AnalyzedKey, out: Buffer, at: number): number {
     const { header, stats } = key
@@ -156,16 +195,10 @@ export class KeyRows implements RowFormat {
 
   string(strings: AnalyzedStrings, row: number, out: Buffer, at: number): number {
     const { rows } = strings
-    let to = putText('db', out, at)
-    to = putNumber(rows.dbnum, out, to)
-    to = this.texts.put(rows.shape(row), keyMiddle, strings, row, out, to)
+    let to = putText(this.head(rows.dbnum) + this.text(strings, row), out, at)
     to = putExpiry(rows.hasExpiry(row), rows.expireAtMs(row), out, to)
     return putLastKey(rows.bytes, rows.keyStart(row), rows.keyEnd(row), out, to)
   }
-}
-
-function keyMiddle({ encodings, memory }: AnalyzedStrings, row: number): string {
-  return ` string ${ENCODING_NAMES[encodings[row]!]} 1 ${Math.round(memory[row]!)} `
 }
 
 function putExpiry(hasExpiry: boolean, expireAtMs: number, out: Buffer, at: number): number {
@@ -177,52 +210,15 @@ function putExpiry(hasExpiry: boolean, expireAtMs: number, out: Buffer, at: numb
 function putLastKey(bytes: Buffer, start: number, end: number, out: Buffer, at: number): number {
   out[at] = SPACE
   const plainEnd = putPlain(bytes, start, end, out, at + 1)
-  const to =
-    plainEnd >= 0 ? plainEnd : at + 1 + out.write(printableText(bytes.subarray(start, end)), at + 1)
+  const to = plainEnd >= 0 ? plainEnd : at + 1 + out.write(printable(bytes, start, end), at + 1)
   out[to] = LF
   return to + 1
-}
-
-const SLOT_BYTES = 64
-const MAX_SLOTS = 4096
-
-/** The part of a row that is the same for all strings of a shape, as bytes made once. */
-class ShapeTexts {
-  /** Slot + 1 by shape. */
-  private readonly slots = new Uint16Array(STRING_SHAPES)
-  private readonly lengths = new Uint8Array(MAX_SLOTS)
-  private readonly texts = Buffer.alloc(MAX_SLOTS * SLOT_BYTES)
-  private count = 0
-
-  put(
-    shape: number,
-    make: (strings: AnalyzedStrings, row: number) => string,
-    strings: AnalyzedStrings,
-    row: number,
-    out: Buffer,
-    at: number,
-  ): number {
-    if (shape >= STRING_SHAPES) return putText(make(strings, row), out, at)
-    let slot = this.slots[shape]!
-    if (slot === 0) {
-      if (this.count === MAX_SLOTS) return putText(make(strings, row), out, at)
-      const text = make(strings, row)
-      this.lengths[this.count] = this.texts.write(text, this.count * SLOT_BYTES, 'latin1')
-      this.count += 1
-      this.slots[shape] = slot = this.count
-    }
-    const from = (slot - 1) * SLOT_BYTES
-    const length = this.lengths[slot - 1]!
-    const { texts } = this
-    for (let index = 0; index < length; index += 1) out[at + index] = texts[from + index]!
-    return at + length
-  }
 }
 
 function putCsvKey(bytes: Buffer, start: number, end: number, out: Buffer, at: number): number {
   const plainEnd = putPlain(bytes, start, end, out, at)
   if (plainEnd >= 0 && !isFormula(bytes[start])) return plainEnd
-  const text = printableText(bytes.subarray(start, end))
+  const text = printable(bytes, start, end)
   const quoted = /[",]/.test(text) || text === ''
   // What a spreadsheet would take for a formula gets the customary apostrophe.
   const safe = isFormula(bytes[start]) ? `'${text}` : text
