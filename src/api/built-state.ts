@@ -13,6 +13,7 @@ import type { ReplayOptions, ReplayProgress } from './replay.js'
 import { replayFiles } from './replay-files.js'
 import { planParts } from './replay-parts.js'
 import { ReplaySession } from './replay-session.js'
+import { kindOf } from './source.js'
 import { startScratchServer, type ScratchServer } from './scratch-server.js'
 
 export interface BuildOptions {
@@ -99,8 +100,9 @@ function familyOf(source: FileSource, until: ReplayOptions['until']): ServerFami
   if (file === undefined) return 'redis'
   const fd = openSync(file, 'r')
   try {
-    const head = Buffer.alloc(1024)
-    return writerOf(head.subarray(0, readSync(fd, head, 0, head.length, 0))).family
+    const buffer = Buffer.alloc(1024)
+    const head = buffer.subarray(0, readSync(fd, buffer, 0, buffer.length, 0))
+    return kindOf(head) === 'vcs' ? 'valkey' : writerOf(head).family
   } finally {
     closeSync(fd)
   }

@@ -90,7 +90,9 @@ class FileReplay implements AofVisitor {
     switch (input.kind) {
       case 'empty':
         return
+      // The parser unpacks Valkey's envelope (`vcs`) itself.
       case 'rdb':
+      case 'vcs':
         await this.#rdbPart(part, input, isLast)
         return
       case 'aof':
@@ -98,12 +100,6 @@ class FileReplay implements AofVisitor {
         return
       case 'manifest':
         throw new UsageError(`${part.path} is a manifest`, { hint: 'name its directory' })
-      case 'vcs':
-        throw new AofError(
-          'ERR_AOF_UNSUPPORTED',
-          { file: part.path, byteOffset: 0 },
-          "this is a snapshot in Valkey's compressed envelope, which rrep cannot read",
-        )
       case 'unknown':
         throw new AofError(
           'ERR_AOF_CORRUPT',

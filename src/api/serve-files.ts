@@ -12,7 +12,8 @@ import { dirname, join } from 'node:path'
 import type { Readable } from 'node:stream'
 import { AofParser, type AofVisitor } from '../aof/aof-parser.js'
 import { parseManifest } from '../aof/manifest.js'
-import { AofError, FileError, ProtocolError, UsageError } from '../errors.js'
+import { AofError, FileError, UsageError } from '../errors.js'
+import { Envelope } from '../rdb/envelope.js'
 import { FrozenLog, type StreamPart } from '../serve/frozen-log.js'
 import type { FrozenSource } from '../serve/frozen-origin.js'
 import { command } from '../serve/replies.js'
@@ -111,15 +112,24 @@ class SourceReader {
     if (this.#isOver) return
     const { stdin, signal, temporaryDir, onProgress } = this.#options
     const input = await openInput(path, { stdin, signal })
-    const isFile = input.compression === 'none' && path !== '-' && statSync(path).isFile()
+    const isPacked = input.kind === 'vcs'
+    const isFile =
+      input.compression === 'none' && !isPacked && path !== '-' && statSync(path).isFile()
     const spool = isFile ? undefined : new Spool(join(temporaryDir, 'source'))
-    const part = new PartReader(this, spool?.path ?? path, this.#options.untilMs)
+    const part = new PartReader(this, spool?.path ?? path, this.#options.untilMs, isPacked)
+    const take = (bytes: Buffer): number => {
+      spool?.write(bytes)
+      part.push(bytes)
+      return bytes.length
+    }
+    // Valkey's envelope around the RDB; commands may stand behind it.
+    const envelope = isPacked ? new Envelope(input.name, take) : undefined
     try {
       checkKind(input.kind, input.name)
       await input.pump(
         (chunk) => {
-          spool?.write(chunk)
-          part.push(chunk)
+          const own = envelope?.push(chunk) ?? 0
+          if (own < chunk.length) take(chunk.subarray(own))
           return true
         },
         { signal, onProgress: (bytes) => onProgress?.(this.#readBytes + bytes, input.sizeBytes) },
@@ -230,9 +240,18 @@ class PartReader implements AofVisitor {
   /** What is behind the RDB is no AOF: servers ignore it too. */
   #isIgnoring = false
 
-  constructor(reader: SourceReader, path: string, untilMs: number | undefined) {
+  constructor(
+    reader: SourceReader,
+    path: string,
+    untilMs: number | undefined,
+    isSurelyRdb: boolean,
+  ) {
     this.#reader = reader
     this.#path = path
+    if (isSurelyRdb) {
+      this.#isFirst = false
+      this.#scan = new RdbScan(path)
+    }
     this.#untilSeconds = untilMs === undefined ? Infinity : Math.floor(untilMs / 1000)
   }
 
@@ -342,14 +361,9 @@ class Spool {
 }
 
 function checkKind(kind: string, name: string): void {
-  if (kind === 'rdb' || kind === 'aof') return
+  if (kind === 'rdb' || kind === 'aof' || kind === 'vcs') return
   if (kind === 'empty') {
     throw new AofError('ERR_AOF_TRUNCATED', { file: name, byteOffset: 0 }, 'the file is empty')
-  }
-  if (kind === 'vcs') {
-    throw new ProtocolError('ERR_UNSUPPORTED', `${name} is a compressed Valkey snapshot`, {
-      hint: 'save it with rdbcompression yes',
-    })
   }
   throw new AofError(
     'ERR_AOF_UNSUPPORTED',

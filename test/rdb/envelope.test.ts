@@ -6,33 +6,16 @@ import { describe, expect, test } from 'vitest'
 import { RdbError } from '../../src/errors.js'
 import { Lz4FrameDecoder } from '../../src/rdb/lz4-frame.js'
 import { xxHash32 } from '../../src/rdb/xxhash32.js'
+import { plainFrame, VCS } from '../helpers/envelope.js'
 import { cutEvery, cutRandomly } from '../helpers/pieces.js'
 import { collect } from '../helpers/rdb-rows.js'
 
 const rdb = readFileSync(join(import.meta.dirname, '../../fixtures/demo/ecommerce.rdb'))
 const hasLz4 = spawnSync('lz4', ['--version']).status === 0
-const VCS = Buffer.from([0x56, 0x43, 0x53, 1, 1, 0, 1])
 const VKCS = Buffer.from([0x56, 0x4b, 0x43, 0x53, 1, 1, 0, 1])
 
 const compress = (bytes: Buffer, ...options: string[]): Buffer =>
   execFileSync('lz4', ['-qc', ...options], { input: bytes, maxBuffer: 1 << 28 })
-
-/** A frame that stores its content plainly: 64 KB blocks, no checksums but the header's. */
-function plainFrame(bytes: Buffer): Buffer {
-  const descriptor = Buffer.from([0x60, 0x40])
-  const parts: Buffer[] = [
-    Buffer.from('04224d18', 'hex'),
-    descriptor,
-    Buffer.of((xxHash32(descriptor) >>> 8) & 0xff),
-  ]
-  for (let at = 0; at < bytes.length; at += 65536) {
-    const block = bytes.subarray(at, at + 65536)
-    const size = Buffer.alloc(4)
-    size.writeUInt32LE((block.length | 0x80000000) >>> 0)
-    parts.push(size, block)
-  }
-  return Buffer.concat([...parts, Buffer.alloc(4)])
-}
 
 function errorOf(act: () => unknown): RdbError {
   try {
