@@ -13,6 +13,7 @@ import type { Loss } from '../rewrite/loss.js'
 import type { TargetCapabilities } from '../rewrite/target-capabilities.js'
 import { shiftedFieldMs } from './expiry-time.js'
 import { KeyCapture } from './key-capture.js'
+import { lossText } from './loss-text.js'
 import type { KeyMapping } from './key-mapping.js'
 import type { KeySelection } from './key-selection.js'
 import type { KeyCounts, Ledger } from './ledger.js'
@@ -41,22 +42,6 @@ export interface SnapshotLoaderOptions {
   /** The key that is rrep's own in db 0 of the target. */
   checkpointKey: Buffer | undefined
   maxPayloadBytes?: number | undefined
-}
-
-/** The name of a loss, for people. */
-const LOSS_TEXT: Readonly<Record<string, string>> = {
-  'field-expiry': 'expiry of hash fields',
-  function: 'functions',
-  script: 'cached scripts',
-  value: 'the target lacks this type of value',
-  stream: 'the target lacks streams',
-  'stream-counters': 'counters of streams (entries added, read)',
-  'pending-of-deleted': 'pending entries whose stream entry is deleted',
-  'pending-nacked': 'pending entries without a consumer',
-  consumer: 'consumers without pending entries',
-  idempotence: 'ids of stream producers (IDMP)',
-  'key-meta': 'metadata that a module keeps with a key',
-  'module-aux': 'data of a module that belongs to no key',
 }
 
 /** Types whose elements carry times of their own: Redis 22 to 25, Valkey 22. */
@@ -229,7 +214,7 @@ export class SnapshotLoader {
   }
 
   #loss(loss: Loss, header: KeyHeader | undefined): void {
-    const text = LOSS_TEXT[loss] ?? loss
+    const text = lossText(loss)
     // A value that is lost as a whole is a failed key: counted there.
     if (header !== undefined && (loss === 'value' || loss === 'stream')) return
     this.#options.ledger.notHeld(text)

@@ -16,6 +16,7 @@ import type { CommandDecoder } from '../resp/decoder.js'
 import type { CommandEncoder } from '../resp/encoder.js'
 import type { TargetCapabilities } from '../rewrite/target-capabilities.js'
 import { shiftedFieldMs } from './expiry-time.js'
+import { RestoreRewrite } from './restore-rewrite.js'
 
 /** What `apply` decided. */
 export const VERDICT = {
@@ -54,10 +55,12 @@ export class StreamRules {
   /** Commands with relative times for which no time of reception is known: counted. */
   relativeWithoutTime = 0
   readonly #options: StreamRulesOptions
+  readonly #payloads: RestoreRewrite
   readonly #rules: (Rule | undefined)[] = []
 
   constructor(table: CommandTable, options: StreamRulesOptions) {
     this.#options = options
+    this.#payloads = new RestoreRewrite(options.target, options.onLoss)
     for (const [names, rule] of this.#list()) {
       for (const name of names.split(' ')) {
         const index = table.get(name)?.index
@@ -221,8 +224,27 @@ export class StreamRules {
   #restore(command: CommandDecoder, out: CommandEncoder): Verdict {
     if (command.argc < 4) return VERDICT.SAME
     let absolute = false
-    for (let i = 4; i < command.argc; i += 1) if (isArg(command, i, 'ABSTTL')) absolute = true
+    let replace = false
+    for (let i = 4; i < command.argc; i += 1) {
+      if (isArg(command, i, 'ABSTTL')) absolute = true
+      else if (isArg(command, i, 'REPLACE')) replace = true
+    }
     const ttl = integerArg(command, 2)
+    const payload = argBuffer(command, 3)
+    if (this.#payloads.isNeeded(payload, this.shiftMs)) {
+      const outcome = this.#payloads.rewrite(
+        {
+          key: argBuffer(command, 1),
+          payload,
+          expireAtMs: ttl > 0 ? this.#time(ttl, 1, !absolute) : -1,
+          replace,
+          shiftMs: this.shiftMs,
+        },
+        out,
+      )
+      if (outcome.kind === 'written') return this.#rewritten(outcome.frames)
+      if (outcome.kind === 'lost') return this.#notHeld(outcome.what)
+    }
     const moved = ttl > 0 && (!absolute || this.shiftMs !== 0)
     if (!moved && isArg(command, 0, 'RESTORE')) return VERDICT.SAME
     const addAbsttl = moved && !absolute
@@ -500,6 +522,12 @@ function isIf(command: CommandDecoder, i: number): boolean {
 
 export function copyArg(out: CommandEncoder, command: CommandDecoder, i: number): void {
   out.bulk(command.bytes, command.args[2 * i], command.args[2 * i + 1])
+}
+
+/** A view of the argument; valid as long as the command. */
+function argBuffer({ bytes, args }: CommandDecoder, i: number): Buffer {
+  const start = args[2 * i]!
+  return Buffer.from(bytes.buffer, bytes.byteOffset + start, args[2 * i + 1]! - start)
 }
 
 /** The argument as a number; what is none counts as 0. */
