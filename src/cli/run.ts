@@ -23,7 +23,9 @@ export async function run(): Promise<number> {
     stdinIsTty: process.stdin.isTTY,
     stdoutIsTty: process.stdout.isTTY,
     stderrIsTty: process.stderr.isTTY,
-    columns: process.stdout.isTTY ? process.stdout.columns : undefined,
+    // 0: a terminal that does not know.
+    columns:
+      process.stdout.isTTY && process.stdout.columns > 0 ? process.stdout.columns : undefined,
     signal: controller.signal,
     onHangup: (callback) => {
       process.on('SIGHUP', callback)

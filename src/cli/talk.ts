@@ -21,8 +21,9 @@ export interface Talk {
   /** Colours for stdout and for stderr; they do nothing where none are wanted. */
   readonly out: ChalkInstance
   readonly err: ChalkInstance
-  /** True where stdout is a terminal: tables may be rich. */
+  /** True where stdout, stderr is a terminal: tables may be rich. */
   readonly richOut: boolean
+  readonly richErr: boolean
   /** Width for tables on stdout. */
   readonly columns: number
   /** Data to stdout. Awaits the stream when its buffer is full; resolves at once else. */
@@ -59,6 +60,7 @@ export function createTalk(io: Io, options: CommonOptions): Talk {
     out: new Chalk({ level: colorAllowed && io.stdoutIsTty ? 1 : 0 }),
     err,
     richOut: io.stdoutIsTty && !json,
+    richErr: io.stderrIsTty && !json,
     columns: io.columns ?? 100,
     write: async (data) => await writeTo(io, data),
     writeOut: async (data) => await writeOut(io, data),

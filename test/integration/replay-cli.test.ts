@@ -153,6 +153,24 @@ describe('rrep replay', () => {
     expect(await digest(target)).toBe(await digest(source))
   })
 
+  test('the ledger is plain text in a pipe, a ruled table in a terminal', async () => {
+    const pipe = await runCli(['replay', rdb, address])
+    expect(pipe.err).toContain(
+      [
+        'db  type    read  written  skipped  failed  expired',
+        ' 0  hash       1        1        0       0        0',
+        ' 0  list       1        1        0       0        0',
+        ' 0  string     3        3        0       0        0',
+      ].join('\n'),
+    )
+    expect(pipe.err).toMatch(/^[\x20-\x7e\n]*$/)
+    await target.client.flushall()
+    const terminal = await runCli(['replay', rdb, address, '--on-conflict', 'replace'], {
+      tty: true,
+    })
+    expect(terminal.err).toContain('────')
+  })
+
   test('filters, mapping and a transform module', async () => {
     const file = join(dir, 'transform.mjs')
     writeFileSync(

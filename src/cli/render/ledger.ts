@@ -2,10 +2,20 @@
 import type { LedgerReport, ReplayResult } from '../../api/replay.js'
 import type { Talk } from '../talk.js'
 import { formatCount, formatDuration } from '../units.js'
-import { createTable } from './table.js'
+import { renderTable, type Column } from './inspect-table.js'
 
 /** Failures shown by name; `--json` has up to a thousand. */
 const SHOWN_FAILURES = 20
+
+const COLUMNS: readonly Column[] = [
+  { title: 'db', align: 'right' },
+  { title: 'type' },
+  { title: 'read', align: 'right' },
+  { title: 'written', align: 'right' },
+  { title: 'skipped', align: 'right' },
+  { title: 'failed', align: 'right' },
+  { title: 'expired', align: 'right' },
+]
 
 export function renderLedger(ledger: LedgerReport, talk: Talk): string[] {
   const lines: string[] = []
@@ -64,15 +74,11 @@ export function describeOutcome(result: ReplayResult): string {
 }
 
 function keyTable(ledger: LedgerReport, talk: Talk): string {
-  const table = createTable({
-    head: ['db', 'type', 'read', 'written', 'skipped', 'failed', 'expired'],
-    colAligns: ['right', 'left', 'right', 'right', 'right', 'right', 'right'],
-    style: { head: [], border: [], compact: true },
-  })
   const red = (count: number): string => (count === 0 ? '0' : talk.err.red(formatCount(count)))
+  const rows: string[][] = []
   for (const [db, types] of Object.entries(ledger.databases)) {
     for (const [type, counts] of Object.entries(types)) {
-      table.push([
+      rows.push([
         db,
         type,
         formatCount(counts.read),
@@ -83,7 +89,7 @@ function keyTable(ledger: LedgerReport, talk: Talk): string {
       ])
     }
   }
-  return table.toString()
+  return renderTable(COLUMNS, rows, talk.richErr, talk.err)
 }
 
 function part(count: number, what: string): string {

@@ -35,7 +35,9 @@ export function createProgress(
   text: string,
   { silent, color, onStop }: { silent: boolean; color: boolean; onStop: () => void },
 ): Progress {
-  if (silent) return { text: noop, update: noop, clear: noop, stop: onStop }
+  // A terminal that does not know its width (0) would be cleared without end.
+  const hasWidth = (io.stderr as { columns?: number }).columns !== 0
+  if (silent || !hasWidth) return { text: noop, update: noop, clear: noop, stop: onStop }
   let spinner: Ora | undefined
   let shown = text
   let stopped = false
