@@ -6,7 +6,6 @@
  */
 import type { Buffer } from 'node:buffer'
 import type { Readable, Writable } from 'node:stream'
-import { JSON_TEXT_ROOM_BYTES } from '../bytes/json-text.js'
 import { ByteKernel } from '../bytes/kernel.js'
 import { OutputBuffer } from '../bytes/output-buffer.js'
 import { RdbParser } from '../rdb/parser.js'
@@ -31,7 +30,7 @@ import {
 import { openExportOutput } from '../sinks/export-output.js'
 import { JsonKeys } from '../sinks/json-keys.js'
 import { compileKeyFilter, type KeyFilter, type KeyFilterOptions } from './key-filter.js'
-import { openRdbInput, pumpRdb, type RdbInput } from './rdb-input.js'
+import { openRdbInput, pumpRdb, RDB_READ_BYTES, type RdbInput } from './rdb-input.js'
 import { writerOf } from './rdb-writer.js'
 import { SizeGate } from './size-gate.js'
 
@@ -93,7 +92,8 @@ export interface ExportResult {
   increments: readonly string[]
 }
 
-const OUTPUT_BYTES = 1 << 18
+/** A row of many keys is written at once, and a list may be held back until its end. */
+const OUTPUT_BYTES = 1 << 20
 
 /** Rejects with FileError, RdbError, AofError, ProtocolError, UsageError or AbortedError. */
 export async function exportKeys(options: ExportOptions): Promise<ExportResult> {
@@ -106,6 +106,7 @@ export async function exportKeys(options: ExportOptions): Promise<ExportResult> 
       const parser = new RdbParser(run.visitor, { file: rdb.name })
       const { summary, trailingBytes } = await pumpRdb(rdb, parser, {
         signal: options.signal,
+        buffer: run.inputBuffer,
         drain: () => output.drain(),
         onProgress: (readBytes, keys) =>
           options.onProgress?.({ readBytes, keys, totalBytes: rdb.input.sizeBytes }),
@@ -125,6 +126,8 @@ export async function exportKeys(options: ExportOptions): Promise<ExportResult> 
 /** The visitor of one export, and what it counts. */
 class ExportRun {
   readonly visitor: RdbVisitor
+  /** What is read into it is written out in rows where that is possible. */
+  readonly inputBuffer: Buffer
   private readonly options: ExportOptions
   private readonly format: ExportFormat
   private readonly filter: KeyFilter
@@ -150,9 +153,10 @@ class ExportRun {
     this.format = options.format ?? 'jsonl'
     this.filter = filter
     this.rdb = rdb
-    const kernel = new ByteKernel(OUTPUT_BYTES + JSON_TEXT_ROOM_BYTES)
+    const kernel = new ByteKernel(OUTPUT_BYTES + RDB_READ_BYTES)
     this.out = new OutputBuffer(write, kernel.allocate(OUTPUT_BYTES))
-    this.visitor = this.format === 'resp' ? this.respVisitor() : this.jsonVisitor(kernel)
+    this.inputBuffer = kernel.allocate(RDB_READ_BYTES)
+    this.visitor = this.format === 'resp' ? this.respVisitor(kernel) : this.jsonVisitor(kernel)
     const minSizeBytes = options.filter?.minSizeBytes ?? 0
     if (minSizeBytes > 0) {
       this.gate = new SizeGate(this.visitor, minSizeBytes)
@@ -197,12 +201,13 @@ class ExportRun {
       strings: this.options.strings ?? 'text',
       layout: this.format === 'json' ? 'array' : 'lines',
       wanted: (header) => this.isWanted(header),
+      allStrings: this.filter.passesAll,
       functionLibrary: () => (this.functions += 1),
     })
     return this.json
   }
 
-  private respVisitor(): RdbVisitor {
+  private respVisitor(kernel: ByteKernel): RdbVisitor {
     const writer = new CommandWriter(this.out)
     this.writer = writer
     this.rewriter = new KeyRewriter({
@@ -211,6 +216,9 @@ class ExportRun {
       restore: 'never',
       conflict: 'ignore',
       key: (header) => this.isWanted(header),
+      rows: this.filter.passesAll
+        ? { kernel, taken: (keys) => (this.respKeys += keys) }
+        : undefined,
       keyDone: (_header, _stats, outcome) => {
         if (outcome.method !== METHOD.SKIP) this.respKeys += 1
       },

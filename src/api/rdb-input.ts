@@ -15,7 +15,7 @@ import type { RdbSummary } from '../rdb/visitor.js'
 import { openInput, type ByteInput } from './source.js'
 
 /** Small enough that what one chunk unpacks to stays small where the output is a slow stream. */
-const READ_BYTES = 1 << 20
+export const RDB_READ_BYTES = 1 << 20
 const MANIFEST_SUFFIX = '.manifest'
 const APPEND_DIR = 'appendonlydir'
 
@@ -55,7 +55,7 @@ export async function pumpRdb(
   options: PumpRdbOptions = {},
 ): Promise<PumpedRdb> {
   const { input } = rdb
-  const { drain, onProgress, signal } = options
+  const { drain, onProgress, signal, buffer = allocateIoBuffer(RDB_READ_BYTES) } = options
   let trailingBytes = 0
   const push = (chunk: Buffer): true | Promise<true> => {
     const taken = parser.push(chunk)
@@ -65,8 +65,8 @@ export async function pumpRdb(
   }
   await input.pump(push, {
     signal,
-    // In memory of the kernel, which then runs the checksum over it in place.
-    buffer: allocateIoBuffer(READ_BYTES),
+    // In memory of a kernel, which then runs the checksum over it in place.
+    buffer,
     onProgress: onProgress && (() => onProgress(input.consumedBytes, parser.keysRead)),
   })
   return { summary: parser.end(), trailingBytes }
@@ -74,6 +74,8 @@ export async function pumpRdb(
 
 export interface PumpRdbOptions {
   signal?: AbortSignal | undefined
+  /** What to read into, of RDB_READ_BYTES: memory of the kernel that a visitor works with. */
+  buffer?: Buffer | undefined
   /** Asked between chunks; a promise is waited for. */
   drain?: (() => Promise<void> | undefined) | undefined
   onProgress?: ((consumedBytes: number, keysRead: number) => void) | undefined

@@ -22,8 +22,6 @@ const LONGEST_CHAR_BYTES = 4
 const KERNEL_MIN_BYTES = 48
 /** Making a view to copy from costs as much as so many stores. */
 const COPY_LOOP_MAX_BYTES = 192
-/** Room in an output buffer that spares it from growing. */
-export const JSON_TEXT_ROOM_BYTES = 2 + MAX_EXPANSION * PIECE_BYTES + KERNEL_SLACK_BYTES
 
 /** U+FFFD in UTF-8. */
 const REPLACEMENT = Uint8Array.of(0xef, 0xbf, 0xbd)
@@ -59,14 +57,11 @@ export class JsonText {
   private readonly out: OutputBuffer
   private readonly kernel: ByteKernel
   private invalidPieces = 0
-  /** The kernel's count up to now; others may use it too. */
-  private replacedBefore: number
 
   /** @param kernel the one in whose memory the output buffer lies */
   constructor(out: OutputBuffer, kernel: ByteKernel) {
     this.out = out
     this.kernel = kernel
-    this.replacedBefore = kernel.exports.jsonReplaced()
   }
 
   /** source[start, end) as a JSON string, quotes included. */
@@ -169,10 +164,10 @@ export class JsonText {
       }
     }
     const outAddress = out.bytes.byteOffset + out.pos
+    // Others use it too.
+    const replacedBefore = kernel.exports.jsonReplaced()
     out.pos += kernel.exports.jsonEscape(address, length, outAddress)
-    const replaced = kernel.exports.jsonReplaced()
-    this.invalidPieces += replaced - this.replacedBefore
-    this.replacedBefore = replaced
+    this.invalidPieces += kernel.exports.jsonReplaced() - replacedBefore
   }
 
   /** Escapes source[start, end) into room that is there. */

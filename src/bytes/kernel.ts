@@ -33,6 +33,46 @@ export interface KernelExports {
   jsonEscape(input: number, length: number, output: number): number
   /** How many U+FFFD `jsonEscape` has written so far for what is not UTF-8. */
   jsonReplaced(): number
+  /**
+   * A sound listpack or intset as the inside of a JSON value, each element with a comma behind it:
+   * bytes written (at most 6 × length, and KERNEL_SLACK_BYTES scratch behind), or -1: not by these.
+   */
+  jsonListpack(input: number, length: number, form: number, output: number): number
+  jsonIntset(input: number, length: number, output: number): number
+  /** How many elements or records were written out; see assembly/stretches.ts, and stretch… for the rest. */
+  jsonElements(
+    input: number,
+    end: number,
+    count: number,
+    form: number,
+    output: number,
+    outputEnd: number,
+    scratch: number,
+  ): number
+  jsonRecords(
+    input: number,
+    end: number,
+    output: number,
+    outputEnd: number,
+    scratch: number,
+  ): number
+  respRecords(
+    input: number,
+    end: number,
+    output: number,
+    outputEnd: number,
+    scratch: number,
+    withSet: number,
+  ): number
+  jsonRecordSettings(): number
+  stretchInputTo(): number
+  stretchOutputTo(): number
+  stretchStringBytes(): number
+  stretchLargest(): number
+  stretchCompressed(): number
+  stretchTimed(): number
+  /** How many strings with U+FFFD in them json… have written so far. */
+  stretchInexact(): number
   /** 4 × ceil(length / 3) bytes. */
   base64Encode(input: number, length: number, output: number): number
   /** Entries of a sound listpack, else -1. `wanted`: 1 first entries unique, 2 second ones numbers. */

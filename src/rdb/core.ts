@@ -15,6 +15,7 @@ import { NEED_MORE, RdbInput } from './input.js'
 import type { Salvage } from './salvage.js'
 import { StringSlot } from './slice.js'
 import { KernelStringRows } from './string-rows.js'
+import { Stretch } from './stretch.js'
 import { StreamState } from './types/stream-state.js'
 import { typeTable } from './type-table.js'
 import { MutableU64 } from './u64.js'
@@ -69,6 +70,8 @@ export class Core {
   /** A packed blob, while it is walked. */
   readonly blob = new StringSlot()
   readonly u64 = new MutableU64()
+  /** What is offered to a visitor as a whole. */
+  readonly stretch = new Stretch()
   readonly stream: StreamState
   readonly notices: Record<string, number> = {}
   /** Hash templates of the file (Redis 8.10), by id. */

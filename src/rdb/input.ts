@@ -23,7 +23,9 @@ export const NEED_MORE: Error = new NeedMoreError('more bytes are needed')
 /** No string or count of a real file comes near; more is a damaged length. */
 const MAX_LENGTH = 2 ** 48
 
-const BRIDGE_BYTES = 16384
+/** Joined to what is left of a chunk at first, and at most; all else is read in place. */
+const MIN_BRIDGE_BYTES = 1024
+const MAX_BRIDGE_BYTES = 16384
 const CARRY_BYTES = 16384
 const KEEP_CARRY_BYTES = 4 << 20
 /** From here on a step that wants more without saying how much waits for a quarter more. */
@@ -86,9 +88,11 @@ export class RdbInput {
     const chunkBase = this.received
     this.received += chunk.length
     let at = 0
+    let bridge = MIN_BRIDGE_BYTES
     while (this.end > this.pos && at < chunk.length) {
       const have = this.end - this.pos
-      const piece = Math.min(chunk.length - at, Math.max(BRIDGE_BYTES, this.wanted - have))
+      const piece = Math.min(chunk.length - at, Math.max(bridge, this.wanted - have))
+      bridge = Math.min(MAX_BRIDGE_BYTES, 2 * bridge)
       this.append(chunk, at, piece)
       at += piece
       if (this.end - this.pos < this.wanted) continue

@@ -112,7 +112,7 @@ export class ObjectEncoding {
   }
 
   /** Measured with servers of each generation: lengths beyond are `raw`. */
-  private embstrLimit(keyBytes: number, hasExpiry: boolean): number {
+  embstrLimit(keyBytes: number, hasExpiry: boolean): number {
     const { version } = this
     if (this.family === 'redis' && version >= SINCE.REDIS_KEY_EMBEDDED) return 41 - keyBytes
     if (this.family === 'valkey' && version >= SINCE.VALKEY_KEY_EMBEDDED_128) {

@@ -20,6 +20,7 @@ import {
   slotInfoRecord,
   updateRecord,
 } from './opcodes.js'
+import { offerRecords } from './record-stretch.js'
 import type { KernelStringRows } from './string-rows.js'
 import { endKey } from './types/key-end.js'
 import { decodeModuleId } from './types/module.js'
@@ -99,6 +100,7 @@ export const recordStep: Step = (core) => {
     if (header.byteOffset < 0) {
       if (core.options.checkOnly) passRecords(core)
       else if (core.rows !== undefined) tellRows(core, core.rows)
+      else if (core.visitor.stringRecords !== undefined) offerRecords(core)
     }
     if (input.pos >= input.end) throw NEED_MORE
     const byteOffset = input.base + input.pos

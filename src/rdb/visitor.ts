@@ -22,6 +22,7 @@
  *
  * A visitor may throw: the parser is then unusable and the error reaches the caller of `push`.
  */
+import type { StretchVisitor } from './stretch.js'
 import type { RdbFamily, RdbType } from './type-table.js'
 
 /** How deep the parser goes into a value. One grammar serves all three. */
@@ -267,7 +268,7 @@ export interface LostRegion {
   readonly dbnumCertain: boolean
 }
 
-export interface RdbVisitor {
+export interface RdbVisitor extends StretchVisitor {
   start?(start: RdbStart): void
   end?(summary: RdbSummary): void
 

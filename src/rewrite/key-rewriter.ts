@@ -8,6 +8,7 @@
  * counted in `losses` and told to `onLoss`. Nothing is allocated per key or element.
  */
 import { Buffer } from 'node:buffer'
+import type { ByteKernel } from '../bytes/kernel.js'
 import { serverVersionNumber } from '../rdb/server-version.js'
 import {
   DEPTH,
@@ -30,6 +31,7 @@ import {
 import { LOSS, type Loss, type LossCounts } from './loss.js'
 import { RawValueParser } from './raw-value-parser.js'
 import { RestoreWriter } from './restore-writer.js'
+import { SetRows } from './set-rows.js'
 import { StreamCommands } from './stream-commands.js'
 import { StreamSurvey } from './stream-survey.js'
 import {
@@ -65,6 +67,12 @@ export interface RewriteOptions extends RewriteHooks {
   maxPayloadBytes?: number
   /** Whether the target has the module that makes values of this type. Default: yes. */
   hasModule?: (moduleName: string) => boolean
+  /**
+   * With `restore: 'never'`: strings may be written in rows by the kernel in whose memory the
+   * writer's buffer lies, under their own names to the plain `writer`. `keyDone` and the hook `key`
+   * are then not called for them; `taken` is told how many they were.
+   */
+  rows?: { kernel: ByteKernel; taken: (keys: number) => void } | undefined
   /** FUNCTION LOAD and SCRIPT LOAD for what the file holds. Default true. */
   scripting?: boolean
   /** Called when a key has been written or left out; commands may be appended to its plan. */
@@ -75,6 +83,7 @@ export interface RewriteOptions extends RewriteHooks {
 
 export class KeyRewriter implements RdbVisitor {
   readonly losses: LossCounts = {}
+  readonly stringRecords: RdbVisitor['stringRecords']
   functions = 0
   scripts = 0
   private readonly options: RewriteOptions
@@ -117,6 +126,17 @@ export class KeyRewriter implements RdbVisitor {
       conflict: this.conflict,
     }
     this.outcome = { plan: this.plan, method: METHOD.SKIP, commands: 0 }
+    const { rows, writer } = options
+    if (rows !== undefined && this.restoreMode === 'never' && this.conflict !== 'refuse') {
+      const sets = new SetRows(rows.kernel, options.target.setPxat)
+      this.stringRecords = (stretch, dbnum) => {
+        // The first key of a db selects it.
+        if (writer.selectedDb !== dbnum || writer.isOpen) return 0
+        const taken = sets.records(stretch, writer)
+        if (taken > 0) rows.taken(taken)
+        return taken
+      }
+    }
   }
 
   start(start: RdbStart): void {

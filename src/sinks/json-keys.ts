@@ -33,6 +33,8 @@ import {
   type U64,
   type ValueStats,
 } from '../rdb/visitor.js'
+import { ROW, type PackedFormat, type Row, type Stretch } from '../rdb/stretch.js'
+import { JsonRows } from './json-rows.js'
 import { JsonStream } from './json-stream.js'
 import { JsonStrings } from './json-strings.js'
 import { SortedElements } from './sorted-elements.js'
@@ -43,6 +45,8 @@ export interface JsonKeysOptions {
   layout: 'lines' | 'array'
   /** Whether the key is wanted; default: every key. */
   wanted?: (header: KeyHeader) => boolean
+  /** Every string is wanted: `wanted` need not be asked about them. */
+  allStrings?: boolean
   /** A function library, which JSON lines of keys have no place for. */
   functionLibrary?: () => void
 }
@@ -78,6 +82,9 @@ export class JsonKeys implements RdbVisitor {
   unorderedValues = 0
   readonly functionLibrary: () => void
   readonly functionPreGa: () => void
+  readonly stringRecords: RdbVisitor['stringRecords']
+  readonly elementRow: RdbVisitor['elementRow']
+  readonly packedValue: RdbVisitor['packedValue']
   private readonly out: OutputBuffer
   private readonly json: JsonText
   private readonly strings: JsonStrings
@@ -86,6 +93,9 @@ export class JsonKeys implements RdbVisitor {
   private readonly wanted: ((header: KeyHeader) => boolean) | undefined
   private readonly encoding = new ObjectEncoding()
   private readonly stream: JsonStream
+  private readonly rows: JsonRows
+  /** What the rows were told of the lines is as it was. */
+  private rowsReady = false
   private readonly sorted = new SortedElements()
   private readonly first = { bytes: Buffer.alloc(0), start: 0, end: 0 }
   private readonly second = { bytes: Buffer.alloc(0), start: 0, end: 0 }
@@ -112,6 +122,14 @@ export class JsonKeys implements RdbVisitor {
     this.functionPreGa = this.functionLibrary
     this.strings = new JsonStrings(this.json, this.base64)
     this.stream = new JsonStream(out, this.strings, this.base64)
+    this.rows = new JsonRows(out, kernel, this.json)
+    if (!this.base64) {
+      if (options.wanted === undefined || options.allStrings === true) {
+        this.stringRecords = (stretch, dbnum) => this.writeRecords(stretch, dbnum)
+      }
+      this.elementRow = (stretch, row, count) => this.writeRow(stretch, row, count)
+      this.packedValue = (stretch, format) => this.writePacked(stretch, format)
+    }
     this.stringHeads = {
       int: headOf('string', 'int'),
       embstr: headOf('string', 'embstr'),
@@ -133,10 +151,12 @@ export class JsonKeys implements RdbVisitor {
 
   start(start: RdbStart): void {
     this.encoding.start(start)
+    this.rowsReady = false
   }
 
   aux(name: Slice, value: Slice): void {
     this.encoding.aux(name, value)
+    this.rowsReady = false
   }
 
   key(header: KeyHeader): Depth {
@@ -232,9 +252,7 @@ export class JsonKeys implements RdbVisitor {
   }
 
   listElement(element: Slice): void {
-    if (this.encodingAt !== -1 && this.out.heldBytes > LISTPACK_MAX_OUTPUT_BYTES) {
-      this.fillEncoding('quicklist')
-    }
+    this.fillLongList()
     this.separate()
     this.strings.write(element.bytes, element.start, element.end)
   }
@@ -323,12 +341,55 @@ export class JsonKeys implements RdbVisitor {
       if (this.keys > 0) out.byte(COMMA)
       out.byte(LF)
     }
-    if (header.dbnum !== this.prefixDb) {
-      this.prefixDb = header.dbnum
-      this.prefix = Buffer.from(`{"db":${header.dbnum},"key":`)
-    }
+    if (header.dbnum !== this.prefixDb) this.beginDb(header.dbnum)
     out.constant(this.prefix)
     this.strings.write(header.key.bytes, header.key.start, header.key.end)
+  }
+
+  private beginDb(dbnum: number): void {
+    this.prefixDb = dbnum
+    this.prefix = Buffer.from(`{"db":${dbnum},"key":`)
+    this.rowsReady = false
+  }
+
+  private writeRecords(stretch: Stretch, dbnum: number): number {
+    // No comma stands before the first key of an array.
+    if (this.layout === 'array' && this.keys === 0) return 0
+    if (dbnum !== this.prefixDb) this.beginDb(dbnum)
+    if (!this.rowsReady) this.prepareRows()
+    const taken = this.rows.records(stretch)
+    this.keys += taken
+    return taken
+  }
+
+  private prepareRows(): void {
+    const { int, embstr, raw } = this.stringHeads
+    const isArray = this.layout === 'array'
+    this.rows.setTexts({
+      prefix: Buffer.from(`${isArray ? ',\n' : ''}${this.prefix.toString()}"`),
+      suffix: Buffer.from(isArray ? '"}' : '"}\n'),
+      heads: [int, embstr, raw].map((head) => Buffer.from(`"${head.toString()}`)),
+      none: NULL,
+      value: Buffer.from(`${VALUE.toString()}"`),
+    })
+    this.rows.setLimits((keyBytes, hasExpiry) => this.encoding.embstrLimit(keyBytes, hasExpiry))
+    this.rowsReady = true
+  }
+
+  private writeRow(stretch: Stretch, row: Row, count: number): number {
+    this.fillLongList()
+    const taken = this.rows.elements(stretch, row, count, !this.isFirstElement)
+    if (taken > 0) this.isFirstElement = false
+    return taken
+  }
+
+  private writePacked(stretch: Stretch, format: PackedFormat): boolean {
+    const { kind } = this.header!
+    const row = kind === KIND.HASH ? ROW.PAIRS : kind === KIND.ZSET ? ROW.SCORES : ROW.STRINGS
+    this.fillLongList()
+    const written = this.rows.packed(stretch, format, row, !this.isFirstElement)
+    if (written > 0) this.isFirstElement = false
+    return written >= 0
   }
 
   private head(header: KeyHeader): void {
@@ -358,6 +419,12 @@ export class JsonKeys implements RdbVisitor {
     out.pos += LIST_ENCODINGS.quicklist.length
     out.constant(EXPIRE_AT)
     this.expiry(header)
+  }
+
+  private fillLongList(): void {
+    if (this.encodingAt !== -1 && this.out.heldBytes > LISTPACK_MAX_OUTPUT_BYTES) {
+      this.fillEncoding('quicklist')
+    }
   }
 
   private fillEncoding(encoding: string): void {

@@ -2,9 +2,11 @@
 import { crc64Init } from './crc64'
 import { jsonInit } from './json'
 import { lzfInit } from './lzf'
+import { textInit } from './text'
 
 export { crc64, crc64High } from './crc64'
 export { base64Encode, jsonEscape, jsonReplaced } from './json'
+export { jsonIntset, jsonListpack } from './json-packed'
 export { lzfCompress, lzfDecompress, lzfLength } from './lzf'
 export {
   checkIntset,
@@ -18,6 +20,19 @@ export {
   walkedStrings,
   walkedTo,
 } from './packed'
+export {
+  jsonElements,
+  jsonRecordSettings,
+  jsonRecords,
+  respRecords,
+  stretchCompressed,
+  stretchInputTo,
+  stretchLargest,
+  stretchOutputTo,
+  stretchStringBytes,
+  stretchTimed,
+} from './stretches'
+export { stretchInexact } from './text'
 
 export {
   rowTextEnd,
@@ -34,5 +49,6 @@ export function init(): usize {
   crc64Init()
   jsonInit()
   lzfInit()
+  textInit()
   return __heap_base
 }

@@ -99,7 +99,7 @@ export function checkListpack(address: usize, length: usize, width: u32, wanted:
       if (at + 9 <= stop) {
         // The widest read stays inside.
         if (code == 0xf1) value = load<i16>(at, 1) as i64
-        else if (code == 0xf2) value = ((load<i32>(at, 1) << 8) >> 8) as i64
+        else if (code == 0xf2) value = i24(at + 1)
         else if (code == 0xf3) value = load<i32>(at, 1) as i64
         else value = load<i64>(at, 1)
       } else {
@@ -107,7 +107,7 @@ export function checkListpack(address: usize, length: usize, width: u32, wanted:
         if (code == 0xf3 && at + 5 > stop) return UNSOUND
         if (code == 0xf2 && at + 4 > stop) return UNSOUND
         if (code == 0xf1) value = load<i16>(at, 1) as i64
-        else if (code == 0xf2) value = ((load<i32>(at, 1) << 8) >> 8) as i64
+        else if (code == 0xf2) value = i24(at + 1)
         else value = load<i32>(at, 1) as i64
       }
       size = code == 0xf4 ? 9 : code == 0xf3 ? 5 : code == 0xf2 ? 4 : 3
@@ -277,6 +277,13 @@ function member(at: usize, width: usize): i64 {
     : width == 4
       ? (load<i32>(at) as i64)
       : load<i64>(at)
+}
+
+/** In one expression it would be widened before it is shifted. */
+@inline
+function i24(at: usize): i64 {
+  const high: i32 = load<i32>(at) << 8
+  return (high >> 8) as i64
 }
 
 /** Length of the decimal text. */

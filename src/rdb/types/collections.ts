@@ -4,6 +4,7 @@
  */
 import type { Core, Step } from '../core.js'
 import { parseScore } from '../score.js'
+import { ROW, type Row } from '../stretch.js'
 import { DEPTH } from '../visitor.js'
 import { endKey } from './key-end.js'
 
@@ -50,11 +51,34 @@ function passRow(core: Core, strings: number, tail: number): void {
   if (largest > stats.largestElementBytes) stats.largestElementBytes = largest
 }
 
+/** At ELEMENTS depth: lets the visitor take elements that lie whole in the chunk. */
+function offerRow(core: Core, row: Row): void {
+  const { input, stats, stretch, visitor } = core
+  const { kernel } = input
+  if (kernel === undefined || core.left < MIN_ROW || core.countsEachString) return
+  const origin = input.buf.byteOffset
+  stretch.kernel = kernel
+  stretch.start = origin + input.pos
+  stretch.end = origin + input.end
+  const taken = visitor.elementRow!(stretch, row, Math.min(core.left, 0xffffffff))
+  if (taken === 0) return
+  input.pos = stretch.takenTo - origin
+  if (stretch.compressed) input.sawCompressed = true
+  input.commit()
+  core.left -= taken
+  stats.plainStrings += row === ROW.PAIRS ? 2 * taken : taken
+  stats.plainBytes += stretch.stringBytes
+  if (stretch.largestBytes > stats.largestElementBytes) {
+    stats.largestElementBytes = stretch.largestBytes
+  }
+}
+
 const listElements: Step = (core) => {
   const { input, a, visitor } = core
   const emit = core.depth === DEPTH.ELEMENTS
   while (core.left > 0) {
     if (!emit) passRow(core, 1, 0)
+    else if (visitor.elementRow !== undefined) offerRow(core, ROW.STRINGS)
     if (core.left === 0) break
     const length = element(core, a)
     input.commit()
@@ -70,6 +94,7 @@ const setMembers: Step = (core) => {
   const emit = core.depth === DEPTH.ELEMENTS
   while (core.left > 0) {
     if (!emit) passRow(core, 1, 0)
+    else if (visitor.elementRow !== undefined) offerRow(core, ROW.STRINGS)
     if (core.left === 0) break
     const length = element(core, a)
     input.commit()
@@ -87,6 +112,7 @@ const binaryZset: Step = (core) => {
   b.clear()
   while (core.left > 0) {
     if (!emit) passRow(core, 1, 8)
+    else if (visitor.elementRow !== undefined) offerRow(core, ROW.SCORES)
     if (core.left === 0) break
     const length = element(core, a)
     if (core.deep) {
@@ -156,6 +182,7 @@ const hashFields: Step = (core) => {
   const emit = core.depth === DEPTH.ELEMENTS
   while (core.left > 0) {
     if (!emit) passRow(core, 2, 0)
+    else if (visitor.elementRow !== undefined) offerRow(core, ROW.PAIRS)
     if (core.left === 0) break
     const fieldLength = element(core, a)
     const valueLength = element(core, b)

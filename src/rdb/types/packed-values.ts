@@ -6,6 +6,7 @@ import { sharedKernel, type KernelExports } from '../../bytes/kernel.js'
 import type { Core, Step } from '../core.js'
 import type { PackedReader } from '../encodings/packed.js'
 import { parseScore } from '../score.js'
+import type { PackedFormat } from '../stretch.js'
 import { DEPTH } from '../visitor.js'
 import { endKey } from './key-end.js'
 
@@ -18,6 +19,8 @@ export interface BlobFormat {
   readonly stated: (bytes: Buffer, start: number, end: number) => number
   /** Is the blob at this address sound? Its number of entries, or -1: walk to see. */
   readonly check?: (kernel: KernelExports, at: number, length: number, shape: Shape) => number
+  /** What a visitor is offered the whole blob as. */
+  readonly offeredAs?: PackedFormat
 }
 
 function u16Count(bytes: Buffer, at: number, end: number): number {
@@ -33,6 +36,7 @@ export const LISTPACK: BlobFormat = {
   stated: (bytes, start, end) => u16Count(bytes, start + 4, end),
   check: (kernel, at, length, { width, wanted }) =>
     wanted < 0 ? -1 : kernel.checkListpack(at, length, width, wanted),
+  offeredAs: 'listpack',
 }
 
 export const ZIPLIST: BlobFormat = {
@@ -48,6 +52,7 @@ const INTSET: BlobFormat = {
   headBytes: 8,
   stated: (bytes, start, end) => (end - start < 8 ? -1 : bytes.readUInt32LE(start + 4)),
   check: (kernel, at, length) => kernel.checkIntset(at, length),
+  offeredAs: 'intset',
 }
 
 const ZIPMAP: BlobFormat = {
@@ -94,20 +99,41 @@ export function readBlob(core: Core, format: BlobFormat, shape: Shape): number {
     input.pos = blobAt
   }
   const emit = core.depth === DEPTH.ELEMENTS
-  input.readString(blob, !emit)
+  const offered = emit && canOffer(core, format, shape)
+  input.readString(blob, !emit || offered)
   const lengthBytes = blob.end - blob.start
-  if (!emit) {
+  if (!emit || offered) {
     const entries = checkFast(core, format, shape)
-    if (entries >= 0) {
+    if (entries >= 0 && (!emit || offer(core, format))) {
       core.notePacked(lengthBytes, entries)
       return entries / shape.width
     }
+    // Events may use the kernel's scratch memory, where it may lie.
+    if (offered && blob.bytes !== input.buf) blob.retain()
   }
   core.placeBlob(blob)
   format.open(packed, core)
   const elements = shape.walk(core, emit)
   core.notePacked(lengthBytes, packed.entries)
   return elements
+}
+
+function canOffer(core: Core, format: BlobFormat, shape: Shape): boolean {
+  const { input, visitor } = core
+  if (input.kernel === undefined || visitor.packedValue === undefined) return false
+  return format.offeredAs !== undefined && shape.wanted >= 0
+}
+
+/** Offers the blob at hand to the visitor; true if it took it. */
+function offer(core: Core, format: BlobFormat): boolean {
+  const { blob, input, stretch, visitor } = core
+  const kernel = input.kernel!
+  // A long one may have been decompressed elsewhere.
+  if (blob.bytes.buffer !== kernel.memory.buffer) return false
+  stretch.kernel = kernel
+  stretch.start = blob.bytes.byteOffset + blob.start
+  stretch.end = blob.bytes.byteOffset + blob.end
+  return visitor.packedValue!(stretch, format.offeredAs!)
 }
 
 /** Lets the kernel say whether the blob is sound; -1: walk to see. */

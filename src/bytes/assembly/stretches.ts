@@ -1,0 +1,328 @@
+/**
+ * Rows of what stands one by one in an RDB, written out in one call: elements of collections as
+ * JSON, string records as lines of JSON or as commands. Each row goes on until its count or its
+ * bytes end, the output has no room for the next, or something comes that is not for here (see
+ * strings.ts); the stretch… functions say how far it came.
+ */
+import { PAIRS, SCORES } from './json-packed'
+import {
+  clearCompressed,
+  readRecord,
+  readString,
+  recordExpiry,
+  recordKey,
+  recordKeySize,
+  sawCompressed,
+  stringAt,
+  stringIsInteger,
+  stringSize,
+} from './strings'
+import {
+  copy,
+  digitsOf,
+  stretchInexact,
+  setInexact,
+  writeScore,
+  writeText,
+  writeUnsigned,
+} from './text'
+
+/** The longest form of one byte as JSON. */
+const EXPANSION: usize = 6
+/** What an element takes besides its strings. */
+const ELEMENT_BYTES: usize = 64
+/** What a record takes besides its strings. */
+const RECORD_BYTES: usize = 320
+/** The shortest record, and what may be looked at of one: attributes and a length. */
+const HEAD_BYTES: usize = 24
+
+const QUOTE_COMMA: u16 = 0x2c22
+const QUOTE_COLON: u16 = 0x3a22
+const QUOTE_COLON_QUOTE: u32 = 0x223a22
+const CRLF: u16 = 0x0a0d
+const HYLL: u32 = 0x4c4c5948
+/** Of `-`, as a digit. */
+const MINUS_CODE: u32 = 0xfffffffd
+
+/**
+ * What lines of JSON are made of, to be filled in by the caller: texts, each a u32 length and from
+ * TEXT_AT on the bytes, then for keys of 0 … LIMITS - 1 bytes (and more) the longest value that is
+ * `embstr`, i32, without and with an expiry.
+ */
+const SETTINGS: usize = memory.data(9 * 112 + 2 * 256 * 4, 16)
+const SLOT_BYTES: usize = 112
+const TEXT_AT: usize = 16
+/** What stands before the key, behind the value, and between expiry and value. */
+const PREFIX: usize = SETTINGS
+const SUFFIX: usize = SETTINGS + SLOT_BYTES
+const VALUE: usize = SETTINGS + 2 * SLOT_BYTES
+/** Between key and value (or expiry): of int, int with expiry, embstr, …, raw, … */
+const HEADS: usize = SETTINGS + 3 * SLOT_BYTES
+const EMBSTR_LIMITS: usize = SETTINGS + 9 * SLOT_BYTES
+const LIMITS: usize = 256
+
+export function jsonRecordSettings(): usize {
+  return SETTINGS
+}
+
+const SET_BYTES: usize = 13
+/** `*3 $3 SET`, `*5 $3 SET`, `$4 PXAT`, `*3 $9 PEXPIREAT`, each with its line ends. */
+const SET_3: usize = memory.data<u8>([
+  0x2a, 0x33, 0x0d, 0x0a, 0x24, 0x33, 0x0d, 0x0a, 0x53, 0x45, 0x54, 0x0d, 0x0a, 0, 0, 0,
+])
+const SET_5: usize = memory.data<u8>([
+  0x2a, 0x35, 0x0d, 0x0a, 0x24, 0x33, 0x0d, 0x0a, 0x53, 0x45, 0x54, 0x0d, 0x0a, 0, 0, 0,
+])
+const PXAT_BYTES: usize = 10
+const PXAT: usize = memory.data<u8>([
+  0x24, 0x34, 0x0d, 0x0a, 0x50, 0x58, 0x41, 0x54, 0x0d, 0x0a, 0, 0, 0, 0, 0, 0,
+])
+const PEXPIREAT_BYTES: usize = 19
+const PEXPIREAT: usize = memory.data<u8>([
+  0x2a, 0x33, 0x0d, 0x0a, 0x24, 0x39, 0x0d, 0x0a, 0x50, 0x45, 0x58, 0x50, 0x49, 0x52, 0x45, 0x41,
+  0x54, 0x0d, 0x0a, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+])
+
+/** Where the row ends in the input and in the output. */
+let inputTo: usize = 0
+let outputTo: usize = 0
+let stringBytes: f64 = 0
+let largest: u32 = 0
+let timedRecords: u32 = 0
+
+export function stretchInputTo(): usize {
+  return inputTo
+}
+
+export function stretchOutputTo(): usize {
+  return outputTo
+}
+
+export function stretchStringBytes(): f64 {
+  return stringBytes
+}
+
+export function stretchLargest(): u32 {
+  return largest
+}
+
+export function stretchCompressed(): i32 {
+  return sawCompressed ? 1 : 0
+}
+
+/** Of a row of records: those with an expiry. */
+export function stretchTimed(): u32 {
+  return timedRecords
+}
+
+/**
+ * Elements of a collection: `"a",` each, or as PAIRS `"a":"b",`, or with SCORES, which stand behind
+ * each string as doubles, `"a":1.5,`. Returns how many.
+ */
+export function jsonElements(
+  address: usize,
+  end: usize,
+  count: u32,
+  form: u32,
+  output: usize,
+  outputEnd: usize,
+  scratch: usize,
+): u32 {
+  let at = address
+  let to = output
+  let done: u32 = 0
+  let bytes: u64 = 0
+  let most: usize = 0
+  let inexact = stretchInexact()
+  clearCompressed()
+  while (done < count && at < end) {
+    let next = readString(at, end, scratch)
+    if (next == 0) break
+    const size = stringSize
+    let total = size
+    let longer = size
+    if (to + EXPANSION * size + ELEMENT_BYTES > outputEnd) break
+    store<u8>(to, 0x22)
+    let after = writeText(stringAt, size, to + 1)
+    if (form == SCORES) {
+      if (next + 8 > end) break
+      store<u16>(after, QUOTE_COLON)
+      after = writeScore(load<f64>(next), after + 2)
+      if (after == 0) break
+      store<u8>(after++, 0x2c)
+      next += 8
+    } else {
+      if (form == PAIRS) {
+        store<u32>(after, QUOTE_COLON_QUOTE)
+        after += 3
+        next = next < end ? readString(next, end, scratch) : 0
+        if (next == 0 || after + EXPANSION * stringSize + ELEMENT_BYTES > outputEnd) break
+        after = writeText(stringAt, stringSize, after)
+        total += stringSize
+        longer = max(size, stringSize)
+      }
+      store<u16>(after, QUOTE_COMMA)
+      after += 2
+    }
+    bytes += total as u64
+    if (longer > most) most = longer
+    inexact = stretchInexact()
+    to = after
+    at = next
+    done++
+  }
+  // The element that it stopped in is written by others.
+  setInexact(inexact)
+  inputTo = at
+  outputTo = to
+  stringBytes = bytes as f64
+  largest = most as u32
+  return done
+}
+
+/**
+ * String records as JSON, with the texts and limits that `jsonRecordSettings` holds. Returns how
+ * many.
+ */
+export function jsonRecords(
+  address: usize,
+  end: usize,
+  output: usize,
+  outputEnd: usize,
+  scratch: usize,
+): u32 {
+  const prefixSize = load<u32>(PREFIX) as usize
+  const suffixSize = load<u32>(SUFFIX) as usize
+  const valueSize = load<u32>(VALUE) as usize
+  let at = address
+  let to = output
+  let done: u32 = 0
+  while (at + HEAD_BYTES <= end) {
+    const next = readRecord(at, end, scratch)
+    if (next == 0) break
+    if (to + EXPANSION * (recordKeySize + stringSize) + RECORD_BYTES > outputEnd) break
+    to = copy(PREFIX + TEXT_AT, prefixSize, to)
+    to = writeText(recordKey, recordKeySize, to)
+    const timed = recordExpiry >= 0
+    let head = HEADS + SLOT_BYTES * ((encodingOfString(timed) * 2) as usize)
+    if (timed) {
+      head += SLOT_BYTES
+      to = copy(head + TEXT_AT, load<u32>(head) as usize, to)
+      to = writeUnsigned(recordExpiry as u64, to)
+      to = copy(VALUE + TEXT_AT, valueSize, to)
+    } else {
+      to = copy(head + TEXT_AT, load<u32>(head) as usize, to)
+    }
+    to = writeText(stringAt, stringSize, to)
+    to = copy(SUFFIX + TEXT_AT, suffixSize, to)
+    at = next
+    done++
+  }
+  inputTo = at
+  outputTo = to
+  return done
+}
+
+/** 0 int, 1 embstr, 2 raw; as src/rdb/object-encoding.ts tells them. */
+@inline
+function encodingOfString(timed: bool): u32 {
+  if (stringIsInteger || isInteger(stringAt, stringSize)) return 0
+  if (stringSize >= 16 && load<u32>(stringAt) == HYLL) return 2
+  const index = min(recordKeySize, LIMITS - 1) + (timed ? LIMITS : 0)
+  return (stringSize as i32) <= load<i32>(EMBSTR_LIMITS + (index << 2)) ? 1 : 2
+}
+
+/** Canonical decimal text of a signed 64-bit number. */
+@inline
+function isInteger(from: usize, size: usize): bool {
+  const first = (load<u8>(from) as u32) - 0x30
+  return (first < 10 || first == MINUS_CODE) && size - 1 < 20 && isCanonical(from, size)
+}
+
+function isCanonical(from: usize, size: usize): bool {
+  const negative = load<u8>(from) == 0x2d
+  const start = negative ? from + 1 : from
+  const end = from + size
+  const digits = end - start
+  if (digits == 0 || digits > 19) return false
+  if (load<u8>(start) == 0x30 && (digits > 1 || negative)) return false
+  let value: u64 = 0
+  for (let at = start; at < end; at++) {
+    const digit = (load<u8>(at) as u32) - 0x30
+    if (digit > 9) return false
+    value = value * 10 + (digit as u64)
+  }
+  return value <= (negative ? 0x8000000000000000 : 0x7fffffffffffffff)
+}
+
+/**
+ * String records as SET; the expiry `withSet` as its PXAT, else as a PEXPIREAT behind it. Returns
+ * how many; `stretchTimed` says how many of them have an expiry.
+ */
+export function respRecords(
+  address: usize,
+  end: usize,
+  output: usize,
+  outputEnd: usize,
+  scratch: usize,
+  withSet: bool,
+): u32 {
+  let at = address
+  let to = output
+  let done: u32 = 0
+  let expiries: u32 = 0
+  while (at + HEAD_BYTES <= end) {
+    const next = readRecord(at, end, scratch)
+    if (next == 0) break
+    if (to + 2 * recordKeySize + stringSize + RECORD_BYTES > outputEnd) break
+    const timed = recordExpiry >= 0
+    to = copy(timed && withSet ? SET_5 : SET_3, SET_BYTES, to)
+    to = writeBulk(recordKey, recordKeySize, to)
+    to = writeBulk(stringAt, stringSize, to)
+    if (timed) {
+      expiries++
+      if (withSet) {
+        to = copy(PXAT, PXAT_BYTES, to)
+        // SET takes no time below 1; anything that early is past anyway.
+        to = writeNumber(max(recordExpiry, 1) as u64, to)
+      } else {
+        to = copy(PEXPIREAT, PEXPIREAT_BYTES, to)
+        to = writeBulk(recordKey, recordKeySize, to)
+        to = writeNumber(recordExpiry as u64, to)
+      }
+    }
+    at = next
+    done++
+  }
+  inputTo = at
+  outputTo = to
+  timedRecords = expiries
+  return done
+}
+
+@inline
+function writeBulk(from: usize, size: usize, position: usize): usize {
+  let to = position
+  store<u8>(to, 0x24)
+  if (size < 10) {
+    store<u32>(to, 0x0a0d0024 | ((0x30 + (size as u32)) << 8))
+    to += 4
+  } else {
+    to = writeUnsigned(size as u64, to + 1)
+    store<u16>(to, CRLF)
+    to += 2
+  }
+  to = copy(from, size, to)
+  store<u16>(to, CRLF)
+  return to + 2
+}
+
+@inline
+function writeNumber(value: u64, position: usize): usize {
+  store<u8>(position, 0x24)
+  let to = writeUnsigned(digitsOf(value) as u64, position + 1)
+  store<u16>(to, CRLF)
+  to = writeUnsigned(value, to + 2)
+  store<u16>(to, CRLF)
+  return to + 2
+}

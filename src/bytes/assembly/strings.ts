@@ -1,0 +1,154 @@
+/**
+ * Strings and string records as they stand in an RDB, read where they lie. What is not wholly there,
+ * damaged, very long or unusual is left to the reader in src/rdb: 0 says no more than that.
+ */
+import { lzfDecompress } from './lzf'
+import { writeSigned } from './text'
+
+/** Longer ones are written in pieces, by others. A scratch area has room for two of them. */
+const MAX_STRING_BYTES: usize = 1 << 14
+const SCRATCH_STRING_BYTES: usize = MAX_STRING_BYTES + 64
+const MAX_SAFE: u64 = 9007199254740991
+
+const STRING_TYPE: u32 = 0
+const IDLE: u32 = 0xf8
+const FREQ: u32 = 0xf9
+const EXPIRY_MS: u32 = 0xfc
+const EXPIRY_S: u32 = 0xfd
+
+/** The string that `readString` found, decoded. */
+export let stringAt: usize = 0
+export let stringSize: usize = 0
+export let stringIsInteger: bool = false
+/** One of the strings since `clearCompressed` was compressed. */
+export let sawCompressed: bool = false
+
+/** The record that `readRecord` found. */
+export let recordExpiry: i64 = -1
+export let recordKey: usize = 0
+export let recordKeySize: usize = 0
+
+export function clearCompressed(): void {
+  sawCompressed = false
+}
+
+/** Reads STR at `at`, before `end`; returns where it ends, or 0. */
+@inline
+export function readString(at: usize, end: usize, scratch: usize): usize {
+  const first = load<u8>(at) as u32
+  if (first < 0x40) {
+    stringAt = at + 1
+    stringSize = first as usize
+    stringIsInteger = false
+    const next = stringAt + stringSize
+    return next > end ? 0 : next
+  }
+  return readOtherString(at, end, first, scratch)
+}
+
+function readOtherString(at: usize, end: usize, first: u32, scratch: usize): usize {
+  if (at + 5 > end) return 0
+  let next: usize
+  if (first <= 0x80) {
+    const size = length(at)
+    if (size > MAX_STRING_BYTES) return 0
+    stringAt = at + lengthBytes(first)
+    stringSize = size
+    stringIsInteger = false
+    next = stringAt + size
+  } else if (first == 0xc3) {
+    return readCompressed(at, end, scratch)
+  } else {
+    let value: i64
+    if (first == 0xc0) {
+      value = load<i8>(at, 1) as i64
+      next = at + 2
+    } else if (first == 0xc1) {
+      value = load<i16>(at, 1) as i64
+      next = at + 3
+    } else if (first == 0xc2) {
+      value = load<i32>(at, 1) as i64
+      next = at + 5
+    } else {
+      return 0
+    }
+    stringAt = scratch
+    stringSize = writeSigned(value, scratch) - scratch
+    stringIsInteger = true
+  }
+  return next > end ? 0 : next
+}
+
+function readCompressed(from: usize, end: usize, scratch: usize): usize {
+  let at = from + 1
+  let first = load<u8>(at) as u32
+  if (first > 0x80) return 0
+  const compressed = length(at)
+  at += lengthBytes(first)
+  if (at + 5 > end) return 0
+  first = load<u8>(at) as u32
+  if (first > 0x80) return 0
+  const size = length(at)
+  at += lengthBytes(first)
+  if (compressed > end || at + compressed > end) return 0
+  if (size > MAX_STRING_BYTES) return 0
+  if (lzfDecompress(at, compressed, scratch, size, false) != (size as i32)) return 0
+  stringAt = scratch
+  stringSize = size
+  stringIsInteger = false
+  sawCompressed = true
+  return at + compressed
+}
+
+/** LEN of up to 32 bits, whose first byte is at most 0x80. */
+@inline
+function length(at: usize): usize {
+  const first = load<u8>(at) as u32
+  if (first < 0x40) return first as usize
+  if (first < 0x80) return (((first & 0x3f) << 8) | (load<u8>(at, 1) as u32)) as usize
+  return bswap<u32>(load<u32>(at, 1)) as usize
+}
+
+@inline
+function lengthBytes(first: u32): usize {
+  return first < 0x40 ? 1 : first < 0x80 ? 2 : 5
+}
+
+/**
+ * A record of a string: attributes, each at most once, type 0, key, value. The value is then in
+ * `stringAt`, the rest in `record…`. Returns where it ends, or 0.
+ */
+@inline
+export function readRecord(from: usize, end: usize, scratch: usize): usize {
+  let at = from
+  recordExpiry = -1
+  let opcode = load<u8>(at) as u32
+  if (opcode == EXPIRY_MS) {
+    const expiry = load<u64>(at, 1)
+    if (expiry > MAX_SAFE) return 0
+    recordExpiry = expiry as i64
+    at += 9
+    opcode = load<u8>(at) as u32
+  } else if (opcode == EXPIRY_S) {
+    const seconds = load<i32>(at, 1)
+    if (seconds < 0) return 0
+    recordExpiry = (seconds as i64) * 1000
+    at += 5
+    opcode = load<u8>(at) as u32
+  }
+  if (opcode == IDLE) {
+    const first = load<u8>(at, 1) as u32
+    if (first > 0x80) return 0
+    at += 1 + lengthBytes(first)
+    opcode = load<u8>(at) as u32
+  } else if (opcode == FREQ) {
+    at += 2
+    opcode = load<u8>(at) as u32
+  }
+  if (opcode != STRING_TYPE || at + 1 >= end) return 0
+  at = readString(at + 1, end, scratch)
+  if (at == 0 || at >= end) return 0
+  recordKey = stringAt
+  recordKeySize = stringSize
+  return readString(at, end, scratch + SCRATCH_STRING_BYTES)
+}

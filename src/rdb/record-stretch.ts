@@ -1,0 +1,25 @@
+/** Stretches of string records, offered to the visitor as they lie there (stretch.ts). */
+import type { Core } from './core.js'
+import { OPCODE, TYPE } from './type-table.js'
+
+/** For fewer bytes a call costs more than it saves. */
+const MIN_STRETCH_BYTES = 128
+
+/** Lets the visitor take what it can, from a record on. */
+export function offerRecords(core: Core): void {
+  const { input, stretch, visitor } = core
+  const { kernel } = input
+  if (kernel === undefined || core.options.validate) return
+  if (input.end - input.pos < MIN_STRETCH_BYTES) return
+  const first = input.buf[input.pos]!
+  if (first !== TYPE.STRING && first < OPCODE.IDLE) return
+  const origin = input.buf.byteOffset
+  stretch.kernel = kernel
+  stretch.start = origin + input.pos
+  stretch.end = origin + input.end
+  const taken = visitor.stringRecords!(stretch, core.header.dbnum)
+  if (taken === 0) return
+  core.keysRead += taken
+  input.pos = stretch.takenTo - origin
+  input.commit()
+}
