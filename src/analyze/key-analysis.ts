@@ -11,8 +11,10 @@ import {
   KIND_NAMES,
   type Depth,
   type KeyHeader,
+  type Kind,
   type NoticeCode,
   type LostRegion,
+  type PlainWeights,
   type RdbStart,
   type RdbVisitor,
   type Slice,
@@ -168,6 +170,14 @@ export class KeyAnalysis implements RdbVisitor {
 
   plain(lengthBytes: number): void {
     this.model!.plain(lengthBytes)
+  }
+
+  plainWeights(kind: Kind): PlainWeights | undefined {
+    return this.memoryModel.plainWeights(kind)
+  }
+
+  plainRow(strings: number, weight: number): void {
+    this.model!.plainRow(strings, weight)
   }
 
   keyEnd(header: KeyHeader, stats: ValueStats): void {

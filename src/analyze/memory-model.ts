@@ -7,7 +7,13 @@
  * does not say is taken as in a server at rest: tables fully rehashed, strings without slack,
  * skiplist levels at their mean.
  */
-import { KIND, type KeyHeader, type ValueStats } from '../rdb/visitor.js'
+import {
+  KIND,
+  type KeyHeader,
+  type Kind,
+  type PlainWeights,
+  type ValueStats,
+} from '../rdb/visitor.js'
 import { allocated } from './allocator.js'
 import { ENCODING, type Encoding, type WriterVersion } from './encoding.js'
 import {
@@ -20,6 +26,8 @@ import {
 
 /** Field and value of a hash share an allocation up to so many bytes. */
 const HASH_ENTRY_BYTES = 128
+/** Lengths of field and value together, from which on they do not fit. */
+const EMBEDDED_PAIR_BYTES = HASH_ENTRY_BYTES - 6 + 1
 /** Skiplist levels: each further one with a probability of 1/4. */
 const LEVEL_SHARES = [0.75, 0.1875, 0.046875, 0.01171875, 0.00390625] as const
 const LEVEL_BYTES = 16
@@ -52,7 +60,7 @@ export class MemoryModel {
   /** What an entry's allocation has to spare. */
   private readonly entrySlack: number
   /** `skiplistNode` of short members. */
-  private readonly nodeBytes = new Float64Array(256)
+  private readonly nodeBytes = new Float64Array(512)
 
   constructor(writer: WriterVersion) {
     this.layout = serverLayout(writer)
@@ -105,6 +113,33 @@ export class MemoryModel {
       default:
         this.plainSum += this.string(length)
     }
+  }
+
+  /** What `plain` adds for each string of a kind, by length; see `RdbVisitor.plainWeights`. */
+  plainWeights(kind: Kind): PlainWeights | undefined {
+    switch (kind) {
+      case KIND.ZSET:
+        return { byLength: this.nodeBytes, pairs: false }
+      case KIND.SET:
+        return { byLength: byLength((length) => this.string(length)), pairs: false }
+      case KIND.HASH:
+        if (!this.layout.hashEntries) {
+          return { byLength: byLength((length) => this.string(length)), pairs: false }
+        }
+        // Short fields have a header of two bytes: only the sum of both lengths counts.
+        return {
+          byLength: byLength((both) => this.hashEntry(0, both)).subarray(0, EMBEDDED_PAIR_BYTES),
+          pairs: true,
+        }
+      default:
+        return undefined
+    }
+  }
+
+  /** Whole elements, of which the weights are known. */
+  plainRow(strings: number, weight: number): void {
+    this.plainCount += strings
+    this.plainSum += weight
   }
 
   /** Bytes of the key at hand: value, key, object, entry. To be called in `keyEnd`. */
@@ -297,6 +332,10 @@ export class MemoryModel {
     }
     return mean
   }
+}
+
+function byLength(weight: (length: number) => number): Float64Array {
+  return Float64Array.from({ length: 512 }, (_, length) => weight(length))
 }
 
 /** A tree whose keys are stream ids, which differ in the middle of their 16 bytes. Measured. */

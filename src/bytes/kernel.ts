@@ -80,7 +80,18 @@ export interface KernelExports {
   /** Members of a sound intset, else -1. */
   checkIntset(input: number, length: number): number
   /** How many elements of `strings` strings and `tail` bytes were passed; see assembly/packed.ts. */
-  walkStrings(input: number, end: number, count: number, strings: number, tail: number): number
+  walkStrings(
+    input: number,
+    end: number,
+    count: number,
+    strings: number,
+    tail: number,
+    weigh: number,
+    weights: number,
+  ): number
+  /** Where the weights by length go, f64 each, that `walkStrings` adds up. */
+  stringWeights(): number
+  walkedWeight(): number
   /** How many plain string records were passed; notes hashes of chosen keys, up to `limit`. */
   walkRecords(input: number, end: number, halvings: number, dbnum: number, limit: number): number
   /** How many string records were taken apart, from the address on; see assembly/rows.ts. */

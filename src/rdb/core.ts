@@ -14,6 +14,7 @@ import { MutableKeyHeader, MutableValueStats } from './header.js'
 import { NEED_MORE, RdbInput } from './input.js'
 import type { Salvage } from './salvage.js'
 import { StringSlot } from './slice.js'
+import { RowWeights } from './row-weights.js'
 import { KernelStringRows } from './string-rows.js'
 import { Stretch } from './stretch.js'
 import { StreamState } from './types/stream-state.js'
@@ -101,6 +102,8 @@ export class Core {
   readonly countsEachString: boolean
   /** The visitor takes rows of string records, and nothing else has to be looked at. */
   readonly rows: KernelStringRows | undefined
+  /** What rows of strings weigh, for visitors that only add up. */
+  readonly weights = new RowWeights()
   /** Elements to come of what is being read. */
   left = 0
   /** Smallest expiry of a hash with field expiries (types 24, 25). */

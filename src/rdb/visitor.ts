@@ -321,6 +321,13 @@ export interface RdbVisitor extends StretchVisitor {
    * list nodes, set and zset members, hash fields and values in turn.
    */
   plain?(lengthBytes: number): void
+  /**
+   * For visitors that only add up something for each of these strings: what that is by length. Rows
+   * of them are then told by `plainRow`, and only what has no weight by `plain`. Asked once a kind.
+   */
+  plainWeights?(kind: Kind): PlainWeights | undefined
+  /** So many strings, whole elements, and what they weigh together. */
+  plainRow?(strings: number, weight: number): void
 
   /**
    * ELEMENTS, strings: the whole value. A string longer than the option `wholeStringBytes` comes
@@ -375,6 +382,13 @@ export interface RdbVisitor extends StretchVisitor {
 
   notice?(code: NoticeCode, message: string, byteOffset: number): void
   lost?(region: LostRegion): void
+}
+
+export interface PlainWeights {
+  /** By length; with `pairs` by the lengths of field and value together. At most 512 are used. */
+  readonly byLength: Float64Array
+  /** Hashes: one weight for field and value. Those whose field has 32 bytes or more have none. */
+  readonly pairs: boolean
 }
 
 /** Metadata of a stream; ONE object, reused. */

@@ -9,6 +9,8 @@ export { base64Encode, jsonEscape, jsonReplaced } from './json'
 export { jsonIntset, jsonListpack } from './json-packed'
 export { lzfCompress, lzfDecompress, lzfLength } from './lzf'
 export {
+  stringWeights,
+  walkedWeight,
   checkIntset,
   checkListpack,
   walkRecords,

@@ -20,6 +20,15 @@ let largest: u32 = 0
 let reached: usize = 0
 let stringCount: u32 = 0
 let stringBytes: f64 = 0
+let weightSum: f64 = 0
+/** Weights by length, set by JS: f64 each, and from which length on there is none. */
+const WEIGHTS: usize = memory.data(8 << 9, 16)
+const MAX_WEIGHTS: u32 = 1 << 9
+/** A field this long is not weighed together with its value. */
+const MAX_PAIR_FIELD: u32 = 32
+export const WEIGH_NOTHING: i32 = 0
+export const WEIGH_STRINGS: i32 = 1
+export const WEIGH_PAIRS: i32 = 2
 
 /** Longest element of the last check or row, in bytes as text. */
 export function walkedLargest(): u32 {
@@ -38,6 +47,16 @@ export function walkedStrings(): u32 {
 
 export function walkedBytes(): f64 {
   return stringBytes
+}
+
+/** Where the weights go that `walkStrings` adds up. */
+export function stringWeights(): usize {
+  return WEIGHTS
+}
+
+/** What the strings of the last row weigh. */
+export function walkedWeight(): f64 {
+  return weightSum
 }
 
 /**
@@ -205,6 +224,9 @@ export function checkIntset(address: usize, length: usize): i32 {
  * A row of elements, each `strings` plain strings and then `tail` bytes (0, or 8: a double, which
  * must be a number). Goes on for `count` elements, to `end`, or to the first element that is not
  * wholly there, compressed, or damaged. Returns how many it passed; see the walked… functions.
+ *
+ * `weigh`: adds up the weight of each string by its length, or of each pair by both lengths; goes
+ * on to the first one for which there is no weight (lengths from `weights` on).
  */
 export function walkStrings(
   address: usize,
@@ -212,7 +234,11 @@ export function walkStrings(
   count: u32,
   strings: u32,
   tail: usize,
+  weigh: i32,
+  weights: u32,
 ): u32 {
+  let weight: f64 = 0
+  const known = min(weights, MAX_WEIGHTS)
   let at = address
   let done: u32 = 0
   let longest: u32 = 0
@@ -221,6 +247,7 @@ export function walkStrings(
   while (done < count) {
     let elementLongest: u32 = longest
     let elementBytes: u64 = 0
+    let elementWeight: f64 = 0
     let left = strings
     while (left > 0) {
       // 5 bytes of length at most, without a look at the end for each.
@@ -249,6 +276,18 @@ export function walkStrings(
       } else {
         break
       }
+      if (weigh == WEIGH_STRINGS) {
+        if (length >= known) break
+        elementWeight += load<f64>(WEIGHTS + ((length as usize) << 3))
+      } else if (weigh == WEIGH_PAIRS) {
+        if (left == strings) {
+          if (length >= MAX_PAIR_FIELD) break
+        } else {
+          const both = length + (elementBytes as u32)
+          if (length >= known || both >= known) break
+          elementWeight = load<f64>(WEIGHTS + ((both as usize) << 3))
+        }
+      }
       elementBytes += length as u64
       if (length > elementLongest) elementLongest = length
       left--
@@ -261,12 +300,14 @@ export function walkStrings(
     }
     done++
     total += elementBytes
+    weight += elementWeight
     longest = elementLongest
     reached = at
   }
   largest = longest
   stringCount = done * strings
   stringBytes = total as f64
+  weightSum = weight
   return done
 }
 

@@ -36,12 +36,23 @@ function element(core: Core, slot: Core['a']): number {
 function passRow(core: Core, strings: number, tail: number): void {
   const { input, stats } = core
   const { kernel } = input
-  if (kernel === undefined || core.left < MIN_ROW || core.countsEachString) return
+  if (kernel === undefined || core.left < MIN_ROW) return
+  if (core.countsEachString && !core.weights.choose(kernel, core.visitor, core.header.kind)) return
   const walk = kernel.exports
   const origin = input.buf.byteOffset
   const count = Math.min(core.left, 0xffffffff)
-  const passed = walk.walkStrings(origin + input.pos, origin + input.end, count, strings, tail)
+  const { mode, known } = core.weights
+  const passed = walk.walkStrings(
+    origin + input.pos,
+    origin + input.end,
+    count,
+    strings,
+    tail,
+    mode,
+    known,
+  )
   if (passed === 0) return
+  if (core.countsEachString) core.visitor.plainRow?.(walk.walkedStrings(), walk.walkedWeight())
   input.pos = walk.walkedTo() - origin
   input.commit()
   core.left -= passed

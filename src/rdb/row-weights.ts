@@ -1,0 +1,44 @@
+/** Weights of strings by length, where the kernel that walks rows of them finds them. */
+import type { ByteKernel } from '../bytes/kernel.js'
+import type { Kind, PlainWeights, RdbVisitor } from './visitor.js'
+
+/** As bytes/assembly/packed.ts has them. */
+const MAX_WEIGHTS = 512
+const MODE = { NOTHING: 0, STRINGS: 1, PAIRS: 2 } as const
+
+export class RowWeights {
+  /** Arguments of `walkStrings`. */
+  mode: number = MODE.NOTHING
+  known = 0
+  private kernel: ByteKernel | undefined
+  private kind = -1
+  /** Asked for once, by kind. */
+  private readonly answers: (PlainWeights | undefined | null)[] = []
+
+  /** False: the visitor wants to hear of each string. */
+  choose(kernel: ByteKernel, visitor: RdbVisitor, kind: Kind): boolean {
+    if (kind === this.kind && kernel === this.kernel) return this.mode !== MODE.NOTHING
+    this.kind = kind
+    this.kernel = kernel
+    const weights = this.ask(visitor, kind)
+    if (weights === undefined) {
+      this.mode = MODE.NOTHING
+      return false
+    }
+    this.mode = weights.pairs ? MODE.PAIRS : MODE.STRINGS
+    this.known = Math.min(MAX_WEIGHTS, weights.byLength.length)
+    new Float64Array(kernel.memory.buffer, kernel.exports.stringWeights(), this.known).set(
+      weights.byLength.subarray(0, this.known),
+    )
+    return true
+  }
+
+  private ask(visitor: RdbVisitor, kind: Kind): PlainWeights | undefined {
+    let answer = this.answers[kind]
+    if (answer === undefined) {
+      answer = (visitor.plainRow && visitor.plainWeights?.(kind)) ?? null
+      this.answers[kind] = answer
+    }
+    return answer ?? undefined
+  }
+}
