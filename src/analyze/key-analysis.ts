@@ -89,6 +89,9 @@ class CurrentStrings implements AnalyzedStrings {
   rows!: StringRows
   encodings = new Uint8Array(0)
   memory = new Float64Array(0)
+  /** Sums of one call, by `ENCODING`: a string has one of the first three. */
+  readonly encodingKeys = new Float64Array(3)
+  readonly encodingMemory = new Float64Array(3)
 }
 
 export class KeyAnalysis implements RdbVisitor {
@@ -279,7 +282,7 @@ export class KeyAnalysis implements RdbVisitor {
 
   /** What `key` and `keyEnd` do, for a row of strings. */
   private addStrings(rows: StringRows): void {
-    const { strings, prefixes, encodingSums, ttl, top, kindSums } = this
+    const { strings, prefixes, encodingSums, ttl, kindSums } = this
     const model = this.memoryModel
     const costs = (this.stringCosts ??= new StringCosts(this.encoding, model))
     const { count } = rows
@@ -288,7 +291,10 @@ export class KeyAnalysis implements RdbVisitor {
       strings.encodings = new Uint8Array(count)
     }
     const { encodings, memory } = strings
-    const largestMemory = kindSums.largestMemory
+    const { encodingKeys, encodingMemory } = strings
+    encodingKeys.fill(0)
+    encodingMemory.fill(0)
+    let keepAbove = this.keepAbove
     let expires = 0
     let sum = 0
     let expiring = 0
@@ -298,17 +304,22 @@ export class KeyAnalysis implements RdbVisitor {
       encodings[row] = encoding
       memory[row] = keyMemory
       sum += keyMemory
-      encodingSums.add(encoding, 1, keyMemory)
+      encodingKeys[encoding]! += 1
+      encodingMemory[encoding]! += keyMemory
       if (rows.hasExpiry(row)) {
         expires += 1
         expiring += keyMemory
         ttl.add(true, rows.expireAtMs(row), keyMemory)
       }
-      if (keyMemory > largestMemory[KIND.STRING]! || top.wants(keyMemory)) {
+      if (keyMemory > keepAbove) {
         this.keepString(rows, row, encoding, keyMemory)
+        keepAbove = this.keepAbove
       }
     }
     prefixes?.addRows(rows, memory)
+    for (const [encoding, keys] of encodingKeys.entries()) {
+      encodingSums.addMany(encoding, keys, keys, encodingMemory[encoding]!)
+    }
     ttl.addLasting(count - expires, sum - expiring)
     kindSums.addMany(KIND.STRING, count, count, sum)
     this.keys += count
@@ -324,6 +335,11 @@ export class KeyAnalysis implements RdbVisitor {
       strings.rows = rows
       this.options.onStrings(strings)
     }
+  }
+
+  /** A string with more memory is the largest, or one of the `top`. */
+  private get keepAbove(): number {
+    return Math.min(this.kindSums.largestMemory[KIND.STRING]!, this.top.threshold)
   }
 
   private keepString(rows: StringRows, row: number, encoding: Encoding, memory: number): void {

@@ -131,6 +131,8 @@ export class PrefixTree {
     let last = ROOT
     let keys = 0
     let sum = 0
+    // Where the first piece of the key before led; NONE: not known.
+    let lastFirst = NONE
     for (let row = 0; row < count; row += 1) {
       const start = rows.keyStart(row)
       const isShort = rows.keyEnd(row) - start <= MARKED_BYTES
@@ -143,6 +145,12 @@ export class PrefixTree {
         const at = start + 31 - Math.clz32(marks & -marks)
         marks &= marks - 1
         const length = at - from
+        if (level === 0 && lastFirst !== NONE && rows.commonBytes(row) > length) {
+          // The same piece, and the separator behind it.
+          node = lastFirst
+          from = at + 1
+          continue
+        }
         const child = recent[node]!
         // Nodes are used again: it may be another's child by now.
         isKnown = child !== NONE && parent[child] === node
@@ -160,6 +168,7 @@ export class PrefixTree {
         }
         node = child
         from = at + 1
+        if (level === 0) lastFirst = child
       }
       if (!isKnown || (level < depth && !isShort)) {
         this.countUp(last, keys, sum)
@@ -168,8 +177,10 @@ export class PrefixTree {
         sum = 0
         this.add(bytes, start, rows.keyEnd(row), memory[row]!)
         pieces = this.pieces
+        lastFirst = NONE
         continue
       }
+      if (level === 0) lastFirst = NONE
       if (node !== last) {
         this.countUp(last, keys, sum)
         last = node

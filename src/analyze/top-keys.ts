@@ -22,7 +22,7 @@ export class TopKeys {
   /** A binary heap, the smallest at its root. */
   private readonly heap: KeyFacts[] = []
   /** What a key must exceed to enter. */
-  private threshold: number
+  threshold: number
 
   constructor(limit: number) {
     this.limit = limit

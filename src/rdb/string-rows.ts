@@ -7,6 +7,7 @@ import type { StringRows } from './visitor.js'
 const MAX_ROWS = 4096
 const WORDS = 8
 const FLAG = { INTEGER: 1, COMPRESSED: 2, EXPIRES: 4, HYPERLOGLOG: 8 } as const
+const COMMON_SHIFT = 8
 const NO_WORDS = new Uint32Array(0)
 const NO_DOUBLES = new Float64Array(0)
 
@@ -48,6 +49,10 @@ export class KernelStringRows implements StringRows {
 
   valueBytes(row: number): number {
     return this.words[row * WORDS + 2]!
+  }
+
+  commonBytes(row: number): number {
+    return this.words[row * WORDS + 3]! >>> COMMON_SHIFT
   }
 
   isInteger(row: number): boolean {

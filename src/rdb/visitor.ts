@@ -182,6 +182,11 @@ export interface StringRows {
   /** Which of the key's first 32 bytes are `separatorByte`: the lowest bit is for the first. */
   separators(row: number): number
   /**
+   * How many of the first 16 bytes from `keyStart` are those of the key of the row before, also
+   * behind the end of a shorter key; 0 in the first row.
+   */
+  commonBytes(row: number): number
+  /**
    * One number below STRING_SHAPES for the integer, HyperLogLog and expiry flags and both lengths
    * together; STRING_SHAPES or more where a length is above 127.
    */

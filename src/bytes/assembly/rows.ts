@@ -11,7 +11,8 @@ const MAX_ROWS: u32 = 1 << 12
 export const ROW_BYTES: usize = 32
 /**
  * Of each row: u32 address of the key, u32 its length, u32 length of the value once decoded,
- * u32 flags, f64 unix ms of the expiry, u32 which of the first 32 bytes of the key are separators,
+ * u32 flags and, above them, how many of its first 16 bytes the key has in common with the one
+ * before (bytes behind its end may be counted too), f64 unix ms of the expiry, u32 which of the first 32 bytes of the key are separators,
  * u32 shape: flags, lengths of key and value in one number, or NO_SHAPE where one is too long.
  */
 export const ROWS: usize = memory.data(32 << 12, 16)
@@ -20,6 +21,7 @@ const INTEGER: u32 = 1
 const COMPRESSED: u32 = 2
 export const EXPIRES: u32 = 4
 const HYPERLOGLOG: u32 = 8
+const COMMON_SHIFT: u32 = 8
 
 /** Kind of string (see shapeOf), then so many bits for each length. */
 const SHAPE_BITS: u32 = 7
@@ -54,6 +56,7 @@ export function stringRowsEnd(): usize {
 /** Returns how many records it took, at most MAX_ROWS. */
 export function readStringRows(address: usize, end: usize, separator: u32): u32 {
   const separators = i8x16.splat(separator as i8)
+  let previous: usize = 0
   let at = address
   let rows: u32 = 0
   reached = address
@@ -151,9 +154,16 @@ export function readStringRows(address: usize, end: usize, separator: u32): u32 
     store<u32>(row, key as u32)
     store<u32>(row, keyLength, 4)
     store<u32>(row, valueLength, 8)
+    const bytes = v128.load(key)
+    if (previous != 0) {
+      // The first 16 bytes: how many are those of the key before.
+      const same = i8x16.bitmask(i8x16.eq(bytes, v128.load(previous))) as u32
+      flags |= (ctz<u32>(~same) & 31) << COMMON_SHIFT
+    }
+    previous = key
     store<u32>(row, flags, 12)
     store<f64>(row, expireAtMs as f64, 16)
-    let marks = i8x16.bitmask(i8x16.eq(v128.load(key), separators)) as u32
+    let marks = i8x16.bitmask(i8x16.eq(bytes, separators)) as u32
     if (keyLength > 16) {
       marks |= (i8x16.bitmask(i8x16.eq(v128.load(key, 16), separators)) as u32) << 16
       if (keyLength < 32) marks &= ((1 as u32) << keyLength) - 1
