@@ -92,7 +92,7 @@ export interface KernelExports {
   /** Where the weights by length go, f64 each, that `walkStrings` adds up. */
   stringWeights(): number
   walkedWeight(): number
-  /** How many plain string records were passed; notes hashes of chosen keys, up to `limit`. */
+  /** How many sound records were passed; notes hashes of chosen keys, up to `limit`. */
   walkRecords(input: number, end: number, halvings: number, dbnum: number, limit: number): number
   /** How many string records were taken apart, from the address on; see assembly/rows.ts. */
   readStringRows(input: number, end: number, separator: number): number
@@ -109,6 +109,7 @@ export interface KernelExports {
   rowTextSlots(): number
   rowTexts(): number
   rowTextHead(): number
+  walkedRecordsEnd(): number
   walkedKeys(): number
   walkedKeyHashes(): number
   walkedBytes(): number

@@ -158,8 +158,8 @@ const MIN_ROW_BYTES = 128
 const MAX_NOTED = 4096
 
 /**
- * Lets the kernel pass as many small string records as there are in a row. Keys that occur twice
- * are left to the reader, which knows how to say so.
+ * Lets the kernel pass as many sound records as there are in a row. Keys that occur twice are left
+ * to the reader, which knows how to say so.
  */
 function passRecords(core: Core): void {
   const { input, header, keys, options } = core
@@ -169,7 +169,8 @@ function passRecords(core: Core): void {
   const origin = input.buf.byteOffset
   while (input.end - input.pos >= MIN_ROW_BYTES) {
     const first = input.buf[input.pos]!
-    if (first !== TYPE.STRING && first < OPCODE.EXPIRETIME_MS) return
+    // Opcodes that the kernel does not know, and types that it does not.
+    if (first > TYPE.SET_LISTPACK && first < OPCODE.IDLE) return
     const { halvings, comparedOneOf } = keys
     const from = origin + input.pos
     const end = origin + input.end
@@ -181,13 +182,13 @@ function passRecords(core: Core): void {
       if (core.notedView?.buffer !== buffer) core.notedView = new DataView(buffer)
       const twice = keys.addNoted(core.notedView, walk.walkedKeyHashes(), walk.walkedKeys())
       if (twice >= 0) passed = walk.walkRecords(from, end, chosen, header.dbnum, twice)
-      input.pos = walk.walkedTo() - origin
+      input.pos = walk.walkedRecordsEnd() - origin
       input.commit()
       core.keysRead += passed
       if (keys.comparedOneOf !== comparedOneOf) noteThinning(core)
       if (twice >= 0) return
     } else {
-      input.pos = walk.walkedTo() - origin
+      input.pos = walk.walkedRecordsEnd() - origin
       input.commit()
       core.keysRead += passed
     }

@@ -13,11 +13,8 @@ export {
   walkedWeight,
   checkIntset,
   checkListpack,
-  walkRecords,
   walkStrings,
   walkedBytes,
-  walkedKeyHashes,
-  walkedKeys,
   walkedLargest,
   walkedStrings,
   walkedTo,
@@ -36,6 +33,7 @@ export {
 } from './stretches'
 export { stretchInexact } from './text'
 
+export { walkRecords, walkedKeyHashes, walkedKeys, walkedRecordsEnd } from './records'
 export {
   rowTextEnd,
   rowTextHead,

@@ -7,8 +7,8 @@
 const UNSOUND: i32 = -1
 
 /** What checkListpack looks for besides the structure. */
-const UNIQUE: i32 = 1
-const SCORES: i32 = 2
+export const UNIQUE: i32 = 1
+export const SCORES: i32 = 2
 
 /** Slots of the table of first entries: 0, or 10 bits of hash above 22 bits of offset. */
 const TABLE_BITS: u32 = 14
@@ -26,9 +26,9 @@ const WEIGHTS: usize = memory.data(8 << 9, 16)
 const MAX_WEIGHTS: u32 = 1 << 9
 /** A field this long is not weighed together with its value. */
 const MAX_PAIR_FIELD: u32 = 32
-export const WEIGH_NOTHING: i32 = 0
-export const WEIGH_STRINGS: i32 = 1
-export const WEIGH_PAIRS: i32 = 2
+/** What else `walkStrings` adds up; 0: nothing. */
+const WEIGH_STRINGS: i32 = 1
+const WEIGH_PAIRS: i32 = 2
 
 /** Longest element of the last check or row, in bytes as text. */
 export function walkedLargest(): u32 {
@@ -414,126 +414,4 @@ function isNumber(at: usize, end: usize): bool {
     count++
   }
   return at == end && count > 0
-}
-
-/** Hashes of the keys of the last row of records: three u32 each, see walkRecords. */
-const KEY_HASHES: usize = memory.data(12 << 12, 16)
-const MAX_KEY_HASHES: u32 = 1 << 12
-const STRING_TYPE: u32 = 0
-const EXPIRY_MS: u32 = 0xfc
-const EXPIRY_S: u32 = 0xfd
-
-let keyHashes: u32 = 0
-
-/** How many keys of the last row of records were chosen, and where their hashes are. */
-export function walkedKeys(): u32 {
-  return keyHashes
-}
-
-export function walkedKeyHashes(): usize {
-  return KEY_HASHES
-}
-
-/**
- * A row of records as most files mostly have them: perhaps an expiry, a string key, a plain value.
- * Goes on to `end` or to the first record that is not wholly there or anything else. Returns how
- * many it passed; `walkedTo` is where the next one starts. Of keys whose selector has its highest
- * `halvings` bits 0 it notes two hashes and the selector, as src/rdb/duplicates.ts makes them; it
- * stops before the one that would be number `limit` + 1.
- */
-export function walkRecords(
-  address: usize,
-  end: usize,
-  halvings: u32,
-  dbnum: u32,
-  limit: u32,
-): u32 {
-  const most = min(limit, MAX_KEY_HASHES)
-  let at = address
-  let done: u32 = 0
-  keyHashes = 0
-  reached = address
-  while (at + 16 <= end) {
-    let opcode = load<u8>(at) as u32
-    if (opcode == EXPIRY_MS) {
-      at += 9
-      opcode = load<u8>(at) as u32
-    } else if (opcode == EXPIRY_S) {
-      at += 5
-      opcode = load<u8>(at) as u32
-    }
-    if (opcode != STRING_TYPE) break
-    const first = load<u8>(at, 1) as u32
-    let key = at + 2
-    let length: usize = first as usize
-    if (first >= 0x40) {
-      // Integer and compressed keys are for others: their text is what counts.
-      if (first >= 0x80) break
-      length = ((first & 0x3f) << 8) | (load<u8>(at, 2) as u32)
-      key++
-    }
-    at = key + length
-    if (at + 5 > end) break
-    const form = load<u8>(at) as u32
-    if (form < 0x40) at += 1 + (form as usize)
-    else if (form < 0x80) at += 2 + ((((form & 0x3f) << 8) | (load<u8>(at, 1) as u32)) as usize)
-    else if (form == 0xc0) at += 2
-    else if (form == 0xc1) at += 3
-    else if (form == 0xc2) at += 5
-    else break
-    if (at > end) break
-    const choice = selectorOf(key, length)
-    if (halvings == 0 || choice >> (32 - halvings) == 0) {
-      if (keyHashes == most) break
-      const to = KEY_HASHES + (keyHashes as usize) * 12
-      let low = firstHash(key, length) ^ (dbnum * 0x85ebca6b)
-      const high = secondHash(key, length) ^ dbnum
-      if ((low | high) == 0) low = 1
-      store<u32>(to, low)
-      store<u32>(to, high, 4)
-      store<u32>(to, choice, 8)
-      keyHashes++
-    }
-    done++
-    reached = at
-  }
-  return done
-}
-
-@inline
-function selectorOf(at: usize, length: usize): u32 {
-  let word = length as u32
-  if (length >= 4) {
-    word = bswap<u32>(load<u32>(at + length - 4))
-  } else {
-    for (let i: usize = 0; i < length; i++) word = (word << 8) ^ (load<u8>(at + i) as u32)
-  }
-  return (word ^ (word >> 15)) * 0x9e3779b1
-}
-
-@inline
-function firstHash(from: usize, length: usize): u32 {
-  let hash = length as u32
-  let at = from
-  const end = from + length
-  while (at + 4 <= end) {
-    hash = (hash ^ load<u32>(at)) * 0x9e3779b1
-    hash ^= hash >> 15
-    at += 4
-  }
-  for (; at < end; at++) hash = (hash ^ (load<u8>(at) as u32)) * 0x01000193
-  return (hash ^ (hash >> 13)) * 0xc2b2ae35
-}
-
-@inline
-function secondHash(from: usize, length: usize): u32 {
-  let hash: u32 = 0x2545f491
-  let at = from
-  const end = from + length
-  while (at + 4 <= end) {
-    hash = rotl<u32>(hash, 13) * 5 + load<u32>(at) * 0xcc9e2d51
-    at += 4
-  }
-  for (; at < end; at++) hash = hash * 31 + (load<u8>(at) as u32)
-  return (hash ^ (hash >> 16)) * 0x85ebca6b
 }

@@ -1,0 +1,299 @@
+/**
+ * Records of an RDB file passed by the thousand, only to see whether they are sound: what is most
+ * of most files, in the forms that servers write today. Anything else, anything damaged and anything
+ * that is not wholly there ends the run; the reader in src/rdb takes it from there, and knows how to
+ * name it.
+ */
+import { lzfDecompress, lzfLength } from './lzf'
+import { checkIntset, checkListpack, walkStrings, walkedTo, SCORES, UNIQUE } from './packed'
+
+/** Hashes of the keys of the last row of records: three u32 each, see walkRecords. */
+const KEY_HASHES: usize = memory.data(12 << 12, 16)
+const MAX_KEY_HASHES: u32 = 1 << 12
+
+/** Blobs are decompressed here; a longer one is for others. */
+const SCRATCH_BYTES: u32 = 1 << 16
+const SCRATCH: usize = memory.data((1 << 16) + 64, 16)
+/** As src/bytes/lzf.ts has it. */
+const LZF_MAX_EXPANSION: u64 = 88
+
+const STRING: u32 = 0
+const LIST: u32 = 1
+const SET: u32 = 2
+const HASH: u32 = 4
+const ZSET_2: u32 = 5
+const SET_INTSET: u32 = 11
+const HASH_LISTPACK: u32 = 16
+const ZSET_LISTPACK: u32 = 17
+const LIST_QUICKLIST_2: u32 = 18
+const SET_LISTPACK: u32 = 20
+const LAST_TYPE: u32 = 20
+
+const IDLE: u32 = 0xf8
+const FREQ: u32 = 0xf9
+const EXPIRY_MS: u32 = 0xfc
+const EXPIRY_S: u32 = 0xfd
+
+/** A node of a quicklist: a listpack, or one plain element. */
+const CONTAINER_PLAIN: u32 = 1
+const CONTAINER_PACKED: u32 = 2
+
+/** Attributes, type byte and the length of the key take no more than this. */
+const MOST_HEAD_BYTES: usize = 32
+
+let keyHashes: u32 = 0
+let recordsEnd: usize = 0
+/** The blob that was opened last. */
+let blobAt: usize = 0
+let blobLength: u32 = 0
+
+/** How many keys of the last row of records were chosen, and where their hashes are. */
+export function walkedKeys(): u32 {
+  return keyHashes
+}
+
+export function walkedKeyHashes(): usize {
+  return KEY_HASHES
+}
+
+/** Where the record behind the last row starts. */
+export function walkedRecordsEnd(): usize {
+  return recordsEnd
+}
+
+/**
+ * A row of records: perhaps attributes, a plain key, a value. Goes on to `end` or to the first
+ * record that is for others. Returns how many it passed. Of keys whose selector has its highest
+ * `halvings` bits 0 it notes two hashes and the selector, as src/rdb/duplicates.ts makes them; it
+ * stops before the one that would be number `limit` + 1.
+ */
+export function walkRecords(
+  address: usize,
+  end: usize,
+  halvings: u32,
+  dbnum: u32,
+  limit: u32,
+): u32 {
+  const most = min(limit, MAX_KEY_HASHES)
+  let at = address
+  let done: u32 = 0
+  keyHashes = 0
+  recordsEnd = address
+  while (at + MOST_HEAD_BYTES <= end) {
+    let opcode = load<u8>(at) as u32
+    if (opcode == EXPIRY_MS) {
+      at += 9
+      opcode = load<u8>(at) as u32
+    } else if (opcode == EXPIRY_S) {
+      at += 5
+      opcode = load<u8>(at) as u32
+    }
+    if (opcode == FREQ) {
+      at += 2
+      opcode = load<u8>(at) as u32
+    } else if (opcode == IDLE) {
+      const first = load<u8>(at, 1) as u32
+      if (first > 0x80) break
+      at += 1 + lengthSize(first)
+      opcode = load<u8>(at) as u32
+    }
+    if (opcode > LAST_TYPE) break
+    const first = load<u8>(at, 1) as u32
+    let key = at + 2
+    let length: usize = first as usize
+    if (first >= 0x40) {
+      // Integer and compressed keys are for others: their text is what counts.
+      if (first >= 0x80) break
+      length = ((first & 0x3f) << 8) | (load<u8>(at, 2) as u32)
+      key++
+    }
+    if (length > end - key) break
+    at = passValue(opcode, key + length, end)
+    if (at == 0) break
+    const choice = selectorOf(key, length)
+    if (halvings == 0 || choice >> (32 - halvings) == 0) {
+      if (keyHashes == most) break
+      const to = KEY_HASHES + (keyHashes as usize) * 12
+      let low = firstHash(key, length) ^ (dbnum * 0x85ebca6b)
+      const high = secondHash(key, length) ^ dbnum
+      if ((low | high) == 0) low = 1
+      store<u32>(to, low)
+      store<u32>(to, high, 4)
+      store<u32>(to, choice, 8)
+      keyHashes++
+    }
+    done++
+    recordsEnd = at
+  }
+  return done
+}
+
+/** Where the value ends, or 0. */
+function passValue(type: u32, at: usize, end: usize): usize {
+  switch (type) {
+    case STRING:
+      return passString(at, end)
+    case LIST:
+    case SET:
+      return passElements(at, end, 1, 0)
+    case HASH:
+      return passElements(at, end, 2, 0)
+    case ZSET_2:
+      return passElements(at, end, 1, 8)
+    case SET_INTSET: {
+      const next = openBlob(at, end)
+      return next != 0 && checkIntset(blobAt, blobLength as usize) > 0 ? next : 0
+    }
+    case HASH_LISTPACK:
+      return passListpack(at, end, 2, UNIQUE)
+    case ZSET_LISTPACK:
+      return passListpack(at, end, 2, UNIQUE | SCORES)
+    case SET_LISTPACK:
+      return passListpack(at, end, 1, UNIQUE)
+    case LIST_QUICKLIST_2:
+      return passQuicklist(at, end)
+    default:
+      return 0
+  }
+}
+
+function passString(at: usize, end: usize): usize {
+  if (at + 11 > end) return 0
+  const first = load<u8>(at) as u32
+  if (first <= 0x80) {
+    const length = lengthAt(at, first) as usize
+    at += lengthSize(first)
+    return length <= end - at ? at + length : 0
+  }
+  if (first == 0xc0) return at + 2
+  if (first == 0xc1) return at + 3
+  if (first == 0xc2) return at + 5
+  if (first != 0xc3) return 0
+  const next = openCompressed(at, end)
+  if (next == 0) return 0
+  return lzfLength(blobAt, compressedLength as usize) == (blobLength as f64) ? next : 0
+}
+
+/** LEN n, then n elements of so many strings and bytes behind them. */
+function passElements(at: usize, end: usize, strings: u32, tail: usize): usize {
+  if (at + 6 > end) return 0
+  const first = load<u8>(at) as u32
+  if (first > 0x80) return 0
+  const count = lengthAt(at, first)
+  at += lengthSize(first)
+  if (count == 0) return 0
+  return walkStrings(at, end, count, strings, tail, 0, 0) == count ? walkedTo() : 0
+}
+
+function passListpack(at: usize, end: usize, width: u32, wanted: i32): usize {
+  const next = openBlob(at, end)
+  return next != 0 && checkListpack(blobAt, blobLength as usize, width, wanted) > 0 ? next : 0
+}
+
+/** LEN n, then n times LEN container and STR. */
+function passQuicklist(at: usize, end: usize): usize {
+  if (at + 6 > end) return 0
+  const first = load<u8>(at) as u32
+  if (first > 0x80) return 0
+  let left = lengthAt(at, first)
+  at += lengthSize(first)
+  if (left == 0) return 0
+  for (; left > 0; left--) {
+    if (at >= end) return 0
+    const container = load<u8>(at) as u32
+    if (container == CONTAINER_PACKED) at = passListpack(at + 1, end, 1, 0)
+    else if (container == CONTAINER_PLAIN) at = passString(at + 1, end)
+    else return 0
+    if (at == 0) return 0
+  }
+  return at
+}
+
+let compressedLength: u32 = 0
+
+/** STR as a blob at `blobAt`, decompressed if need be; returns where it ends in the file, or 0. */
+function openBlob(at: usize, end: usize): usize {
+  if (at + 11 > end) return 0
+  const first = load<u8>(at) as u32
+  if (first <= 0x80) {
+    blobLength = lengthAt(at, first)
+    blobAt = at + lengthSize(first)
+    return (blobLength as usize) <= end - blobAt ? blobAt + (blobLength as usize) : 0
+  }
+  if (first != 0xc3) return 0
+  const next = openCompressed(at, end)
+  if (next == 0 || blobLength > SCRATCH_BYTES) return 0
+  const room = blobLength as usize
+  const made = lzfDecompress(blobAt, compressedLength as usize, SCRATCH, room, false)
+  if (made != (blobLength as i32)) return 0
+  blobAt = SCRATCH
+  return next
+}
+
+/** The head of a compressed STR: `blobAt` is where the tokens are, `blobLength` what they claim. */
+function openCompressed(at: usize, end: usize): usize {
+  at++
+  let first = load<u8>(at) as u32
+  if (first > 0x80) return 0
+  compressedLength = lengthAt(at, first)
+  at += lengthSize(first)
+  first = load<u8>(at) as u32
+  if (first > 0x80) return 0
+  blobLength = lengthAt(at, first)
+  at += lengthSize(first)
+  if (at > end || (compressedLength as usize) > end - at) return 0
+  if ((blobLength as u64) > LZF_MAX_EXPANSION * (compressedLength as u64)) return 0
+  blobAt = at
+  return at + (compressedLength as usize)
+}
+
+/** Of the lengths that are known here: `first` is at most 0x80. */
+@inline
+function lengthSize(first: u32): usize {
+  return first < 0x40 ? 1 : first < 0x80 ? 2 : 5
+}
+
+@inline
+function lengthAt(at: usize, first: u32): u32 {
+  if (first < 0x40) return first
+  if (first < 0x80) return ((first & 0x3f) << 8) | (load<u8>(at, 1) as u32)
+  return bswap<u32>(load<u32>(at, 1))
+}
+
+@inline
+function selectorOf(at: usize, length: usize): u32 {
+  let word = length as u32
+  if (length >= 4) {
+    word = bswap<u32>(load<u32>(at + length - 4))
+  } else {
+    for (let i: usize = 0; i < length; i++) word = (word << 8) ^ (load<u8>(at + i) as u32)
+  }
+  return (word ^ (word >> 15)) * 0x9e3779b1
+}
+
+@inline
+function firstHash(from: usize, length: usize): u32 {
+  let hash = length as u32
+  let at = from
+  const end = from + length
+  while (at + 4 <= end) {
+    hash = (hash ^ load<u32>(at)) * 0x9e3779b1
+    hash ^= hash >> 15
+    at += 4
+  }
+  for (; at < end; at++) hash = (hash ^ (load<u8>(at) as u32)) * 0x01000193
+  return (hash ^ (hash >> 13)) * 0xc2b2ae35
+}
+
+@inline
+function secondHash(from: usize, length: usize): u32 {
+  let hash: u32 = 0x2545f491
+  let at = from
+  const end = from + length
+  while (at + 4 <= end) {
+    hash = rotl<u32>(hash, 13) * 5 + load<u32>(at) * 0xcc9e2d51
+    at += 4
+  }
+  for (; at < end; at++) hash = hash * 31 + (load<u8>(at) as u32)
+  return (hash ^ (hash >> 16)) * 0x85ebca6b
+}
