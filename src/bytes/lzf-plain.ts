@@ -144,3 +144,24 @@ function putLiterals(
   }
   return to
 }
+
+/** What the tokens of input[start, end) add up to, or -1. */
+export function lzfLengthPlain(input: Uint8Array, start: number, end: number): number {
+  let at = start
+  let length = 0
+  while (at < end) {
+    const control = input[at]!
+    if (control < 32) {
+      at += control + 2
+      length += control + 1
+    } else {
+      const more = control >= 224 ? 1 : 0
+      if (at + 1 + more >= end) return -1
+      const distance = (((control & 31) << 8) | input[at + 1 + more]!) + 1
+      if (distance > length) return -1
+      length += (control >>> 5) + 2 + (more === 1 ? input[at + 1]! : 0)
+      at += 2 + more
+    }
+  }
+  return at === end ? length : -1
+}

@@ -3,7 +3,7 @@
  * -1), not an exception: the caller knows where in the file it stands and throws with that.
  */
 import { kernelOf, sharedKernel } from './kernel.js'
-import { lzfCompressPlain, lzfDecompressPlain } from './lzf-plain.js'
+import { lzfCompressPlain, lzfDecompressPlain, lzfLengthPlain } from './lzf-plain.js'
 
 /** No input of n bytes expands to more than n times this: a longer claim is a lie, refuse it. */
 export const LZF_MAX_EXPANSION = 88
@@ -12,6 +12,8 @@ export const LZF_MAX_EXPANSION = 88
 const PLAIN_BELOW_BYTES = 32
 /** From so many compressed bytes on `lzfLength` uses the kernel, where they are in its memory. */
 const KERNEL_LENGTH_FROM_BYTES = 64
+/** … and from so many on where they must be copied there first. */
+const KERNEL_LENGTH_STAGED_FROM_BYTES = 512
 
 /**
  * Decompresses input[start, end) to exactly output[outStart, outStart + outLength).
@@ -131,22 +133,11 @@ export function lzfLength(input: Uint8Array, start: number, end: number): number
     if (kernel !== undefined) {
       return kernel.exports.lzfLength(input.byteOffset + start, end - start)
     }
-  }
-  let at = start
-  let length = 0
-  while (at < end) {
-    const control = input[at]!
-    if (control < 32) {
-      at += control + 2
-      length += control + 1
-    } else {
-      const more = control >= 224 ? 1 : 0
-      if (at + 1 + more >= end) return -1
-      const distance = (((control & 31) << 8) | input[at + 1 + more]!) + 1
-      if (distance > length) return -1
-      length += (control >>> 5) + 2 + (more === 1 ? input[at + 1]! : 0)
-      at += 2 + more
+    const staging = sharedKernel()
+    if (end - start >= KERNEL_LENGTH_STAGED_FROM_BYTES && end - start <= staging.stagingBytes) {
+      staging.memory.set(input.subarray(start, end), staging.stagingAddress)
+      return staging.exports.lzfLength(staging.stagingAddress, end - start)
     }
   }
-  return at === end ? length : -1
+  return lzfLengthPlain(input, start, end)
 }

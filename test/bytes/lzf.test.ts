@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
+import { allocateIoBuffer } from '../../src/bytes/kernel.js'
 import {
   LZF_MAX_EXPANSION,
   lzfCompress,
@@ -7,6 +8,7 @@ import {
   lzfDecompressPrefix,
   lzfLength,
 } from '../../src/bytes/lzf.js'
+import { lzfLengthPlain } from '../../src/bytes/lzf-plain.js'
 
 /** Bytes that compress: pieces repeated at random. */
 const compressible = fc
@@ -71,5 +73,37 @@ test('hostile bytes are refused or read, never beyond the ranges given', () => {
       expect(output.subarray(32 + outLength).every((byte) => byte === 0xdd)).toBe(true)
     }),
     { numRuns: 2000 },
+  )
+})
+
+test('the length by the kernel is that of the plain walk, sound or not', () => {
+  const io = allocateIoBuffer(8192)
+  fc.assert(
+    fc.property(
+      fc.oneof(
+        fc.uint8Array({ maxLength: 4000 }),
+        // Mostly sound: short runs and copies from near by.
+        fc
+          .array(
+            fc.oneof(
+              fc.constantFrom([1, 7, 7], [0, 7], [0x20, 1], [0xe0, 9, 2]),
+              fc.constantFrom([0x40, 0]),
+            ),
+            {
+              maxLength: 1500,
+            },
+          )
+          .map((tokens) => Uint8Array.from([0, 7, 2, 1, 1, 1, ...tokens.flat()])),
+      ),
+      fc.nat(3),
+      (bytes, cut) => {
+        const end = Math.max(0, bytes.length - cut)
+        io.set(bytes, 5)
+        const wanted = lzfLengthPlain(bytes, 0, end)
+        expect(lzfLength(io, 5, 5 + end)).toBe(wanted)
+        expect(lzfLength(bytes, 0, end)).toBe(wanted)
+      },
+    ),
+    { numRuns: 1000 },
   )
 })
