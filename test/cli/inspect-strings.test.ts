@@ -2,13 +2,14 @@
  * Strings in a file are taken apart by a kernel, many at once; from a pipe they come one by one.
  * Both must say the same, whatever the keys, values and attributes are.
  */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { afterAll, expect, test } from 'vitest'
 import { lzfCompress } from '../../src/bytes/lzf.js'
 import { runCli } from '../helpers/cli.js'
+import { sharedDir } from '../helpers/servers.js'
 
 const scratch = mkdtempSync(join(tmpdir(), 'rrep-strings-'))
 afterAll(() => rmSync(scratch, { recursive: true, force: true }))
@@ -150,3 +151,26 @@ test.each([
     { numRuns: 60 },
   )
 })
+
+const shared = sharedDir()
+const folders = [join(import.meta.dirname, '../../fixtures')]
+if (shared !== undefined) folders.push(join(shared, 'fixtures'))
+const fixtures = folders.flatMap((folder) =>
+  readdirSync(folder, { recursive: true, encoding: 'utf8' })
+    .filter((each) => each.endsWith('.rdb'))
+    .map((each) => join(folder, each)),
+)
+
+test.each([['--json'], ['--csv'], ['--keys']])(
+  '%s of fixtures, as files and as pipes',
+  async (option) => {
+    expect(fixtures.length).toBeGreaterThan(0)
+    for (const file of fixtures) {
+      const bytes = readFileSync(file)
+      const ofFile = await runCli(['inspect', file, option])
+      const ofPipe = await runCli(['inspect', '-', option], { stdin: bytes })
+      expect(ofPipe.code, file).toBe(ofFile.code)
+      expect(ofPipe.out, file).toBe(ofFile.out.replaceAll(JSON.stringify(file), '"stdin"'))
+    }
+  },
+)
