@@ -68,6 +68,7 @@ class LiveReplay implements LinkConsumer {
   /** A snapshot is wanted, or one that is coming may begin again. */
   #wantsSnapshot = false
   #snapshotReplOffset = -1
+  #snapshotMs = 0
   /** Next stream byte to be read from the spool. */
   #readReplOffset = -1
   #decodedReplOffset = -1
@@ -75,11 +76,17 @@ class LiveReplay implements LinkConsumer {
   #origin = 0
   readonly #decoder = new CommandDecoder({ lines: 'none' })
   readonly #buffer = Buffer.allocUnsafeSlow(READ_BYTES)
+  /** What is received later is not applied; and the offset behind which nothing is. */
+  readonly #untilMs: number
+  readonly #untilReplOffset: number
   #done = false
 
   constructor(session: ReplaySession, settings: ServerSettings) {
     this.#session = session
     this.#settings = settings
+    const { until } = session.options
+    this.#untilMs = until !== undefined && 'unixMs' in until ? until.unixMs : Infinity
+    this.#untilReplOffset = until !== undefined && 'offset' in until ? until.offset : Infinity
     this.#sourceName = `server:${formatServerAddress(settings.address)}`
     this.#spool = new StreamSpool({
       directory: session.options.spoolDir ?? this.#defaultSpool(),
@@ -92,6 +99,7 @@ class LiveReplay implements LinkConsumer {
     await session.holdExpiry()
     const checkpoint = await session.openStream(this.#sourceName, true)
     if (checkpoint !== undefined) session.resumeExpiry(checkpoint)
+    else await this.#checkUntil()
     const start = this.#plan(checkpoint)
     this.#startLink(start)
     if (checkpoint === undefined || checkpoint.phase === 'load') {
@@ -104,6 +112,15 @@ class LiveReplay implements LinkConsumer {
     }
     const stopped = await this.#stream()
     return await this.#finish(stopped)
+  }
+
+  /** A new run begins now. One that goes on has what was received before in its spool. */
+  async #checkUntil(): Promise<void> {
+    if (this.#untilMs > Date.now()) return
+    await this.#session.releaseExpiry()
+    throw new UsageError('--until is past, and a live source begins with its state of now', {
+      hint: 'a capture (rrep tail -o) can be replayed to a moment of the past',
+    })
   }
 
   async close(): Promise<void> {
@@ -172,6 +189,7 @@ class LiveReplay implements LinkConsumer {
       )
     }
     this.#snapshotReplOffset = Math.max(0, info.replOffset)
+    this.#snapshotMs = Date.now()
     this.#spool.beginSnapshot(info.replid ?? '')
   }
 
@@ -232,6 +250,12 @@ class LiveReplay implements LinkConsumer {
       dbnum: 0,
     }
     await session.writeCheckpoint(at, 'load')
+    if (this.#snapshotMs > this.#untilMs) {
+      session.event({
+        event: 'warning',
+        message: 'the source has made its snapshot after --until: what is written is of that time',
+      })
+    }
     session.event({ event: 'snapshot', replOffset, bytes: spool.state.snapshot?.bytes ?? 0 })
     const again = checkpoint !== undefined
     const keys = await session.openSnapshot(again)
@@ -364,6 +388,7 @@ class LiveReplay implements LinkConsumer {
         if (spool.isEnded) {
           throw spool.fault ?? new LinkError('ERR_LINK_LOST', 'the link to the source has ended')
         }
+        if (Date.now() > this.#untilMs) return false
         if (untilSynced === true && performance.now() - quietSinceMs >= SYNCED_MS) {
           if (await this.#isSynced()) return false
           quietSinceMs = performance.now()
@@ -379,10 +404,9 @@ class LiveReplay implements LinkConsumer {
 
   /** Decodes and applies so many bytes of the buffer. True: the offset asked for is reached. */
   #apply(count: number): boolean {
-    const { applier, options } = this.#session
+    const { applier } = this.#session
     const decoder = this.#decoder
-    const limit =
-      options.until !== undefined && 'offset' in options.until ? options.until.offset : Infinity
+    const limit = this.#untilReplOffset
     decoder.feed(this.#buffer, 0, count)
     this.#readReplOffset += count
     for (;;) {
@@ -397,12 +421,19 @@ class LiveReplay implements LinkConsumer {
       }
       const next = this.#origin + decoder.consumedBytes
       if (status === RESP.COMMAND) {
-        if (next - 1 > limit) return true
+        if (next - 1 > limit || this.#isLate()) return true
         applier!.apply(decoder, next)
       }
       this.#decodedReplOffset = next
       if (next - 1 >= limit) return true
     }
+  }
+
+  /** The command at hand was received after `--until`. */
+  #isLate(): boolean {
+    return (
+      this.#untilMs !== Infinity && this.#spool.receivedMs(this.#decodedReplOffset) > this.#untilMs
+    )
   }
 
   async #pace(count: number): Promise<void> {

@@ -42,8 +42,9 @@ export type ReplaySource =
 export interface ReplayOptions {
   source: ReplaySource
   target: ServerSettings
-  /** Stop behind this moment (`#TS:` lines; unix ms) or behind this offset: of the replication
-   * stream for captures and servers, of the file's bytes for other AOFs. */
+  /** Stop behind this moment (unix ms: by `#TS:` lines; of a live source, by when it was received, to 5 ms) or
+   * behind this offset: of the replication stream for captures and servers, of the file's bytes for
+   * other AOFs. */
   until?: { unixMs: number } | { offset: number } | undefined
   /** AOF and capture: only commands stamped at or after this time (unix ms); no base is loaded. */
   fromMs?: number | undefined
@@ -210,7 +211,9 @@ function checkOptions(options: ReplayOptions): void {
       },
     )
   }
-  if (options.until !== undefined && 'unixMs' in options.until && live) {
-    throw new UsageError('--until TIME is for files; a live source takes offset:N', {})
+  const endMs = until !== undefined && 'unixMs' in until ? until.unixMs : Infinity
+  // One that goes on behind an earlier run may end in its past; this one begins.
+  if (live && options.emptyTarget === true && endMs <= Date.now()) {
+    throw new UsageError('--until is past, and a live source begins with its state of now')
   }
 }

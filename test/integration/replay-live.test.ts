@@ -48,6 +48,42 @@ describe('replay of a live server', () => {
     ...extra,
   })
 
+  test('--until TIME takes what was received before, and not what came later', async () => {
+    const sentMs: number[] = []
+    let stopped = false
+    const writing = (async () => {
+      while (!stopped) {
+        const now = Date.now()
+        await source.client.multi().set('time', now).set('again', now).exec()
+        sentMs.push(now)
+      }
+    })()
+    try {
+      const untilMs = Date.now() + 2000
+      const result = await replay(options({ untilSynced: false, until: { unixMs: untilMs } }))
+      expect(result).toMatchObject({ complete: true, stopped: false })
+      const last = Number(await target.client.get('time'))
+      // The spool notes times of arrival 5 ms apart.
+      expect(last).toBeLessThanOrEqual(untilMs + 5)
+      expect(last).toBeGreaterThanOrEqual(sentMs.findLast((each) => each < untilMs - 1000)!)
+      expect(Number(await target.client.get('again'))).toBe(last)
+      await waitFor(() => sentMs.at(-1)! > untilMs, { what: 'later writes' })
+    } finally {
+      stopped = true
+      await writing
+    }
+    const past = replay(options({ until: { unixMs: Date.now() - 1 } }))
+    await expect(past).rejects.toMatchObject({ code: 'ERR_USAGE' })
+  })
+
+  test('--until TIME ends a run whose source is quiet', async () => {
+    await source.client.set('a', '1')
+    const untilMs = Date.now() + 1500
+    await replay(options({ untilSynced: false, until: { unixMs: untilMs } }))
+    expect(Date.now()).toBeGreaterThan(untilMs)
+    expect(await target.client.get('a')).toBe('1')
+  })
+
   test('ends when both are the same, and leaves nothing behind', async () => {
     const writer = startWriter(source.port, 2000)
     await waitFor(() => writer.writes > 1000, { what: 'some writes' })

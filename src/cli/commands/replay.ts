@@ -92,7 +92,7 @@ export function registerReplay(program: Command, context: CommandContext): void 
     .description('Load an RDB, an AOF, a capture or a live server into another server.')
     .argument('<source>', 'file, - (stdin), directory in multi-part AOF form, or server')
     .argument('<target>', 'server: host[:port], redis://…, rediss://…, unix:///…')
-    .option('--until <when>', 'stop behind this time (#TS: lines), or offset:N', parseMoment)
+    .option('--until <when>', 'stop behind this time (live: of arrival), or offset:N', parseMoment)
     .option('--from <time>', 'AOF and capture: only commands from this time on', parseTime)
     .option('--until-synced', 'live source: end when the target has had everything for a second')
     .addOption(
