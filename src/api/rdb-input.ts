@@ -58,7 +58,7 @@ export async function pumpRdb(
   const { drain, onProgress, signal, buffer = allocateIoBuffer(RDB_READ_BYTES) } = options
   let trailingBytes = 0
   const push = (chunk: Buffer): true | Promise<true> => {
-    const taken = parser.push(chunk)
+    const taken = parser.push(inKernel(chunk, buffer))
     trailingBytes += chunk.length - taken
     const waiting = drain?.()
     return waiting === undefined ? true : waiting.then(() => true)
@@ -70,6 +70,12 @@ export async function pumpRdb(
     onProgress: onProgress && (() => onProgress(input.consumedBytes, parser.keysRead)),
   })
   return { summary: parser.end(), trailingBytes }
+}
+
+/** What a stream hands out is copied: kernels then work on it in place. */
+function inKernel(chunk: Buffer, buffer: Buffer): Buffer {
+  if (chunk.buffer === buffer.buffer || chunk.length > buffer.length) return chunk
+  return buffer.subarray(0, chunk.copy(buffer))
 }
 
 export interface PumpRdbOptions {

@@ -55,6 +55,7 @@ export interface KernelExports {
     output: number,
     outputEnd: number,
     scratch: number,
+    base64: number,
   ): number
   respRecords(
     input: number,

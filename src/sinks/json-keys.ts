@@ -123,10 +123,11 @@ export class JsonKeys implements RdbVisitor {
     this.strings = new JsonStrings(this.json, this.base64)
     this.stream = new JsonStream(out, this.strings, this.base64)
     this.rows = new JsonRows(out, kernel, this.json)
+    if (options.wanted === undefined || options.allStrings === true) {
+      this.stringRecords = (stretch, dbnum) => this.writeRecords(stretch, dbnum)
+    }
+    // In base64 elements are put in order first.
     if (!this.base64) {
-      if (options.wanted === undefined || options.allStrings === true) {
-        this.stringRecords = (stretch, dbnum) => this.writeRecords(stretch, dbnum)
-      }
       this.elementRow = (stretch, row, count) => this.writeRow(stretch, row, count)
       this.packedValue = (stretch, format) => this.writePacked(stretch, format)
     }
@@ -357,7 +358,7 @@ export class JsonKeys implements RdbVisitor {
     if (this.layout === 'array' && this.keys === 0) return 0
     if (dbnum !== this.prefixDb) this.beginDb(dbnum)
     if (!this.rowsReady) this.prepareRows()
-    const taken = this.rows.records(stretch)
+    const taken = this.rows.records(stretch, this.base64)
     this.keys += taken
     return taken
   }

@@ -72,14 +72,21 @@ export class JsonRows {
     }
   }
 
-  /** Returns how many keys were written. */
-  records(stretch: Stretch): number {
+  /** Returns how many keys were written, their strings as text or in base64. */
+  records(stretch: Stretch, base64: boolean): number {
     const { exports, stagingAddress } = this.kernel
     let taken = 0
     stretch.takenTo = stretch.start
     while (this.makeRoom(stretch, ROW_ROOM_BYTES)) {
       const { takenTo, end } = stretch
-      const more = exports.jsonRecords(takenTo, end, this.outAt, this.outEnd, stagingAddress)
+      const more = exports.jsonRecords(
+        takenTo,
+        end,
+        this.outAt,
+        this.outEnd,
+        stagingAddress,
+        base64 ? 1 : 0,
+      )
       if (more === 0) break
       taken += more
       this.took(stretch)

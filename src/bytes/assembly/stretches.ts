@@ -4,6 +4,7 @@
  * bytes end, the output has no room for the next, or something comes that is not for here (see
  * strings.ts); the stretch… functions say how far it came.
  */
+import { base64Encode } from './json'
 import { PAIRS, SCORES } from './json-packed'
 import {
   clearCompressed,
@@ -181,8 +182,8 @@ export function jsonElements(
 }
 
 /**
- * String records as JSON, with the texts and limits that `jsonRecordSettings` holds. Returns how
- * many.
+ * String records as JSON, with the texts and limits that `jsonRecordSettings` holds, strings as text
+ * or in base64. Returns how many.
  */
 export function jsonRecords(
   address: usize,
@@ -190,6 +191,7 @@ export function jsonRecords(
   output: usize,
   outputEnd: usize,
   scratch: usize,
+  base64: bool,
 ): u32 {
   const prefixSize = load<u32>(PREFIX) as usize
   const suffixSize = load<u32>(SUFFIX) as usize
@@ -202,7 +204,9 @@ export function jsonRecords(
     if (next == 0) break
     if (to + EXPANSION * (recordKeySize + stringSize) + RECORD_BYTES > outputEnd) break
     to = copy(PREFIX + TEXT_AT, prefixSize, to)
-    to = writeText(recordKey, recordKeySize, to)
+    to = base64
+      ? to + base64Encode(recordKey, recordKeySize, to)
+      : writeText(recordKey, recordKeySize, to)
     const timed = recordExpiry >= 0
     let head = HEADS + SLOT_BYTES * ((encodingOfString(timed) * 2) as usize)
     if (timed) {
@@ -213,7 +217,9 @@ export function jsonRecords(
     } else {
       to = copy(head + TEXT_AT, load<u32>(head) as usize, to)
     }
-    to = writeText(stringAt, stringSize, to)
+    to = base64
+      ? to + base64Encode(stringAt, stringSize, to)
+      : writeText(stringAt, stringSize, to)
     to = copy(SUFFIX + TEXT_AT, suffixSize, to)
     at = next
     done++
