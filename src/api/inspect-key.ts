@@ -6,6 +6,8 @@ import { Buffer } from 'node:buffer'
 import { KeyAnalysis, type AnalyzedKey } from '../analyze/key-analysis.js'
 import {
   DEPTH,
+  KIND,
+  KIND_NAMES,
   type Depth,
   type KeyHeader,
   type Slice,
@@ -14,7 +16,6 @@ import {
   type StreamId,
   type StreamMeta,
   type U64,
-  type ValueStats,
 } from '../rdb/visitor.js'
 import { streamIdText, u64Text } from '../rdb/u64.js'
 import { readRdbFile, type InspectOptions, type ReadOutcome } from './inspect.js'
@@ -22,6 +23,8 @@ import { readRdbFile, type InspectOptions, type ReadOutcome } from './inspect.js
 /** One piece of a value, in the order of the file. Bytes are copies. */
 export type KeyElement =
   | { readonly kind: 'string'; readonly value: Buffer }
+  /** Of a string of more than a megabyte, in order. */
+  | { readonly kind: 'part'; readonly value: Buffer }
   | { readonly kind: 'element'; readonly value: Buffer }
   | { readonly kind: 'member'; readonly value: Buffer }
   | { readonly kind: 'scored'; readonly value: Buffer; readonly score: number }
@@ -36,14 +39,11 @@ export type KeyElement =
   | { readonly kind: 'entry'; readonly id: string }
   | { readonly kind: 'meta'; readonly name: string; readonly value: string | Buffer }
 
-/** Told behind the elements of the key. */
-export interface KeyDetail {
+/** Told in front of the elements of the key. */
+export interface KeyPlace {
   readonly dbnum: number
   readonly key: Buffer
   readonly type: string
-  readonly encoding: string
-  readonly memory: number
-  readonly elements: number
   /** Unix ms, or -1. */
   readonly expireAtMs: number
   /** -1 where the file has none. */
@@ -55,16 +55,29 @@ export interface KeyDetail {
   /** Where in the file. */
   readonly byteOffset: number
   readonly valueByteOffset: number
+}
+
+/** Told behind the elements of the key. */
+export interface KeyDetail extends KeyPlace {
+  readonly encoding: string
+  readonly memory: number
+  readonly elements: number
   readonly serializedBytes: number
   readonly packedBlobs: number
   readonly packedBytes: number
   readonly compressed: boolean
+  /** The first bytes of the value as it stands in the file, at most MAX_RAW_BYTES. */
+  readonly raw: Buffer
 }
+
+export const MAX_RAW_BYTES = 4096
 
 export interface InspectKeyOptions extends Omit<InspectOptions, 'onKey' | 'top'> {
   key: Uint8Array
+  /** In front of the first element of a key found. */
+  onBegin?: ((place: KeyPlace) => void) | undefined
   onElement: (element: KeyElement) => void
-  /** Behind the last element of a key found. */
+  /** Behind the last element. Not told where the key is damaged. */
   onFound: (detail: KeyDetail) => void
 }
 
@@ -78,23 +91,39 @@ class KeyFinder extends KeyAnalysis {
   private readonly wanted: Uint8Array
   private readonly dbs: readonly number[] | undefined
   private readonly tell: (element: KeyElement) => void
+  private readonly begin: ((place: KeyPlace) => void) | undefined
+  readonly rawWithElements = true
+  private raw: Buffer[] = []
+  private rawRoom = 0
 
-  constructor({ key, onElement, onFound, nowMs, filter }: InspectKeyOptions) {
+  constructor({ key, onBegin, onElement, onFound, nowMs, filter }: InspectKeyOptions) {
     super({
       nowMs: nowMs ?? 0,
       top: 0,
       onKey: (found) => {
-        if (this.matches(found.header)) onFound(detailOf(found))
+        if (this.matches(found.header)) onFound(detailOf(found, Buffer.concat(this.raw)))
       },
     })
     this.wanted = key
     this.dbs = filter?.dbs
     this.tell = onElement
+    this.begin = onBegin
   }
 
   override key(header: KeyHeader): Depth {
     super.key(header)
-    return this.matches(header) ? DEPTH.ELEMENTS : DEPTH.SKIP
+    if (!this.matches(header)) return DEPTH.SKIP
+    this.raw = []
+    this.rawRoom = MAX_RAW_BYTES
+    this.begin?.(placeOf(header))
+    return DEPTH.ELEMENTS
+  }
+
+  rawValue(bytes: Buffer, start: number, end: number): void {
+    const count = Math.min(this.rawRoom, end - start)
+    if (count === 0) return
+    this.raw.push(Buffer.from(bytes.subarray(start, start + count)))
+    this.rawRoom -= count
   }
 
   private matches({ key, dbnum }: KeyHeader): boolean {
@@ -107,6 +136,10 @@ class KeyFinder extends KeyAnalysis {
 
   stringValue(value: Slice): void {
     this.tell({ kind: 'string', value: copy(value) })
+  }
+
+  stringPart(part: Slice): void {
+    this.tell({ kind: 'part', value: copy(part) })
   }
 
   listElement(value: Slice): void {
@@ -201,43 +234,31 @@ function copy({ bytes, start, end }: Slice): Buffer {
   return Buffer.from(bytes.subarray(start, end))
 }
 
-function detailOf({ header, stats, type, encoding, memory }: AnalyzedKey): KeyDetail {
+function placeOf(header: KeyHeader): KeyPlace {
   return {
-    ...placeOf(header, stats),
     dbnum: header.dbnum,
     key: copy(header.key),
-    type,
-    encoding,
-    memory,
-    elements: stats.elements,
+    type: header.kind === KIND.MODULE ? header.moduleName : KIND_NAMES[header.kind]!,
     expireAtMs: header.hasExpiry ? header.expireAtMs : -1,
     idleSeconds: header.idleSeconds,
     freq: header.freq,
-  }
-}
-
-function placeOf(
-  header: KeyHeader,
-  stats: ValueStats,
-): Pick<
-  KeyDetail,
-  | 'typeByte'
-  | 'typeName'
-  | 'byteOffset'
-  | 'valueByteOffset'
-  | 'serializedBytes'
-  | 'packedBlobs'
-  | 'packedBytes'
-  | 'compressed'
-> {
-  return {
     typeByte: header.typeByte,
     typeName: header.type.name,
     byteOffset: header.byteOffset,
     valueByteOffset: header.valueByteOffset,
+  }
+}
+
+function detailOf({ header, stats, encoding, memory }: AnalyzedKey, raw: Buffer): KeyDetail {
+  return {
+    ...placeOf(header),
+    encoding,
+    memory,
+    elements: stats.elements,
     serializedBytes: stats.serializedBytes,
     packedBlobs: stats.packedBlobs,
     packedBytes: stats.packedBytes,
     compressed: stats.compressed,
+    raw,
   }
 }

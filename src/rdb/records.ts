@@ -310,7 +310,9 @@ function beginValue(core: Core, type: RdbType, valueStep: Step): Step {
   const depth = core.options.checkOnly ? DEPTH.SKIP : visitor.key(header)
   core.depth = depth
   core.deep = depth === DEPTH.ELEMENTS || core.options.walkBlobs
-  core.rawFrom = depth === DEPTH.RAW ? header.valueByteOffset : -1
+  const isRaw =
+    depth === DEPTH.RAW || (depth === DEPTH.ELEMENTS && visitor.rawWithElements === true)
+  core.rawFrom = isRaw ? header.valueByteOffset : -1
   return valueStep
 }
 

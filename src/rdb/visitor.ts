@@ -313,6 +313,8 @@ export interface RdbVisitor extends StretchVisitor {
   /** What `StringRows.separators` tells of. Default `:`. */
   readonly separatorByte?: number
 
+  /** Asks for `rawValue` at ELEMENTS depth too, beside the elements. */
+  readonly rawWithElements?: boolean
   /** RAW: the next bytes of the serialised value. */
   rawValue?(bytes: Buffer, start: number, end: number): void
 

@@ -212,17 +212,50 @@ describe('keys', () => {
     const cart = await runCli(['inspect', DUMP, '--key', 'cart:1000', '--json'])
     const found = JSON.parse(cart.out) as {
       elements: number
-      raw: { typeName: string }
+      raw: { typeName: string; base64: string; bytes: number; valueByteOffset: number }
       value: { field: string; value: string }[]
     }
     expect(found.value.length).toBe(found.elements)
     expect(found.raw.typeName).toBe('hash-listpack')
+    const { valueByteOffset, bytes } = found.raw
+    const stored = readFileSync(DUMP).subarray(valueByteOffset, valueByteOffset + bytes)
+    expect(found.raw.base64).toBe(stored.toString('base64'))
     expect(found.value.every((pair) => pair.field.startsWith('product:'))).toBe(true)
     const text = await runCli(['inspect', DUMP, '--key', 'events'])
-    expect(text.out).toMatch(/^type +stream, stream, 600 elements$/m)
+    expect(text.out).toMatch(/^encoding +stream, 600 elements$/m)
+    expect(text.out).toMatch(/^raw\n +\d+ {2}([0-9a-f]{2} ){15}[0-9a-f]{2} {2}[ -~]{16}$/m)
     expect(text.out.match(/^\[\d+-\d+\]$/gm)?.length).toBe(600)
     const missing = await runCli(['inspect', DUMP, '--key', 'nobody'])
     expect([missing.code, missing.out]).toEqual([2, ''])
+  })
+
+  test('--key of a long string comes in parts, of a damaged key as far as it goes', async () => {
+    const value = Buffer.alloc(3_000_000, 'abc')
+    const head = Buffer.concat([Buffer.from('REDIS0011'), Buffer.of(0, 1, 0x6b, 0x80, 0, 0, 0, 0)])
+    head.writeUInt32BE(value.length, head.length - 4)
+    const whole = Buffer.concat([head, value, Buffer.of(0xff), Buffer.alloc(8)])
+    const { out, code } = await runCli([
+      'inspect',
+      write('long.rdb', whole),
+      '--key',
+      'k',
+      '--json',
+    ])
+    const found = JSON.parse(out) as { value: { part: string }[]; raw: { bytes: number } }
+    expect([code, found.raw.bytes]).toEqual([0, value.length + 5])
+    expect(found.value.length).toBeGreaterThan(1)
+    expect(found.value.map(({ part }) => part).join('') === value.toString()).toBe(true)
+    const cut = await runCli([
+      'inspect',
+      write('cut.rdb', whole.subarray(0, 2_500_000)),
+      '--key',
+      'k',
+      '--json',
+    ])
+    expect(cut.code).toBe(6)
+    expect(JSON.parse(cut.out)).toMatchObject({ key: 'k', complete: false })
+    const text = await runCli(['inspect', join(scratch, 'cut.rdb'), '--key', 'k'])
+    expect([text.code, text.out.endsWith('(the rest of this key is damaged)\n')]).toEqual([6, true])
   })
 })
 

@@ -8,12 +8,20 @@ import {
   type InspectResult,
   type ReadOutcome,
 } from '../../api/inspect.js'
-import { inspectKey, type KeyElement } from '../../api/inspect-key.js'
+import { inspectKey } from '../../api/inspect-key.js'
 import { inspectRows } from '../../api/inspect-rows.js'
 import { UsageError } from '../../errors.js'
 import { addCommonOptions, type CommandCall, type CommandContext } from '../command.js'
 import { addFilterOptions, readFilterOptions, type FilterOptions } from '../filter-options.js'
-import { detailObject, detailText, elementLine } from '../render/inspect-key.js'
+import {
+  BROKEN_JSON,
+  detailJson,
+  detailText,
+  elementJson,
+  elementLine,
+  placeJson,
+  placeText,
+} from '../render/inspect-key.js'
 import { jsonLine, outcomeObject, summaryObject } from '../render/inspect-json.js'
 import { renderSummary } from '../render/inspect-summary.js'
 import type { Progress } from '../render/progress.js'
@@ -176,32 +184,46 @@ async function showKey(
   { talk }: Call,
   stop: () => void,
 ): Promise<ReadOutcome> {
-  let elements: KeyElement[] = []
-  const output: string[] = []
+  let found = 0
+  let elements = 0
+  const told = { isOpen: false }
+  let output: string[] = []
+  const flush = async (): Promise<void> => {
+    const text = output.join('')
+    output = []
+    if (text !== '') await talk.write(text)
+  }
   const outcome = await inspectKey(file, {
     ...base,
     key: Buffer.from(name, 'utf8'),
-    onElement: (element) => elements.push(element),
-    onFound: (detail) => {
-      if (talk.json) {
-        output.push(jsonLine(detailObject(detail, elements)))
-      } else {
-        if (output.length > 0) output.push('\n')
-        output.push(detailText(detail), '\n')
-        for (const [index, element] of elements.entries()) {
-          output.push(`${elementLine(element, index)}\n`)
-        }
-      }
-      elements = []
+    onBegin: (place) => {
+      // The key before it was damaged: nothing was told of its end.
+      if (told.isOpen && talk.json) output.push(BROKEN_JSON)
+      told.isOpen = true
+      elements = 0
+      if (talk.json) output.push(placeJson(place))
+      else output.push(found === 0 ? '' : '\n', placeText(place), '\n')
+      found += 1
     },
+    onElement: (element) => {
+      if (talk.json) output.push(elements === 0 ? '' : ',', elementJson(element))
+      else output.push(elementLine(element, elements), '\n')
+      elements += 1
+    },
+    onFound: (detail) => {
+      told.isOpen = false
+      output.push(talk.json ? detailJson(detail) : `\n${detailText(detail)}`)
+    },
+    drain: () => (output.length === 0 ? undefined : flush()),
   })
+  if (told.isOpen) output.push(talk.json ? BROKEN_JSON : '\n(the rest of this key is damaged)\n')
   stop()
-  if (output.length === 0 && outcome.error === undefined) {
+  if (found === 0 && outcome.error === undefined) {
     throw new UsageError(`no key of this name in ${outcome.file}`, {
       hint: 'rrep inspect FILE --keys lists them all',
     })
   }
-  for (const piece of output) await talk.write(piece)
+  await flush()
   return outcome
 }
 

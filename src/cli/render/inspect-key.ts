@@ -1,12 +1,16 @@
 /** `inspect --key`: a key as text, element by element, or as an object for --json. */
-import type { KeyDetail, KeyElement } from '../../api/inspect-key.js'
+import type { KeyDetail, KeyElement, KeyPlace } from '../../api/inspect-key.js'
 import { printableText, textOrBase64 } from '../../api/key-text.js'
 import { formatCount, formatSize } from '../units.js'
+
+const SHOWN_RAW_BYTES = 256
+const RAW_LINE_BYTES = 16
 
 /** One line of text for each element. */
 export function elementLine(element: KeyElement, index: number): string {
   switch (element.kind) {
     case 'string':
+    case 'part':
       return printableText(element.value)
     case 'element':
       return `${index}) ${printableText(element.value)}`
@@ -28,39 +32,80 @@ export function elementLine(element: KeyElement, index: number): string {
 }
 
 /** What is known of the key, above its elements. */
-export function detailText(detail: KeyDetail): string {
+export function placeText(place: KeyPlace): string {
   const lines: [string, string][] = [
-    ['key', `${printableText(detail.key)} (db ${detail.dbnum})`],
-    ['type', `${printableText(detail.type)}, ${detail.encoding}, ${elementsText(detail)}`],
-    ['memory', `${formatSize(detail.memory)} (${formatCount(detail.memory)} bytes, estimated)`],
-    ['expires', detail.expireAtMs === -1 ? 'never' : timeText(detail.expireAtMs)],
+    ['key', `${printableText(place.key)} (db ${place.dbnum})`],
+    ['type', printableText(place.type)],
+    ['expires', place.expireAtMs === -1 ? 'never' : timeText(place.expireAtMs)],
   ]
-  if (detail.idleSeconds >= 0) lines.push(['idle', `${formatCount(detail.idleSeconds)} s`])
-  if (detail.freq >= 0) lines.push(['frequency', String(detail.freq)])
+  if (place.idleSeconds >= 0) lines.push(['idle', `${formatCount(place.idleSeconds)} s`])
+  if (place.freq >= 0) lines.push(['frequency', String(place.freq)])
   lines.push([
     'in the file',
-    `type byte ${detail.typeByte} (${detail.typeName}), record at byte ${detail.byteOffset}, ` +
-      `value at byte ${detail.valueByteOffset}, ${formatCount(detail.serializedBytes)} bytes` +
-      (detail.compressed ? ', partly compressed (LZF)' : ''),
+    `type byte ${place.typeByte} (${place.typeName}), record at byte ${place.byteOffset}, ` +
+      `value at byte ${place.valueByteOffset}`,
   ])
+  return columns(lines)
+}
+
+/** What is known behind the elements. */
+export function detailText(detail: KeyDetail): string {
+  const lines: [string, string][] = [
+    ['encoding', `${detail.encoding}, ${elementsText(detail)}`],
+    ['memory', `${formatSize(detail.memory)} (${formatCount(detail.memory)} bytes, estimated)`],
+    [
+      'stored',
+      `${formatCount(detail.serializedBytes)} bytes` +
+        (detail.compressed ? ', partly compressed (LZF)' : ''),
+    ],
+  ]
   if (detail.packedBlobs > 0) {
     const blobs = detail.packedBlobs === 1 ? '1 blob' : `${formatCount(detail.packedBlobs)} blobs`
     lines.push(['packed', `${blobs} of ${formatCount(detail.packedBytes)} bytes unpacked`])
   }
+  return `${columns(lines)}${rawText(detail)}`
+}
+
+/** The first bytes of the value, 16 a line: offset in the file, hex, printable ASCII. */
+function rawText({ raw, valueByteOffset, serializedBytes }: KeyDetail): string {
+  const shown = raw.subarray(0, SHOWN_RAW_BYTES)
+  const lines: string[] = []
+  for (let at = 0; at < shown.length; at += RAW_LINE_BYTES) {
+    const row = shown.subarray(at, at + RAW_LINE_BYTES)
+    const hex = Array.from(row, (byte) => byte.toString(16).padStart(2, '0')).join(' ')
+    const text = Array.from(row, (byte) =>
+      byte >= 0x20 && byte < 0x7f ? String.fromCharCode(byte) : '.',
+    ).join('')
+    const place = String(valueByteOffset + at).padStart(10)
+    lines.push(`  ${place}  ${hex.padEnd(RAW_LINE_BYTES * 3 - 1)}  ${text}\n`)
+  }
+  const more = serializedBytes - shown.length
+  if (more > 0) lines.push(`  … ${formatCount(more)} bytes more\n`)
+  return `raw\n${lines.join('')}`
+}
+
+function columns(lines: readonly (readonly [string, string])[]): string {
   return lines.map(([name, value]) => `${name.padEnd(12)} ${value}\n`).join('')
 }
 
-export function detailObject(detail: KeyDetail, elements: readonly KeyElement[]): object {
-  return {
-    db: detail.dbnum,
-    ...textOrBase64('key', detail.key),
-    type: detail.type,
+/** The beginning of the object: it is open until the elements and `detailJson` have been written. */
+export function placeJson(place: KeyPlace): string {
+  const object = {
+    db: place.dbnum,
+    ...textOrBase64('key', place.key),
+    type: place.type,
+    expireAt: place.expireAtMs === -1 ? null : place.expireAtMs,
+    ...(place.idleSeconds >= 0 ? { idleSeconds: place.idleSeconds } : {}),
+    ...(place.freq >= 0 ? { freq: place.freq } : {}),
+  }
+  return `${JSON.stringify(object).slice(0, -1)},"value":[`
+}
+
+export function detailJson(detail: KeyDetail): string {
+  const object = {
     encoding: detail.encoding,
     memory: detail.memory,
     elements: detail.elements,
-    expireAt: detail.expireAtMs === -1 ? null : detail.expireAtMs,
-    ...(detail.idleSeconds >= 0 ? { idleSeconds: detail.idleSeconds } : {}),
-    ...(detail.freq >= 0 ? { freq: detail.freq } : {}),
     raw: {
       typeByte: detail.typeByte,
       typeName: detail.typeName,
@@ -70,9 +115,18 @@ export function detailObject(detail: KeyDetail, elements: readonly KeyElement[])
       packedBlobs: detail.packedBlobs,
       packedBytes: detail.packedBytes,
       compressed: detail.compressed,
+      // At most the first 4 kB.
+      base64: detail.raw.toString('base64'),
     },
-    value: elements.map(elementObject),
   }
+  return `],${JSON.stringify(object).slice(1)}\n`
+}
+
+/** Ends the object of a key whose end was not found. */
+export const BROKEN_JSON = '],"complete":false}\n'
+
+export function elementJson(element: KeyElement): string {
+  return JSON.stringify(elementObject(element))
 }
 
 function elementObject(element: KeyElement): object {
@@ -81,6 +135,8 @@ function elementObject(element: KeyElement): object {
     case 'element':
     case 'member':
       return textOrBase64('value', element.value)
+    case 'part':
+      return textOrBase64('part', element.value)
     case 'scored':
       return { ...textOrBase64('member', element.value), score: scoreValue(element.score) }
     case 'field':
