@@ -14,7 +14,6 @@ import { Buffer } from 'node:buffer'
 import { JsonText } from '../bytes/json-text.js'
 import type { ByteKernel } from '../bytes/kernel.js'
 import type { OutputBuffer } from '../bytes/output-buffer.js'
-import { writeScore } from '../rdb/score-text.js'
 import { ObjectEncoding, type StringEncoding } from '../rdb/object-encoding.js'
 import { u64Text } from '../rdb/u64.js'
 import {
@@ -34,10 +33,10 @@ import {
   type ValueStats,
 } from '../rdb/visitor.js'
 import { ROW, type PackedFormat, type Row, type Stretch } from '../rdb/stretch.js'
+import { JsonElements } from './json-elements.js'
 import { JsonRows } from './json-rows.js'
 import { JsonStream } from './json-stream.js'
 import { JsonStrings } from './json-strings.js'
-import { SortedElements } from './sorted-elements.js'
 
 export interface JsonKeysOptions {
   strings: 'text' | 'base64'
@@ -56,8 +55,6 @@ const OBJECT_END = 0x7d
 const ARRAY_START = 0x5b
 const ARRAY_END = 0x5d
 const COMMA = 0x2c
-const COLON = 0x3a
-const QUOTE = 0x22
 const LF = 0x0a
 
 const NULL = Buffer.from('null')
@@ -65,8 +62,6 @@ const VALUE = Buffer.from(',"value":')
 const NULL_VALUE = Buffer.from('null,"value":')
 const LIST_HEAD = Buffer.from(',"type":"list","encoding":"')
 const EXPIRE_AT = Buffer.from('","expireAt":')
-const FIELD_VALUE = Buffer.from('{"value":')
-const FIELD_EXPIRE_AT = Buffer.from(',"expireAt":')
 const LIST_ENCODINGS = {
   listpack: Buffer.from('listpack'),
   quicklist: Buffer.from('quicklist'),
@@ -74,12 +69,9 @@ const LIST_ENCODINGS = {
 
 /** Beyond this a list cannot be a listpack, whatever the server's limits (64 KiB at most). */
 const LISTPACK_MAX_OUTPUT_BYTES = 1 << 19
-const SCORE_MAX_BYTES = 40
 
 export class JsonKeys implements RdbVisitor {
   keys = 0
-  /** Values too big to be put in order; written in the order of the file. */
-  unorderedValues = 0
   readonly functionLibrary: () => void
   readonly functionPreGa: () => void
   readonly stringRecords: RdbVisitor['stringRecords']
@@ -92,13 +84,11 @@ export class JsonKeys implements RdbVisitor {
   private readonly layout: 'lines' | 'array'
   private readonly wanted: ((header: KeyHeader) => boolean) | undefined
   private readonly encoding = new ObjectEncoding()
+  private readonly elements: JsonElements
   private readonly stream: JsonStream
   private readonly rows: JsonRows
   /** What the rows were told of the lines is as it was. */
   private rowsReady = false
-  private readonly sorted = new SortedElements()
-  private readonly first = { bytes: Buffer.alloc(0), start: 0, end: 0 }
-  private readonly second = { bytes: Buffer.alloc(0), start: 0, end: 0 }
   /** `,"type":"…","encoding":"…","expireAt":` by type byte, and of strings by encoding. */
   private readonly heads: (Buffer | undefined)[] = []
   private readonly stringHeads: Record<StringEncoding, Buffer>
@@ -106,9 +96,6 @@ export class JsonKeys implements RdbVisitor {
   private prefixDb = -1
   private header: KeyHeader | undefined
   private isWanted = false
-  private isFirstElement = true
-  /** The elements at hand are collected, to be put in order. */
-  private sorting = false
   /** Where a list's encoding is to be filled in, from the held start; -1: it stands there. */
   private encodingAt = -1
 
@@ -121,6 +108,7 @@ export class JsonKeys implements RdbVisitor {
     this.functionLibrary = options.functionLibrary ?? noop
     this.functionPreGa = this.functionLibrary
     this.strings = new JsonStrings(this.json, this.base64)
+    this.elements = new JsonElements(out, this.strings, this.base64)
     this.stream = new JsonStream(out, this.strings, this.base64)
     this.rows = new JsonRows(out, kernel, this.json)
     if (options.wanted === undefined || options.allStrings === true) {
@@ -144,6 +132,11 @@ export class JsonKeys implements RdbVisitor {
     return this.json.inexactStrings
   }
 
+  /** Values too big to be put in order; written in the order of the file. */
+  get unorderedValues(): number {
+    return this.elements.unorderedValues
+  }
+
   /** Ends the array and hands out what is left; to be called behind the parser's end. */
   finish(): void {
     if (this.layout === 'array') this.out.constant(Buffer.from('\n]\n'))
@@ -164,8 +157,7 @@ export class JsonKeys implements RdbVisitor {
     this.isWanted = this.wanted?.(header) !== false
     if (!this.isWanted) return DEPTH.SKIP
     this.header = header
-    this.isFirstElement = true
-    this.sorting = false
+    this.elements.begin(header.kind)
     this.beginLine(header)
     switch (header.kind) {
       case KIND.STRING:
@@ -182,13 +174,11 @@ export class JsonKeys implements RdbVisitor {
       case KIND.SET:
         this.head(header)
         this.out.byte(ARRAY_START)
-        this.beginSorting()
         break
       case KIND.ZSET:
       case KIND.HASH:
         this.head(header)
         this.out.byte(this.base64 ? ARRAY_START : OBJECT_START)
-        this.beginSorting()
         break
       case KIND.STREAM:
         this.head(header)
@@ -207,7 +197,7 @@ export class JsonKeys implements RdbVisitor {
 
   keyEnd(header: KeyHeader, stats: ValueStats): void {
     if (!this.isWanted) return
-    if (this.sorting) this.writeSorted(header)
+    this.elements.end()
     switch (header.kind) {
       case KIND.LIST:
         this.out.byte(ARRAY_END)
@@ -254,24 +244,19 @@ export class JsonKeys implements RdbVisitor {
 
   listElement(element: Slice): void {
     this.fillLongList()
-    this.separate()
-    this.strings.write(element.bytes, element.start, element.end)
+    this.elements.plain(element)
   }
 
   setMember(member: Slice): void {
-    if (this.sorting && this.collect(member, undefined, 0)) return
-    this.separate()
-    this.strings.write(member.bytes, member.start, member.end)
+    this.elements.setMember(member)
   }
 
   zsetMember(member: Slice, score: number, scoreText: Slice): void {
-    if (this.sorting && this.collect(member, scoreText, score)) return
-    this.writeMember(member, score, scoreText)
+    this.elements.zsetMember(member, score, scoreText)
   }
 
   hashField(field: Slice, value: Slice, expireAtMs: number): void {
-    if (this.sorting && this.collect(field, value, expireAtMs)) return
-    this.writeField(field, value, expireAtMs)
+    this.elements.hashField(field, value, expireAtMs)
   }
 
   streamEntry(id: StreamId): void {
@@ -324,7 +309,7 @@ export class JsonKeys implements RdbVisitor {
 
   /** [index, value] each: the indexes of an array may have gaps. */
   arrayElement(index: U64, value: Slice): void {
-    this.separate()
+    this.elements.separate()
     this.out.byte(ARRAY_START)
     this.out.write(Buffer.from(u64Text(index)))
     this.out.byte(COMMA)
@@ -379,8 +364,8 @@ export class JsonKeys implements RdbVisitor {
 
   private writeRow(stretch: Stretch, row: Row, count: number): number {
     this.fillLongList()
-    const taken = this.rows.elements(stretch, row, count, !this.isFirstElement)
-    if (taken > 0) this.isFirstElement = false
+    const taken = this.rows.elements(stretch, row, count, !this.elements.isFirst)
+    if (taken > 0) this.elements.isFirst = false
     return taken
   }
 
@@ -388,8 +373,8 @@ export class JsonKeys implements RdbVisitor {
     const { kind } = this.header!
     const row = kind === KIND.HASH ? ROW.PAIRS : kind === KIND.ZSET ? ROW.SCORES : ROW.STRINGS
     this.fillLongList()
-    const written = this.rows.packed(stretch, format, row, !this.isFirstElement)
-    if (written > 0) this.isFirstElement = false
+    const written = this.rows.packed(stretch, format, row, !this.elements.isFirst)
+    if (written > 0) this.elements.isFirst = false
     return written >= 0
   }
 
@@ -451,93 +436,6 @@ export class JsonKeys implements RdbVisitor {
     }
     out.decimal(header.expireAtMs)
     out.constant(VALUE)
-  }
-
-  private separate(): void {
-    if (this.isFirstElement) this.isFirstElement = false
-    else this.out.byte(COMMA)
-  }
-
-  private beginSorting(): void {
-    this.sorting = this.base64
-    if (this.sorting) this.sorted.clear()
-  }
-
-  /** False where there is no room: everything collected has then been written as it came. */
-  private collect(first: Slice, second: Slice | undefined, number: number): boolean {
-    if (this.sorted.add(first, second, number)) return true
-    this.sorting = false
-    this.unorderedValues += 1
-    for (let index = 0; index < this.sorted.length; index += 1) this.writeCollected(index)
-    return false
-  }
-
-  private writeSorted(header: KeyHeader): void {
-    for (const index of this.sorted.order(header.kind === KIND.ZSET)) this.writeCollected(index)
-  }
-
-  private writeCollected(index: number): void {
-    const { first, second, sorted } = this
-    first.bytes = sorted.bytes
-    first.start = sorted.firstStart(index)
-    first.end = sorted.firstEnd(index)
-    second.bytes = sorted.bytes
-    second.start = first.end
-    second.end = sorted.secondEnd(index)
-    const { kind } = this.header!
-    if (kind === KIND.ZSET) this.writeMember(first, sorted.number(index), second)
-    else if (kind === KIND.HASH) this.writeField(first, second, sorted.number(index))
-    else {
-      this.separate()
-      this.strings.write(first.bytes, first.start, first.end)
-    }
-  }
-
-  private writeMember(member: Slice, score: number, scoreText: Slice): void {
-    const { out } = this
-    this.separate()
-    if (this.base64) out.byte(ARRAY_START)
-    this.strings.write(member.bytes, member.start, member.end)
-    out.byte(this.base64 ? COMMA : COLON)
-    // JSON has no infinity.
-    const quoted = this.base64 || !Number.isFinite(score)
-    if (quoted) out.byte(QUOTE)
-    if (scoreText.end > scoreText.start && quoted) {
-      out.write(scoreText.bytes, scoreText.start, scoreText.end)
-    } else {
-      this.writeScore(score)
-    }
-    if (quoted) out.byte(QUOTE)
-    if (this.base64) out.byte(ARRAY_END)
-  }
-
-  private writeScore(score: number): void {
-    const { out } = this
-    if (Number.isSafeInteger(score) && !Object.is(score, -0)) {
-      out.decimal(score)
-      return
-    }
-    out.room(SCORE_MAX_BYTES)
-    out.pos += writeScore(out.bytes, out.pos, score)
-  }
-
-  private writeField(field: Slice, value: Slice, expireAtMs: number): void {
-    const { out } = this
-    this.separate()
-    if (this.base64) out.byte(ARRAY_START)
-    this.strings.write(field.bytes, field.start, field.end)
-    out.byte(this.base64 ? COMMA : COLON)
-    if (expireAtMs === -1) {
-      this.strings.write(value.bytes, value.start, value.end)
-    } else {
-      if (!this.base64) out.constant(FIELD_VALUE)
-      this.strings.write(value.bytes, value.start, value.end)
-      if (this.base64) out.byte(COMMA)
-      else out.constant(FIELD_EXPIRE_AT)
-      out.decimal(expireAtMs)
-      if (!this.base64) out.byte(OBJECT_END)
-    }
-    if (this.base64) out.byte(ARRAY_END)
   }
 }
 
