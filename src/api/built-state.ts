@@ -3,6 +3,7 @@
  * end expiry stays held back. So a key whose time has passed since is still there, with its time
  * (plus `shiftMs`), as it would be in a snapshot.
  */
+import { randomBytes } from 'node:crypto'
 import { closeSync, openSync, readSync, statSync } from 'node:fs'
 import { basename } from 'node:path'
 import { UsageError } from '../errors.js'
@@ -19,6 +20,8 @@ import { startScratchServer, type ScratchServer } from './scratch-server.js'
 export interface BuildOptions {
   /** A file, a directory in multi-part form, or its manifest. */
   path: string
+  /** For messages. Default: the path. */
+  name?: string | undefined
   until?: ReplayOptions['until']
   /** The server's program; by default looked for in PATH. */
   withServer?: string | undefined
@@ -52,6 +55,8 @@ export async function buildState(options: BuildOptions): Promise<BuiltState> {
       source,
       target: server.settings,
       until: options.until,
+      // One of an earlier replay that the source holds is a key like others.
+      checkpointKey: `rrep:built:${randomBytes(16).toString('hex')}`,
       signal: options.signal,
       onProgress: options.onProgress,
       onEvent: (event) => {
@@ -63,9 +68,12 @@ export async function buildState(options: BuildOptions): Promise<BuiltState> {
   try {
     const { replOffset } = await replayFiles(session)
     if (options.until !== undefined && session.streamWriter === undefined) {
-      throw new UsageError(`${options.path} is a snapshot: it has one moment only`, {
-        hint: 'leave out --until, which is for AOFs and captures',
-      })
+      throw new UsageError(
+        `${options.name ?? options.path} is a snapshot: it has one moment only`,
+        {
+          hint: 'leave out --until, which is for AOFs and captures',
+        },
+      )
     }
     return {
       server,
@@ -98,12 +106,22 @@ function familyOf(source: FileSource, until: ReplayOptions['until']): ServerFami
   const file =
     source.kind === 'file' ? source.path : planParts(source.path, until, undefined)[0]?.path
   if (file === undefined) return 'redis'
-  const fd = openSync(file, 'r')
+  const fd = tryOpen(file)
+  // The replay says what is wrong with it.
+  if (fd === undefined) return 'redis'
   try {
     const buffer = Buffer.alloc(1024)
     const head = buffer.subarray(0, readSync(fd, buffer, 0, buffer.length, 0))
     return kindOf(head) === 'vcs' ? 'valkey' : writerOf(head).family
   } finally {
     closeSync(fd)
+  }
+}
+
+function tryOpen(path: string): number | undefined {
+  try {
+    return openSync(path, 'r')
+  } catch {
+    return undefined
   }
 }

@@ -11,8 +11,9 @@ const LANES = 3
 export interface Suspects {
   /** Buckets that differ. */
   count: number
-  /** Keys in them, of both sides. */
+  /** Keys in them, of both sides, and bytes of their names. */
   keys: number
+  nameBytes: number
   has: (nameHigh: number) => boolean
 }
 
@@ -20,6 +21,7 @@ export class DiffBuckets {
   keys = 0
   private readonly sums = new Int32Array(BUCKETS * LANES)
   private readonly counts = new Float64Array(BUCKETS)
+  private readonly nameBytes = new Float64Array(BUCKETS)
 
   add(digest: KeyDigest, header: KeyHeader): void {
     const bucket = digest.nameHigh & (BUCKETS - 1)
@@ -44,6 +46,7 @@ export class DiffBuckets {
     sums[at + 1] = sums[at + 1]! + second
     sums[at + 2] = sums[at + 2]! + third
     this.counts[bucket] = this.counts[bucket]! + 1
+    this.nameBytes[bucket] = this.nameBytes[bucket]! + header.key.end - header.key.start
     this.keys += 1
   }
 
@@ -51,6 +54,7 @@ export class DiffBuckets {
     const differs = new Uint8Array(BUCKETS)
     let count = 0
     let keys = 0
+    let nameBytes = 0
     for (let bucket = 0; bucket < BUCKETS; bucket += 1) {
       const at = bucket * LANES
       let same = this.counts[bucket] === other.counts[bucket]
@@ -61,8 +65,9 @@ export class DiffBuckets {
       differs[bucket] = 1
       count += 1
       keys += this.counts[bucket]! + other.counts[bucket]!
+      nameBytes += this.nameBytes[bucket]! + other.nameBytes[bucket]!
     }
-    return { count, keys, has: (nameHigh) => differs[nameHigh & (BUCKETS - 1)] === 1 }
+    return { count, keys, nameBytes, has: (nameHigh) => differs[nameHigh & (BUCKETS - 1)] === 1 }
   }
 }
 

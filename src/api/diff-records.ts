@@ -10,10 +10,12 @@ import { appendFileSync, existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { KeyDigest } from '../analyze/value-digest.js'
 import { KIND_NAMES, type KeyHeader } from '../rdb/visitor.js'
+import { fileFault } from '../sinks/file-fault.js'
 import type { Difference } from './diff.js'
 
 /** A record read back is some hundred bytes of objects. */
 const KEYS_PER_PART = 100_000
+const NAME_BYTES_PER_PART = 16 << 20
 const MEMORY_BYTES_PER_SIDE = 12 << 20
 const FIXED_BYTES = 42
 const LANES_AT = 18
@@ -32,8 +34,11 @@ export class DiffRecords {
   readonly b: DiffSide
   private readonly parts: number
 
-  constructor(directory: string, keys: number) {
-    this.parts = Math.max(1, Math.ceil(keys / KEYS_PER_PART))
+  /** @param suspects how many keys will come, and bytes of their names */
+  constructor(directory: string, suspects: { keys: number; nameBytes: number }) {
+    const { keys, nameBytes } = suspects
+    const byName = Math.ceil(nameBytes / NAME_BYTES_PER_PART)
+    this.parts = Math.max(1, byName, Math.ceil(keys / KEYS_PER_PART))
     this.a = new DiffSide(join(directory, 'a'), this.parts)
     this.b = new DiffSide(join(directory, 'b'), this.parts)
   }
@@ -107,7 +112,12 @@ export class DiffSide {
   private spill(): void {
     this.buffers.forEach((buffer, part) => {
       if (buffer.length === 0) return
-      appendFileSync(this.file(part), buffer.bytes.subarray(0, buffer.length), { mode: 0o600 })
+      const bytes = buffer.bytes.subarray(0, buffer.length)
+      try {
+        appendFileSync(this.file(part), bytes, { mode: 0o600 })
+      } catch (error) {
+        throw fileFault(this.file(part), 'write', error)
+      }
       buffer.length = 0
       if (buffer.bytes.length > WRITE_BYTES) buffer.bytes = Buffer.alloc(1024)
     })

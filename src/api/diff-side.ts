@@ -3,11 +3,11 @@
  * or a temporary one with what a server holds. Commands behind a snapshot are applied in a scratch
  * server (built-state.ts), and what it then holds is taken as from any server.
  */
-import { createWriteStream } from 'node:fs'
+import { createReadStream, createWriteStream, statSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
-import { AuthError, ProtocolError } from '../errors.js'
+import { AbortedError, AuthError, FileError, ProtocolError, UsageError } from '../errors.js'
 import { formatServerAddress } from '../net/address.js'
 import type { LedgerReport } from '../replay/ledger.js'
 import type { ServerSettings } from '../net/server-settings.js'
@@ -18,6 +18,7 @@ import type { DiffProgress } from './diff.js'
 import { openRdbInput, pumpRdb } from './rdb-input.js'
 import type { ReplayOptions } from './replay.js'
 import { scanToRdb } from './scan-server.js'
+import { fileFault } from '../sinks/file-fault.js'
 import { sync } from './sync.js'
 
 export type DiffSource =
@@ -128,13 +129,30 @@ export class OpenSide {
   }
 
   async #look(source: DiffSource & { kind: 'file' }): Promise<void> {
-    const { stdin, signal } = this.#options
+    // All is read twice, which a pipe cannot be.
     if (source.path === '-') {
-      // It is read twice: a pipe cannot.
-      this.#path = this.#temporary('in')
-      await pipeline(stdin!, createWriteStream(this.#path, { mode: 0o600 }), { signal })
+      const { stdin } = this.#options
+      if (stdin === undefined) throw new UsageError('there is no standard input to read')
+      await this.#copy(stdin)
+    } else if (isPipe(source.path)) {
+      await this.#copy(createReadStream(source.path))
     }
     if (source.until !== undefined || (await this.#isMoreThanSnapshot())) await this.#build()
+  }
+
+  async #copy(input: Readable): Promise<void> {
+    const { signal } = this.#options
+    const path = this.#temporary('in')
+    try {
+      await pipeline(input, createWriteStream(path, { mode: 0o600 }), { signal })
+    } catch (error) {
+      if (signal?.aborted === true) throw new AbortedError()
+      if (input.errored !== error) throw fileFault(path, 'write', error)
+      throw new FileError('ERR_CANNOT_READ', `cannot read ${this.result.name}: ${String(error)}`, {
+        cause: error,
+      })
+    }
+    this.#path = path
   }
 
   /** As far as that can be told without reading it. */
@@ -154,6 +172,7 @@ export class OpenSide {
     const { name } = this.result
     const state = await buildState({
       path: this.#path,
+      name,
       until: this.#source.kind === 'file' ? this.#source.until : undefined,
       withServer,
       signal,
@@ -222,6 +241,12 @@ export class OpenSide {
   #progress(phase: DiffProgress['phase'], bytes: number, totalBytes: number | undefined): void {
     this.#options.onProgress?.({ phase, side: this.#side, bytes, totalBytes })
   }
+}
+
+/** A fifo, `<(…)` of a shell, a device: what is read is gone. */
+function isPipe(path: string): boolean {
+  const stat = statSync(path, { throwIfNoEntry: false })
+  return stat !== undefined && !stat.isFile() && !stat.isDirectory()
 }
 
 /** The server will not replicate to us, now or later. */

@@ -16,10 +16,9 @@
  * is then taken by a sync. What could not be replayed makes the comparison one that proves nothing.
  */
 import { randomBytes } from 'node:crypto'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { rmSync } from 'node:fs'
 import type { Readable } from 'node:stream'
+import { UsageError } from '../errors.js'
 import { KeyDigests } from '../analyze/value-digest.js'
 import { KIND, KIND_NAMES, type KeyHeader } from '../rdb/visitor.js'
 import { DiffBuckets } from './diff-buckets.js'
@@ -27,6 +26,7 @@ import { DiffRecords, type DiffSide } from './diff-records.js'
 import { addValueDetails, type ValueDetail } from './diff-values.js'
 import { OpenSide, type DiffSideResult, type DiffSource, type ServerWay } from './diff-side.js'
 import { compileKeyFilter, type KeyFilter, type KeyFilterOptions } from './key-filter.js'
+import { makeTemporaryDir } from './temporary-dir.js'
 
 export type { DiffSideResult, DiffSource, ServerWay } from './diff-side.js'
 export type { ElementDifference, ValueDetail } from './diff-values.js'
@@ -99,7 +99,10 @@ const DEFAULT_LIMIT = 100
 /** Rejects with LinkError, AuthError, ProtocolError, InputError, FileError, UsageError (of
  * `withServer`, `until`) or AbortedError. */
 export async function diff(options: DiffOptions): Promise<DiffResult> {
-  const directory = mkdtempSync(join(tmpdir(), 'rrep-diff-'))
+  if (options.filter?.minSizeBytes !== undefined) {
+    throw new UsageError('a size cannot be compared by: it depends on the encoding')
+  }
+  const directory = makeTemporaryDir('rrep-diff-')
   try {
     const run = new DiffRun(options, directory)
     return await run.compare()
@@ -141,7 +144,7 @@ class DiffRun {
       keysExpired: 0,
     }
     if (suspects.count === 0) return result
-    const records = new DiffRecords(this.directory, suspects.keys)
+    const records = new DiffRecords(this.directory, suspects)
     await this.collect(a, records.a, suspects.has)
     await this.collect(b, records.b, suspects.has)
     const shown = this.count(records, result)

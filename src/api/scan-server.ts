@@ -17,7 +17,6 @@ import { formatServerAddress } from '../net/address.js'
 import { ControlClient } from '../net/control.js'
 import { PayloadLine, type ReplyVisitor } from '../net/payload-line.js'
 import type { ServerSettings } from '../net/server-settings.js'
-
 import { parseDumpPayload } from '../rdb/dump-payload.js'
 import { MIN_VALKEY_VERSION, OPCODE } from '../rdb/type-table.js'
 import { DEPTH } from '../rdb/visitor.js'
@@ -112,8 +111,11 @@ class ScanRun implements ReplyVisitor {
 
   async #page(cursor: string): Promise<{ cursor: string; keys: Buffer[] }> {
     const reply = await this.#control.callBuffer('SCAN', cursor, 'COUNT', String(PAGE_KEYS))
-    const [next, keys] = reply as [Buffer, Buffer[]]
-    return { cursor: next.toString(), keys }
+    const [next, keys] = Array.isArray(reply) ? (reply as unknown[]) : []
+    const isPage =
+      Buffer.isBuffer(next) && Array.isArray(keys) && keys.every((each) => Buffer.isBuffer(each))
+    if (!isPage) throw this.#oddAnswer('SCAN')
+    return { cursor: next.toString('latin1'), keys: keys }
   }
 
   async #dump(keys: readonly Buffer[]): Promise<void> {
@@ -177,7 +179,9 @@ class ScanRun implements ReplyVisitor {
       return
     }
     this.#batchBytes += lengthBytes
-    this.#file.beginKey(this.#batch[this.#keyAt]!, this.#expireAtMs, lengthBytes)
+    const key = this.#batch[this.#keyAt]
+    if (key === undefined) throw this.#oddAnswer('DUMP')
+    this.#file.beginKey(key, this.#expireAtMs, lengthBytes)
   }
 
   bulkPart(bytes: Buffer, start: number, end: number): void {
@@ -194,6 +198,10 @@ class ScanRun implements ReplyVisitor {
     const shown = `${this.#name}: ${printable(message, 0, message.length, 200)}`
     if (/^(NOPERM|NOAUTH)/.test(text)) throw new AuthError('ERR_NOPERM', shown)
     throw new ProtocolError('ERR_SERVER_REPLY', shown)
+  }
+
+  #oddAnswer(command: string): ProtocolError {
+    return new ProtocolError('ERR_PROTOCOL', `${this.#name} answers ${command} as no server does`)
   }
 
   #nextKey(): void {

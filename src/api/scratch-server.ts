@@ -7,7 +7,7 @@
  * the directory. Signals of the terminal do not reach either of them.
  */
 import { execFile, spawn, type ChildProcess } from 'node:child_process'
-import { accessSync, constants, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs'
+import { accessSync, constants, readFileSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, delimiter, join } from 'node:path'
 import type { Readable } from 'node:stream'
@@ -16,6 +16,7 @@ import { AbortedError, LinkError, ProtocolError, UsageError } from '../errors.js
 import { printable } from '../bytes/printable.js'
 import { ControlClient } from '../net/control.js'
 import { DEFAULT_TIMEOUT_MS, type ServerSettings } from '../net/server-settings.js'
+import { makeTemporaryDir } from './temporary-dir.js'
 
 export interface ScratchServer {
   readonly settings: ServerSettings
@@ -123,11 +124,11 @@ async function describeProgram(program: string): Promise<string> {
   return `${basename(program)} ${version}`
 }
 
-/** mkdtemp gives a directory for its owner only. */
 function makeDirectory(): string {
-  const prefix = join(tmpdir(), 'rrep-scratch-')
-  const fits = Buffer.byteLength(prefix) + 'XXXXXX/socket'.length <= MAX_SOCKET_PATH_BYTES
-  return mkdtempSync(fits ? prefix : '/tmp/rrep-scratch-')
+  const prefix = 'rrep-scratch-'
+  const path = join(tmpdir(), `${prefix}XXXXXX`, 'socket')
+  const fits = Buffer.byteLength(path) <= MAX_SOCKET_PATH_BYTES
+  return makeTemporaryDir(prefix, fits ? undefined : '/tmp')
 }
 
 function argsFor(dir: string): string[] {

@@ -7,7 +7,7 @@ import { FileError, UsageError } from '../errors.js'
 import { parseServerAddress } from '../net/address.js'
 import { DEFAULT_TIMEOUT_MS, type ServerSettings } from '../net/server-settings.js'
 
-export { formatServerAddress } from '../net/address.js'
+export { formatServerAddress, maskSecrets } from '../net/address.js'
 export type { ServerSettings } from '../net/server-settings.js'
 
 export interface ServerWishes {

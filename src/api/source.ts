@@ -27,6 +27,7 @@ import {
   ProtocolError,
   UsageError,
 } from '../errors.js'
+import { hasServerScheme, maskSecrets } from '../net/address.js'
 
 /** Where a positional argument points. */
 export type SourceSpec =
@@ -83,7 +84,7 @@ export function classifySource(text: string): SourceSpec {
   if (stat !== undefined) return { kind: stat.isDirectory() ? 'directory' : 'file', path: text }
   // A path that is not there is a mistyped path, not a host name.
   if (text.includes('/') || /\.(rdb|aof|manifest|gz|zst)$/i.test(text)) {
-    throw new FileError('ERR_NO_SUCH_FILE', `no such file or directory: ${text}`, {
+    throw new FileError('ERR_NO_SUCH_FILE', `no such file or directory: ${maskSecrets(text)}`, {
       hint: 'for a server of this name write redis://…',
     })
   }
@@ -360,11 +361,14 @@ function openFile(path: string): number {
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code
     const why = code === 'ENOENT' ? 'no such file' : code === 'EACCES' ? 'not allowed' : code
-    throw new FileError(
-      code === 'ENOENT' ? 'ERR_NO_SUCH_FILE' : 'ERR_CANNOT_READ',
-      `cannot open ${path}: ${why ?? 'failed'}`,
-      { cause: error },
-    )
+    const fault = code === 'ENOENT' ? 'ERR_NO_SUCH_FILE' : 'ERR_CANNOT_READ'
+    // What was meant as a server may hold a password, and so does the message of the cause.
+    const isServer = hasServerScheme(path)
+    throw new FileError(fault, `cannot open ${maskSecrets(path)}: ${why ?? 'failed'}`, {
+      ...(isServer
+        ? { hint: 'this names a server: take its snapshot with rrep sync -o, and name that' }
+        : { cause: error }),
+    })
   }
 }
 

@@ -144,14 +144,15 @@ export class PayloadLine {
     const rest = line.slice(1)
     switch (line[0]) {
       case '$': {
-        const length = Number(rest)
+        const length = this.#number(rest)
+        if (length < -1) throw this.#fault('bytes that are no reply')
         batch.visitor.bulk(length)
         if (length < 0) this.#answered(batch)
         else this.#bulkLeft = length + 2
         return
       }
       case ':':
-        batch.visitor.integer(Number(rest))
+        batch.visitor.integer(this.#number(rest))
         break
       case '-':
         batch.visitor.error(rest)
@@ -162,6 +163,12 @@ export class PayloadLine {
         throw this.#fault('bytes that are no reply')
     }
     this.#answered(batch)
+  }
+
+  #number(text: string): number {
+    const value = /^-?\d{1,16}$/.test(text) ? Number(text) : NaN
+    if (!Number.isSafeInteger(value)) throw this.#fault('bytes that are no reply')
+    return value
   }
 
   #answered(batch: Batch): void {

@@ -9,6 +9,7 @@ import {
   type ServerWay,
 } from '../../api/diff.js'
 import { printableText } from '../../api/key-text.js'
+import { formatServerAddress, maskSecrets } from '../../api/server-settings.js'
 import { classifySource } from '../../api/source.js'
 import { UsageError } from '../../errors.js'
 import { addCommonOptions, type CommandCall, type CommandContext } from '../command.js'
@@ -112,7 +113,7 @@ export function registerDiff(program: Command, context: CommandContext): void {
             shown.push(talk.json ? jsonLine(difference) : textOf(difference)),
           onProgress: ({ phase, side, bytes, totalBytes }) =>
             progress.update({
-              label: `${phase} ${side === 'a' ? args[0]! : args[1]!}`,
+              label: `${phase} ${nameOf(side === 'a' ? a : b)}`,
               done: bytes,
               total: totalBytes,
               unit: 'bytes',
@@ -141,10 +142,16 @@ async function sourceFor(
   if (spec.kind !== 'server') return { kind: 'file', path: spec.path, until }
   if (until !== undefined) {
     const option = which === 'source' ? '--until' : '--target-until'
-    throw new UsageError(`${option} is for an AOF or a capture: ${text} is a server`)
+    throw new UsageError(`${option} is for an AOF or a capture: ${maskSecrets(text)} is a server`)
   }
   const server = await readServerSettings(spec.address, options, io, which)
   return { kind: 'server', server, retries: options.retries }
+}
+
+/** Without what an address may hold of secrets. */
+function nameOf(source: DiffSource): string {
+  if (source.kind === 'server') return formatServerAddress(source.server.address)
+  return source.path === '-' ? 'stdin' : source.path
 }
 
 async function summarize(

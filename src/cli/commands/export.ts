@@ -1,6 +1,7 @@
 /** `rrep export`: options → one call of the library → what could not be carried over, on stderr. */
 import { type Command, Option } from 'commander'
 import { exportKeys, type ExportFormat, type ExportResult } from '../../api/export.js'
+import { maskSecrets } from '../../api/server-settings.js'
 import { FileError, UsageError } from '../../errors.js'
 import { addCommonOptions, type CommandContext } from '../command.js'
 import { EXIT } from '../exit-codes.js'
@@ -68,7 +69,7 @@ export function registerExport(program: Command, context: CommandContext): void 
       if (format !== 'resp' && options.for !== undefined) {
         throw new UsageError('--for is about --format resp')
       }
-      const progress = talk.progress(`reading ${args[0]!}`)
+      const progress = talk.progress(`reading ${maskSecrets(args[0]!)}`)
       try {
         const result = await exportKeys({
           source: args[0]!,
