@@ -10,8 +10,10 @@ import { ReplOffsetTracker } from '../aof/capture-format.js'
 import type { Checkpoint } from '../replay/checkpoint.js'
 import type { SnapshotLoader } from '../replay/snapshot-loader.js'
 import type { KeyTarget } from '../replay/snapshot-writer.js'
+import { sleep } from '../replay/waiting.js'
 import { isArg } from '../resp/command-table.js'
 import type { CommandDecoder } from '../resp/decoder.js'
+import { refuseForStream } from './replay-checks.js'
 import { planParts, type ReplayPart } from './replay-parts.js'
 import type { ReplaySession } from './replay-session.js'
 import { openInput, type ByteInput } from './source.js'
@@ -31,8 +33,22 @@ export async function replayFiles(session: ReplaySession): Promise<ReplayOutcome
     source.kind === 'directory'
       ? planParts(source.path, session.options.until, session.options.fromMs)
       : [{ path: source.kind === 'stdin' ? '-' : source.path, role: 'single' as const }]
+  await refuseEarly(session, parts)
   await session.meetTarget()
   return await new FileReplay(session, parts).run()
+}
+
+/** What is no good for commands is said before a target is emptied, where that can be seen: what
+ * comes through a pipe or compressed is refused when its commands begin. */
+async function refuseEarly(session: ReplaySession, parts: readonly ReplayPart[]): Promise<void> {
+  const [first] = parts
+  if (parts.length > 1) refuseForStream(session.options)
+  if (first === undefined || statSync(first.path, { throwIfNoEntry: false })?.isFile() !== true) {
+    return
+  }
+  const input = await openInput(first.path, { signal: session.options.signal })
+  input.close()
+  if (input.kind === 'aof' || hasPreambleMark(first.path, input)) refuseForStream(session.options)
 }
 
 class FileReplay implements AofVisitor {
@@ -278,7 +294,7 @@ class FileReplay implements AofVisitor {
     const { streamWriter, applier, rate } = session
     rate?.spend(chunk.length)
     const delayMs = rate?.delayMs ?? 0
-    if (delayMs > 0) await new Promise((resolve) => setTimeout(resolve, delayMs))
+    if (delayMs > 0) await sleep(delayMs, session.options.signal)
     if (streamWriter!.isFull || session.isDry) applier!.seal()
     const drained = streamWriter!.drain()
     if (drained !== undefined) await drained
@@ -389,7 +405,7 @@ const PREAMBLE_MARKS = ['aof-preamble', 'aof-base'].map((name) => `${name}\xc0\x
 
 function hasPreambleMark(path: string, input: ByteInput): boolean {
   // A pipe cannot be read twice; its commands, if any, begin where the RDB ends.
-  if (path === '-' || input.compression !== 'none') return false
+  if (input.sizeBytes === undefined || input.compression !== 'none') return false
   const fd = openSync(path, 'r')
   try {
     const head = Buffer.alloc(1024)

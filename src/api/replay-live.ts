@@ -25,6 +25,7 @@ import type { ServerSettings } from '../net/server-settings.js'
 import type { Checkpoint } from '../replay/checkpoint.js'
 import { StreamSpool } from '../replay/stream-spool.js'
 import { TargetRewound } from '../replay/stream-writer.js'
+import { sleep } from '../replay/waiting.js'
 import type {
   ContinueInfo,
   FullResyncInfo,
@@ -440,9 +441,8 @@ class LiveReplay implements LinkConsumer {
     const { rate, options } = this.#session
     rate?.spend(count)
     const delayMs = rate?.delayMs ?? 0
-    if (delayMs > 0 && options.signal?.aborted !== true) {
-      await new Promise((resolve) => setTimeout(resolve, delayMs))
-    }
+    // A stop by the user is a good end.
+    if (delayMs > 0) await sleep(delayMs, options.signal).catch(() => undefined)
   }
 
   /** The source itself says that it has nothing more. */

@@ -35,6 +35,8 @@ import { CommandTable } from '../resp/command-table.js'
 import { printable } from '../bytes/printable.js'
 import { compileKeyFilter, type KeyFilter } from './key-filter.js'
 import type { ReplayEvent, ReplayOptions, ReplayProgress } from './replay.js'
+import { refuseForStream } from './replay-checks.js'
+import { SizeGate } from './size-gate.js'
 
 const DEFAULT_CONNECTIONS = 3
 /** A function refused for reasons that pass is tried so often, over about half a minute. */
@@ -139,6 +141,7 @@ export class ReplaySession {
    * checkpoint of something else is refused.
    */
   async openStream(source: string, publish: boolean): Promise<Checkpoint | undefined> {
+    refuseForStream(this.options)
     const writer = this.isDry
       ? new DryStreamWriter(this.ledger)
       : new StreamWriter({
@@ -326,6 +329,7 @@ export class ReplaySession {
     { replaceOwn, streamFollows }: { replaceOwn: boolean; streamFollows: boolean },
   ): SnapshotLoader {
     const { facts } = this
+    const minSizeBytes = this.options.filter?.minSizeBytes
     return new SnapshotLoader({
       file,
       target: facts.capabilities,
@@ -343,6 +347,10 @@ export class ReplaySession {
       keepExpired: streamFollows,
       checkpointKey: this.streamWriter === undefined ? undefined : this.checkpointKey,
       maxPayloadBytes: this.options.maxPayloadBytes,
+      gate:
+        minSizeBytes === undefined
+          ? undefined
+          : (inner, skipped) => new SizeGate(inner, minSizeBytes, skipped),
     })
   }
 

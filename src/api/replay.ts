@@ -7,7 +7,7 @@
  * Whatever happened to each key and command stands in the ledger.
  */
 import type { Readable } from 'node:stream'
-import { UsageError, type RrepError } from '../errors.js'
+import type { RrepError } from '../errors.js'
 import type { ServerSettings } from '../net/server-settings.js'
 import type { KeyRewriteRule } from '../replay/key-mapping.js'
 import type { LedgerReport } from '../replay/ledger.js'
@@ -15,6 +15,7 @@ import type { OnConflict } from '../replay/snapshot-writer.js'
 import type { Transform } from '../replay/transform.js'
 import { diff, type DiffResult } from './diff.js'
 import type { KeyFilterOptions } from './key-filter.js'
+import { checkOptions } from './replay-checks.js'
 import { replayFiles } from './replay-files.js'
 import { replayLive } from './replay-live.js'
 import { ReplaySession } from './replay-session.js'
@@ -157,7 +158,7 @@ export async function replay(options: ReplayOptions): Promise<ReplayResult> {
       replOffset: outcome.replOffset,
       stopped: outcome.stopped,
       durationMs,
-      verified: outcome.stopped ? undefined : await verify(options),
+      verified: await verify(options, outcome.stopped),
     }
   } catch (error) {
     if (error instanceof Error) ledgersOfFailures.set(error, session.ledger.report())
@@ -168,10 +169,13 @@ export async function replay(options: ReplayOptions): Promise<ReplayResult> {
   }
 }
 
-async function verify(options: ReplayOptions): Promise<DiffResult | undefined> {
+async function verify(options: ReplayOptions, stopped: boolean): Promise<DiffResult | undefined> {
   const { source, target, filter, retries, signal } = options
-  if (options.verify !== true || options.dryRun === true) return undefined
-  if (source.kind === 'stdin') return undefined
+  if (options.verify !== true || source.kind === 'stdin') return undefined
+  if (stopped) {
+    options.onEvent?.({ event: 'warning', message: 'stopped: source and target are not compared' })
+    return undefined
+  }
   return await diff({
     a:
       source.kind === 'server'
@@ -183,37 +187,4 @@ async function verify(options: ReplayOptions): Promise<DiffResult | undefined> {
     signal,
     onWarning: (message) => options.onEvent?.({ event: 'warning', message }),
   })
-}
-
-function checkOptions(options: ReplayOptions): void {
-  const live = options.source.kind === 'server'
-  if (options.fromMs !== undefined && live) {
-    throw new UsageError('--from is for files: a live source begins with its snapshot')
-  }
-  if (options.untilSynced === true && !live) {
-    throw new UsageError('--until-synced is for a live source: a file has an end')
-  }
-  if (options.filter?.minSizeBytes !== undefined) {
-    throw new UsageError('--min-size is not for replay: a size is known when a key is written', {
-      hint: 'see what is large with rrep inspect --top, and name it with --match',
-    })
-  }
-  const { source, until, fromMs, mapDb, rewriteKey, transform } = options
-  const isChanged = [fromMs, mapDb, rewriteKey, transform].some((each) => each !== undefined)
-  const hasGone = source.kind === 'stdin' || (live && until !== undefined)
-  if (options.verify === true && (isChanged || hasGone)) {
-    throw new UsageError(
-      '--verify compares the source as it is with what was written under the same names',
-      {
-        hint:
-          'not with stdin, --from, --map-db, --rewrite-key or --transform, nor with --until of a ' +
-          'live source; else see rrep diff',
-      },
-    )
-  }
-  const endMs = until !== undefined && 'unixMs' in until ? until.unixMs : Infinity
-  // One that goes on behind an earlier run may end in its past; this one begins.
-  if (live && options.emptyTarget === true && endMs <= Date.now()) {
-    throw new UsageError('--until is past, and a live source begins with its state of now')
-  }
 }

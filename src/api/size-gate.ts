@@ -29,8 +29,11 @@ export class SizeGate implements RdbVisitor {
   /** The inner visitor as one that is asked nothing about the key. */
   private readonly elements: RdbVisitor
 
-  constructor(inner: RdbVisitor, minSizeBytes: number) {
+  private readonly onTooSmall: ((header: KeyHeader) => void) | undefined
+
+  constructor(inner: RdbVisitor, minSizeBytes: number, onTooSmall?: (header: KeyHeader) => void) {
     this.inner = inner
+    this.onTooSmall = onTooSmall
     this.minSizeBytes = minSizeBytes
     this.elements = elementsOf(inner)
   }
@@ -91,6 +94,7 @@ export class SizeGate implements RdbVisitor {
   keyEnd(header: KeyHeader, stats: ValueStats): void {
     if (!this.open) {
       this.keysTooSmall += 1
+      this.onTooSmall?.(header)
       return
     }
     this.parser?.end()

@@ -6,7 +6,14 @@
 import { Buffer } from 'node:buffer'
 import { printable } from '../bytes/printable.js'
 import { RdbParser } from '../rdb/parser.js'
-import { KIND, KIND_NAMES, type KeyHeader, type Slice, type ValueStats } from '../rdb/visitor.js'
+import {
+  KIND,
+  KIND_NAMES,
+  type KeyHeader,
+  type RdbVisitor,
+  type Slice,
+  type ValueStats,
+} from '../rdb/visitor.js'
 import { METHOD, type Conflict, type KeyOutcome, type KeyPlan } from '../rewrite/key-plan.js'
 import { KeyRewriter } from '../rewrite/key-rewriter.js'
 import type { Loss } from '../rewrite/loss.js'
@@ -42,11 +49,17 @@ export interface SnapshotLoaderOptions {
   /** The key that is rrep's own in db 0 of the target. */
   checkpointKey: Buffer | undefined
   maxPayloadBytes?: number | undefined
+  /** Stands in front of the keys and holds some back, each of which it reports as skipped. */
+  gate?: ((inner: RdbVisitor, skipped: (header: KeyHeader) => void) => RdbVisitor) | undefined
 }
 
 /** Types whose elements carry times of their own: Redis 22 to 25, Valkey 22. */
 function hasFieldTimes(header: KeyHeader): boolean {
   return header.kind === KIND.HASH && header.typeByte >= 22 && header.typeByte <= 25
+}
+
+function typeName(header: KeyHeader): string {
+  return header.kind === KIND.MODULE ? header.moduleName : KIND_NAMES[header.kind]!
 }
 
 export class SnapshotLoader {
@@ -91,7 +104,8 @@ export class SnapshotLoader {
       this,
       options.shiftMs,
     )
-    this.parser = new RdbParser(rewriter, { file: options.file, checksum: 'verify' })
+    const gated = options.gate?.(rewriter, (header) => this.#heldBack(header)) ?? rewriter
+    this.parser = new RdbParser(gated, { file: options.file, checksum: 'verify' })
   }
 
   /** Bytes taken, as `RdbParser.push`. */
@@ -101,7 +115,7 @@ export class SnapshotLoader {
 
   #key(header: KeyHeader, plan: KeyPlan): boolean {
     const { selection, mapping, ledger, transform } = this.#options
-    this.#typeName = header.kind === KIND.MODULE ? header.moduleName : KIND_NAMES[header.kind]!
+    this.#typeName = typeName(header)
     const counts = ledger.of(header.dbnum, this.#typeName)
     this.#counts = counts
     this.#captured = undefined
@@ -155,6 +169,12 @@ export class SnapshotLoader {
       this.#options.writer.beginKey(plan.dbnum, plan.conflict === 'refuse')
     }
     return true
+  }
+
+  #heldBack(header: KeyHeader): void {
+    const counts = this.#options.ledger.of(header.dbnum, typeName(header))
+    counts.read += 1
+    counts.skipped += 1
   }
 
   get #isCaptured(): boolean {

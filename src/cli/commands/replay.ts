@@ -81,6 +81,11 @@ target say so.
 from }, with names and arguments as Buffers, and returns the item, another, an array, or null for
 none; 'commands' for a key asks for it as commands.
 
+--min-size goes by the serialised value, as it stands in the snapshot; so many bytes of one value
+are held in memory until it has that size. It and --ttl are for snapshots: where commands follow
+(AOF, capture, live source) they are refused, since commands would make keys that were left out
+anew, from what came later alone.
+
 The ledger at the end counts what was read, written, skipped, failed and expired. Exit status 7:
 something was not written that nobody asked to skip.
 `
