@@ -12,6 +12,7 @@ import { allocateIoBuffer } from '../bytes/kernel.js'
 import { AbortedError, InternalError } from '../errors.js'
 import { formatServerAddress } from './address.js'
 import { connectError, lineError, timeoutError } from './line-errors.js'
+import { ReadPacer } from './read-pacer.js'
 import type { ServerSettings } from './server-settings.js'
 
 export interface LineReader {
@@ -34,6 +35,8 @@ export interface Line {
   readonly queuedBytes: number
   pause(): void
   resume(): void
+  /** For bulk data: rests between small reads, see read-pacer.ts. No effect on TLS. */
+  coalesce(on: boolean): void
   /** Closes at once, without `onClose`. May be called twice. */
   close(): void
 }
@@ -42,7 +45,6 @@ export interface Line {
 export const LINE_BUFFER_BYTES = 1 << 20
 /** With less room than this, what is unread is moved to the buffer's front. */
 const MIN_ROOM_BYTES = 1 << 16
-
 /** Opens a line. Rejects with LinkError (see line-errors.ts) or AbortedError. */
 export async function openLine(
   settings: ServerSettings,
@@ -68,7 +70,7 @@ function startConnect(settings: ServerSettings, buffer: ReadBuffer): Socket {
       ...place,
       onread: {
         buffer: () => buffer.room(),
-        callback: (byteCount: number) => buffer.filled(byteCount),
+        callback: (byteCount: number) => buffer.read(byteCount),
       },
     } as unknown as TcpNetConnectOpts)
   }
@@ -131,6 +133,7 @@ class SocketLine implements Line {
   readonly #socket: Socket
   readonly #buffer: ReadBuffer
   #open = true
+  #restTimer: NodeJS.Timeout | undefined
 
   constructor(name: string, socket: Socket, buffer: ReadBuffer, reader: LineReader) {
     this.name = name
@@ -147,6 +150,7 @@ class SocketLine implements Line {
     socket.on('error', (error) => finish(lineError(name, error)))
     socket.on('end', () => finish(buffer.last()))
     socket.on('close', () => finish(undefined))
+    buffer.onRest = (restMs) => this.#rest(restMs)
     // Sockets opened with `onread` never emit it: this is for TLS.
     socket.on('data', (chunk: Buffer) => {
       if (!buffer.copyIn(chunk)) socket.pause()
@@ -172,8 +176,20 @@ class SocketLine implements Line {
     this.#socket.resume()
   }
 
+  coalesce(on: boolean): void {
+    this.#buffer.coalesce = on
+  }
+
+  /** Goes on with reading a little later. */
+  #rest(restMs: number): void {
+    this.#restTimer = setTimeout(() => {
+      if (this.#open && !this.#buffer.paused) this.#socket.resume()
+    }, restMs)
+  }
+
   close(): void {
     this.#open = false
+    clearTimeout(this.#restTimer)
     this.#buffer.closed = true
     this.#socket.destroy()
   }
@@ -182,6 +198,8 @@ class SocketLine implements Line {
 /** The bytes read and not yet taken: `bytes[start..end)`. */
 class ReadBuffer {
   onFault: (error: Error) => void = ignore
+  onRest: (restMs: number) => void = ignore
+  coalesce = false
   paused = false
   closed = false
   readonly #reader: LineReader
@@ -189,6 +207,7 @@ class ReadBuffer {
   readonly #bytes = allocateIoBuffer(LINE_BUFFER_BYTES)
   #start = 0
   #end = 0
+  readonly #pacer = new ReadPacer()
 
   constructor(reader: LineReader) {
     this.#reader = reader
@@ -198,6 +217,16 @@ class ReadBuffer {
   room(): Buffer {
     this.#makeRoom()
     return this.#bytes.subarray(this.#end)
+  }
+
+  /** `filled` for sockets that read into `room()` themselves. */
+  read(byteCount: number): boolean {
+    const goOn = this.filled(byteCount)
+    if (!goOn || !this.coalesce) return goOn
+    const restMs = this.#pacer.read(byteCount, performance.now())
+    if (restMs === 0) return true
+    this.onRest(restMs)
+    return false
   }
 
   /** So many bytes were read into `room()`. False stops the reading. */

@@ -212,6 +212,7 @@ export class Session implements LineReader {
     this.#replid = replid
     this.#nextReplOffset = replOffset + 1
     this.#phase = 'payload'
+    this.#line?.coalesce(true)
     this.#payload = new PayloadReader(header, state.plan.server, {
       onSnapshotBytes: (bytes, start, end) =>
         this.#call(() => this.#consumer.onSnapshotBytes(bytes, start, end)),
@@ -250,6 +251,7 @@ export class Session implements LineReader {
     const ended = this.#payload?.ended
     if (ended === undefined) return
     this.#phase = 'stream'
+    this.#line?.coalesce(false)
     this.#call(() => this.#consumer.onSnapshotEnd(ended))
     if (this.#options.purpose === 'snapshot') {
       this.#finish('snapshot-done', undefined)
