@@ -136,7 +136,7 @@ export async function startServer(options: StartOptions = {}): Promise<TestServe
         if (typeof child?.exitCode === 'number') {
           throw new Error(`${binary.name} ended with ${child.exitCode}:\n${log}`)
         }
-        return await accepts(port)
+        return await answers(port)
       },
       { what: `${binary.name} on port ${port}`, timeoutMs: 30_000 },
     )
@@ -213,13 +213,17 @@ export function sharedDir(): string | undefined {
   return existsSync(join(dir, 'fixtures')) ? dir : undefined
 }
 
-async function accepts(port: number): Promise<boolean> {
+/** Whether it says anything to a PING. It listens before it has looked for a dump to load: who put
+ * one there in between had it read half written, and the server end. */
+async function answers(port: number): Promise<boolean> {
   return await new Promise((resolve) => {
-    const socket = connect(port, '127.0.0.1')
-    socket.once('connect', () => {
+    const socket = connect(port, '127.0.0.1', () => socket.write('PING\r\n'))
+    const end = (isAnswer: boolean): void => {
       socket.destroy()
-      resolve(true)
-    })
-    socket.once('error', () => resolve(false))
+      resolve(isAnswer)
+    }
+    socket.once('data', () => end(true))
+    socket.once('error', () => end(false))
+    socket.once('close', () => end(false))
   })
 }
