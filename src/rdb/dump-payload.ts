@@ -19,6 +19,9 @@ export interface DumpPayloadOptions {
   /** Told as the header's key; not part of a payload. */
   key?: Uint8Array | undefined
   dbnum?: number | undefined
+  /** Told in the header as well, -1 for none: a RESTORE has them beside its payload. */
+  idleSeconds?: number | undefined
+  freq?: number | undefined
   /** `accept-zero` (default): a checksum of 0 counts as absent, as Redis 8.6 has it. */
   checksum?: 'accept-zero' | 'verify' | 'ignore' | undefined
   /** The family to assume where the version is 11 or lower. Default `redis`. */
@@ -63,6 +66,8 @@ export function parseDumpPayload(
   const foreign = version >= MIN_VALKEY_VERSION ? 'valkey' : 'redis'
   setVersion(core, version <= 11 ? (options.family ?? 'redis') : foreign, version)
   core.header.dbnum = options.dbnum ?? 0
+  core.header.idleSeconds = options.idleSeconds ?? -1
+  core.header.freq = options.freq ?? -1
   if (options.key !== undefined) {
     const key = Buffer.from(options.key.buffer, options.key.byteOffset, options.key.length)
     core.header.key.point(key, 0, key.length)

@@ -1,7 +1,8 @@
 /**
  * A RESTORE of the stream whose payload the target would refuse, or whose fields carry times that
  * have to be moved: written as the snapshot's keys are, by a RESTORE with a footer that the target
- * takes, or by commands. Idle time and frequency are left away: hints that the next access undoes.
+ * takes, or by commands. These cannot carry idle time and frequency, which are hints that the next
+ * access undoes.
  */
 import { OutputBuffer } from '../bytes/output-buffer.js'
 import { RdbError } from '../errors.js'
@@ -31,6 +32,9 @@ export interface RestoreWish {
   /** Unix ms as it is to be written, or -1. */
   expireAtMs: number
   replace: boolean
+  /** As the command has them, or -1. */
+  idleSeconds: number
+  freq: number
   shiftMs: number
 }
 
@@ -67,7 +71,8 @@ export class RestoreRewrite {
     const before = out.length
     try {
       rewriter.start(startOf(wish.payload))
-      parseDumpPayload(wish.payload, rewriter, { key: wish.key })
+      const { key, idleSeconds, freq } = wish
+      parseDumpPayload(wish.payload, rewriter, { key, idleSeconds, freq })
       buffer.flush()
     } catch (error) {
       if (!(error instanceof RdbError)) throw error

@@ -225,9 +225,14 @@ export class StreamRules {
     if (command.argc < 4) return VERDICT.SAME
     let absolute = false
     let replace = false
+    let idleSeconds = -1
+    let freq = -1
     for (let i = 4; i < command.argc; i += 1) {
+      const hasMore = i + 1 < command.argc
       if (isArg(command, i, 'ABSTTL')) absolute = true
       else if (isArg(command, i, 'REPLACE')) replace = true
+      else if (hasMore && isArg(command, i, 'IDLETIME')) idleSeconds = integerArg(command, ++i)
+      else if (hasMore && isArg(command, i, 'FREQ')) freq = integerArg(command, ++i)
     }
     const ttl = integerArg(command, 2)
     const payload = argBuffer(command, 3)
@@ -238,6 +243,8 @@ export class StreamRules {
           payload,
           expireAtMs: ttl > 0 ? this.#time(ttl, 1, !absolute) : -1,
           replace,
+          idleSeconds,
+          freq,
           shiftMs: this.shiftMs,
         },
         out,

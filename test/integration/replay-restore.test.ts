@@ -103,6 +103,33 @@ test('times of fields inside of a payload do not run out while the target is beh
   }
 })
 
+test.each([
+  ['IDLETIME', '4000', 'allkeys-lru'],
+  ['FREQ', '77', 'allkeys-lfu'],
+])('%s goes on with a payload that is written anew', async (option, value, policy) => {
+  const [from, to] = [
+    servers.get('redis-8.6') ?? servers.get('valkey-9.1'),
+    servers.get('redis-7.0'),
+  ]
+  if (from === undefined || to === undefined) return
+  await from.client.flushall()
+  await from.client.rpush('list', 'a', 'b')
+  await from.client.set('string', 'x')
+  const file = await restores(from, option, value)
+  await to.client.flushall()
+  await to.client.config('SET', 'maxmemory-policy', policy)
+  try {
+    expect((await runCli(['replay', file, `127.0.0.1:${to.port}`])).code).toBe(0)
+    for (const key of ['list', 'string']) {
+      const found = Number(await to.client.call('OBJECT', option, key))
+      expect(found).toBeGreaterThanOrEqual(Number(value))
+      expect(found).toBeLessThan(Number(value) + 600)
+    }
+  } finally {
+    await to.client.config('SET', 'maxmemory-policy', 'noeviction')
+  }
+})
+
 test('a payload that is none is refused by the target and named', async () => {
   const to = servers.get('redis-7.0')!
   await to.client.flushall()
