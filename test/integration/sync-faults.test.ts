@@ -224,14 +224,17 @@ test('a second attempt brings the file whole', async () => {
 
 test('what is in a pipe already is not followed by a second snapshot', async () => {
   await master?.stop()
+  let piped = 0
   master = await startScriptedMaster({
     onPsync: (connection) => {
       connection.send(fullResync())
       connection.send(framed(PAYLOAD, 'length').subarray(0, 300))
-      setTimeout(() => connection.close(), 100)
+      void waitFor(() => piped > 0, { what: 'bytes in the pipe' }).then(() => connection.close())
     },
   })
-  const result = await runCli(['sync', `127.0.0.1:${master.port}`, '-o', '-', '--retries', '3'])
+  const result = await runCli(['sync', `127.0.0.1:${master.port}`, '-o', '-', '--retries', '3'], {
+    onStdout: (chunk) => (piped += chunk.length),
+  })
   expect(result.code).toBe(3)
   expect(result.err).toContain('not tried again')
   expect(master.connections.filter(({ commands }) => commands.length > 3)).toHaveLength(1)
@@ -252,22 +255,30 @@ test.each([
   expect(master.connections).toHaveLength(0)
 })
 
+function commandsOf(connection: number): readonly string[] {
+  return (master?.connections[connection]?.commands ?? []).map((each) => String(each))
+}
+
 test.each(['SIGINT', 'SIGTERM'] as const)('%s in each phase tidies up', async (reason) => {
   const wire = framed(PAYLOAD, 'eof')
-  const phases: MasterScript[] = [
-    { reply: () => '' },
-    { onPsync: () => undefined },
-    { onPsync: (c) => c.send(Buffer.concat([Buffer.from(fullResync()), wire.subarray(0, 200)])) },
+  // What has come when the signal comes: PING, PSYNC, the first bytes of the snapshot.
+  const phases: [MasterScript, () => boolean][] = [
+    [{ reply: () => '' }, () => commandsOf(0).length > 0],
+    [{ onPsync: () => undefined }, () => commandsOf(0).some((each) => each.startsWith('PSYNC'))],
+    [
+      { onPsync: (c) => c.send(Buffer.concat([Buffer.from(fullResync()), wire.subarray(0, 200)])) },
+      () => readdirSync(dir).length > 1,
+    ],
   ]
-  for (const script of phases) {
+  for (const [script, reached] of phases) {
     const controller = new AbortController()
     await master?.stop()
     master = await startScriptedMaster({ payload: PAYLOAD, ...script })
     const running = runCli(['sync', `127.0.0.1:${master.port}`, '-o', target], {
       signal: controller.signal,
     })
-    await waitFor(() => (master?.connections[0]?.commands.length ?? 0) > 0, { what: 'PING' })
-    setTimeout(() => controller.abort(reason), 60)
+    await waitFor(reached, { what: 'the phase' })
+    controller.abort(reason)
     expectUntouched(await running, reason === 'SIGINT' ? 130 : 143)
   }
 })

@@ -52,6 +52,11 @@ test.each(['length', 'eof'] as const)('a snapshot comes whole, framed by %s', as
   expect(connections[0]!.commands.map((args) => args[0])).not.toContain('SYNC')
 })
 
+/** A fault that comes when what it is to hit has happened. */
+function onceTrue(condition: () => boolean, act: () => void): void {
+  void waitFor(condition, { what: 'the moment of the fault' }).then(act)
+}
+
 test('an EOF mark may be cut at every position', async () => {
   const wire = framed(PAYLOAD, 'eof')
   const { port } = await master({
@@ -158,24 +163,30 @@ test('by default ACK 0, which counts for nothing', async () => {
 
 test('a lost link goes on behind the last byte, also under a new id', async () => {
   const newId = REPLID.replaceAll('0', 'e')
+  const recorder = new LinkRecorder()
   const { port, connections } = await master({
     onPsync: (connection, args) => {
       if (connection.number === 0) {
         connection.send(fullResync(1000))
         connection.send(framed(PAYLOAD, 'length'))
         connection.send(PING)
-        setTimeout(() => connection.reset(), 50)
+        onceTrue(
+          () => recorder.stream.length === PING.length,
+          () => connection.reset(),
+        )
       } else if (connection.number === 1) {
         expect(args).toEqual(['PSYNC', REPLID, '1015'])
         connection.send(`+CONTINUE ${newId}\r\n${PING}`)
-        setTimeout(() => connection.close(), 50)
+        onceTrue(
+          () => recorder.stream.length === 2 * PING.length,
+          () => connection.close(),
+        )
       } else {
         expect(args).toEqual(['PSYNC', newId, '1029'])
         connection.send(`+CONTINUE\r\n${PING}`)
       }
     },
   })
-  const recorder = new LinkRecorder()
   const link = makeLink(port, recorder, { purpose: 'stream', retries: 2 })
   recorder.onEvent = () => {
     if (recorder.stream.length === 3 * PING.length) link.stop()
@@ -195,17 +206,20 @@ test('a lost link goes on behind the last byte, also under a new id', async () =
 
 test('the consumer may ask to go on from an earlier byte', async () => {
   const asked: string[][] = []
+  const recorder = new LinkRecorder()
   const { port } = await master({
     onPsync: (connection, args) => {
       asked.push([...args])
       if (connection.number === 0) {
         connection.send(fullResync(1000))
         connection.send(Buffer.concat([framed(PAYLOAD, 'length'), Buffer.from('*3\r\n$3\r\nSE')]))
-        setTimeout(() => connection.reset(), 50)
+        onceTrue(
+          () => recorder.snapshot.length === PAYLOAD.length,
+          () => connection.reset(),
+        )
       } else connection.send('+CONTINUE\r\n')
     },
   })
-  const recorder = new LinkRecorder()
   recorder.resume = { replid: REPLID, nextReplOffset: 1001 }
   const link = makeLink(port, recorder, { purpose: 'stream', retries: 1 })
   recorder.onEvent = () => {
@@ -275,20 +289,23 @@ test('from now on, but the backlog is gone: the full snapshot on offer is left',
 })
 
 test('what can pass is tried again, and the snapshot begins anew', async () => {
+  const recorder = new LinkRecorder()
   const { port } = await master({
     onPsync: (connection) => {
       if (connection.number === 0) connection.send('-LOADING dataset\r\n')
       else if (connection.number === 1) {
         connection.send(fullResync())
         connection.send(framed(PAYLOAD, 'length').subarray(0, 100))
-        setTimeout(() => connection.reset(), 30)
+        onceTrue(
+          () => recorder.snapshot.length > 0,
+          () => connection.reset(),
+        )
       } else {
         connection.send(fullResync())
         connection.send(framed(PAYLOAD, 'length'))
       }
     },
   })
-  const recorder = new LinkRecorder()
   await makeLink(port, recorder, { retries: 2 }).run()
   expect(recorder.snapshot.equals(PAYLOAD)).toBe(true)
   expect(recorder.resyncs).toHaveLength(2)
