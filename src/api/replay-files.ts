@@ -2,9 +2,8 @@
  * Replay from what lies on disk: an RDB, an AOF with or without a preamble, a directory in
  * multi-part form (a server's own, or a capture with its offsets).
  */
-import { createHash } from 'node:crypto'
-import { closeSync, openSync, readSync, statSync } from 'node:fs'
-import { AofError, InputError, TargetError, UsageError } from '../errors.js'
+import { statSync } from 'node:fs'
+import { AofError, TargetError, UsageError } from '../errors.js'
 import { AofParser, type AofPosition, type AofVisitor } from '../aof/aof-parser.js'
 import { ReplOffsetTracker } from '../aof/capture-format.js'
 import type { Checkpoint } from '../replay/checkpoint.js'
@@ -14,7 +13,7 @@ import { sleep } from '../replay/waiting.js'
 import { isArg } from '../resp/command-table.js'
 import type { CommandDecoder } from '../resp/decoder.js'
 import { refuseForStream } from './replay-checks.js'
-import { planParts, type ReplayPart } from './replay-parts.js'
+import { hasPreambleMark, nameOfParts, planParts, type ReplayPart } from './replay-parts.js'
 import type { ReplaySession } from './replay-session.js'
 import { openInput, type ByteInput } from './source.js'
 
@@ -397,40 +396,4 @@ export function interruptedLoad(): TargetError {
     'an earlier load into this target was interrupted, and its keys cannot be told from others',
     { hint: 'run again with --on-conflict replace, or with --empty-target' },
   )
-}
-
-/** AUX `aof-preamble` (4.0 to 6.2) or `aof-base` (7.0) of 1, as a string in one byte: commands may
- * stand behind the RDB. A dump has them, too, and says 0. */
-const PREAMBLE_MARKS = ['aof-preamble', 'aof-base'].map((name) => `${name}\xc0\x01`)
-
-function hasPreambleMark(path: string, input: ByteInput): boolean {
-  // A pipe cannot be read twice; its commands, if any, begin where the RDB ends.
-  if (input.sizeBytes === undefined || input.compression !== 'none') return false
-  const fd = openSync(path, 'r')
-  try {
-    const head = Buffer.alloc(1024)
-    const text = head.toString('latin1', 0, readSync(fd, head, 0, head.length, 0))
-    return PREAMBLE_MARKS.some((mark) => text.includes(mark))
-  } finally {
-    closeSync(fd)
-  }
-}
-
-function nameOfParts(parts: readonly ReplayPart[]): string {
-  const hash = createHash('sha1')
-  for (const part of parts) {
-    hash.update(`${part.path}\n`)
-    // Increments grow; a base that has another size is another base.
-    if (part.role !== 'incr' && part.path !== '-') hash.update(String(sizeOf(part.path)))
-  }
-  return hash.digest('hex').slice(0, 20)
-}
-
-function sizeOf(path: string): number {
-  return statSync(path, { throwIfNoEntry: false })?.size ?? 0
-}
-
-/** For those who want to tell bad input from a bad target. */
-export function isInputError(error: unknown): boolean {
-  return error instanceof InputError
 }

@@ -7,37 +7,21 @@
  * target. Everything behind it goes by transactions that carry the checkpoint; a run that was
  * killed goes on from there, with what the spool holds and by a partial resync behind it.
  */
-import { createHash } from 'node:crypto'
-import { existsSync } from 'node:fs'
-import { tmpdir, userInfo } from 'node:os'
-import { join } from 'node:path'
-import {
-  AbortedError,
-  InternalError,
-  LinkError,
-  ProtocolError,
-  TargetError,
-  UsageError,
-} from '../errors.js'
+import { AbortedError, LinkError, ProtocolError, TargetError, UsageError } from '../errors.js'
 import { formatServerAddress } from '../net/address.js'
 import { ControlClient } from '../net/control.js'
 import type { ServerSettings } from '../net/server-settings.js'
 import type { Checkpoint } from '../replay/checkpoint.js'
+import { defaultSpoolDirectory } from '../replay/spool-directory.js'
 import { StreamSpool } from '../replay/stream-spool.js'
 import { TargetRewound } from '../replay/stream-writer.js'
 import { sleep } from '../replay/waiting.js'
-import type {
-  ContinueInfo,
-  FullResyncInfo,
-  LinkConsumer,
-  LinkLostInfo,
-  ResumePoint,
-} from '../replication/consumer.js'
-import { ReplicationLink } from '../replication/link.js'
+import type { ResumePoint } from '../replication/consumer.js'
 import { CommandDecoder, RESP } from '../resp/decoder.js'
 import { interruptedLoad, type ReplayOutcome } from './replay-files.js'
 import type { ReplaySession } from './replay-session.js'
 import { openInput } from './source.js'
+import { SpoolFeed } from './spool-feed.js'
 
 const READ_BYTES = 256 << 10
 const CHUNK_BYTES = 128 << 10
@@ -59,17 +43,12 @@ export async function replayLive(session: ReplaySession): Promise<ReplayOutcome>
   }
 }
 
-class LiveReplay implements LinkConsumer {
+class LiveReplay {
   readonly #session: ReplaySession
   readonly #settings: ServerSettings
   readonly #sourceName: string
   readonly #spool: StreamSpool
-  #link: ReplicationLink | undefined
-  #linkEnd: Promise<void> = Promise.resolve()
-  /** A snapshot is wanted, or one that is coming may begin again. */
-  #wantsSnapshot = false
-  #snapshotReplOffset = -1
-  #snapshotMs = 0
+  readonly #feed: SpoolFeed
   /** Next stream byte to be read from the spool. */
   #readReplOffset = -1
   #decodedReplOffset = -1
@@ -93,6 +72,7 @@ class LiveReplay implements LinkConsumer {
       directory: session.options.spoolDir ?? this.#defaultSpool(),
       source: this.#sourceName,
     })
+    this.#feed = new SpoolFeed(session, this.#spool)
   }
 
   async run(): Promise<ReplayOutcome> {
@@ -102,7 +82,7 @@ class LiveReplay implements LinkConsumer {
     if (checkpoint !== undefined) session.resumeExpiry(checkpoint)
     else await this.#checkUntil()
     const start = this.#plan(checkpoint)
-    this.#startLink(start)
+    this.#feed.start(this.#settings, start)
     if (checkpoint === undefined || checkpoint.phase === 'load') {
       await this.#load(checkpoint)
     } else {
@@ -125,8 +105,7 @@ class LiveReplay implements LinkConsumer {
   }
 
   async close(): Promise<void> {
-    this.#link?.stop()
-    await this.#linkEnd
+    await this.#feed.stop()
     if (this.#done) this.#spool.remove()
     else this.#spool.close()
   }
@@ -135,7 +114,7 @@ class LiveReplay implements LinkConsumer {
   #plan(checkpoint: Checkpoint | undefined): 'full' | ResumePoint {
     const spool = this.#spool
     if (checkpoint === undefined) {
-      this.#wantsSnapshot = true
+      this.#feed.wantsSnapshot = true
       return 'full'
     }
     const next = spool.nextReplOffset
@@ -149,101 +128,22 @@ class LiveReplay implements LinkConsumer {
       if (!mayReplace || !spool.hasSnapshot || snapshot === undefined || !covers) {
         throw interruptedLoad()
       }
-      this.#snapshotReplOffset = snapshot.replOffset
+      this.#feed.snapshotReplOffset = snapshot.replOffset
     } else if (!covers) {
       spool.beginStream(checkpoint.replid, checkpoint.nextReplOffset)
     }
     return { replid: spool.state.replid, nextReplOffset: spool.nextReplOffset }
   }
 
-  #startLink(start: 'full' | ResumePoint): void {
-    const { options } = this.#session
-    const link = new ReplicationLink(
-      {
-        server: this.#settings,
-        purpose: 'stream',
-        start,
-        allowFullResync: this.#wantsSnapshot,
-        retries: options.retries,
-        signal: options.signal,
-        onWire: options.onWire,
-      },
-      this,
-    )
-    this.#link = link
-    this.#linkEnd = link.run().then(
-      () => this.#spool.end(),
-      (error: unknown) =>
-        this.#spool.end(error instanceof Error ? error : new Error(String(error))),
-    )
-  }
-
-  onFullResync(info: FullResyncInfo): void {
-    if (!this.#wantsSnapshot) {
-      throw new ProtocolError(
-        'ERR_FULL_RESYNC_NEEDED',
-        'the source no longer has the stream from where this replay stands',
-        {
-          hint: 'begin anew with --empty-target; a larger repl-backlog-size bridges longer breaks',
-          details: { replOffset: info.refusedResume?.nextReplOffset },
-        },
-      )
-    }
-    this.#snapshotReplOffset = Math.max(0, info.replOffset)
-    this.#snapshotMs = Date.now()
-    this.#spool.beginSnapshot(info.replid ?? '')
-  }
-
-  onSnapshotBytes(bytes: Buffer, start: number, end: number): void {
-    this.#spool.snapshotWrite(bytes, start, end)
-    this.#session.progress({
-      phase: 'receive',
-      bytes: this.#spool.snapshotBytes,
-      totalBytes: undefined,
-    })
-  }
-
-  onSnapshotEnd(): void {
-    this.#wantsSnapshot = false
-    this.#spool.endSnapshot(this.#snapshotReplOffset, 0)
-  }
-
-  onContinue(info: ContinueInfo): void {
-    if (info.nextReplOffset !== this.#spool.nextReplOffset) {
-      throw new InternalError(
-        `the stream goes on at ${info.nextReplOffset}, not at ${this.#spool.nextReplOffset}`,
-      )
-    }
-    this.#spool.setReplid(info.replid)
-  }
-
-  onStream(bytes: Buffer, start: number, end: number): void {
-    this.#spool.append(bytes, start, end)
-  }
-
-  onLinkLost(info: LinkLostInfo): void {
-    this.#session.event({
-      event: 'link-lost',
-      side: 'source',
-      message: info.error.message,
-      ...(info.retryInMs === undefined ? {} : { retryInMs: info.retryInMs }),
-    })
-  }
-
-  resumePoint(): ResumePoint | 'full' | undefined {
-    if (this.#wantsSnapshot || this.#spool.state.replid === '') return 'full'
-    return { replid: this.#spool.state.replid, nextReplOffset: this.#spool.nextReplOffset }
-  }
-
   /** Waits for the snapshot, then writes its keys. */
   async #load(checkpoint: Checkpoint | undefined): Promise<void> {
     const session = this.#session
     const spool = this.#spool
-    while (!spool.hasSnapshot || this.#wantsSnapshot) {
+    while (!spool.hasSnapshot || this.#feed.wantsSnapshot) {
       if (spool.isEnded) throw spool.fault ?? new AbortedError()
       await spool.more()
     }
-    const replOffset = this.#snapshotReplOffset
+    const replOffset = this.#feed.snapshotReplOffset
     const at = {
       source: this.#sourceName,
       replid: spool.state.replid,
@@ -251,7 +151,7 @@ class LiveReplay implements LinkConsumer {
       dbnum: 0,
     }
     await session.writeCheckpoint(at, 'load')
-    if (this.#snapshotMs > this.#untilMs) {
+    if (this.#feed.snapshotMs > this.#untilMs) {
       session.event({
         event: 'warning',
         message: 'the source has made its snapshot after --until: what is written is of that time',
@@ -447,7 +347,7 @@ class LiveReplay implements LinkConsumer {
 
   /** The source itself says that it has nothing more. */
   async #isSynced(): Promise<boolean> {
-    if (this.#link?.state !== 'stream') return false
+    if (!this.#feed.isStreaming) return false
     let control: ControlClient | undefined
     try {
       control = await ControlClient.open(this.#settings)
@@ -479,8 +379,7 @@ class LiveReplay implements LinkConsumer {
   async #finish(stopped: boolean): Promise<ReplayOutcome> {
     const session = this.#session
     const writer = session.streamWriter!
-    this.#link?.stop()
-    await this.#linkEnd
+    await this.#feed.stop()
     session.applier!.dropTransaction()
     session.applier!.seal()
     await writer.flush()
@@ -507,11 +406,8 @@ class LiveReplay implements LinkConsumer {
 
   #defaultSpool(): string {
     const { options, checkpointKey } = this.#session
-    const what = `${this.#sourceName} ${formatServerAddress(options.target.address)} `
-    const hash = createHash('sha1').update(what).update(checkpointKey).digest('hex').slice(0, 16)
-    // A disk, where there is one: /tmp is memory on many systems.
-    const parent = existsSync('/var/tmp') ? '/var/tmp' : tmpdir()
-    return join(parent, `rrep-spool-${userInfo().uid}-${hash}`)
+    const target = formatServerAddress(options.target.address)
+    return defaultSpoolDirectory(`${this.#sourceName} ${target} `, checkpointKey)
   }
 }
 

@@ -1,13 +1,24 @@
 /**
  * Which files of a multi-part directory a replay reads, in which order. Without a sidecar: those
  * of the manifest. With one (a capture) also an older base, where the moment asked for lies before
- * the newest.
+ * the newest. Also what can be told of files before they are replayed: their name in a checkpoint,
+ * and whether commands may stand behind an RDB.
  */
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { createHash } from 'node:crypto'
+import {
+  closeSync,
+  existsSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readSync,
+  statSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { FileError, UsageError } from '../errors.js'
 import { parseSidecar, type BaseRecord, type IncrRecord } from '../aof/capture-format.js'
 import { parseManifest } from '../aof/manifest.js'
+import type { ByteInput } from './source.js'
 
 export interface ReplayPart {
   path: string
@@ -114,4 +125,36 @@ function manifestIn(dir: string): string | undefined {
     })
   }
   return names[0] === undefined ? undefined : join(dir, names[0])
+}
+
+/** AUX `aof-preamble` (4.0 to 6.2) or `aof-base` (7.0) of 1, as a string in one byte: commands may
+ * stand behind the RDB. A dump has them, too, and says 0. */
+const PREAMBLE_MARKS = ['aof-preamble', 'aof-base'].map((name) => `${name}\xc0\x01`)
+
+export function hasPreambleMark(path: string, input: ByteInput): boolean {
+  // A pipe cannot be read twice; its commands, if any, begin where the RDB ends.
+  if (input.sizeBytes === undefined || input.compression !== 'none') return false
+  const fd = openSync(path, 'r')
+  try {
+    const head = Buffer.alloc(1024)
+    const text = head.toString('latin1', 0, readSync(fd, head, 0, head.length, 0))
+    return PREAMBLE_MARKS.some((mark) => text.includes(mark))
+  } finally {
+    closeSync(fd)
+  }
+}
+
+/** The same files, the same name: it stands in the checkpoint. */
+export function nameOfParts(parts: readonly ReplayPart[]): string {
+  const hash = createHash('sha1')
+  for (const part of parts) {
+    hash.update(`${part.path}\n`)
+    // Increments grow; a base that has another size is another base.
+    if (part.role !== 'incr' && part.path !== '-') hash.update(String(sizeOf(part.path)))
+  }
+  return hash.digest('hex').slice(0, 20)
+}
+
+function sizeOf(path: string): number {
+  return statSync(path, { throwIfNoEntry: false })?.size ?? 0
 }

@@ -16,7 +16,6 @@ import { TTL_SHIFT_MS } from '../replay/expiry-time.js'
 import { compileKeyMapping } from '../replay/key-mapping.js'
 import { Ledger } from '../replay/ledger.js'
 import { RateLimiter } from '../replay/rate-limiter.js'
-import { ReplyError } from '../replay/reply-reader.js'
 import { SnapshotLoader } from '../replay/snapshot-loader.js'
 import { SnapshotWriter, type KeyTarget } from '../replay/snapshot-writer.js'
 import { DryKeyTarget, DryStreamWriter } from '../replay/dry-run.js'
@@ -28,7 +27,6 @@ import {
   setImportMode,
   type TargetFacts,
 } from '../replay/target-probe.js'
-import { isTransient } from '../replay/target-connection.js'
 import { shiftTtls } from '../replay/ttl-shift.js'
 import { backoffMs, sleep } from '../replay/waiting.js'
 import { CommandTable } from '../resp/command-table.js'
@@ -36,11 +34,10 @@ import { printable } from '../bytes/printable.js'
 import { compileKeyFilter, type KeyFilter } from './key-filter.js'
 import type { ReplayEvent, ReplayOptions, ReplayProgress } from './replay.js'
 import { refuseForStream } from './replay-checks.js'
+import { FunctionLoads } from './replay-functions.js'
 import { SizeGate } from './size-gate.js'
 
 const DEFAULT_CONNECTIONS = 3
-/** A function refused for reasons that pass is tried so often, over about half a minute. */
-const MAX_TRANSIENT_ATTEMPTS = 10
 
 export class ReplaySession {
   readonly options: ReplayOptions
@@ -65,6 +62,7 @@ export class ReplaySession {
   #fieldsMoved = false
   #isReleased = false
   readonly #keepsHeld: boolean
+  readonly #functions = new FunctionLoads(this)
 
   /** @param wishes `keepHeld`: all expiries stay moved by `shiftMs` at the end; nothing expires. */
   constructor(options: ReplayOptions, wishes: { keepHeld?: boolean } = {}) {
@@ -356,12 +354,7 @@ export class ReplaySession {
 
   /** Functions and scripts that the loader has met. */
   async loadFunctions(loader: SnapshotLoader): Promise<void> {
-    for (const code of loader.functions.splice(0)) await this.#loadFunction(code)
-    for (const code of loader.scripts.splice(0)) {
-      if (this.isDry) continue
-      const reply = await this.#call('SCRIPT', 'LOAD', code)
-      this.ledger.note(reply instanceof ReplyError ? 'scripts refused' : 'scripts loaded')
-    }
+    await this.#functions.load(loader)
     if (loader.movedFields) this.#fieldsMoved = true
   }
 
@@ -378,73 +371,6 @@ export class ReplaySession {
 
   get #onConflict(): 'fail' | 'skip' | 'replace' {
     return this.options.onConflict ?? 'fail'
-  }
-
-  async #loadFunction(code: Buffer): Promise<void> {
-    const counts = this.ledger.functions
-    counts.read += 1
-    if (!this.facts.capabilities.functions) {
-      counts.failed += 1
-      this.ledger.name({
-        db: 0,
-        key: functionName(code),
-        type: 'function',
-        reason: 'the target has no functions (7.0)',
-      })
-      return
-    }
-    if (this.isDry) {
-      counts.written += 1
-      return
-    }
-    const replace = this.#onConflict === 'replace' || this.options.source.kind === 'server'
-    const reply = await this.#call('FUNCTION', 'LOAD', ...(replace ? ['REPLACE'] : []), code)
-    if (!(reply instanceof ReplyError)) {
-      counts.written += 1
-    } else if (this.#onConflict === 'skip' && reply.text.includes('already exists')) {
-      counts.skipped += 1
-    } else {
-      counts.failed += 1
-      this.ledger.name({
-        db: 0,
-        key: functionName(code),
-        type: 'function',
-        command: 'FUNCTION LOAD',
-        reason: printable(Buffer.from(reply.text)),
-      })
-    }
-  }
-
-  /** Answers that pass by themselves are waited out, as for keys. */
-  async #call(...args: readonly (string | Uint8Array)[]): Promise<unknown> {
-    for (let attempt = 1; ; attempt += 1) {
-      const reply = await this.#callOnce(...args)
-      const passes = reply instanceof ReplyError && isTransient(reply.text)
-      if (!passes || attempt >= MAX_TRANSIENT_ATTEMPTS) return reply
-      await sleep(backoffMs(attempt), this.options.signal)
-    }
-  }
-
-  /** On the ordered connection; a replay of keys alone has none and opens one for this. */
-  async #callOnce(...args: readonly (string | Uint8Array)[]): Promise<unknown> {
-    if (this.streamWriter === undefined) {
-      const writer = new StreamWriter({
-        settings: this.options.target,
-        clientName: `rrep-${this.owner}:functions`,
-        checkpointKey: this.checkpointKey,
-        importSource: false,
-        retries: this.retries,
-        ledger: this.ledger,
-        signal: this.options.signal,
-      })
-      try {
-        await writer.open()
-        return await writer.connection.call(...args)
-      } finally {
-        writer.close()
-      }
-    }
-    return await this.streamWriter.connection.call(...args)
   }
 
   async #probe(): Promise<TargetFacts> {
@@ -473,8 +399,4 @@ export class ReplaySession {
 
 function shortHash(bytes: Uint8Array): string {
   return createHash('sha1').update(bytes).digest('hex').slice(0, 12)
-}
-
-function functionName(code: Buffer): string {
-  return printable(code, 0, Math.max(0, code.indexOf(10)), 100)
 }

@@ -14,44 +14,24 @@
 import { isArg, type CommandInfo, type CommandTable } from '../resp/command-table.js'
 import type { CommandDecoder } from '../resp/decoder.js'
 import type { CommandEncoder } from '../resp/encoder.js'
-import type { TargetCapabilities } from '../rewrite/target-capabilities.js'
+import { argBuffer, copyArg, integerArg } from './command-args.js'
 import { shiftedFieldMs } from './expiry-time.js'
 import { RestoreRewrite } from './restore-rewrite.js'
+import {
+  RuleOutcome,
+  VERDICT,
+  type Rule,
+  type RuleList,
+  type StreamRulesOptions,
+  type Verdict,
+} from './rule-outcome.js'
+import { StreamTypeRules } from './stream-type-rules.js'
 
-/** What `apply` decided. */
-export const VERDICT = {
-  /** Send the bytes as they came. */
-  SAME: 0,
-  /** The encoder holds what to send in its place: `frames` commands. */
-  REWRITTEN: 1,
-  /** Nothing is sent, and nothing is lost; `reason` says why. */
-  LEFT_OUT: 2,
-  /** Nothing can be sent: the target cannot hold it; `reason` says what. */
-  NOT_HELD: 3,
-} as const
-export type Verdict = (typeof VERDICT)[keyof typeof VERDICT]
-
-export interface StreamRulesOptions {
-  target: TargetCapabilities
-  /** Whether the target knows a command (upper case). */
-  hasCommand: (name: string) => boolean
-  /** PUBLISH and SPUBLISH go on to the target's subscribers. */
-  publish: boolean
-  /** Told of parts that were left away though the command was sent: what. */
-  onLoss: (what: string) => void
-}
-
-type Rule = (command: CommandDecoder, out: CommandEncoder) => Verdict
-
-export class StreamRules {
+export class StreamRules extends RuleOutcome {
   /** Added to every expiry. May change between commands. */
   shiftMs = 0
   /** Unix ms at which the command at hand was received; -1: not known. Asked only if it matters. */
   receivedMs: () => number = () => -1
-  /** Commands in the encoder after REWRITTEN. */
-  frames = 0
-  /** After LEFT_OUT and NOT_HELD. */
-  reason = ''
   /** Commands with relative times for which no time of reception is known: counted. */
   relativeWithoutTime = 0
   readonly #options: StreamRulesOptions
@@ -59,6 +39,7 @@ export class StreamRules {
   readonly #rules: (Rule | undefined)[] = []
 
   constructor(table: CommandTable, options: StreamRulesOptions) {
+    super()
     this.#options = options
     this.#payloads = new RestoreRewrite(options.target, options.onLoss)
     for (const [names, rule] of this.#list()) {
@@ -74,13 +55,13 @@ export class StreamRules {
     return rule === undefined ? VERDICT.SAME : rule(command, out)
   }
 
-  #list(): readonly (readonly [names: string, rule: Rule])[] {
+  #list(): RuleList {
     const { publish } = this.#options
     return [
-      ['PING', () => this.#leaveOut('PING')],
-      ['REPLCONF', () => this.#leaveOut('REPLCONF')],
-      ['CLUSTER TRIMSLOTS SYNCSLOTS ASKING READONLY', () => this.#leaveOut('cluster command')],
-      ...(publish ? [] : [['PUBLISH SPUBLISH', () => this.#leaveOut('PUBLISH')] as const]),
+      ['PING', () => this.leaveOut('PING')],
+      ['REPLCONF', () => this.leaveOut('REPLCONF')],
+      ['CLUSTER TRIMSLOTS SYNCSLOTS ASKING READONLY', () => this.leaveOut('cluster command')],
+      ...(publish ? [] : [['PUBLISH SPUBLISH', () => this.leaveOut('PUBLISH')] as const]),
       ['SET', (command, out) => this.#set(command, out)],
       ['SETEX', (command, out) => this.#setex(command, out, 1000)],
       ['PSETEX', (command, out) => this.#setex(command, out, 1)],
@@ -98,28 +79,10 @@ export class StreamRules {
       ['HGETDEL', (command, out) => this.#hgetdel(command, out)],
       ['MSETEX', (command, out) => this.#msetex(command, out)],
       ['DELEX DELIFEQ', (command, out) => this.#delex(command, out)],
-      ['XADD', (command, out) => this.#xadd(command, out)],
-      ['XCFGSET XIDMPRECORD', () => this.#idempotence()],
-      ['XGROUP', (command, out) => this.#xgroup(command, out)],
-      ['XSETID', (command, out) => this.#xsetid(command, out)],
+      ...new StreamTypeRules(this, this.#options).list(),
       ['VADD', (command, out) => this.#vadd(command, out)],
       ['FUNCTION', () => this.#function()],
     ]
-  }
-
-  #leaveOut(reason: string): Verdict {
-    this.reason = reason
-    return VERDICT.LEFT_OUT
-  }
-
-  #notHeld(reason: string): Verdict {
-    this.reason = reason
-    return VERDICT.NOT_HELD
-  }
-
-  #rewritten(frames = 1): Verdict {
-    this.frames = frames
-    return VERDICT.REWRITTEN
   }
 
   /** Unix ms as it is to be written. */
@@ -165,7 +128,7 @@ export class StreamRules {
       copyArg(out, command, 1)
       copyArg(out, command, 2)
       if (keepTtl) out.ascii('KEEPTTL')
-      return this.#rewritten()
+      return this.rewritten()
     }
     const hasPxat = this.#options.target.version >= 60200
     if (!relative && unitMs === 1 && this.shiftMs === 0 && !hasCondition && hasPxat) {
@@ -177,7 +140,7 @@ export class StreamRules {
       copyArg(out, command, 1)
       copyArg(out, command, 2)
       out.ascii('PXAT').integer(atMs)
-      return this.#rewritten()
+      return this.rewritten()
     }
     out.begin(3).ascii('SET')
     copyArg(out, command, 1)
@@ -185,7 +148,7 @@ export class StreamRules {
     out.begin(3).ascii('PEXPIREAT')
     copyArg(out, command, 1)
     out.integer(atMs)
-    return this.#rewritten(2)
+    return this.rewritten(2)
   }
 
   /** SETEX key seconds value, of masters before 6.2. */
@@ -198,7 +161,7 @@ export class StreamRules {
     out.begin(3).ascii('PEXPIREAT')
     copyArg(out, command, 1)
     out.integer(atMs)
-    return this.#rewritten(2)
+    return this.rewritten(2)
   }
 
   #expire(
@@ -217,7 +180,7 @@ export class StreamRules {
     copyArg(out, command, 1)
     out.integer(this.#time(integerArg(command, 2), unitMs, relative))
     if (options) for (let i = 3; i < command.argc; i += 1) copyArg(out, command, i)
-    return this.#rewritten()
+    return this.rewritten()
   }
 
   /** RESTORE key ttl payload [REPLACE] [ABSTTL] [IDLETIME n] [FREQ n] */
@@ -249,8 +212,8 @@ export class StreamRules {
         },
         out,
       )
-      if (outcome.kind === 'written') return this.#rewritten(outcome.frames)
-      if (outcome.kind === 'lost') return this.#notHeld(outcome.what)
+      if (outcome.kind === 'written') return this.rewritten(outcome.frames)
+      if (outcome.kind === 'lost') return this.notHeld(outcome.what)
     }
     const moved = ttl > 0 && (!absolute || this.shiftMs !== 0)
     if (!moved && isArg(command, 0, 'RESTORE')) return VERDICT.SAME
@@ -260,7 +223,7 @@ export class StreamRules {
     out.integer(moved ? this.#time(ttl, 1, !absolute) : ttl)
     for (let i = 3; i < command.argc; i += 1) copyArg(out, command, i)
     if (addAbsttl) out.ascii('ABSTTL')
-    return this.#rewritten()
+    return this.rewritten()
   }
 
   /** HPEXPIREAT key ms [NX|XX|GT|LT] FIELDS n field… */
@@ -270,7 +233,7 @@ export class StreamRules {
     unitMs: 1 | 1000,
     relative: boolean,
   ): Verdict {
-    if (!this.#options.target.fieldExpiry) return this.#notHeld('expiry of hash fields')
+    if (!this.#options.target.fieldExpiry) return this.notHeld('expiry of hash fields')
     if (command.argc < 6) return VERDICT.SAME
     if (!relative && unitMs === 1 && this.shiftMs === 0) return VERDICT.SAME
     const plain = this.#time(integerArg(command, 2), unitMs, relative) - this.shiftMs
@@ -278,14 +241,14 @@ export class StreamRules {
     copyArg(out, command, 1)
     out.integer(shiftedFieldMs(plain, this.shiftMs))
     for (let i = 3; i < command.argc; i += 1) copyArg(out, command, i)
-    return this.#rewritten()
+    return this.rewritten()
   }
 
   #hpersist(): Verdict {
     // Where fields have no expiry there is none to take away.
     return this.#options.target.fieldExpiry
       ? VERDICT.SAME
-      : this.#leaveOut('HPERSIST for a target without field expiry')
+      : this.leaveOut('HPERSIST for a target without field expiry')
   }
 
   /** HSETEX key [FNX|FXX] [EX|PX|EXAT|PXAT n|KEEPTTL] FIELDS n field value… */
@@ -319,22 +282,22 @@ export class StreamRules {
       copyArg(out, command, 1)
       out.ascii('PXAT').integer(shiftedFieldMs(plain, this.shiftMs))
       for (let i = fieldsAt; i < command.argc; i += 1) copyArg(out, command, i)
-      return this.#rewritten()
+      return this.rewritten()
     }
     out.begin(fieldArgs + 2).ascii('HSET')
     copyArg(out, command, 1)
     for (let i = firstField; i < command.argc; i += 1) copyArg(out, command, i)
-    if (timeAt < 0) return this.#rewritten()
+    if (timeAt < 0) return this.rewritten()
     if (!this.#options.target.fieldExpiry) {
       this.#options.onLoss('expiry of hash fields')
-      return this.#rewritten()
+      return this.rewritten()
     }
     out.begin(fieldArgs / 2 + 5).ascii('HPEXPIREAT')
     copyArg(out, command, 1)
     out.integer(shiftedFieldMs(plain, this.shiftMs)).ascii('FIELDS')
     out.integer(fieldArgs / 2)
     for (let i = firstField; i < command.argc; i += 2) copyArg(out, command, i)
-    return this.#rewritten(2)
+    return this.rewritten(2)
   }
 
   /** HGETDEL key FIELDS n field… (as Valkey 9.1 sends it) */
@@ -343,7 +306,7 @@ export class StreamRules {
     out.begin(command.argc - 2).ascii('HDEL')
     copyArg(out, command, 1)
     for (let i = 4; i < command.argc; i += 1) copyArg(out, command, i)
-    return this.#rewritten()
+    return this.rewritten()
   }
 
   /** MSETEX n key value… [NX|XX] [EX|PX|EXAT|PXAT n|KEEPTTL] */
@@ -375,7 +338,7 @@ export class StreamRules {
       out.begin(2 + 2 * count + 2).ascii('MSETEX')
       for (let i = 1; i < optionsAt; i += 1) copyArg(out, command, i)
       out.ascii('PXAT').integer(atMs)
-      return this.#rewritten()
+      return this.rewritten()
     }
     const hasPxat = this.#options.target.version >= 60200
     let frames = 0
@@ -394,7 +357,7 @@ export class StreamRules {
         frames += 1
       }
     }
-    return this.#rewritten(frames)
+    return this.rewritten(frames)
   }
 
   /** DELEX key [condition], DELIFEQ key value: the condition held on the source. */
@@ -402,101 +365,7 @@ export class StreamRules {
     if (command.argc < 2) return VERDICT.SAME
     out.begin(2).ascii('DEL')
     copyArg(out, command, 1)
-    return this.#rewritten()
-  }
-
-  /**
-   * XADD key [NOMKSTREAM] [KEEPREF|DELREF|ACKED] [IDMPAUTO pid | IDMP pid iid]
-   *   [MAXLEN|MINID [=|~] n [LIMIT n]] id field value…
-   */
-  #xadd(command: CommandDecoder, out: CommandEncoder): Verdict {
-    let idmpAt = -1
-    let auto = false
-    let refAt = -1
-    let i = 2
-    for (; i < command.argc; i += 1) {
-      if (isArg(command, i, 'NOMKSTREAM')) continue
-      if (
-        isArg(command, i, 'KEEPREF') ||
-        isArg(command, i, 'DELREF') ||
-        isArg(command, i, 'ACKED')
-      ) {
-        refAt = i
-      } else if (isArg(command, i, 'IDMP')) {
-        idmpAt = i
-        i += 2
-      } else if (isArg(command, i, 'IDMPAUTO')) {
-        idmpAt = i
-        auto = true
-        i += 1
-      } else if (isArg(command, i, 'MAXLEN') || isArg(command, i, 'MINID')) {
-        if (isArg(command, i + 1, '=') || isArg(command, i + 1, '~')) i += 1
-        i += 1
-      } else if (isArg(command, i, 'LIMIT')) {
-        i += 1
-      } else {
-        break
-      }
-    }
-    const idAt = i
-    if (idAt >= command.argc) return VERDICT.SAME
-    // With `*` nothing was added: the source had seen this id of its producer before.
-    if (idmpAt >= 0 && isArg(command, idAt, '*')) return this.#leaveOut('XADD duplicate (IDMP)')
-    const hasRefs = this.#options.target.family === 'redis' && this.#options.target.version >= 80200
-    const dropRef = refAt >= 0 && !hasRefs
-    if (idmpAt < 0 && !dropRef) return VERDICT.SAME
-    if (dropRef && !isArg(command, refAt, 'KEEPREF')) {
-      this.#options.onLoss('references of trimmed stream entries')
-    }
-    const idmpArgs = idmpAt < 0 ? 0 : auto ? 2 : 3
-    out.begin(command.argc - idmpArgs - (dropRef ? 1 : 0))
-    for (let k = 0; k < command.argc; k += 1) {
-      if (dropRef && k === refAt) continue
-      if (idmpAt >= 0 && k >= idmpAt && k < idmpAt + idmpArgs) continue
-      copyArg(out, command, k)
-    }
-    if (idmpAt < 0) return this.#rewritten()
-    // The id that IDMPAUTO made of the entry is the server's secret.
-    if (auto || !this.#options.target.idempotence) {
-      this.#options.onLoss('ids of stream producers (IDMP)')
-      return this.#rewritten()
-    }
-    out.begin(5).ascii('XIDMPRECORD')
-    copyArg(out, command, 1)
-    copyArg(out, command, idmpAt + 1)
-    copyArg(out, command, idmpAt + 2)
-    copyArg(out, command, idAt)
-    return this.#rewritten(2)
-  }
-
-  #idempotence(): Verdict {
-    return this.#options.target.idempotence
-      ? VERDICT.SAME
-      : this.#notHeld('ids of stream producers (IDMP)')
-  }
-
-  /** XGROUP CREATE|SETID key group id [MKSTREAM] [ENTRIESREAD n] */
-  #xgroup(command: CommandDecoder, out: CommandEncoder): Verdict {
-    const { target } = this.#options
-    if (command.argc > 1 && isArg(command, 1, 'CREATECONSUMER') && !target.createConsumer) {
-      return this.#notHeld('consumers without pending entries')
-    }
-    if (target.streamCounters) return VERDICT.SAME
-    for (let i = 5; i < command.argc; i += 1) {
-      if (!isArg(command, i, 'ENTRIESREAD')) continue
-      out.begin(command.argc - 2)
-      for (let k = 0; k < command.argc; k += 1) if (k < i || k > i + 1) copyArg(out, command, k)
-      return this.#rewritten()
-    }
-    return VERDICT.SAME
-  }
-
-  /** XSETID key id [ENTRIESADDED n] [MAXDELETEDID id] */
-  #xsetid(command: CommandDecoder, out: CommandEncoder): Verdict {
-    if (this.#options.target.streamCounters || command.argc <= 3) return VERDICT.SAME
-    out.begin(3)
-    for (let k = 0; k < 3; k += 1) copyArg(out, command, k)
-    return this.#rewritten()
+    return this.rewritten()
   }
 
   /** VADD … CAS is for threads of the server that got it; in a transaction it has no use. */
@@ -508,13 +377,13 @@ export class StreamRules {
       if (isArg(command, before, 'SETATTR') || isArg(command, before, 'VALUES')) continue
       out.begin(command.argc - 1)
       for (let k = 0; k < command.argc; k += 1) if (k !== i) copyArg(out, command, k)
-      return this.#rewritten()
+      return this.rewritten()
     }
     return VERDICT.SAME
   }
 
   #function(): Verdict {
-    return this.#options.target.functions ? VERDICT.SAME : this.#notHeld('functions')
+    return this.#options.target.functions ? VERDICT.SAME : this.notHeld('functions')
   }
 }
 
@@ -525,29 +394,4 @@ function isIf(command: CommandDecoder, i: number): boolean {
     isArg(command, i, 'IFDEQ') ||
     isArg(command, i, 'IFDNE')
   )
-}
-
-export function copyArg(out: CommandEncoder, command: CommandDecoder, i: number): void {
-  out.bulk(command.bytes, command.args[2 * i], command.args[2 * i + 1])
-}
-
-/** A view of the argument; valid as long as the command. */
-function argBuffer({ bytes, args }: CommandDecoder, i: number): Buffer {
-  const start = args[2 * i]!
-  return Buffer.from(bytes.buffer, bytes.byteOffset + start, args[2 * i + 1]! - start)
-}
-
-/** The argument as a number; what is none counts as 0. */
-export function integerArg(command: CommandDecoder, i: number): number {
-  let at = command.args[2 * i]!
-  const end = command.args[2 * i + 1]!
-  const negative = command.bytes[at] === 0x2d
-  if (negative) at += 1
-  let value = 0
-  for (; at < end; at += 1) {
-    const digit = command.bytes[at]! - 48
-    if (digit < 0 || digit > 9) return 0
-    value = value * 10 + digit
-  }
-  return negative ? -value : value
 }

@@ -19,20 +19,18 @@ import {
   existsSync,
   fstatSync,
   ftruncateSync,
-  lstatSync,
-  mkdirSync,
   openSync,
   readdirSync,
   readFileSync,
   readSync,
   renameSync,
   rmSync,
-  unlinkSync,
   writeFileSync,
   writeSync,
 } from 'node:fs'
 import { join } from 'node:path'
 import { FileError } from '../errors.js'
+import { makeSpoolDirectory, readText, takeLock } from './spool-directory.js'
 import { Gate } from './waiting.js'
 
 const STATE_FILE = 'state.json'
@@ -86,7 +84,7 @@ export class StreamSpool {
   constructor(options: StreamSpoolOptions) {
     this.directory = options.directory
     this.#segmentBytes = options.segmentBytes ?? DEFAULT_SEGMENT_BYTES
-    makeDirectory(this.directory)
+    makeSpoolDirectory(this.directory)
     takeLock(join(this.directory, LOCK_FILE))
     this.state = { version: 1, source: options.source, replid: '', snapshot: undefined }
     const found = readState(join(this.directory, STATE_FILE))
@@ -387,71 +385,6 @@ function writeAll(
 ): void {
   for (let at = start; at < end;) {
     at += writeSync(fd, bytes, at, end - at, filePosition + at - start)
-  }
-}
-
-/** In a directory that all may write to, somebody else may have made it first. */
-function makeDirectory(directory: string): void {
-  try {
-    mkdirSync(directory, { recursive: true, mode: 0o700 })
-    const stat = lstatSync(directory)
-    const uid = process.getuid?.()
-    if (!stat.isDirectory() || (uid !== undefined && stat.uid !== uid)) {
-      throw new FileError('ERR_SPOOL', `${directory} is not a directory of ours`, {
-        hint: 'name another one with --spool-dir',
-      })
-    }
-  } catch (error) {
-    if (error instanceof FileError) throw error
-    const code = (error as NodeJS.ErrnoException).code ?? String(error)
-    throw new FileError('ERR_SPOOL', `cannot make the directory ${directory}: ${code}`, {
-      cause: error,
-      hint: 'name another one with --spool-dir',
-    })
-  }
-}
-
-function takeLock(path: string): void {
-  for (let attempt = 0; ; attempt += 1) {
-    try {
-      writeFileSync(path, String(process.pid), { flag: 'wx', mode: 0o600 })
-      return
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') {
-        throw new FileError('ERR_SPOOL', `cannot lock the spool: ${String(error)}`, {
-          cause: error,
-        })
-      }
-      const pid = Number(readText(path))
-      if ((attempt > 0 || isAlive(pid)) && pid !== process.pid) {
-        throw new FileError('ERR_SPOOL_IN_USE', `the spool is used by the process ${pid}`, {
-          hint: `end that process first; if it is no rrep, remove ${path}`,
-        })
-      }
-      try {
-        unlinkSync(path)
-      } catch {
-        // Somebody was faster: the next attempt tells.
-      }
-    }
-  }
-}
-
-function isAlive(pid: number): boolean {
-  if (!Number.isSafeInteger(pid) || pid <= 0) return false
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM'
-  }
-}
-
-function readText(path: string): string {
-  try {
-    return readFileSync(path, 'utf8')
-  } catch {
-    return ''
   }
 }
 

@@ -1,6 +1,7 @@
 /** Each command of a stream, and what is sent in its place to servers of various ages. */
 import { describe, expect, test } from 'vitest'
-import { StreamRules, VERDICT } from '../../src/replay/stream-rules.js'
+import { VERDICT } from '../../src/replay/rule-outcome.js'
+import { StreamRules } from '../../src/replay/stream-rules.js'
 import { TTL_SHIFT_MS } from '../../src/replay/expiry-time.js'
 import { CommandTable } from '../../src/resp/command-table.js'
 import { CommandDecoder, RESP } from '../../src/resp/decoder.js'
