@@ -4,6 +4,8 @@
  * to name it: -1 says no more than "look yourself".
  */
 
+import { digits } from './format'
+
 const UNSOUND: i32 = -1
 
 /** What checkListpack looks for besides the structure. */
@@ -325,27 +327,6 @@ function member(at: usize, width: usize): i64 {
 function i24(at: usize): i64 {
   const high: i32 = load<i32>(at) << 8
   return (high >> 8) as i64
-}
-
-/** Length of the decimal text. */
-function digits(value: i64): u32 {
-  let sign: u32 = 0
-  let rest = value as u64
-  if (value < 0) {
-    sign = 1
-    rest = 0 - rest
-  }
-  if (rest < 10) return sign + 1
-  if (rest < 100) return sign + 2
-  if (rest < 1000) return sign + 3
-  if (rest < 10000) return sign + 4
-  let length: u32 = sign + 4
-  rest /= 10000
-  while (rest != 0) {
-    length++
-    rest /= 10
-  }
-  return length
 }
 
 /** Two overlapping reads do for up to 16 bytes, as most elements have. */

@@ -4,6 +4,7 @@
  * that is not wholly there ends the run; the reader in src/rdb takes it from there, and knows how to
  * name it.
  */
+import { lengthAt, lengthSize, LZF_MAX_EXPANSION, passAttributes, STRING_TYPE } from './format'
 import { lzfDecompress, lzfLength } from './lzf'
 import { checkIntset, checkListpack, walkStrings, walkedTo, SCORES, UNIQUE } from './packed'
 
@@ -14,10 +15,6 @@ const MAX_KEY_HASHES: u32 = 1 << 12
 /** Blobs are decompressed here; a longer one is for others. */
 const SCRATCH_BYTES: u32 = 1 << 16
 const SCRATCH: usize = memory.data((1 << 16) + 64, 16)
-/** As src/bytes/lzf.ts has it. */
-const LZF_MAX_EXPANSION: u64 = 88
-
-const STRING: u32 = 0
 const LIST: u32 = 1
 const SET: u32 = 2
 const HASH: u32 = 4
@@ -28,11 +25,6 @@ const ZSET_LISTPACK: u32 = 17
 const LIST_QUICKLIST_2: u32 = 18
 const SET_LISTPACK: u32 = 20
 const LAST_TYPE: u32 = 20
-
-const IDLE: u32 = 0xf8
-const FREQ: u32 = 0xf9
-const EXPIRY_MS: u32 = 0xfc
-const EXPIRY_S: u32 = 0xfd
 
 /** A node of a quicklist: a listpack, or one plain element. */
 const CONTAINER_PLAIN: u32 = 1
@@ -80,24 +72,10 @@ export function walkRecords(
   keyHashes = 0
   recordsEnd = address
   while (at + MOST_HEAD_BYTES <= end) {
-    let opcode = load<u8>(at) as u32
-    if (opcode == EXPIRY_MS) {
-      at += 9
-      opcode = load<u8>(at) as u32
-    } else if (opcode == EXPIRY_S) {
-      at += 5
-      opcode = load<u8>(at) as u32
-    }
-    if (opcode == FREQ) {
-      at += 2
-      opcode = load<u8>(at) as u32
-    } else if (opcode == IDLE) {
-      const first = load<u8>(at, 1) as u32
-      if (first > 0x80) break
-      at += 1 + lengthSize(first)
-      opcode = load<u8>(at) as u32
-    }
-    if (opcode > LAST_TYPE) break
+    at = passAttributes(at)
+    if (at == 0) break
+    const type = load<u8>(at) as u32
+    if (type > LAST_TYPE) break
     const first = load<u8>(at, 1) as u32
     let key = at + 2
     let length: usize = first as usize
@@ -108,7 +86,7 @@ export function walkRecords(
       key++
     }
     if (length > end - key) break
-    at = passValue(opcode, key + length, end)
+    at = passValue(type, key + length, end)
     if (at == 0) break
     const choice = selectorOf(key, length)
     if (halvings == 0 || choice >> (32 - halvings) == 0) {
@@ -131,7 +109,7 @@ export function walkRecords(
 /** Where the value ends, or 0. */
 function passValue(type: u32, at: usize, end: usize): usize {
   switch (type) {
-    case STRING:
+    case STRING_TYPE:
       return passString(at, end)
     case LIST:
     case SET:
@@ -245,19 +223,6 @@ function openCompressed(at: usize, end: usize): usize {
   if ((blobLength as u64) > LZF_MAX_EXPANSION * (compressedLength as u64)) return 0
   blobAt = at
   return at + (compressedLength as usize)
-}
-
-/** Of the lengths that are known here: `first` is at most 0x80. */
-@inline
-function lengthSize(first: u32): usize {
-  return first < 0x40 ? 1 : first < 0x80 ? 2 : 5
-}
-
-@inline
-function lengthAt(at: usize, first: u32): u32 {
-  if (first < 0x40) return first
-  if (first < 0x80) return ((first & 0x3f) << 8) | (load<u8>(at, 1) as u32)
-  return bswap<u32>(load<u32>(at, 1))
 }
 
 @inline

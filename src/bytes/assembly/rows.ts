@@ -3,9 +3,19 @@
  * call, and handed over as columns. Anything else, and anything that is not wholly there, ends the
  * row: the reader in src/rdb goes on with that.
  */
-
-/** As src/bytes/lzf.ts has it. */
-const LZF_MAX_EXPANSION: u64 = 88
+import {
+  digits,
+  expireAtMs,
+  expires,
+  HLL_MAGIC,
+  HLL_MIN_BYTES,
+  isInteger,
+  lengthAt,
+  lengthSize,
+  LZF_MAX_EXPANSION,
+  passAttributes,
+  STRING_TYPE,
+} from './format'
 
 const MAX_ROWS: u32 = 1 << 12
 export const ROW_BYTES: usize = 32
@@ -27,17 +37,6 @@ const COMMON_SHIFT: u32 = 8
 const SHAPE_BITS: u32 = 7
 const NO_SHAPE: u32 = 0xffffffff
 export const SHAPES: u32 = 6 << 14
-
-const STRING_TYPE: u32 = 0
-const IDLE: u32 = 0xf8
-const FREQ: u32 = 0xf9
-const EXPIRY_MS: u32 = 0xfc
-const EXPIRY_S: u32 = 0xfd
-
-/** `HYLL`, and the shortest such value. */
-const HLL_MAGIC: u32 = 0x4c4c5948
-const HLL_MIN_BYTES: u32 = 16
-const MAX_INTEGER_CHARS: u32 = 20
 
 /** Attributes, type byte and the lengths of key and value take no more than this. */
 const MOST_HEAD_BYTES: usize = 40
@@ -61,30 +60,9 @@ export function readStringRows(address: usize, end: usize, separator: u32): u32 
   let rows: u32 = 0
   reached = address
   while (rows < MAX_ROWS && at + MOST_HEAD_BYTES <= end) {
-    let flags: u32 = 0
-    let expireAtMs: i64 = -1
-    let opcode = load<u8>(at) as u32
-    if (opcode == EXPIRY_MS) {
-      expireAtMs = load<i64>(at, 1)
-      flags = EXPIRES
-      at += 9
-      opcode = load<u8>(at) as u32
-    } else if (opcode == EXPIRY_S) {
-      expireAtMs = (load<i32>(at, 1) as i64) * 1000
-      flags = EXPIRES
-      at += 5
-      opcode = load<u8>(at) as u32
-    }
-    if (opcode == FREQ) {
-      at += 2
-      opcode = load<u8>(at) as u32
-    } else if (opcode == IDLE) {
-      const first = load<u8>(at, 1) as u32
-      if (first > 0x80) break
-      at += first < 0x40 ? 2 : first < 0x80 ? 3 : 6
-      opcode = load<u8>(at) as u32
-    }
-    if (opcode != STRING_TYPE) break
+    at = passAttributes(at)
+    if (at == 0 || load<u8>(at) != STRING_TYPE) break
+    let flags: u32 = expires ? EXPIRES : 0
     let keyLength = load<u8>(at, 1) as u32
     let key = at + 2
     if (keyLength >= 0x40) {
@@ -111,21 +89,19 @@ export function readStringRows(address: usize, end: usize, separator: u32): u32 
       }
       at += head
       if ((valueLength as usize) > end - at) break
-      if (valueLength <= MAX_INTEGER_CHARS) {
-        if (isInteger(at, valueLength)) flags |= INTEGER
-      }
+      if (isInteger(at, valueLength as usize)) flags |= INTEGER
       if (valueLength >= HLL_MIN_BYTES && load<u32>(at) == HLL_MAGIC) flags |= HYPERLOGLOG
       at += valueLength as usize
     } else if (form == 0xc0) {
-      valueLength = digits(load<i8>(at, 1) as i32)
+      valueLength = digits(load<i8>(at, 1) as i64)
       flags |= INTEGER
       at += 2
     } else if (form == 0xc1) {
-      valueLength = digits(load<i16>(at, 1) as i32)
+      valueLength = digits(load<i16>(at, 1) as i64)
       flags |= INTEGER
       at += 3
     } else if (form == 0xc2) {
-      valueLength = digits(load<i32>(at, 1))
+      valueLength = digits(load<i32>(at, 1) as i64)
       flags |= INTEGER
       at += 5
     } else if (form == 0xc3) {
@@ -184,47 +160,4 @@ function shapeOf(flags: u32, keyLength: u32, valueLength: u32): u32 {
   const form: u32 = (flags & INTEGER) != 0 ? 1 : (flags & HYPERLOGLOG) != 0 ? 2 : 0
   const kind = (form << 1) | ((flags & EXPIRES) != 0 ? 1 : 0)
   return (((kind << SHAPE_BITS) | keyLength) << SHAPE_BITS) | valueLength
-}
-
-@inline
-function lengthSize(first: u32): usize {
-  return first < 0x40 ? 1 : first < 0x80 ? 2 : 5
-}
-
-@inline
-function lengthAt(at: usize, first: u32): u32 {
-  if (first < 0x40) return first
-  if (first < 0x80) return ((first & 0x3f) << 8) | (load<u8>(at, 1) as u32)
-  return bswap<u32>(load<u32>(at, 1))
-}
-
-/** Length of the decimal text. */
-@inline
-function digits(value: i32): u32 {
-  let length: u32 = value < 0 ? 2 : 1
-  let rest: u32 = value < 0 ? ((0 - value) as u32) : (value as u32)
-  while (rest >= 10) {
-    rest /= 10
-    length++
-  }
-  return length
-}
-
-/** Canonical decimal text of a signed 64-bit number, as rdb/object-encoding.ts has it. */
-function isInteger(at: usize, length: u32): bool {
-  if (length == 0) return false
-  const negative = load<u8>(at) == 0x2d
-  const count: u32 = negative ? length - 1 : length
-  if (count == 0 || count > 19) return false
-  const first = negative ? at + 1 : at
-  const lead = (load<u8>(first) as u32) - 0x30
-  if (lead > 9 || (lead == 0 && (count > 1 || negative))) return false
-  let value: u64 = lead as u64
-  for (let i: u32 = 1; i < count; i++) {
-    const digit = (load<u8>(first + (i as usize)) as u32) - 0x30
-    if (digit > 9) return false
-    value = value * 10 + (digit as u64)
-  }
-  const limit: u64 = 0x7fffffffffffffff
-  return value <= (negative ? limit + 1 : limit)
 }

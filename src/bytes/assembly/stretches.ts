@@ -4,6 +4,7 @@
  * bytes end, the output has no room for the next, or something comes that is not for here (see
  * strings.ts); the stretch… functions say how far it came.
  */
+import { HLL_MAGIC, HLL_MIN_BYTES, isInteger } from './format'
 import { base64Encode } from './json'
 import { PAIRS, SCORES } from './json-packed'
 import {
@@ -41,9 +42,6 @@ const QUOTE_COMMA: u16 = 0x2c22
 const QUOTE_COLON: u16 = 0x3a22
 const QUOTE_COLON_QUOTE: u32 = 0x223a22
 const CRLF: u16 = 0x0a0d
-const HYLL: u32 = 0x4c4c5948
-/** Of `-`, as a digit. */
-const MINUS_CODE: u32 = 0xfffffffd
 
 /**
  * What lines of JSON are made of, to be filled in by the caller: texts, each a u32 length and from
@@ -233,32 +231,9 @@ export function jsonRecords(
 @inline
 function encodingOfString(timed: bool): u32 {
   if (stringIsInteger || isInteger(stringAt, stringSize)) return 0
-  if (stringSize >= 16 && load<u32>(stringAt) == HYLL) return 2
+  if (stringSize >= HLL_MIN_BYTES && load<u32>(stringAt) == HLL_MAGIC) return 2
   const index = min(recordKeySize, LIMITS - 1) + (timed ? LIMITS : 0)
   return (stringSize as i32) <= load<i32>(EMBSTR_LIMITS + (index << 2)) ? 1 : 2
-}
-
-/** Canonical decimal text of a signed 64-bit number. */
-@inline
-function isInteger(from: usize, size: usize): bool {
-  const first = (load<u8>(from) as u32) - 0x30
-  return (first < 10 || first == MINUS_CODE) && size - 1 < 20 && isCanonical(from, size)
-}
-
-function isCanonical(from: usize, size: usize): bool {
-  const negative = load<u8>(from) == 0x2d
-  const start = negative ? from + 1 : from
-  const end = from + size
-  const digits = end - start
-  if (digits == 0 || digits > 19) return false
-  if (load<u8>(start) == 0x30 && (digits > 1 || negative)) return false
-  let value: u64 = 0
-  for (let at = start; at < end; at++) {
-    const digit = (load<u8>(at) as u32) - 0x30
-    if (digit > 9) return false
-    value = value * 10 + (digit as u64)
-  }
-  return value <= (negative ? 0x8000000000000000 : 0x7fffffffffffffff)
 }
 
 /**

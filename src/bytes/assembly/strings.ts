@@ -2,6 +2,14 @@
  * Strings and string records as they stand in an RDB, read where they lie. What is not wholly there,
  * damaged, very long or unusual is left to the reader in src/rdb: 0 says no more than that.
  */
+import {
+  expireAtMs,
+  expires,
+  lengthAt,
+  lengthSize,
+  passAttributes,
+  STRING_TYPE,
+} from './format'
 import { lzfDecompress } from './lzf'
 import { writeSigned } from './text'
 
@@ -9,12 +17,6 @@ import { writeSigned } from './text'
 const MAX_STRING_BYTES: usize = 1 << 14
 const SCRATCH_STRING_BYTES: usize = MAX_STRING_BYTES + 64
 const MAX_SAFE: u64 = 9007199254740991
-
-const STRING_TYPE: u32 = 0
-const IDLE: u32 = 0xf8
-const FREQ: u32 = 0xf9
-const EXPIRY_MS: u32 = 0xfc
-const EXPIRY_S: u32 = 0xfd
 
 /** The string that `readString` found, decoded. */
 export let stringAt: usize = 0
@@ -50,9 +52,9 @@ function readOtherString(at: usize, end: usize, first: u32, scratch: usize): usi
   if (at + 5 > end) return 0
   let next: usize
   if (first <= 0x80) {
-    const size = length(at)
+    const size = lengthAt(at, first) as usize
     if (size > MAX_STRING_BYTES) return 0
-    stringAt = at + lengthBytes(first)
+    stringAt = at + lengthSize(first)
     stringSize = size
     stringIsInteger = false
     next = stringAt + size
@@ -83,13 +85,13 @@ function readCompressed(from: usize, end: usize, scratch: usize): usize {
   let at = from + 1
   let first = load<u8>(at) as u32
   if (first > 0x80) return 0
-  const compressed = length(at)
-  at += lengthBytes(first)
+  const compressed = lengthAt(at, first) as usize
+  at += lengthSize(first)
   if (at + 5 > end) return 0
   first = load<u8>(at) as u32
   if (first > 0x80) return 0
-  const size = length(at)
-  at += lengthBytes(first)
+  const size = lengthAt(at, first) as usize
+  at += lengthSize(first)
   if (compressed > end || at + compressed > end) return 0
   if (size > MAX_STRING_BYTES) return 0
   if (lzfDecompress(at, compressed, scratch, size, false) != (size as i32)) return 0
@@ -100,52 +102,17 @@ function readCompressed(from: usize, end: usize, scratch: usize): usize {
   return at + compressed
 }
 
-/** LEN of up to 32 bits, whose first byte is at most 0x80. */
-@inline
-function length(at: usize): usize {
-  const first = load<u8>(at) as u32
-  if (first < 0x40) return first as usize
-  if (first < 0x80) return (((first & 0x3f) << 8) | (load<u8>(at, 1) as u32)) as usize
-  return bswap<u32>(load<u32>(at, 1)) as usize
-}
-
-@inline
-function lengthBytes(first: u32): usize {
-  return first < 0x40 ? 1 : first < 0x80 ? 2 : 5
-}
-
 /**
  * A record of a string: attributes, each at most once, type 0, key, value. The value is then in
  * `stringAt`, the rest in `record…`. Returns where it ends, or 0.
  */
 @inline
 export function readRecord(from: usize, end: usize, scratch: usize): usize {
-  let at = from
-  recordExpiry = -1
-  let opcode = load<u8>(at) as u32
-  if (opcode == EXPIRY_MS) {
-    const expiry = load<u64>(at, 1)
-    if (expiry > MAX_SAFE) return 0
-    recordExpiry = expiry as i64
-    at += 9
-    opcode = load<u8>(at) as u32
-  } else if (opcode == EXPIRY_S) {
-    const seconds = load<i32>(at, 1)
-    if (seconds < 0) return 0
-    recordExpiry = (seconds as i64) * 1000
-    at += 5
-    opcode = load<u8>(at) as u32
-  }
-  if (opcode == IDLE) {
-    const first = load<u8>(at, 1) as u32
-    if (first > 0x80) return 0
-    at += 1 + lengthBytes(first)
-    opcode = load<u8>(at) as u32
-  } else if (opcode == FREQ) {
-    at += 2
-    opcode = load<u8>(at) as u32
-  }
-  if (opcode != STRING_TYPE || at + 1 >= end) return 0
+  let at = passAttributes(from)
+  recordExpiry = expireAtMs
+  // Times before 1970 and beyond what a double holds are for others.
+  if (expires && ((expireAtMs as u64) > MAX_SAFE)) return 0
+  if (at == 0 || load<u8>(at) != STRING_TYPE || at + 1 >= end) return 0
   at = readString(at + 1, end, scratch)
   if (at == 0 || at >= end) return 0
   recordKey = stringAt

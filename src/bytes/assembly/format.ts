@@ -1,0 +1,111 @@
+/** What the kernels that read records share of the RDB format: opcodes, lengths, attributes, numbers. */
+
+export const STRING_TYPE: u32 = 0
+const IDLE: u32 = 0xf8
+const FREQ: u32 = 0xf9
+const EXPIRY_MS: u32 = 0xfc
+const EXPIRY_S: u32 = 0xfd
+
+/** As src/bytes/lzf.ts has it. */
+export const LZF_MAX_EXPANSION: u64 = 88
+
+/** `HYLL`, and the shortest value that begins so. */
+export const HLL_MAGIC: u32 = 0x4c4c5948
+export const HLL_MIN_BYTES: u32 = 16
+
+/** What `passAttributes` found. */
+export let expires: bool = false
+/** Unix ms. */
+export let expireAtMs: i64 = -1
+
+/**
+ * Attributes in front of a key, an expiry before idle time or frequency, each at most once. Returns
+ * where the type byte should be, or 0. Reads up to 16 bytes.
+ */
+@inline
+export function passAttributes(from: usize): usize {
+  let at = from
+  let opcode = load<u8>(at) as u32
+  expires = false
+  expireAtMs = -1
+  if (opcode == EXPIRY_MS) {
+    expireAtMs = load<i64>(at, 1)
+    expires = true
+    at += 9
+    opcode = load<u8>(at) as u32
+  } else if (opcode == EXPIRY_S) {
+    expireAtMs = (load<i32>(at, 1) as i64) * 1000
+    expires = true
+    at += 5
+    opcode = load<u8>(at) as u32
+  }
+  if (opcode == FREQ) {
+    at += 2
+  } else if (opcode == IDLE) {
+    const first = load<u8>(at, 1) as u32
+    if (first > 0x80) return 0
+    at += 1 + lengthSize(first)
+  }
+  return at
+}
+
+/** Bytes of a LEN of up to 32 bits, whose first byte is at most 0x80. */
+@inline
+export function lengthSize(first: u32): usize {
+  return first < 0x40 ? 1 : first < 0x80 ? 2 : 5
+}
+
+/** What it says. */
+@inline
+export function lengthAt(at: usize, first: u32): u32 {
+  if (first < 0x40) return first
+  if (first < 0x80) return ((first & 0x3f) << 8) | (load<u8>(at, 1) as u32)
+  return bswap<u32>(load<u32>(at, 1))
+}
+
+/** Length of the decimal text. */
+export function digits(value: i64): u32 {
+  let sign: u32 = 0
+  let rest = value as u64
+  if (value < 0) {
+    sign = 1
+    rest = 0 - rest
+  }
+  if (rest < 10) return sign + 1
+  if (rest < 100) return sign + 2
+  if (rest < 1000) return sign + 3
+  if (rest < 10000) return sign + 4
+  let length: u32 = sign + 4
+  rest /= 10000
+  while (rest != 0) {
+    length++
+    rest /= 10
+  }
+  return length
+}
+
+/** Canonical decimal text of a signed 64-bit number, as src/rdb/object-encoding.ts has it. */
+@inline
+export function isInteger(from: usize, size: usize): bool {
+  const first = (load<u8>(from) as u32) - 0x30
+  return (first < 10 || first == MINUS_CODE) && size - 1 < 20 && isCanonical(from, size)
+}
+
+/** `-` counted from `0`. */
+const MINUS_CODE: u32 = 0xfffffffd
+
+function isCanonical(from: usize, size: usize): bool {
+  const negative = load<u8>(from) == 0x2d
+  const start = negative ? from + 1 : from
+  const end = from + size
+  const count = end - start
+  if (count == 0 || count > 19) return false
+  if (load<u8>(start) == 0x30 && (count > 1 || negative)) return false
+  let value: u64 = 0
+  for (let at = start; at < end; at++) {
+    const digit = (load<u8>(at) as u32) - 0x30
+    if (digit > 9) return false
+    value = value * 10 + (digit as u64)
+  }
+  return value <= (negative ? 0x8000000000000000 : 0x7fffffffffffffff)
+}
