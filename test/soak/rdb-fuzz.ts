@@ -10,6 +10,8 @@
  */
 import { writeFileSync } from 'node:fs'
 import { getHeapStatistics } from 'node:v8'
+import { KeyAnalysis } from '../../src/analyze/key-analysis.js'
+import { allocateIoBuffer } from '../../src/bytes/kernel.js'
 import { RdbError } from '../../src/errors.js'
 import { RdbParser } from '../../src/rdb/parser.js'
 import { DEPTH, type Depth, type RdbVisitor, type Slice } from '../../src/rdb/visitor.js'
@@ -21,6 +23,9 @@ const SEED = Number(process.env['RREP_FUZZ_SEED'] ?? 1)
 const MAX_MEMORY_BYTES = 64 << 20
 /** A pause of the garbage collector is no hang. */
 const MIN_LIMIT_MS = 1000
+
+const IO_BYTES = 1 << 16
+const io = allocateIoBuffer(IO_BYTES)
 
 /** Lengths and values that sit at the edges of the encodings. */
 const NASTY = [
@@ -94,7 +99,11 @@ function usedBytes(): number {
 }
 
 function parse(bytes: Buffer, random: Random, visitor: RdbVisitor): string {
-  const parser = new RdbParser(visitor, {
+  // What `inspect` counts with, which takes rows of strings from the kernel.
+  const consumer =
+    random() < 0.3 ? new KeyAnalysis({ nowMs: 0, top: 3, prefixes: { depth: 2 } }) : visitor
+  const parser = new RdbParser(consumer, {
+    checkOnly: consumer === visitor && random() < 0.2,
     validate: random() < 0.3,
     strict: random() < 0.5,
     checksum: random() < 0.5 ? 'ignore' : 'report',
@@ -102,7 +111,13 @@ function parse(bytes: Buffer, random: Random, visitor: RdbVisitor): string {
     salvage: random() < 0.3,
   })
   try {
-    if (random() < 0.3) {
+    if (random() < 0.5) {
+      // In the kernel's memory, where kernels look at the bytes themselves.
+      const step = random() < 0.5 ? IO_BYTES : 1 + pick(random, IO_BYTES)
+      for (let at = 0; at < bytes.length; at += step) {
+        parser.push(io.subarray(0, bytes.copy(io, 0, at, at + step)))
+      }
+    } else if (random() < 0.3) {
       for (const piece of cutRandomly(bytes, pick(random, 1 << 30))) parser.push(piece)
     } else {
       parser.push(bytes)
