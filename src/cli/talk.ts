@@ -89,7 +89,15 @@ export function createTalk(io: Io, options: CommonOptions): Talk {
 async function writeOut(io: Io, data: Uint8Array): Promise<void> {
   if (io.signal.aborted && io.signal.reason === 'EPIPE') return
   // An error is told by the stream itself.
-  await new Promise<void>((resolve) => io.stdout.write(data, () => resolve()))
+  await new Promise<void>((resolve) => {
+    const done = (): void => {
+      io.signal.removeEventListener('abort', done)
+      resolve()
+    }
+    // A reader that has stopped reading must not hold an interrupted run.
+    io.signal.addEventListener('abort', done, { once: true })
+    io.stdout.write(data, done)
+  })
 }
 
 async function writeTo(io: Io, data: string | Uint8Array): Promise<void> {

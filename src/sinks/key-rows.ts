@@ -61,15 +61,16 @@ export class RowBuffer {
     if (owner === undefined) throw new InternalError('rows of strings without a kernel')
     if (this.kernel?.belongsTo(owner) !== true) this.kernel = new RowKernel(owner, format.order)
     const { kernel } = this
-    kernel.setHead(format.head(rows.dbnum))
+    const hasHead = kernel.setHead(format.head(rows.dbnum))
     for (let row = 0; row < rows.count;) {
-      const next = kernel.write(rows, row)
+      const next = hasHead ? kernel.write(rows, row) : row
       if (next > row) this.append(rows.bytes, kernel.outStart, kernel.outEnd)
       const stuck = next === row
       row = next
       if (row === rows.count) return
       const shape = rows.shape(row)
-      if (kernel.takes(shape) && kernel.setText(shape, format.text(strings, row))) continue
+      if (hasHead && kernel.takes(shape) && kernel.setText(shape, format.text(strings, row)))
+        continue
       if (!stuck) continue
       // A key that must be quoted, or lengths that few share.
       this.room(rows.keyEnd(row) - rows.keyStart(row))

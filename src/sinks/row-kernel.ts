@@ -30,10 +30,12 @@ export class RowKernel {
     return this.kernel === kernel
   }
 
-  /** At most 16 bytes, ASCII. */
-  setHead(text: string): void {
+  /** ASCII; false: it is too long for here. */
+  setHead(text: string): boolean {
+    if (text.length > MAX_HEAD_BYTES) return false
     const at = this.kernel.exports.rowTextHead()
     this.headLength = this.kernel.memory.write(text, at, MAX_HEAD_BYTES, 'latin1')
+    return true
   }
 
   /** The first row that has no line; the lines are `out`. */

@@ -118,6 +118,8 @@ const other = fc.constantFrom(
   // A list of one, a SELECTDB, a set of integers.
   Buffer.from('010178010179', 'hex'),
   Buffer.from('fe03', 'hex'),
+  // The last database number that is taken.
+  Buffer.from('fe807fffffff', 'hex'),
   Buffer.from('0b01730a020000000100000007' + '00', 'hex'),
 )
 
@@ -151,6 +153,26 @@ test.each([
     { numRuns: 60 },
   )
 })
+
+test.each([['--csv'], ['--keys'], ['--json']])(
+  '%s: the head of a row is whole however long the number of the database',
+  async (option) => {
+    const file = join(scratch, 'far-db.rdb')
+    const records = Array.from({ length: 5000 }, (_, i) =>
+      Buffer.concat([Buffer.of(0), raw(Buffer.from(`key:${i}`)), raw(Buffer.from('value'))]),
+    )
+    const select = Buffer.from('fe807fffffff', 'hex')
+    const tail = Buffer.concat([Buffer.of(0xff), Buffer.alloc(8)])
+    const bytes = Buffer.concat([Buffer.from('REDIS0011'), select, ...records, tail])
+    writeFileSync(file, bytes)
+    const ofFile = await runCli(['inspect', file, option])
+    const ofPipe = await runCli(['inspect', '-', option], { stdin: bytes })
+    expect([ofFile.code, ofPipe.code]).toEqual([0, 0])
+    expect(ofFile.out.replace(JSON.stringify(file), '"stdin"')).toBe(ofPipe.out)
+    const head = option === '--csv' ? '2147483647,string,' : 'db2147483647 string '
+    if (option !== '--json') expect(ofFile.out.split(head).length).toBe(5001)
+  },
+)
 
 const shared = sharedDir()
 const folders = [join(import.meta.dirname, '../../fixtures')]
