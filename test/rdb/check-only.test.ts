@@ -6,6 +6,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { allocateIoBuffer } from '../../src/bytes/kernel.js'
+import { lzfCompress } from '../../src/bytes/lzf.js'
 import { RdbError } from '../../src/errors.js'
 import { RdbParser } from '../../src/rdb/parser.js'
 import { DEPTH } from '../../src/rdb/visitor.js'
@@ -13,14 +14,15 @@ import { seededRandom } from '../helpers/pieces.js'
 import { sharedDir } from '../helpers/servers.js'
 
 const READ_BYTES = 8192
-const io = allocateIoBuffer(READ_BYTES)
+const MAX_READ_BYTES = 1 << 20
+const io = allocateIoBuffer(MAX_READ_BYTES)
 
 /** The keys read and what stands in the summary, or the error's message. */
-function check(bytes: Buffer, checkOnly: boolean): string {
+function check(bytes: Buffer, checkOnly: boolean, readBytes = READ_BYTES): string {
   const parser = new RdbParser({ key: () => DEPTH.SKIP }, { validate: true, checkOnly })
   try {
-    for (let at = 0; at < bytes.length; at += READ_BYTES) {
-      const count = bytes.copy(io, 0, at, at + READ_BYTES)
+    for (let at = 0; at < bytes.length; at += readBytes) {
+      const count = bytes.copy(io, 0, at, at + readBytes)
       parser.push(io.subarray(0, count))
     }
     return JSON.stringify(parser.end())
@@ -71,6 +73,51 @@ test('damage anywhere gives the same answer either way', () => {
     const bytes = Buffer.from(sound)
     bytes[9 + Math.floor(random() * (bytes.length - 17))] = Math.floor(random() * 256)
     expect(check(bytes, true)).toBe(check(bytes, false))
+  }
+})
+
+/** Compressed strings of all lengths around those that kernels look at side by side. */
+function compressedStrings(count: number, random: () => number): Buffer {
+  const parts: Buffer[] = [Buffer.from('REDIS0011')]
+  for (let index = 0; index < count; index += 1) {
+    const plain = Buffer.alloc(40 + Math.floor(random() ** 3 * 40_000))
+    let at = 0
+    while (at < plain.length) {
+      // Now something new, now something from before.
+      const run = 1 + Math.floor(random() * 40)
+      if (at < 4 || random() < 0.5) for (let i = 0; i < run; i += 1) plain[at + i] = random() * 256
+      else plain.copyWithin(at, Math.max(0, at - 1 - Math.floor(random() * 9000)), at)
+      at += run
+    }
+    plain.fill('repeated', plain.length >> 1)
+    const packed = Buffer.alloc(plain.length * 2)
+    const size = lzfCompress(plain, 0, plain.length, packed, 0, packed.length)
+    const lengths = Buffer.alloc(11)
+    lengths[0] = 0xc3
+    lengths[1] = 0x80
+    lengths.writeUInt32BE(size, 2)
+    lengths[6] = 0x80
+    lengths.writeUInt32BE(plain.length, 7)
+    const key = Buffer.from(`key:${index}`)
+    parts.push(Buffer.of(0, key.length), key, lengths, packed.subarray(0, size))
+  }
+  return Buffer.concat([...parts, Buffer.of(0xff), Buffer.alloc(8)])
+}
+
+test('compressed strings, sound and damaged', () => {
+  const random = seededRandom(6)
+  for (const count of [1, 3, 4, 5, 33, 150]) {
+    const sound = compressedStrings(count, random)
+    expect(check(sound, true, MAX_READ_BYTES)).toContain(`"keysRead":${count}`)
+    let damaged = 0
+    for (let round = 0; round < 40; round += 1) {
+      const bytes = Buffer.from(sound)
+      bytes[9 + Math.floor(random() * (bytes.length - 17))] = Math.floor(random() * 256)
+      const answer = check(bytes, true, MAX_READ_BYTES)
+      expect(answer).toBe(check(bytes, false, MAX_READ_BYTES))
+      if (answer.includes('LZF')) damaged += 1
+    }
+    expect(damaged).toBeGreaterThan(0)
   }
 })
 

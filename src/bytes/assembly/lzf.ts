@@ -17,7 +17,25 @@ const TOO_LONG: i32 = -2
 /** Row d (1…15): where each of 16 bytes comes from when d bytes are repeated. */
 const REPEAT: usize = memory.data(16 * 16, 16)
 
+/** By the first byte of a token: how long it is, what it gives, and whether a length follows. */
+const TOKENS: usize = memory.data(256 * 4, 16)
+const TOKEN_SIZE: u32 = 0xff
+const TOKEN_GIVES_SHIFT: u32 = 8
+const TOKEN_GIVES: u32 = 0xff
+const TOKEN_LONG_SHIFT: u32 = 24
+
 export function lzfInit(): void {
+  for (let control: u32 = 0; control < 256; control++) {
+    const isMatch = control >= 32
+    const isLong = control >= 224
+    const size: u32 = isLong ? 3 : isMatch ? 2 : control + 2
+    const gives: u32 = isMatch ? (control >> 5) + 2 : control + 1
+    const long: u32 = isLong ? 0xff : 0
+    store<u32>(
+      TOKENS + ((control as usize) << 2),
+      size | (gives << TOKEN_GIVES_SHIFT) | (long << TOKEN_LONG_SHIFT),
+    )
+  }
   for (let distance: usize = 1; distance < 16; distance++) {
     for (let lane: usize = 0; lane < 16; lane++) {
       store<u8>(REPEAT + (distance << 4) + lane, (lane % distance) as u8)
@@ -187,4 +205,171 @@ export function lzfLength(input: usize, length: usize): f64 {
     at += select<u32>(2 + (isLong as u32), control + 2, isMatch) as usize
   }
   return at == end && bad == 0 ? (total as f64) : -1
+}
+
+/** Behind so many bytes no distance is too far. */
+const MAX_DISTANCE: u32 = 8192
+/** Strings that wait to be looked at together. */
+const MAX_WAITING: u32 = 32
+/** Of each, u32: where its next token is, its end, the bytes so far, the bytes claimed. */
+const WAITING: usize = memory.data(16 << 5, 16)
+const LANES: u32 = 4
+
+let waiting: u32 = 0
+let foundDamaged = false
+
+/**
+ * As lzfLength(…) == claimed, but perhaps later, together with others: true may mean that only
+ * lzfCheckWaiting tells. For less than 2^24 bytes.
+ */
+export function lzfCheckLater(input: usize, length: usize, claimed: u32): bool {
+  if (waiting == MAX_WAITING && !checkWaiting()) foundDamaged = true
+  const end = input + length
+  let at = input
+  let total: u32 = 0
+  while (at < end && total < MAX_DISTANCE) {
+    const control = load<u8>(at) as u32
+    if (control < 32) {
+      total += control + 1
+      at += (control as usize) + 2
+      continue
+    }
+    const isLong = control >= 224
+    const next = load<u8>(at, 1) as u32
+    const back = isLong ? (load<u8>(at, 2) as u32) : next
+    if ((((control & 31) << 8) | back) + 1 > total) return false
+    total += (control >> 5) + 2 + (isLong ? next : 0)
+    at += isLong ? 3 : 2
+  }
+  if (at >= end) return at == end && total == claimed
+  const slot = WAITING + ((waiting as usize) << 4)
+  store<u32>(slot, at as u32)
+  store<u32>(slot, end as u32, 4)
+  store<u32>(slot, total, 8)
+  store<u32>(slot, claimed, 12)
+  waiting++
+  return true
+}
+
+/** Were all sound since the last call that lzfCheckLater has not answered for itself? */
+export function lzfCheckWaiting(): bool {
+  const sound = checkWaiting() && !foundDamaged
+  foundDamaged = false
+  return sound
+}
+
+/**
+ * Where a token is can only be known from the one before it, so one string leaves the processor
+ * waiting: four are walked side by side.
+ */
+function checkWaiting(): bool {
+  const count = waiting
+  waiting = 0
+  if (count < LANES) return finishFirst(count)
+  let slot0 = WAITING
+  let slot1 = WAITING + 16
+  let slot2 = WAITING + 32
+  let slot3 = WAITING + 48
+  let next = LANES
+  while (true) {
+    let at0 = load<u32>(slot0) as usize
+    let at1 = load<u32>(slot1) as usize
+    let at2 = load<u32>(slot2) as usize
+    let at3 = load<u32>(slot3) as usize
+    const end0 = load<u32>(slot0, 4) as usize
+    const end1 = load<u32>(slot1, 4) as usize
+    const end2 = load<u32>(slot2, 4) as usize
+    const end3 = load<u32>(slot3, 4) as usize
+    let total0 = load<u32>(slot0, 8)
+    let total1 = load<u32>(slot1, 8)
+    let total2 = load<u32>(slot2, 8)
+    let total3 = load<u32>(slot3, 8)
+    while (
+      ((at0 < end0) as u32) & ((at1 < end1) as u32) & ((at2 < end2) as u32) & ((at3 < end3) as u32)
+    ) {
+      const token0 = token(at0)
+      const token1 = token(at1)
+      const token2 = token(at2)
+      const token3 = token(at3)
+      total0 += gives(token0, at0)
+      total1 += gives(token1, at1)
+      total2 += gives(token2, at2)
+      total3 += gives(token3, at3)
+      at0 += (token0 & TOKEN_SIZE) as usize
+      at1 += (token1 & TOKEN_SIZE) as usize
+      at2 += (token2 & TOKEN_SIZE) as usize
+      at3 += (token3 & TOKEN_SIZE) as usize
+    }
+    put(slot0, at0, total0)
+    put(slot1, at1, total1)
+    put(slot2, at2, total2)
+    put(slot3, at3, total3)
+    // Those that came to their end make room for the next.
+    if (at0 >= end0) {
+      if (!isSound(slot0)) return false
+      if (next == count) return finish(slot1) && finish(slot2) && finish(slot3)
+      slot0 = WAITING + ((next++ as usize) << 4)
+    }
+    if (at1 >= end1) {
+      if (!isSound(slot1)) return false
+      if (next == count) return finish(slot0) && finish(slot2) && finish(slot3)
+      slot1 = WAITING + ((next++ as usize) << 4)
+    }
+    if (at2 >= end2) {
+      if (!isSound(slot2)) return false
+      if (next == count) return finish(slot0) && finish(slot1) && finish(slot3)
+      slot2 = WAITING + ((next++ as usize) << 4)
+    }
+    if (at3 >= end3) {
+      if (!isSound(slot3)) return false
+      if (next == count) return finish(slot0) && finish(slot1) && finish(slot2)
+      slot3 = WAITING + ((next++ as usize) << 4)
+    }
+  }
+}
+
+@inline
+function token(at: usize): u32 {
+  return load<u32>(TOKENS + ((load<u8>(at) as usize) << 2))
+}
+
+/** Reads a byte too far where the token is one literal. */
+@inline
+function gives(found: u32, at: usize): u32 {
+  return (
+    ((found >> TOKEN_GIVES_SHIFT) & TOKEN_GIVES) +
+    ((load<u8>(at, 1) as u32) & (found >> TOKEN_LONG_SHIFT))
+  )
+}
+
+@inline
+function put(slot: usize, at: usize, total: u32): void {
+  store<u32>(slot, at as u32)
+  store<u32>(slot, total, 8)
+}
+
+@inline
+function isSound(slot: usize): bool {
+  return load<u32>(slot) == load<u32>(slot, 4) && load<u32>(slot, 8) == load<u32>(slot, 12)
+}
+
+/** Alone, to its end. */
+function finish(slot: usize): bool {
+  let at = load<u32>(slot) as usize
+  const end = load<u32>(slot, 4) as usize
+  let total = load<u32>(slot, 8)
+  while (at < end) {
+    const found = token(at)
+    total += gives(found, at)
+    at += (found & TOKEN_SIZE) as usize
+  }
+  put(slot, at, total)
+  return isSound(slot)
+}
+
+function finishFirst(count: u32): bool {
+  for (let index: u32 = 0; index < count; index++) {
+    if (!finish(WAITING + ((index as usize) << 4))) return false
+  }
+  return true
 }

@@ -5,7 +5,7 @@
  * name it.
  */
 import { lengthAt, lengthSize, LZF_MAX_EXPANSION, passAttributes, STRING_TYPE } from './format'
-import { lzfDecompress, lzfLength } from './lzf'
+import { lzfCheckLater, lzfCheckWaiting, lzfDecompress, lzfLength } from './lzf'
 import { checkIntset, checkListpack, walkStrings, walkedTo, SCORES, UNIQUE } from './packed'
 
 /** Hashes of the keys of the last row of records: three u32 each, see walkRecords. */
@@ -33,7 +33,12 @@ const CONTAINER_PACKED: u32 = 2
 /** Attributes, type byte and the length of the key take no more than this. */
 const MOST_HEAD_BYTES: usize = 32
 
+/** Compressed strings of such lengths are checked together. */
+const LATER_FROM_BYTES: u32 = 1024
+const LATER_BELOW_BYTES: u32 = 1 << 24
+
 let keyHashes: u32 = 0
+let together = true
 let recordsEnd: usize = 0
 /** The blob that was opened last. */
 let blobAt: usize = 0
@@ -66,6 +71,15 @@ export function walkRecords(
   dbnum: u32,
   limit: u32,
 ): u32 {
+  together = true
+  const passed = passRecords(address, end, halvings, dbnum, limit)
+  if (lzfCheckWaiting()) return passed
+  // Which one was it?
+  together = false
+  return passRecords(address, end, halvings, dbnum, limit)
+}
+
+function passRecords(address: usize, end: usize, halvings: u32, dbnum: u32, limit: u32): u32 {
   const most = min(limit, MAX_KEY_HASHES)
   let at = address
   let done: u32 = 0
@@ -149,6 +163,9 @@ function passString(at: usize, end: usize): usize {
   if (first != 0xc3) return 0
   const next = openCompressed(at, end)
   if (next == 0) return 0
+  if (together && compressedLength >= LATER_FROM_BYTES && compressedLength < LATER_BELOW_BYTES) {
+    return lzfCheckLater(blobAt, compressedLength as usize, blobLength) ? next : 0
+  }
   return lzfLength(blobAt, compressedLength as usize) == (blobLength as f64) ? next : 0
 }
 
