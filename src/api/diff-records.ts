@@ -1,15 +1,14 @@
 /**
  * The second pass of a comparison: records of the keys that may differ, in parts by name, each
  * part small enough to be compared in memory. Few records stay in memory altogether; many go to
- * files of the run's temporary directory, one for each part and side.
- *
- *   u32 db, u32 key length, u8 kind, u8 has counters, f64 expiry or -1, 6 × i32 lanes, key
+ * files of the run's temporary directory, one for each part and side. RECORD says what is where in
+ * one; the name is behind.
  */
 import { Buffer } from 'node:buffer'
 import { appendFileSync, existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import type { KeyDigest } from '../analyze/value-digest.js'
-import { KIND_NAMES, type KeyHeader } from '../rdb/visitor.js'
+import { RECORD } from '../analyze/digest-kernel.js'
+import { KIND_NAMES, type Slice } from '../rdb/visitor.js'
 import { fileFault } from '../sinks/file-fault.js'
 import type { Difference } from './diff.js'
 
@@ -17,8 +16,6 @@ import type { Difference } from './diff.js'
 const KEYS_PER_PART = 100_000
 const NAME_BYTES_PER_PART = 16 << 20
 const MEMORY_BYTES_PER_SIDE = 12 << 20
-const FIXED_BYTES = 42
-const LANES_AT = 18
 const WRITE_BYTES = 1 << 16
 
 export interface CompareEvents {
@@ -72,32 +69,23 @@ export class DiffSide {
     this.buffers = Array.from({ length: parts }, () => ({ bytes: Buffer.alloc(1024), length: 0 }))
   }
 
-  add(digest: KeyDigest, header: KeyHeader): void {
-    const { key } = header
-    const keyBytes = key.end - key.start
-    const part = (digest.nameLow >>> 0) % this.buffers.length
+  /** record[at, at + RECORD.BYTES), whatever stands behind it. */
+  add(record: Buffer, at: number, name: Slice): void {
+    const bytes = RECORD.BYTES + name.end - name.start
+    // Other bits than those that choose the bucket.
+    const part = record.readUInt32LE(at + RECORD.NAME + 4) % this.buffers.length
     const buffer = this.buffers[part]!
-    const needed = buffer.length + FIXED_BYTES + keyBytes
+    const from = buffer.length
+    const needed = from + bytes
     if (needed > buffer.bytes.length) {
       const next = Buffer.alloc(2 * needed)
-      buffer.bytes.copy(next, 0, 0, buffer.length)
+      buffer.bytes.copy(next, 0, 0, from)
       buffer.bytes = next
     }
-    const { bytes, length: at } = buffer
-    bytes.writeUInt32LE(header.dbnum, at)
-    bytes.writeUInt32LE(keyBytes, at + 4)
-    bytes[at + 8] = header.kind
-    bytes[at + 9] = digest.hasCounters ? 1 : 0
-    bytes.writeDoubleLE(digest.expireAtMs, at + 10)
-    bytes.writeInt32LE(digest.valueHigh, at + LANES_AT)
-    bytes.writeInt32LE(digest.valueLow, at + LANES_AT + 4)
-    bytes.writeInt32LE(digest.fieldExpiry, at + LANES_AT + 8)
-    bytes.writeInt32LE(digest.counters, at + LANES_AT + 12)
-    bytes.writeInt32LE(digest.nameHigh, at + LANES_AT + 16)
-    bytes.writeInt32LE(digest.nameLow, at + LANES_AT + 20)
-    key.bytes.copy(bytes, at + FIXED_BYTES, key.start, key.end)
+    record.copy(buffer.bytes, from, at, at + RECORD.BYTES)
+    name.bytes.copy(buffer.bytes, from + RECORD.BYTES, name.start, name.end)
     buffer.length = needed
-    this.held += FIXED_BYTES + keyBytes
+    this.held += bytes
     if (this.held > MEMORY_BYTES_PER_SIDE) this.spill()
   }
 
@@ -130,11 +118,7 @@ export class DiffSide {
 }
 
 interface Record {
-  db: number
   key: Buffer
-  kind: number
-  hasCounters: boolean
-  expireAtMs: number
   bytes: Buffer
   at: number
 }
@@ -143,20 +127,12 @@ function readRecords(bytes: Buffer, onTwice: () => void): Map<string, Record> {
   const records = new Map<string, Record>()
   let at = 0
   while (at < bytes.length) {
-    const end = at + FIXED_BYTES + bytes.readUInt32LE(at + 4)
-    const db = bytes.readUInt32LE(at)
-    const key = bytes.subarray(at + FIXED_BYTES, end)
-    const name = `${db} ${key.toString('latin1')}`
+    const keyAt = at + RECORD.BYTES
+    const end = keyAt + bytes.readUInt32LE(at + RECORD.NAME_BYTES)
+    const key = bytes.subarray(keyAt, end)
+    const name = `${bytes.readUInt32LE(at + RECORD.DB)} ${key.toString('latin1')}`
     if (records.has(name)) onTwice()
-    records.set(name, {
-      db,
-      key,
-      kind: bytes[at + 8]!,
-      hasCounters: bytes[at + 9] === 1,
-      expireAtMs: bytes.readDoubleLE(at + 10),
-      bytes,
-      at: at + LANES_AT,
-    })
+    records.set(name, { key, bytes, at })
     at = end
   }
   return records
@@ -168,39 +144,53 @@ function missing(
   nowMs: number,
   events: CompareEvents,
 ): void {
-  if (record.expireAtMs !== -1 && record.expireAtMs <= nowMs) events.expired()
+  const expireAtMs = expiryOf(record)
+  if (expireAtMs !== -1 && expireAtMs <= nowMs) events.expired()
   else events.different([difference(kind, record)])
 }
 
 function compareRecords(a: Record, b: Record, ttlToleranceMs: number): Difference[] {
   const found: Difference[] = []
-  const lane = (record: Record, index: number): number =>
-    record.bytes.readInt32LE(record.at + 4 * index)
-  const sameLane = (index: number): boolean => lane(a, index) === lane(b, index)
-  if (a.kind !== b.kind) {
-    found.push({ ...difference('type', a), a: KIND_NAMES[a.kind]!, b: KIND_NAMES[b.kind]! })
+  const [kindA, kindB] = [word(a, RECORD.KIND), word(b, RECORD.KIND)]
+  if (kindA !== kindB) {
+    found.push({ ...difference('type', a), a: KIND_NAMES[kindA]!, b: KIND_NAMES[kindB]! })
   } else {
-    if (!sameLane(0) || !sameLane(1)) found.push(difference('value', a))
-    if (!sameLane(2)) found.push(difference('field-ttl', a))
-    if (a.hasCounters && b.hasCounters && !sameLane(3)) {
+    if (!isSame(a, b, RECORD.VALUE, 16)) found.push(difference('value', a))
+    if (!isSame(a, b, RECORD.FIELD_EXPIRY, 8)) found.push(difference('field-ttl', a))
+    const areCounted = word(a, RECORD.HAS_COUNTERS) === 1 && word(b, RECORD.HAS_COUNTERS) === 1
+    if (areCounted && !isSame(a, b, RECORD.COUNTERS, 8)) {
       found.push(difference('stream-counters', a))
     }
   }
-  if (!sameExpiry(a.expireAtMs, b.expireAtMs, ttlToleranceMs)) {
+  if (!isSameExpiry(expiryOf(a), expiryOf(b), ttlToleranceMs)) {
     found.push({ ...difference('ttl', a), a: shownExpiry(a), b: shownExpiry(b) })
   }
   return found
 }
 
-function sameExpiry(a: number, b: number, toleranceMs: number): boolean {
+function word(record: Record, field: number): number {
+  return record.bytes.readUInt32LE(record.at + field)
+}
+
+function isSame(a: Record, b: Record, field: number, size: number): boolean {
+  const [atA, atB] = [a.at + field, b.at + field]
+  return a.bytes.compare(b.bytes, atB, atB + size, atA, atA + size) === 0
+}
+
+function expiryOf({ bytes, at }: Record): number {
+  return bytes.readDoubleLE(at + RECORD.EXPIRE_AT)
+}
+
+function isSameExpiry(a: number, b: number, toleranceMs: number): boolean {
   if (a === -1 || b === -1) return a === b
   return Math.abs(a - b) <= toleranceMs
 }
 
 function shownExpiry(record: Record): number | null {
-  return record.expireAtMs === -1 ? null : record.expireAtMs
+  const expireAtMs = expiryOf(record)
+  return expireAtMs === -1 ? null : expireAtMs
 }
 
 function difference(kind: Difference['kind'], record: Record): Difference {
-  return { kind, db: record.db, key: record.key }
+  return { kind, db: word(record, RECORD.DB), key: record.key }
 }

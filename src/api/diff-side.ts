@@ -102,16 +102,25 @@ export class OpenSide {
     return opened
   }
 
-  /** Everything once through the visitor. Commands found behind the snapshot are applied first,
-   * and all is read again: `begin` is called before each reading. */
-  async read(phase: 'read' | 'compare' | 'values', begin: () => RdbVisitor): Promise<void> {
-    if (await this.#readOnce(phase, begin())) return
+  /** Everything once through the visitor, by way of `buffer` (see PumpRdbOptions). Commands found
+   * behind the snapshot are applied first, and all is read again: `begin` is called before each
+   * reading. */
+  async read(
+    phase: 'read' | 'compare' | 'values',
+    buffer: Buffer | undefined,
+    begin: () => RdbVisitor,
+  ): Promise<void> {
+    if (await this.#readOnce(phase, buffer, begin())) return
     await this.#build()
-    await this.#readOnce(phase, begin())
+    await this.#readOnce(phase, buffer, begin())
   }
 
   /** False: there are commands behind the snapshot. */
-  async #readOnce(phase: DiffProgress['phase'], visitor: RdbVisitor): Promise<boolean> {
+  async #readOnce(
+    phase: DiffProgress['phase'],
+    buffer: Buffer | undefined,
+    visitor: RdbVisitor,
+  ): Promise<boolean> {
     const { signal } = this.#options
     const rdb = await openRdbInput(this.#path, { signal })
     try {
@@ -119,6 +128,7 @@ export class OpenSide {
       const parser = new RdbParser(visitor, { file: this.result.name })
       const { summary, trailingBytes } = await pumpRdb(rdb, parser, {
         signal,
+        buffer,
         onProgress: (bytes) => this.#progress(phase, bytes, rdb.input.sizeBytes),
       })
       this.result.rdbVersion = summary.version

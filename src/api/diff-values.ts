@@ -105,7 +105,7 @@ async function walk(
       at = undefined
     },
   })
-  await open.read('values', () => visitor)
+  await open.read('values', undefined, () => visitor)
 }
 
 /** The keys looked for. A number sorts nearly all others out. */

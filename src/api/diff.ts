@@ -19,13 +19,15 @@ import { randomBytes } from 'node:crypto'
 import { rmSync } from 'node:fs'
 import type { Readable } from 'node:stream'
 import { UsageError } from '../errors.js'
-import { KeyDigests } from '../analyze/value-digest.js'
+import { DigestKernel, SECRET_BYTES } from '../analyze/digest-kernel.js'
+import { KeyDigests, type DigestOptions } from '../analyze/value-digest.js'
 import { KIND, KIND_NAMES, type KeyHeader } from '../rdb/visitor.js'
-import { DiffBuckets } from './diff-buckets.js'
+import { findSuspects, keysIn } from './diff-buckets.js'
 import { DiffRecords, type DiffSide } from './diff-records.js'
 import { addValueDetails, type ValueDetail } from './diff-values.js'
 import { OpenSide, type DiffSideResult, type DiffSource, type ServerWay } from './diff-side.js'
 import { compileKeyFilter, type KeyFilter, type KeyFilterOptions } from './key-filter.js'
+import { RDB_READ_BYTES } from './rdb-input.js'
 import { makeTemporaryDir } from './temporary-dir.js'
 
 export type { DiffSideResult, DiffSource, ServerWay } from './diff-side.js'
@@ -115,7 +117,7 @@ class DiffRun {
   private readonly options: DiffOptions
   private readonly directory: string
   private readonly filter: KeyFilter
-  private readonly seed = randomBytes(4).readInt32LE(0)
+  private readonly kernel = new DigestKernel(RDB_READ_BYTES, randomBytes(SECRET_BYTES))
   private nowMs = 0
 
   constructor(options: DiffOptions, directory: string) {
@@ -130,9 +132,10 @@ class DiffRun {
     const b = await this.open('b', this.options.b)
     // What has gone by its time on a server that was just read is past its time now.
     this.nowMs = Date.now()
-    const sumsA = await this.sums(a)
-    const sumsB = await this.sums(b)
-    const suspects = sumsA.differingFrom(sumsB)
+    const { sums, suspects: flags } = this.kernel
+    await this.sum(a, sums.a)
+    await this.sum(b, sums.b)
+    const suspects = findSuspects(sums.a, sums.b, flags)
     const trusted = a.result.built?.complete !== false && b.result.built?.complete !== false
     const result: DiffResult = {
       same: trusted,
@@ -145,8 +148,8 @@ class DiffRun {
     }
     if (suspects.count === 0) return result
     const records = new DiffRecords(this.directory, suspects)
-    await this.collect(a, records.a, suspects.has)
-    await this.collect(b, records.b, suspects.has)
+    await this.collect(a, records.a)
+    await this.collect(b, records.b)
     const shown = this.count(records, result)
     if (this.options.values === true) await addValueDetails(shown, { a, b })
     for (const each of shown) this.options.onDifference?.(each)
@@ -158,40 +161,34 @@ class DiffRun {
   }
 
   /** First reading: all keys, sums only. */
-  private async sums(open: OpenSide): Promise<DiffBuckets> {
-    let buckets = new DiffBuckets()
-    await open.read('read', () => {
-      buckets = new DiffBuckets()
-      return new KeyDigests({
-        seed: this.seed,
-        shiftMs: open.shiftMs,
-        wanted: (digest, header) => this.isWanted(header, digest.expireAtMs),
-        done: (digest, header) => buckets.add(digest, header),
-      })
+  private async sum(open: OpenSide, sums: Buffer): Promise<void> {
+    await open.read('read', this.kernel.input, () => {
+      sums.fill(0)
+      return this.digests(open, sums)
     })
-    open.result.keys = buckets.keys
-    return buckets
+    open.result.keys = keysIn(sums)
   }
 
   /** Second reading: only keys of buckets that disagree, each with its record. */
-  private async collect(
-    open: OpenSide,
-    records: DiffSide,
-    isSuspect: (nameHigh: number) => boolean,
-  ): Promise<void> {
-    const digests = new KeyDigests({
-      seed: this.seed,
+  private async collect(open: OpenSide, records: DiffSide): Promise<void> {
+    const digests = this.digests(open, (record, at, name) => records.add(record, at, name))
+    await open.read('compare', this.kernel.input, () => digests)
+  }
+
+  private digests(open: OpenSide, to: DigestOptions['to']): KeyDigests {
+    const { filter, kernel } = this
+    return new KeyDigests({
+      kernel,
       shiftMs: open.shiftMs,
-      wanted: (digest, header) =>
-        isSuspect(digest.nameHigh) && this.isWanted(header, digest.expireAtMs),
-      done: (digest, header) => records.add(digest, header),
+      wanted: filter.passesAll
+        ? undefined
+        : (header, expireAtMs) => this.isWanted(header, expireAtMs),
+      to,
     })
-    await open.read('compare', () => digests)
   }
 
   private isWanted(header: KeyHeader, expireAtMs: number): boolean {
     const { filter, nowMs } = this
-    if (filter.passesAll) return true
     const { key } = header
     const type = header.kind === KIND.MODULE ? header.moduleName : KIND_NAMES[header.kind]!
     return (

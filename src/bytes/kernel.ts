@@ -8,6 +8,7 @@
  */
 import { Buffer } from 'node:buffer'
 import { InternalError } from '../errors.js'
+import type { DigestExports } from './digest-exports.js'
 import { KERNEL_STATIC_BYTES, KERNEL_WASM_BASE64 } from './kernel.generated.js'
 
 /** What a range that a kernel writes to (`KernelExports.jsonEscape`) must have to spare behind it. */
@@ -17,7 +18,7 @@ const PAGE_BYTES = 65536
 const STAGING_BYTES = 256 * 1024
 
 /** The functions of the module. Numbers are addresses in its memory, lengths in bytes. */
-export interface KernelExports {
+export interface KernelExports extends DigestExports {
   /** Static area's end; fills the tables. */
   init(): number
   /** Lower half of the CRC64 that low/high becomes over the bytes; the upper: `crc64High()`. */

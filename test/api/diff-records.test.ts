@@ -3,8 +3,8 @@ import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import { RECORD } from '../../src/analyze/digest-kernel.js'
 import { DiffRecords } from '../../src/api/diff-records.js'
-import type { KeyHeader } from '../../src/rdb/visitor.js'
 
 let dir: string
 beforeEach(() => (dir = mkdtempSync(join(tmpdir(), 'rrep-records-'))))
@@ -14,13 +14,14 @@ test('long names are compared in parts that are small, and files for their owner
   const nameBytes = 1 << 20
   const keys = 64
   const records = new DiffRecords(dir, { keys: 2 * keys, nameBytes: 2 * keys * nameBytes })
-  const digest = { nameHigh: 1, nameLow: 0, valueHigh: 1, valueLow: 2, fieldExpiry: 0, counters: 0 }
+  const record = Buffer.alloc(RECORD.BYTES)
+  record.writeUInt32LE(nameBytes, RECORD.NAME_BYTES)
+  record.writeDoubleLE(-1, RECORD.EXPIRE_AT)
   for (let i = 0; i < keys; i += 1) {
-    const bytes = Buffer.alloc(nameBytes, i)
-    const header = { dbnum: 0, kind: 0, key: { bytes, start: 0, end: nameBytes } }
-    const of = { ...digest, nameLow: i * 7919, hasCounters: false, expireAtMs: -1 }
-    records.a.add(of, header as KeyHeader)
-    if (i !== 5) records.b.add(of, header as KeyHeader)
+    const name = { bytes: Buffer.alloc(nameBytes, i), start: 0, end: nameBytes }
+    record.writeUInt32LE(i * 7919, RECORD.NAME + 4)
+    records.a.add(record, 0, name)
+    if (i !== 5) records.b.add(record, 0, name)
   }
   const files = readdirSync(dir).map((name) => statSync(join(dir, name)))
   expect(files.length).toBeGreaterThan(8)

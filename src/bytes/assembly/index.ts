@@ -2,9 +2,42 @@
 import { crc64Init } from './crc64'
 import { jsonInit } from './json'
 import { lzfInit } from './lzf'
+import { scoreInit } from './score'
 import { textInit } from './text'
 
 export { crc64, crc64High } from './crc64'
+export {
+  digestAdd,
+  digestAddCounters,
+  digestAddTime,
+  digestBegin,
+  digestChain,
+  digestHalves,
+  digestKeep,
+  digestKept,
+  digestKey,
+  digestKeyEnd,
+  digestNumber,
+  digestPart,
+  digestPartsEnd,
+  digestRecord,
+  digestSecret,
+  digestString,
+  digestSum,
+} from './digest'
+export {
+  digestElements,
+  digestIntset,
+  digestListpack,
+  digestRecords,
+  digestRowBytes,
+  digestRowCompressed,
+  digestRowLargest,
+  digestRowOutputTo,
+  digestRowTo,
+  digestScoreAt,
+  digestScoreSize,
+} from './digest-rows'
 export { base64Encode, jsonEscape, jsonReplaced } from './json'
 export { jsonIntset, jsonListpack } from './json-packed'
 export { lzfCompress, lzfDecompress, lzfLength } from './lzf'
@@ -49,6 +82,7 @@ export function init(): usize {
   crc64Init()
   jsonInit()
   lzfInit()
+  scoreInit()
   textInit()
   return __heap_base
 }

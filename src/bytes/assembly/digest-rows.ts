@@ -1,0 +1,262 @@
+/**
+ * Digests (digest.ts) of what stands one by one in an RDB: string records, elements of collections,
+ * packed values. Each row goes on until its count or its bytes end, or something comes that is not
+ * for here (see strings.ts); the digestRow… functions say how far it came.
+ */
+import {
+  digestAdd,
+  digestBegin,
+  digestChain,
+  digestKey,
+  digestRecord,
+  digestString,
+  digestSum,
+  digestWord,
+  RECORD_BYTES,
+} from './digest'
+import { PAIRS, SCORES } from './json-packed'
+import { readScore, scoreIsKnown } from './score'
+import {
+  clearCompressed,
+  readRecord,
+  readString,
+  recordExpiry,
+  recordKey,
+  recordKeySize,
+  sawCompressed,
+  stringAt,
+  stringSize,
+} from './strings'
+import { copy, writeSigned } from './text'
+
+/** What may be looked at of a record: attributes and a length. */
+const HEAD_BYTES: usize = 24
+const STRING_KIND: u32 = 0
+/** A number as text. */
+const NUMBER: usize = memory.data(48, 16)
+
+let inputTo: usize = 0
+let outputTo: usize = 0
+let stringBytes: f64 = 0
+let largest: u32 = 0
+let scoreAt: usize = 0
+let scoreSize: usize = 0
+
+/** Where the row ends in the input and in the output. */
+export function digestRowTo(): usize {
+  return inputTo
+}
+
+export function digestRowOutputTo(): usize {
+  return outputTo
+}
+
+export function digestRowBytes(): f64 {
+  return stringBytes
+}
+
+export function digestRowLargest(): u32 {
+  return largest
+}
+
+export function digestRowCompressed(): i32 {
+  return sawCompressed ? 1 : 0
+}
+
+/** The score that a listpack was left at. */
+export function digestScoreAt(): usize {
+  return scoreAt
+}
+
+export function digestScoreSize(): usize {
+  return scoreSize
+}
+
+/** Servers take -0 and 0 for equal, and some forms turn one into the other. */
+@inline
+function score(value: f64): u64 {
+  return value == 0 ? 0 : reinterpret<u64>(value)
+}
+
+/**
+ * String records: added to the sums of their buckets, or (`sums` 0) written out with their names if
+ * the byte of their bucket from `suspects` on is not 0. Times from `shiftMs` on carry it. Returns how
+ * many were passed.
+ */
+export function digestRecords(
+  address: usize,
+  end: usize,
+  scratch: usize,
+  dbnum: u32,
+  shiftMs: f64,
+  sums: usize,
+  suspects: usize,
+  output: usize,
+  outputEnd: usize,
+): u32 {
+  let at = address
+  let to = output
+  let done: u32 = 0
+  while (at + HEAD_BYTES <= end) {
+    const next = readRecord(at, end, scratch)
+    if (next == 0) break
+    const bucket = digestKey(recordKey, recordKeySize, dbnum)
+    if (sums != 0 || load<u8>(suspects + (bucket as usize)) != 0) {
+      let time = recordExpiry as f64
+      if (time >= shiftMs) time -= shiftMs
+      digestBegin()
+      digestString(stringAt, stringSize)
+      digestAdd()
+      if (sums != 0) {
+        digestSum(sums, STRING_KIND, time, recordKeySize as f64)
+      } else {
+        if (to + RECORD_BYTES + recordKeySize + 16 > outputEnd) break
+        digestRecord(to, dbnum, recordKeySize as u32, STRING_KIND, 0, time)
+        to = copy(recordKey, recordKeySize, to + RECORD_BYTES)
+      }
+    }
+    at = next
+    done++
+  }
+  inputTo = at
+  outputTo = to
+  return done
+}
+
+/** Elements of a collection: strings, or PAIRS of them, or with SCORES behind, in order if `chained`. */
+export function digestElements(
+  address: usize,
+  end: usize,
+  count: u32,
+  form: u32,
+  chained: bool,
+  scratch: usize,
+): u32 {
+  let at = address
+  let done: u32 = 0
+  let bytes: u64 = 0
+  let most: usize = 0
+  clearCompressed()
+  while (done < count && at < end) {
+    let next = readString(at, end, scratch)
+    if (next == 0) break
+    let total = stringSize
+    let longer = stringSize
+    digestBegin()
+    digestString(stringAt, stringSize)
+    if (form == SCORES) {
+      if (next + 8 > end) break
+      const value = load<f64>(next)
+      if (value != value) break
+      digestWord(score(value))
+      next += 8
+    } else if (form == PAIRS) {
+      next = next < end ? readString(next, end, scratch) : 0
+      if (next == 0) break
+      digestString(stringAt, stringSize)
+      total += stringSize
+      longer = max(longer, stringSize)
+    }
+    if (chained) digestChain()
+    else digestAdd()
+    bytes += total as u64
+    if (longer > most) most = longer
+    at = next
+    done++
+  }
+  inputTo = at
+  stringBytes = bytes as f64
+  largest = most as u32
+  return done
+}
+
+/**
+ * Entries of a sound listpack from `address` to its last byte, `stop`. True: that was all. False:
+ * there is a score that others must read; its member is at hand, `digestRowTo` says where to go on.
+ */
+export function digestListpack(address: usize, stop: usize, form: u32, chained: bool): bool {
+  let at = address
+  // The second entry of a pair comes next.
+  let second = false
+  while (at < stop) {
+    const code = load<u8>(at) as u32
+    let size: usize
+    let value: i64 = 0
+    let textAt: usize = 0
+    if (code < 0x80) {
+      value = code as i64
+      size = 1
+    } else if (code < 0xc0) {
+      textAt = at + 1
+      size = 1 + ((code & 0x3f) as usize)
+    } else if (code < 0xe0) {
+      const high: i32 = (((code & 0x1f) << 8) | (load<u8>(at, 1) as u32)) << 19
+      value = (high >> 19) as i64
+      size = 2
+    } else if (code < 0xf0) {
+      textAt = at + 2
+      size = 2 + ((((code & 0x0f) << 8) | (load<u8>(at, 1) as u32)) as usize)
+    } else if (code == 0xf0) {
+      textAt = at + 5
+      size = 5 + (load<u32>(at, 1) as usize)
+    } else if (code == 0xf1) {
+      value = load<i16>(at, 1) as i64
+      size = 3
+    } else if (code == 0xf2) {
+      // In one expression it would be widened before it is shifted.
+      const high: i32 = load<i32>(at, 1) << 8
+      value = (high >> 8) as i64
+      size = 4
+    } else if (code == 0xf3) {
+      value = load<i32>(at, 1) as i64
+      size = 5
+    } else {
+      value = load<i64>(at, 1)
+      size = 9
+    }
+    const textSize = at + size - textAt
+    at += size + (size < 128 ? 1 : 2)
+    if (second && form == SCORES) {
+      let number = value as f64
+      if (textAt != 0) {
+        number = readScore(textAt, textSize)
+        if (!scoreIsKnown) {
+          scoreAt = textAt
+          scoreSize = textSize
+          inputTo = at
+          return false
+        }
+      }
+      digestWord(score(number))
+      second = false
+    } else {
+      if (!second) digestBegin()
+      if (textAt == 0) digestString(NUMBER, writeSigned(value, NUMBER) - NUMBER)
+      else digestString(textAt, textSize)
+      second = form != 0 && !second
+    }
+    if (second) continue
+    if (chained) digestChain()
+    else digestAdd()
+  }
+  return true
+}
+
+/** Members of a sound intset. */
+export function digestIntset(address: usize, length: usize): void {
+  const width = load<u32>(address)
+  const stop = address + length
+  let at = address + 8
+  while (at < stop) {
+    const value =
+      width == 2
+        ? (load<i16>(at) as i64)
+        : width == 4
+          ? (load<i32>(at) as i64)
+          : load<i64>(at)
+    at += width as usize
+    digestBegin()
+    digestString(NUMBER, writeSigned(value, NUMBER) - NUMBER)
+    digestAdd()
+  }
+}

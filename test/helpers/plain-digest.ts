@@ -1,0 +1,129 @@
+/**
+ * The digests of src/bytes/assembly/digest.ts, written plainly and from its description: for values
+ * made of strings, members with scores, and pairs. What is no such value has none here.
+ */
+import { DEPTH, KIND, type Depth, type KeyHeader, type Slice } from '../../src/rdb/visitor.js'
+
+const MASK = (1n << 64n) - 1n
+
+interface Lanes {
+  a: bigint
+  b: bigint
+}
+
+export interface PlainRecord {
+  db: number
+  name: string
+  kind: number
+  expireAtMs: number
+  value: [bigint, bigint]
+  /** Of db and name. */
+  nameDigest: bigint
+}
+
+export class PlainDigests {
+  readonly records: PlainRecord[] = []
+  private readonly words: bigint[]
+  private value: Lanes = { a: 0n, b: 0n }
+  private element: Lanes = { a: 0n, b: 0n }
+  private nameDigest = 0n
+
+  /** @param secret 48 bytes: what both lanes start with, then two odd factors for each */
+  constructor(secret: Buffer) {
+    this.words = Array.from({ length: 6 }, (_, index) => secret.readBigUInt64LE(8 * index))
+  }
+
+  key(header: KeyHeader): Depth {
+    this.begin()
+    this.string(header.key)
+    this.word(BigInt(header.dbnum))
+    this.nameDigest = this.element.a
+    this.value = { a: 0n, b: 0n }
+    return DEPTH.ELEMENTS
+  }
+
+  keyEnd({ key, dbnum, kind, expireAtMs }: KeyHeader): void {
+    if (kind > KIND.HASH) return
+    this.records.push({
+      db: dbnum,
+      name: key.bytes.toString('latin1', key.start, key.end),
+      kind,
+      expireAtMs,
+      value: [this.value.a, this.value.b],
+      nameDigest: this.nameDigest,
+    })
+  }
+
+  stringValue(value: Slice): void {
+    this.begin()
+    this.string(value)
+    this.add()
+  }
+
+  listElement(element: Slice): void {
+    this.begin()
+    this.string(element)
+    const { value } = this
+    value.a = this.stepA(value.a, this.element.a)
+    value.b = this.stepB(value.b, this.element.b)
+  }
+
+  setMember(member: Slice): void {
+    this.stringValue(member)
+  }
+
+  zsetMember(member: Slice, score: number): void {
+    this.begin()
+    this.string(member)
+    const bits = Buffer.alloc(8)
+    bits.writeDoubleLE(Object.is(score, -0) ? 0 : score)
+    this.word(bits.readBigUInt64LE())
+    this.add()
+  }
+
+  hashField(field: Slice, value: Slice): void {
+    this.begin()
+    this.string(field)
+    this.string(value)
+    this.add()
+  }
+
+  private begin(): void {
+    this.element = { a: this.words[0]!, b: this.words[1]! }
+  }
+
+  private string({ bytes, start, end }: Slice): void {
+    const padded = Buffer.alloc(8 * Math.ceil((end - start) / 8))
+    bytes.copy(padded, 0, start, end)
+    for (let at = 0; at < padded.length; at += 8) this.word(padded.readBigUInt64LE(at))
+    this.word(BigInt(end - start))
+  }
+
+  private word(word: bigint): void {
+    const { element } = this
+    element.a = this.stepA(element.a, word)
+    element.b = this.stepB(element.b, word)
+  }
+
+  private add(): void {
+    const { value, element } = this
+    value.a = (value.a + element.a) & MASK
+    value.b = (value.b + element.b) & MASK
+  }
+
+  private stepA(lane: bigint, word: bigint): bigint {
+    return this.scramble(lane ^ word, this.words[2]!, this.words[3]!)
+  }
+
+  private stepB(lane: bigint, word: bigint): bigint {
+    return this.scramble(lane ^ turned(word, 29n), this.words[4]!, this.words[5]!)
+  }
+
+  private scramble(lane: bigint, first: bigint, second: bigint): bigint {
+    return (turned((lane * (first | 1n)) & MASK, 32n) * (second | 1n)) & MASK
+  }
+}
+
+function turned(word: bigint, bits: bigint): bigint {
+  return ((word << bits) | (word >> (64n - bits))) & MASK
+}
