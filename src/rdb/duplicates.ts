@@ -6,8 +6,10 @@ import { Buffer } from 'node:buffer'
 
 /** Blobs with more entries than this are not looked at: no server packs so many. */
 const MAX_ENTRIES = 1 << 20
-/** Keys remembered at a time: 512 KB, which the caches of a processor hold. */
-const MAX_KEYS = 1 << 14
+/** Keys remembered at a time: in twice as many slots, 1 MB, which the caches of a processor hold. */
+const MAX_KEYS = 1 << 15
+/** Enough for many a file; the next size is the last, since to move keys costs more than memory. */
+const FEW_SLOTS = 64
 
 export class DuplicateFinder {
   /** Position + 1 of an entry; 0: free. */
@@ -77,8 +79,8 @@ export class DuplicateFinder {
  */
 export class KeySet {
   /** Slots of four: two hashes (0, 0: free), what decides whether the key is looked at, unused. */
-  private slots = new Int32Array(64 * 4)
-  private mask = 63
+  private slots = new Int32Array(FEW_SLOTS * 4)
+  private mask = FEW_SLOTS - 1
   private count = 0
   /** 1 / 2^k of the keys are looked at. */
   halvings = 0
@@ -87,9 +89,9 @@ export class KeySet {
 
   clear(): void {
     if (this.count === 0) return
-    if (this.mask > 1023) {
-      this.slots = new Int32Array(64 * 4)
-      this.mask = 63
+    if (this.mask >= FEW_SLOTS) {
+      this.slots = new Int32Array(FEW_SLOTS * 4)
+      this.mask = FEW_SLOTS - 1
     } else {
       this.slots.fill(0)
     }
@@ -147,7 +149,7 @@ export class KeySet {
   private makeRoom(): void {
     const { slots } = this
     let size = this.mask + 1
-    if (size < MAX_KEYS * 2) size *= 4
+    if (size < MAX_KEYS * 2) size = MAX_KEYS * 2
     else if (this.halvings < 30) this.comparedOneOf = 1 << (this.halvings += 1)
     else return
     this.slots = new Int32Array(size * 4)

@@ -24,7 +24,7 @@ export interface RdbParserOptions {
   baseByteOffset?: number | undefined
   /**
    * Checks every packed blob to the last byte at all depths (ELEMENTS always does), every LZF
-   * string, and looks for duplicate keys (all up to 2^14 keys, beyond
+   * string, and looks for duplicate keys (all up to 2^15 keys, beyond
    * that a sample that thins out, by a 64-bit hash). What `--check` is.
    */
   validate?: boolean | undefined

@@ -13,6 +13,25 @@ export const LZF_MAX_EXPANSION: u64 = 88
 export const HLL_MAGIC: u32 = 0x4c4c5948
 export const HLL_MIN_BYTES: u32 = 16
 
+/** 10^n; of n = 0 it is 0, since 0 has a digit too. */
+const POWERS: usize = memory.data(20 << 3, 16)
+/** Of n = 0 to 16, 16 bytes of which the first n are 0xff. */
+export const MASKS: usize = memory.data(17 << 4, 16)
+
+export function formatInit(): void {
+  store<u64>(POWERS, 0)
+  let power: u64 = 1
+  for (let exponent: usize = 1; exponent < 20; exponent++) {
+    power *= 10
+    store<u64>(POWERS + (exponent << 3), power)
+  }
+  for (let count: usize = 0; count <= 16; count++) {
+    for (let at: usize = 0; at < 16; at++) {
+      store<u8>(MASKS + (count << 4) + at, at < count ? 0xff : 0)
+    }
+  }
+}
+
 /** What `passAttributes` found. */
 export let expires: bool = false
 /** Unix ms. */
@@ -71,17 +90,9 @@ export function digits(value: i64): u32 {
     sign = 1
     rest = 0 - rest
   }
-  if (rest < 10) return sign + 1
-  if (rest < 100) return sign + 2
-  if (rest < 1000) return sign + 3
-  if (rest < 10000) return sign + 4
-  let length: u32 = sign + 4
-  rest /= 10000
-  while (rest != 0) {
-    length++
-    rest /= 10
-  }
-  return length
+  // log10 from log2, one too few where the next power of ten is reached.
+  const guess = (((64 - clz<u64>(rest | 1)) as u32) * 1233) >> 12
+  return sign + guess + ((rest >= load<u64>(POWERS + ((guess as usize) << 3))) as u32)
 }
 
 /** Canonical decimal text of a signed 64-bit number, as src/rdb/object-encoding.ts has it. */

@@ -1,5 +1,6 @@
 /** The kernels of src/bytes/kernel.ts: what this file exports is what the wasm module exports. */
 import { crc64Init } from './crc64'
+import { formatInit } from './format'
 import { jsonInit } from './json'
 import { lzfInit } from './lzf'
 import { scoreInit } from './score'
@@ -80,6 +81,7 @@ export { readStringRows, stringRows, stringRowsEnd } from './rows'
 /** To be called once. Returns the first byte of memory that the kernels do not use themselves. */
 export function init(): usize {
   crc64Init()
+  formatInit()
   jsonInit()
   lzfInit()
   scoreInit()

@@ -4,13 +4,15 @@
  * to name it: -1 says no more than "look yourself".
  */
 
-import { digits } from './format'
+import { digits, MASKS } from './format'
 
 const UNSOUND: i32 = -1
 
 /** What checkListpack looks for besides the structure. */
 export const UNIQUE: i32 = 1
 export const SCORES: i32 = 2
+/** What it tells besides: `walkedLargest`. */
+const LARGEST: i32 = 4
 
 /** Slots of the table of first entries: 0, or 10 bits of hash above 22 bits of offset. */
 const TABLE_BITS: u32 = 14
@@ -73,6 +75,7 @@ export function checkListpack(address: usize, length: usize, width: u32, wanted:
   if (load<u8>(stop) != 0xff) return UNSOUND
   const stated = load<u16>(address, 4) as u32
   const unique = (wanted & UNIQUE) != 0
+  const measures = (wanted & LARGEST) != 0
   let mask: u32 = 0
   if (unique) {
     const most = (stated == 65535 ? ((length >> 1) as u32) : stated) / width + 1
@@ -103,7 +106,7 @@ export function checkListpack(address: usize, length: usize, width: u32, wanted:
     } else if (code < 0xe0) {
       size = 2
       const value = ((((code & 0x1f) << 8) | (load<u8>(at, 1) as u32)) << 19) as i32
-      textLength = digits((value >> 19) as i64)
+      textLength = measures ? digits((value >> 19) as i64) : 0
     } else if (code < 0xf0) {
       textLength = ((code & 0x0f) << 8) | (load<u8>(at, 1) as u32)
       size = 2 + (textLength as usize)
@@ -116,23 +119,10 @@ export function checkListpack(address: usize, length: usize, width: u32, wanted:
       head = 5
       isText = true
     } else if (code <= 0xf4) {
-      let value: i64
-      if (at + 9 <= stop) {
-        // The widest read stays inside.
-        if (code == 0xf1) value = load<i16>(at, 1) as i64
-        else if (code == 0xf2) value = i24(at + 1)
-        else if (code == 0xf3) value = load<i32>(at, 1) as i64
-        else value = load<i64>(at, 1)
-      } else {
-        if (code == 0xf4) return UNSOUND
-        if (code == 0xf3 && at + 5 > stop) return UNSOUND
-        if (code == 0xf2 && at + 4 > stop) return UNSOUND
-        if (code == 0xf1) value = load<i16>(at, 1) as i64
-        else if (code == 0xf2) value = i24(at + 1)
-        else value = load<i32>(at, 1) as i64
-      }
-      size = code == 0xf4 ? 9 : code == 0xf3 ? 5 : code == 0xf2 ? 4 : 3
-      textLength = digits(value)
+      size = code == 0xf4 ? 9 : ((code - 0xef) as usize) + 1
+      // Inside of what is read at most, and so inside of this memory.
+      if (size >= stop - at) return UNSOUND
+      textLength = measures ? digits(integer(code, at + 1)) : 0
     } else {
       return UNSOUND
     }
@@ -322,6 +312,14 @@ function member(at: usize, width: usize): i64 {
       : load<i64>(at)
 }
 
+/** The integer behind one of the codes 0xf1 to 0xf4. */
+@inline
+function integer(code: u32, at: usize): i64 {
+  if (code == 0xf1) return load<i16>(at) as i64
+  if (code == 0xf2) return i24(at)
+  return code == 0xf3 ? (load<i32>(at) as i64) : load<i64>(at)
+}
+
 /** In one expression it would be widened before it is shifted. */
 @inline
 function i24(at: usize): i64 {
@@ -329,26 +327,22 @@ function i24(at: usize): i64 {
   return (high >> 8) as i64
 }
 
-/** Two overlapping reads do for up to 16 bytes, as most elements have. */
+/** Most elements have up to 16 bytes: without a look at how many, and reading beyond their end. */
 @inline
 function hashOf(at: usize, size: usize): u32 {
-  let hash: u64 = (size as u64) * 0x9e3779b97f4a7c15
-  if (size >= 8) {
+  const mask = MASKS + (min<usize>(size, 16) << 4)
+  let hash: u64 = ((load<u64>(at) & load<u64>(mask)) ^ (size as u64)) * 0x9e3779b97f4a7c15
+  hash ^= (load<u64>(at, 8) & load<u64>(mask, 8)) * 0x9fb21c651e98df25
+  if (size > 16) {
     const last = at + size - 8
-    for (let from = at; from < last; from += 8) {
+    for (let from = at + 16; from < last; from += 8) {
       hash = (hash ^ load<u64>(from)) * 0x9fb21c651e98df25
       hash ^= hash >> 32
     }
-    hash = (hash ^ load<u64>(last)) * 0x9fb21c651e98df25
-  } else if (size >= 4) {
-    const word = (load<u32>(at) as u64) | ((load<u32>(at + size - 4) as u64) << 32)
-    hash = (hash ^ word) * 0x9fb21c651e98df25
-  } else {
-    const word = ((load<u8>(at) as u64) << 16) | ((load<u8>(at + (size >> 1)) as u64) << 8)
-    hash = (hash ^ word ^ (load<u8>(at + size - 1) as u64)) * 0x9fb21c651e98df25
+    hash ^= load<u64>(last) * 0xd6e8feb86659fd93
   }
-  hash ^= hash >> 29
-  return (hash >> 24) as u32
+  hash = (hash ^ (hash >> 32)) * 0xd6e8feb86659fd93
+  return (hash >> 32) as u32
 }
 
 function equal(a: usize, b: usize, size: usize): bool {

@@ -41,7 +41,7 @@ export const LISTPACK: BlobFormat = {
   headBytes: 6,
   stated: (bytes, start, end) => u16Count(bytes, start + 4, end),
   check: (kernel, at, length, width, wanted) =>
-    wanted < 0 ? -1 : kernel.checkListpack(at, length, width, wanted),
+    wanted < 0 ? -1 : kernel.checkListpack(at, length, width, wanted | LARGEST),
   offeredAs: 'listpack',
 }
 
@@ -80,6 +80,8 @@ export interface Shape {
   readonly wanted: number
 }
 
+/** Besides: `walkedLargest`. */
+const LARGEST = 4
 const WANTED = { NOTHING: 0, UNIQUE: 1, SCORES: 2, WALK: -1 } as const
 
 /** A blob of any entries, with a walk of its own. */
