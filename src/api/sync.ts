@@ -191,7 +191,7 @@ class Receiver implements LinkConsumer {
 
   isSnapshotWhole(): boolean | undefined {
     if (this.#output instanceof PlainFileOutput) {
-      this.#walk = walkFile(this.#output.file.fd, this.#output.file.bytes)
+      this.#walk = walkFile(this.#output.file.openFd(), this.#output.file.bytes)
     }
     return this.#walk?.isWhole
   }

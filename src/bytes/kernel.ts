@@ -188,6 +188,12 @@ export function allocateIoBuffer(sizeBytes: number): Buffer {
   return new ByteKernel(sizeBytes).allocate(sizeBytes)
 }
 
+/** Memory of its own that begins and ends with pages, as files want it that are not cached. */
+export function allocatePages(sizeBytes: number): Buffer {
+  const pages = Math.ceil(sizeBytes / PAGE_BYTES)
+  return Buffer.from(new wasm.Memory({ initial: pages, maximum: pages }).buffer)
+}
+
 function align(address: number): number {
   return (address + 15) & ~15
 }

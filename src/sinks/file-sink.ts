@@ -22,6 +22,7 @@ import {
 import { basename, dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import { FileError } from '../errors.js'
+import { DirectBlocks } from './direct-blocks.js'
 import { fileFault } from './file-fault.js'
 import { temporaryName, temporaryState } from './owner-token.js'
 
@@ -36,18 +37,25 @@ const WRITE_BACK_BYTES = 64 << 20
 const fsyncAsync = promisify(fsync)
 const fdatasyncAsync = promisify(fdatasync)
 
+export interface FileSinkOptions {
+  /** For much data that nobody reads soon: past the system's cache, where that can be had. */
+  direct?: boolean | undefined
+}
+
 export class FileSink {
   readonly targetPath: string
   /** Where the bytes are until `commit`. */
   readonly temporaryPath: string
   #fd: number | undefined
+  #blocks: DirectBlocks | undefined
+  /** In the file. */
   #bytes = 0
   #writtenBack = 0
   #writeBack: Promise<void> | undefined
   #writeBackFault: unknown
 
   /** Clears what dead runs left, and opens a temporary. Throws FileError. */
-  constructor(targetPath: string) {
+  constructor(targetPath: string, options: FileSinkOptions = {}) {
     this.targetPath = targetPath
     const directory = dirname(targetPath)
     const name = basename(targetPath)
@@ -64,14 +72,20 @@ export class FileSink {
     } catch (error) {
       throw fileFault(targetPath, 'write', error)
     }
+    if (options.direct === true) this.#blocks = DirectBlocks.open(this.temporaryPath)
   }
 
   get bytes(): number {
-    return this.#bytes
+    return this.#bytes + (this.#blocks?.pending ?? 0)
   }
 
-  /** Open for reading and writing until `commit` or `discard`. */
-  get fd(): number {
+  /** All bytes are in the file then. Open for reading until `commit` or `discard`. */
+  openFd(): number {
+    this.#endBlocks()
+    return this.#openFd
+  }
+
+  get #openFd(): number {
     if (this.#fd === undefined) throw new FileError('ERR_CLOSED', `${this.targetPath} is closed`)
     return this.#fd
   }
@@ -79,9 +93,36 @@ export class FileSink {
   /** Appends bytes[start, end), synchronously. Throws FileError. */
   write(bytes: Uint8Array, start = 0, end = bytes.length): void {
     let at = start
+    while (at < end && this.#blocks !== undefined) {
+      at += this.#blocks.take(bytes, at, end)
+      if (this.#blocks.isFull) this.#writeBlock(this.#blocks)
+    }
+    if (at < end) this.#append(bytes, at, end)
+  }
+
+  #writeBlock(blocks: DirectBlocks): void {
+    const written = blocks.writeOut(this.#bytes)
+    this.#bytes += written
+    this.#writtenBack = this.#bytes
+    if (blocks.pending === 0 && !blocks.isSlow) return
+    // From here on the ordinary way.
+    this.#endBlocks(written)
+  }
+
+  /** What is pending is written, but for its first bytes that are; there are no blocks any more. */
+  #endBlocks(written = 0): void {
+    const blocks = this.#blocks
+    if (blocks === undefined) return
+    this.#blocks = undefined
+    blocks.close()
+    if (blocks.pending > written) this.#append(blocks.block, written, blocks.pending)
+  }
+
+  #append(bytes: Uint8Array, start: number, end: number): void {
+    let at = start
     while (at < end) {
       try {
-        const count = writeSync(this.fd, bytes, at, end - at, this.#bytes)
+        const count = writeSync(this.#openFd, bytes, at, end - at, this.#bytes)
         at += count
         this.#bytes += count
       } catch (error) {
@@ -95,7 +136,7 @@ export class FileSink {
   #startWriteBack(): void {
     if (this.#writeBack !== undefined) return
     this.#writtenBack = this.#bytes
-    this.#writeBack = fdatasyncAsync(this.fd).then(
+    this.#writeBack = fdatasyncAsync(this.#openFd).then(
       () => {
         this.#writeBack = undefined
       },
@@ -108,8 +149,9 @@ export class FileSink {
 
   /** Begins again, empty. */
   restart(): void {
-    if (this.#bytes === 0) return
-    ftruncateSync(this.fd, 0)
+    if (this.bytes === 0) return
+    if (this.#blocks !== undefined) this.#blocks.pending = 0
+    ftruncateSync(this.#openFd, 0)
     this.#bytes = 0
     this.#writtenBack = 0
   }
@@ -118,21 +160,24 @@ export class FileSink {
    * file still there. */
   async commit(): Promise<void> {
     try {
+      this.#endBlocks()
       await this.#writeBack
       if (this.#writeBackFault !== undefined) throw this.#writeBackFault as Error
-      await fsyncAsync(this.fd)
-      closeSync(this.fd)
+      await fsyncAsync(this.#openFd)
+      closeSync(this.#openFd)
       this.#fd = undefined
       renameSync(this.temporaryPath, this.targetPath)
     } catch (error) {
       this.discard()
-      throw fileFault(this.targetPath, 'store', error)
+      throw error instanceof FileError ? error : fileFault(this.targetPath, 'store', error)
     }
     syncDirectory(dirname(this.targetPath))
   }
 
   /** Removes the temporary. May be called at any time, also twice or after `commit`. */
   discard(): void {
+    this.#blocks?.close()
+    this.#blocks = undefined
     if (this.#fd !== undefined) closeSync(this.#fd)
     this.#fd = undefined
     try {

@@ -42,7 +42,7 @@ export class PlainFileOutput implements SnapshotOutput {
   readonly file: FileSink
 
   constructor(path: string) {
-    this.file = new FileSink(path)
+    this.file = new FileSink(path, { direct: true })
   }
 
   get writtenBytes(): number {
