@@ -73,7 +73,7 @@ export async function pumpRdb(
 }
 
 /** What a stream hands out is copied: kernels then work on it in place. */
-function inKernel(chunk: Buffer, buffer: Buffer): Buffer {
+export function inKernel(chunk: Buffer, buffer: Buffer): Buffer {
   if (chunk.buffer === buffer.buffer || chunk.length > buffer.length) return chunk
   return buffer.subarray(0, chunk.copy(buffer))
 }

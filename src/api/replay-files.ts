@@ -8,10 +8,11 @@ import { AofParser, type AofPosition, type AofVisitor } from '../aof/aof-parser.
 import { ReplOffsetTracker } from '../aof/capture-format.js'
 import type { Checkpoint } from '../replay/checkpoint.js'
 import type { SnapshotLoader } from '../replay/snapshot-loader.js'
-import type { KeyTarget } from '../replay/snapshot-writer.js'
+import type { KeyTarget } from '../replay/key-target.js'
 import { sleep } from '../replay/waiting.js'
 import { isArg } from '../resp/command-table.js'
 import type { CommandDecoder } from '../resp/decoder.js'
+import { inKernel } from './rdb-input.js'
 import { refuseForStream } from './replay-checks.js'
 import { hasPreambleMark, nameOfParts, planParts, type ReplayPart } from './replay-parts.js'
 import type { ReplaySession } from './replay-session.js'
@@ -162,8 +163,10 @@ class FileReplay implements AofVisitor {
         replaceOwn: false,
         streamFollows: true,
       })
+    const buffer = session.inputBuffer(this.#keys)
     await input.pump(
-      async (chunk) => {
+      async (bytes) => {
+        const chunk = inKernel(bytes, buffer)
         let at = 0
         while (at < chunk.length) {
           if (!inRdb) {
@@ -194,7 +197,7 @@ class FileReplay implements AofVisitor {
         }
         return undefined
       },
-      { signal: session.options.signal, buffer: Buffer.allocUnsafeSlow(CHUNK_BYTES) },
+      { signal: session.options.signal, buffer },
     )
     if (inRdb) {
       await this.#endBase(skipper, loader, rdbBytes)

@@ -168,9 +168,12 @@ class LiveReplay {
     try {
       await input.pump(
         async (chunk) => {
-          loader.push(chunk)
-          if (loader.functions.length > 0 || loader.scripts.length > 0) {
-            await session.loadFunctions(loader)
+          for (let at = 0; at < chunk.length; at += CHUNK_BYTES) {
+            loader.push(chunk.subarray(at, at + CHUNK_BYTES))
+            if (loader.functions.length > 0 || loader.scripts.length > 0) {
+              await session.loadFunctions(loader)
+            }
+            await keys.drain()
           }
           session.progress({
             phase: 'load',
@@ -178,10 +181,9 @@ class LiveReplay {
             totalBytes: input.sizeBytes,
             ...this.#lag(),
           })
-          await keys.drain()
           return undefined
         },
-        { signal: session.options.signal, buffer: Buffer.allocUnsafeSlow(CHUNK_BYTES) },
+        { signal: session.options.signal, buffer: session.inputBuffer(keys) },
       )
       loader.parser.end()
       await session.loadFunctions(loader)

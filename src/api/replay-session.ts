@@ -4,6 +4,7 @@
  */
 import { createHash, randomBytes } from 'node:crypto'
 import { Buffer } from 'node:buffer'
+import { allocateIoBuffer } from '../bytes/kernel.js'
 import { AbortedError, LinkError, TargetError, UsageError } from '../errors.js'
 import { DEFAULT_RETRIES } from '../net/server-settings.js'
 import {
@@ -17,7 +18,8 @@ import { compileKeyMapping } from '../replay/key-mapping.js'
 import { Ledger } from '../replay/ledger.js'
 import { RateLimiter } from '../replay/rate-limiter.js'
 import { SnapshotLoader } from '../replay/snapshot-loader.js'
-import { SnapshotWriter, type KeyTarget } from '../replay/snapshot-writer.js'
+import type { KeyTarget } from '../replay/key-target.js'
+import { SnapshotWriter } from '../replay/snapshot-writer.js'
 import { DryKeyTarget, DryStreamWriter } from '../replay/dry-run.js'
 import { StreamRules } from '../replay/stream-rules.js'
 import { StreamWriter } from '../replay/stream-writer.js'
@@ -38,6 +40,8 @@ import { FunctionLoads } from './replay-functions.js'
 import { SizeGate } from './size-gate.js'
 
 const DEFAULT_CONNECTIONS = 3
+/** A snapshot's file is read in such pieces. */
+const SNAPSHOT_READ_BYTES = 1 << 20
 
 export class ReplaySession {
   readonly options: ReplayOptions
@@ -304,6 +308,7 @@ export class ReplaySession {
     const writer = new SnapshotWriter({
       settings: this.options.target,
       clientName: name,
+      inputBytes: SNAPSHOT_READ_BYTES,
       lanes: this.options.connections ?? DEFAULT_CONNECTIONS,
       retries: this.retries,
       onConflict: replaceOwn ? 'replace' : this.#onConflict,
@@ -350,6 +355,14 @@ export class ReplaySession {
           ? undefined
           : (inner, skipped) => new SizeGate(inner, minSizeBytes, skipped),
     })
+  }
+
+  /** What to read a snapshot into, to go to this target: kernels then work on it in place. */
+  inputBuffer(keys: KeyTarget | undefined): Buffer {
+    const kernel = keys?.kernel
+    return kernel === undefined
+      ? allocateIoBuffer(SNAPSHOT_READ_BYTES)
+      : kernel.allocate(SNAPSHOT_READ_BYTES)
   }
 
   /** Functions and scripts that the loader has met. */

@@ -11,7 +11,7 @@ import type { RrepError } from '../errors.js'
 import type { ServerSettings } from '../net/server-settings.js'
 import type { KeyRewriteRule } from '../replay/key-mapping.js'
 import type { LedgerReport } from '../replay/ledger.js'
-import type { OnConflict } from '../replay/snapshot-writer.js'
+import type { OnConflict } from '../replay/key-target.js'
 import type { Transform } from '../replay/transform.js'
 import { diff, type DiffResult } from './diff.js'
 import type { KeyFilterOptions } from './key-filter.js'
@@ -23,7 +23,7 @@ import { ReplaySession } from './replay-session.js'
 export type { Failure, KeyCounts, CommandCounts, LedgerReport } from '../replay/ledger.js'
 export type { KeyRewriteRule } from '../replay/key-mapping.js'
 export { parseDbMapping, parseRewriteRule } from '../replay/key-mapping.js'
-export type { OnConflict } from '../replay/snapshot-writer.js'
+export type { OnConflict } from '../replay/key-target.js'
 export {
   transformOf,
   type Transform,

@@ -66,6 +66,19 @@ export interface KernelExports extends DigestExports {
     scratch: number,
     withSet: number,
   ): number
+  /** How many records were passed, as commands for a server; see assembly/restores.ts for the rest. */
+  restoreRecords(
+    input: number,
+    end: number,
+    output: number,
+    outputEnd: number,
+    scratch: number,
+  ): number
+  restoreSettings(): number
+  restoreCounts(): number
+  restoreInputTo(): number
+  restoreOutputTo(): number
+  restoreWantsRoom(): number
   jsonRecordSettings(): number
   stretchInputTo(): number
   stretchOutputTo(): number

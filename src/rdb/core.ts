@@ -100,6 +100,8 @@ export class Core {
   templateFields: Buffer[] = []
   /** The visitor wants to hear of each string of a collection. */
   readonly countsEachString: boolean
+  /** The visitor may take stretches of records. */
+  readonly offersRecords: boolean
   /** The visitor takes rows of string records, and nothing else has to be looked at. */
   readonly rows: KernelStringRows | undefined
   /** What rows of strings weigh, for visitors that only add up. */
@@ -135,6 +137,7 @@ export class Core {
     this.visitor = visitor
     this.options = options
     this.countsEachString = visitor.plain !== undefined
+    this.offersRecords = visitor.stringRecords !== undefined || visitor.anyRecords !== undefined
     const takesRows = visitor.stringRows !== undefined && !options.validate
     this.rows = takesRows ? new KernelStringRows(visitor.separatorByte ?? 0x3a) : undefined
     this.step = first

@@ -1,4 +1,4 @@
-/** Stretches of string records, offered to the visitor as they lie there (stretch.ts). */
+/** Stretches of records, offered to the visitor as they lie there (stretch.ts). */
 import type { Core } from './core.js'
 import { OPCODE, TYPE } from './type-table.js'
 
@@ -12,12 +12,16 @@ export function offerRecords(core: Core): void {
   if (kernel === undefined || core.options.validate) return
   if (input.end - input.pos < MIN_STRETCH_BYTES) return
   const first = input.buf[input.pos]!
-  if (first !== TYPE.STRING && first < OPCODE.IDLE) return
+  if (first !== TYPE.STRING && first < OPCODE.IDLE && visitor.anyRecords === undefined) return
   const origin = input.buf.byteOffset
   stretch.kernel = kernel
   stretch.start = origin + input.pos
   stretch.end = origin + input.end
-  const taken = visitor.stringRecords!(stretch, core.header.dbnum)
+  const { dbnum } = core.header
+  const taken =
+    visitor.anyRecords === undefined
+      ? visitor.stringRecords!(stretch, dbnum)
+      : visitor.anyRecords(stretch, dbnum)
   if (taken === 0) return
   core.keysRead += taken
   input.pos = stretch.takenTo - origin

@@ -100,7 +100,7 @@ export const recordStep: Step = (core) => {
     if (header.byteOffset < 0) {
       if (core.options.checkOnly) passRecords(core)
       else if (core.rows !== undefined) tellRows(core, core.rows)
-      else if (core.visitor.stringRecords !== undefined) offerRecords(core)
+      else if (core.offersRecords) offerRecords(core)
     }
     if (input.pos >= input.end) throw NEED_MORE
     const byteOffset = input.base + input.pos

@@ -42,6 +42,8 @@ export interface StretchVisitor {
    * keys were taken; they get no call of `key` or `keyEnd`. Not offered with `validate`.
    */
   stringRecords?: ((stretch: Stretch, dbnum: number) => number) | undefined
+  /** The same from records of any type on. Who has this is not asked for `stringRecords`. */
+  anyRecords?: ((stretch: Stretch, dbnum: number) => number) | undefined
   /** Elements of the key at hand, at most `count`, at ELEMENTS depth. Returns how many were taken. */
   elementRow?: ((stretch: Stretch, row: Row, count: number) => number) | undefined
   /**

@@ -2,7 +2,7 @@
 import { OutputBuffer } from '../bytes/output-buffer.js'
 import { CommandWriter } from '../rewrite/command-writer.js'
 import type { KeyCounts, Ledger } from './ledger.js'
-import type { KeyTarget } from './snapshot-writer.js'
+import type { KeyTarget } from './key-target.js'
 import { StreamWriter } from './stream-writer.js'
 
 export class DryKeyTarget implements KeyTarget {

@@ -10,7 +10,7 @@ import { bulkOf, CommandWriter } from '../rewrite/command-writer.js'
 import type { KeyPlan } from '../rewrite/key-plan.js'
 import { InternalError } from '../errors.js'
 import type { KeyCounts, Ledger } from './ledger.js'
-import type { KeyTarget } from './snapshot-writer.js'
+import type { KeyTarget } from './key-target.js'
 import { transformCommand, type Transform, type TransformKey } from './transform.js'
 
 export interface KeyCaptureOptions {

@@ -4,10 +4,13 @@
  *
  * For each key the batch knows where its commands end (in bytes and in replies) and which counters
  * it belongs to, in arrays that are reused: an error reply is traced back to its key without
- * anything being made for the keys that go well. A key larger than the batch stays in one batch,
+ * anything being made for the keys that go well. Of rows of keys, one command each, it keeps only
+ * where they begin; which key is where in one is found from its bytes, once somebody asks. A key larger than the batch stays in one batch,
  * which is then sent in pieces while it still grows.
  */
 import { Buffer } from 'node:buffer'
+import { TYPE, typeTable } from '../rdb/type-table.js'
+import { KIND_NAMES } from '../rdb/visitor.js'
 import { isTransient, type PipelinedBatch } from './target-connection.js'
 import { argumentText, frameArgument, frameEnd } from './resp-frames.js'
 import type { KeyCounts } from './ledger.js'
@@ -26,6 +29,23 @@ export interface KeyTrouble {
 /** Pieces of a growing batch are kept for sending again up to this size. */
 export const KEPT_BYTES = 32 << 20
 
+/** RESTORE key ttl payload */
+const PAYLOAD_ARGUMENT = 3
+/** Types that come in rows are the same in both families. */
+const TYPES = typeTable('redis')
+
+/** Keys of one command each. */
+interface KeyRow {
+  firstKey: number
+  keys: number
+  startByte: number
+  endByte: number
+  startReply: number
+  db: number
+  /** By type byte. */
+  counts: readonly (KeyCounts | undefined)[]
+}
+
 export class SnapshotBatch implements PipelinedBatch {
   expectedReplies = 0
   isClosed = false
@@ -43,15 +63,24 @@ export class SnapshotBatch implements PipelinedBatch {
   mustCheck = false
   readonly troubles: KeyTrouble[] = []
   readonly chunks: Buffer[] = []
-  keyEndByte = new Float64Array(1024)
-  keyEndReply = new Int32Array(1024)
-  keyDb = new Int32Array(1024)
-  readonly keyCounts: KeyCounts[] = []
-  readonly keyTypes: string[] = []
   /** Printable name of the key that is too large to keep. */
   bigKeyName = ''
   /** Db of the key that is still being written. */
   openKeyDb = 0
+  /** By key; what belongs to rows is filled in by `#unroll`. */
+  #keyEndByte = new Float64Array(1024)
+  #keyEndReply = new Int32Array(1024)
+  #keyDb = new Int32Array(1024)
+  readonly #keyCounts: KeyCounts[] = []
+  readonly #keyTypes: string[] = []
+  /** Rows whose keys are not filled in yet. */
+  readonly #rows: KeyRow[] = []
+  /** Behind the last key. */
+  #endByte = 0
+  /** Which counters how many keys belong to. */
+  readonly #tallyCounts: KeyCounts[] = []
+  readonly #tallyKeys: number[] = []
+  #lastTally = 0
 
   /** Empty again, with its arrays as large as they have grown. */
   reset(): void {
@@ -68,6 +97,10 @@ export class SnapshotBatch implements PipelinedBatch {
     this.chunks.length = 0
     this.bigKeyName = ''
     this.openKeyDb = 0
+    this.#rows.length = 0
+    this.#endByte = 0
+    this.#tallyCounts.length = 0
+    this.#tallyKeys.length = 0
   }
 
   /** Takes the bytes over (no copy): they must not change until the batch is answered. */
@@ -77,14 +110,70 @@ export class SnapshotBatch implements PipelinedBatch {
   }
 
   addKey(endByte: number, endReply: number, db: number, type: string, counts: KeyCounts): void {
-    if (this.keyCount === this.keyDb.length) this.#grow()
-    this.keyEndByte[this.keyCount] = endByte
-    this.keyEndReply[this.keyCount] = endReply
-    this.keyDb[this.keyCount] = db
-    this.keyCounts[this.keyCount] = counts
-    this.keyTypes[this.keyCount] = type
-    this.keyCount += 1
+    const key = this.keyCount
+    this.#room(key + 1)
+    this.#keyEndByte[key] = endByte
+    this.#keyEndReply[key] = endReply
+    this.#keyDb[key] = db
+    this.#keyCounts[key] = counts
+    this.#keyTypes[key] = type
+    this.keyCount = key + 1
     this.expectedReplies = endReply
+    this.#endByte = endByte
+    this.#tally(counts, 1)
+  }
+
+  /** Keys of one command each, up to `endByte`; a SELECT may stand in front. */
+  addRow(
+    endByte: number,
+    endReply: number,
+    db: number,
+    keys: number,
+    counts: readonly (KeyCounts | undefined)[],
+    keysByType: Uint32Array,
+  ): void {
+    this.#rows.push({
+      firstKey: this.keyCount,
+      keys,
+      startByte: this.#endByte,
+      endByte,
+      startReply: this.expectedReplies,
+      db,
+      counts,
+    })
+    this.keyCount += keys
+    this.#room(this.keyCount)
+    this.expectedReplies = endReply
+    this.#endByte = endByte
+    for (let type = 0; type < keysByType.length; type += 1) {
+      if (keysByType[type]! > 0) this.#tally(counts[type]!, keysByType[type]!)
+    }
+  }
+
+  /** All of the keys are in the target. */
+  countWritten(): void {
+    for (let index = 0; index < this.#tallyCounts.length; index += 1) {
+      this.#tallyCounts[index]!.written += this.#tallyKeys[index]!
+    }
+  }
+
+  dbOf(keyIndex: number): number {
+    if (keyIndex >= this.keyCount) return this.openKeyDb
+    this.#unroll()
+    return this.#keyDb[keyIndex]!
+  }
+
+  /** Undefined for a key that is still being written. */
+  countsOf(keyIndex: number): KeyCounts | undefined {
+    if (keyIndex >= this.keyCount) return undefined
+    this.#unroll()
+    return this.#keyCounts[keyIndex]
+  }
+
+  typeOf(keyIndex: number): string {
+    if (keyIndex >= this.keyCount) return ''
+    this.#unroll()
+    return this.#keyTypes[keyIndex]!
   }
 
   close(): void {
@@ -111,23 +200,27 @@ export class SnapshotBatch implements PipelinedBatch {
 
   /** The key whose commands the reply belongs to; `keyCount` for a key still being written. */
   keyOfReply(reply: number): number {
+    this.#unroll()
     let low = 0
     let high = this.keyCount
     while (low < high) {
       const middle = (low + high) >>> 1
-      if (this.keyEndReply[middle]! > reply) high = middle
+      if (this.#keyEndReply[middle]! > reply) high = middle
       else low = middle + 1
     }
     return low
   }
 
   keyStartByte(keyIndex: number): number {
-    return keyIndex === 0 ? 0 : this.keyEndByte[keyIndex - 1]!
+    if (keyIndex === this.keyCount) return this.#endByte
+    this.#unroll()
+    return keyIndex === 0 ? 0 : this.#keyEndByte[keyIndex - 1]!
   }
 
   /** The bytes of a key's commands, joined if they lie in several chunks. */
   bytesOfKey(keyIndex: number): Buffer {
-    return this.#slice(this.keyStartByte(keyIndex), this.keyEndByte[keyIndex]!)
+    const startByte = this.keyStartByte(keyIndex)
+    return this.#slice(startByte, this.#keyEndByte[keyIndex]!)
   }
 
   /** What has come of the key that is still being written. */
@@ -146,7 +239,7 @@ export class SnapshotBatch implements PipelinedBatch {
     if (!this.canRepeat || keyIndex >= this.keyCount) return ''
     const bytes = this.bytesOfKey(keyIndex)
     let at = 0
-    let from = keyIndex === 0 ? 0 : this.keyEndReply[keyIndex - 1]!
+    let from = keyIndex === 0 ? 0 : this.#keyEndReply[keyIndex - 1]!
     for (; from < reply && at < bytes.length; from += 1) at = frameEnd(bytes, at)
     return argumentText(bytes, at, 0)
   }
@@ -163,17 +256,54 @@ export class SnapshotBatch implements PipelinedBatch {
     return parts.length === 1 ? parts[0]! : Buffer.concat(parts)
   }
 
-  #grow(): void {
-    const size = 2 * this.keyDb.length
+  /** Most keys are like their neighbour. */
+  #tally(counts: KeyCounts, keys: number): void {
+    let index = this.#lastTally
+    if (this.#tallyCounts[index] !== counts) {
+      index = this.#tallyCounts.indexOf(counts)
+      if (index < 0) {
+        index = this.#tallyCounts.length
+        this.#tallyCounts.push(counts)
+        this.#tallyKeys.push(0)
+      }
+      this.#lastTally = index
+    }
+    this.#tallyKeys[index]! += keys
+  }
+
+  /** Fills in the keys of rows, from the frames that they are. */
+  #unroll(): void {
+    if (this.#rows.length === 0) return
+    for (const { firstKey, keys, startByte, endByte, startReply, db, counts } of this.#rows) {
+      const bytes = this.#slice(startByte, endByte)
+      let at = firstOwnFrame(bytes)
+      let reply = at > 0 ? startReply + 1 : startReply
+      for (let key = firstKey; key < firstKey + keys; key += 1) {
+        const type = typeOfFrame(bytes, at)
+        at = frameEnd(bytes, at)
+        reply += 1
+        this.#keyEndByte[key] = startByte + at
+        this.#keyEndReply[key] = reply
+        this.#keyDb[key] = db
+        this.#keyCounts[key] = counts[type]!
+        this.#keyTypes[key] = KIND_NAMES[TYPES[type]!.kind]!
+      }
+    }
+    this.#rows.length = 0
+  }
+
+  #room(keys: number): void {
+    if (keys <= this.#keyDb.length) return
+    const size = Math.max(keys, 2 * this.#keyDb.length)
     const keyEndByte = new Float64Array(size)
-    keyEndByte.set(this.keyEndByte)
-    this.keyEndByte = keyEndByte
+    keyEndByte.set(this.#keyEndByte)
+    this.#keyEndByte = keyEndByte
     const keyEndReply = new Int32Array(size)
-    keyEndReply.set(this.keyEndReply)
-    this.keyEndReply = keyEndReply
+    keyEndReply.set(this.#keyEndReply)
+    this.#keyEndReply = keyEndReply
     const keyDb = new Int32Array(size)
-    keyDb.set(this.keyDb)
-    this.keyDb = keyDb
+    keyDb.set(this.#keyDb)
+    this.#keyDb = keyDb
   }
 }
 
@@ -185,6 +315,12 @@ export function firstOwnFrame(bytes: Uint8Array): number {
 /** The key is argument 1 of all commands that rebuild a key, save XGROUP and the like. */
 function keyArgument(bytes: Uint8Array, at: number): number {
   return /^(XGROUP|OBJECT)$/.test(argumentText(bytes, at, 0)) ? 2 : 1
+}
+
+/** Type byte of the value that a SET or a RESTORE of a row brings. */
+function typeOfFrame(bytes: Uint8Array, at: number): number {
+  if (argumentText(bytes, at, 0) !== 'RESTORE') return TYPE.STRING
+  return bytes[frameArgument(bytes, at, PAYLOAD_ARGUMENT)!.start]!
 }
 
 /** The raw bytes of the key that a key's commands are about. */

@@ -14,8 +14,9 @@ import {
   type Slice,
   type ValueStats,
 } from '../rdb/visitor.js'
+import { RestoreRows } from '../rewrite/restore-rows.js'
 import { METHOD, type Conflict, type KeyOutcome, type KeyPlan } from '../rewrite/key-plan.js'
-import { KeyRewriter } from '../rewrite/key-rewriter.js'
+import { DEFAULT_MAX_PAYLOAD_BYTES, KeyRewriter } from '../rewrite/key-rewriter.js'
 import type { Loss } from '../rewrite/loss.js'
 import type { TargetCapabilities } from '../rewrite/target-capabilities.js'
 import { shiftedFieldMs } from './expiry-time.js'
@@ -24,7 +25,8 @@ import { lossText } from './loss-text.js'
 import type { KeyMapping } from './key-mapping.js'
 import type { KeySelection } from './key-selection.js'
 import type { KeyCounts, Ledger } from './ledger.js'
-import type { KeyTarget, OnConflict } from './snapshot-writer.js'
+import type { KeyTarget, OnConflict } from './key-target.js'
+import { SnapshotRows } from './snapshot-rows.js'
 import { transformKey, type Transform, type TransformKey } from './transform.js'
 
 export interface SnapshotLoaderOptions {
@@ -103,6 +105,7 @@ export class SnapshotLoader {
       },
       this,
       options.shiftMs,
+      this.#rows(),
     )
     const gated = options.gate?.(rewriter, (header) => this.#heldBack(header)) ?? rewriter
     this.parser = new RdbParser(gated, { file: options.file, checksum: 'verify' })
@@ -111,6 +114,22 @@ export class SnapshotLoader {
   /** Bytes taken, as `RdbParser.push`. */
   push(chunk: Uint8Array): number {
     return this.parser.push(chunk)
+  }
+
+  /** Where nobody has to look at a key, keys go in rows. */
+  #rows(): SnapshotRows | undefined {
+    const options = this.#options
+    const { writer, selection, mapping, transform, gate } = options
+    const { kernel } = writer
+    if (kernel === undefined || !selection.passesAll || mapping.renames) return undefined
+    if (transform !== undefined || gate !== undefined) return undefined
+    const rows = {
+      ...options,
+      replace: this.#conflict === 'replace',
+      maxPayloadBytes: options.maxPayloadBytes ?? DEFAULT_MAX_PAYLOAD_BYTES,
+      mapDb: (dbnum: number) => mapping.db(dbnum),
+    }
+    return RestoreRows.serves(rows) ? new SnapshotRows(kernel, rows) : undefined
   }
 
   #key(header: KeyHeader, plan: KeyPlan): boolean {
@@ -266,19 +285,22 @@ export class SnapshotLoader {
   }
 }
 
-/** The rewriter with the two things that belong to a load: moved times of fields, functions first. */
+/** The rewriter with what belongs to a load: rows of keys, moved times of fields, functions first. */
 class LoadingRewriter extends KeyRewriter {
   readonly #loader: SnapshotLoader
   readonly #shiftMs: number
+  readonly anyRecords: RdbVisitor['anyRecords']
 
   constructor(
     options: ConstructorParameters<typeof KeyRewriter>[0],
     loader: SnapshotLoader,
     shiftMs: number,
+    rows: SnapshotRows | undefined,
   ) {
     super(options)
     this.#loader = loader
     this.#shiftMs = shiftMs
+    this.anyRecords = rows && ((stretch, dbnum) => rows.take(stretch, dbnum, loader.parser.family))
   }
 
   override hashField(field: Slice, value: Slice, expireAtMs: number): void {

@@ -20,7 +20,7 @@ export function batchOfKeys(
   let replies = 0
   for (const key of keys) {
     const bytes = source.bytesOfKey(key)
-    const db = source.keyDb[key]!
+    const db = source.dbOf(key)
     if (db !== selected) {
       encoder.begin(2).ascii('SELECT').integer(db)
       selected = db
@@ -33,7 +33,7 @@ export function batchOfKeys(
     const own = firstOwnFrame(bytes)
     encoder.raw(bytes, own)
     replies += frameCount(bytes, own)
-    batch.addKey(encoder.length, replies, db, source.keyTypes[key]!, source.keyCounts[key]!)
+    batch.addKey(encoder.length, replies, db, source.typeOf(key), source.countsOf(key)!)
   }
   batch.addChunk(Buffer.from(encoder.view()))
   batch.isRepeat = source.isRepeat
@@ -57,7 +57,7 @@ export class CheckBatch implements PipelinedBatch {
     const encoder = new CommandEncoder(1 << 16)
     let selected = -1
     for (let key = 0; key < keysIn(source); key += 1) {
-      const db = dbOfKey(source, key)
+      const db = source.dbOf(key)
       if (db !== selected) {
         encoder.begin(2).ascii('SELECT').integer(db)
         selected = db
@@ -100,7 +100,7 @@ export class ClearBatch implements PipelinedBatch {
     let selected = -1
     for (let key = 0; key < keysIn(source); key += 1) {
       if (!restored && isRestored(source, key)) continue
-      const db = dbOfKey(source, key)
+      const db = source.dbOf(key)
       if (db !== selected) {
         encoder.begin(2).ascii('SELECT').integer(db)
         selected = db
@@ -120,10 +120,6 @@ export class ClearBatch implements PipelinedBatch {
 /** Keys of the batch, the one that still grows included. */
 function keysIn(batch: SnapshotBatch): number {
   return batch.isClosed ? batch.keyCount : batch.keyCount + 1
-}
-
-function dbOfKey(batch: SnapshotBatch, key: number): number {
-  return key < batch.keyCount ? batch.keyDb[key]! : batch.openKeyDb
 }
 
 function nameBytes(batch: SnapshotBatch, key: number): Buffer {

@@ -8,39 +8,30 @@
  * writer would choose the connection by slot: `commands` then belongs to a node.
  */
 import { Buffer } from 'node:buffer'
+import { ByteKernel } from '../bytes/kernel.js'
 import { OutputBuffer } from '../bytes/output-buffer.js'
 import { TargetError, type RrepError } from '../errors.js'
 import type { ServerSettings } from '../net/server-settings.js'
 import { CommandWriter } from '../rewrite/command-writer.js'
 import { printable } from '../bytes/printable.js'
 import { encodeCommand } from '../resp/encoder.js'
+import type { KeyTarget, OnConflict } from './key-target.js'
 import type { KeyCounts, Ledger } from './ledger.js'
 import type { RateLimiter } from './rate-limiter.js'
 import { KEPT_BYTES, keyNameBytes, SnapshotBatch } from './snapshot-batch.js'
 import { SnapshotLane } from './snapshot-lane.js'
 import { batchOfKeys, type CheckBatch } from './snapshot-repeat.js'
 import { errorKind } from './reply-reader.js'
+import { refusal } from './target-refusal.js'
 import { backoffMs, Gate, sleep } from './waiting.js'
-
-export type OnConflict = 'fail' | 'skip' | 'replace'
-
-/** What a loader of keys writes to. */
-export interface KeyTarget {
-  readonly commands: CommandWriter
-  /** Before the commands of a key: `db` as the target counts. */
-  beginKey(db: number, check: boolean): void
-  endKey(type: string, counts: KeyCounts): void
-  /** A promise while no more should be written, else undefined. */
-  drain(): Promise<void> | undefined
-  /** Everything written so far has been answered. */
-  flush(): Promise<void>
-}
 
 export interface SnapshotWriterOptions {
   settings: ServerSettings
   /** Connections are called so, with a number behind. */
   clientName: string
   lanes: number
+  /** What its kernel has room for besides: for input to be read into. */
+  inputBytes: number
   retries: number
   onConflict: OnConflict
   /** All keys of the target are ours: those sent before may be sent again after a DEL. */
@@ -64,6 +55,7 @@ const MAX_TRANSIENT_ATTEMPTS = 10
 
 export class SnapshotWriter implements KeyTarget {
   readonly commands: CommandWriter
+  readonly kernel: ByteKernel
   readonly #options: SnapshotWriterOptions
   readonly #out: OutputBuffer
   readonly #lanes: SnapshotLane[]
@@ -82,7 +74,9 @@ export class SnapshotWriter implements KeyTarget {
 
   constructor(options: SnapshotWriterOptions) {
     this.#options = options
-    this.#out = new OutputBuffer((bytes) => this.#take(bytes), CHUNK_BYTES)
+    this.kernel = new ByteKernel(options.inputBytes + CHUNK_BYTES)
+    const output = this.kernel.allocate(CHUNK_BYTES)
+    this.#out = new OutputBuffer((bytes) => this.#take(bytes), output)
     this.commands = new CommandWriter(this.#out)
     this.#lanes = Array.from(
       { length: options.lanes },
@@ -127,6 +121,24 @@ export class SnapshotWriter implements KeyTarget {
       counts,
     )
     if (end - this.#batchStartByte >= BATCH_BYTES) this.#closeBatch()
+  }
+
+  addRow(
+    db: number,
+    keys: number,
+    check: boolean,
+    counts: readonly (KeyCounts | undefined)[],
+    keysByType: Uint32Array,
+  ): void {
+    const batch = this.#batch
+    const end = this.#out.totalBytes
+    batch.openKeyDb = db
+    if (check) batch.mustCheck = true
+    this.#keyEndByte = end
+    const endByte = end - this.#batchStartByte
+    const endReply = this.commands.commands - this.#batchStartCommands
+    batch.addRow(endByte, endReply, db, keys, counts, keysByType)
+    if (endByte >= BATCH_BYTES) this.#closeBatch()
   }
 
   drain(): Promise<void> | undefined {
@@ -260,7 +272,7 @@ export class SnapshotWriter implements KeyTarget {
   }
 
   #answered(batch: SnapshotBatch): void {
-    for (let key = 0; key < batch.keyCount; key += 1) batch.keyCounts[key]!.written += 1
+    batch.countWritten()
     if (batch.troubles.length > 0) this.#judge(batch)
     this.#recycle(batch)
     this.#progress.open()
@@ -276,7 +288,7 @@ export class SnapshotWriter implements KeyTarget {
       }
     }
     for (const [key, trouble] of worst) {
-      const counts = batch.keyCounts[key]
+      const counts = batch.countsOf(key)
       if (counts === undefined) continue
       counts.written -= 1
       if (trouble.transient && batch.canRepeat) {
@@ -333,7 +345,7 @@ export class SnapshotWriter implements KeyTarget {
     if (check.error !== undefined) this.#fail(refusal(check.error))
     if (check.existing.size === 0) return source
     for (const key of check.existing) {
-      const counts = source.keyCounts[key]
+      const counts = source.countsOf(key)
       if (counts === undefined) {
         // The one key of an open batch: its commands must not be sent, but they still come.
         this.#fail(
@@ -372,9 +384,9 @@ export class SnapshotWriter implements KeyTarget {
 
   #name(batch: SnapshotBatch, key: number, command: string, reason: string): void {
     this.#options.ledger.name({
-      db: batch.keyDb[key] ?? batch.openKeyDb,
+      db: batch.dbOf(key),
       key: batch.nameOfKey(key),
-      type: batch.keyTypes[key] ?? '',
+      type: batch.typeOf(key),
       ...(command === '' ? {} : { command }),
       reason: printable(Buffer.from(reason)),
     })
@@ -397,18 +409,3 @@ export class SnapshotWriter implements KeyTarget {
 }
 
 const EMPTY = Buffer.alloc(0)
-
-/** The target refuses for a reason that did not pass. */
-function refusal(text: string): TargetError {
-  const kind = errorKind(text)
-  const hints: Readonly<Record<string, string>> = {
-    OOM: 'raise maxmemory of the target, or load less (--match, --db)',
-    READONLY: 'the target is a replica: name its master',
-    MISCONF: 'the target cannot save its own snapshots: see its log, free its disk',
-  }
-  return new TargetError(
-    'ERR_TARGET_REFUSES',
-    `the target refuses writes: ${printable(Buffer.from(text))}`,
-    { retriable: true, hint: hints[kind], details: { reply: kind } },
-  )
-}

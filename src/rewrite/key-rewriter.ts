@@ -42,7 +42,7 @@ import {
 } from './target-capabilities.js'
 
 /** A payload is held in memory until its length is known. */
-const DEFAULT_MAX_PAYLOAD_BYTES = 16 << 20
+export const DEFAULT_MAX_PAYLOAD_BYTES = 16 << 20
 /** The smallest listpack whose entries may have a back-length that servers disagree on. */
 const DISPUTED_LISTPACK_BYTES = 16_383
 

@@ -58,7 +58,14 @@ export function crc64Init(): void {
 
 /** Runs `length` bytes at `from` through the register low/high. Returns its lower half. */
 export function crc64(low: u32, high: u32, from: usize, length: usize): u32 {
-  let register = ((high as u64) << 32) | (low as u64)
+  const register = crc64Over(((high as u64) << 32) | (low as u64), from, length)
+  resultHigh = (register >> 32) as u32
+  return register as u32
+}
+
+/** The same, for kernels. */
+export function crc64Over(start: u64, from: usize, length: usize): u64 {
+  let register = start
   let at = from
   const end = from + length
   if (length >= FOLD_FROM_BYTES) {
@@ -69,9 +76,7 @@ export function crc64(low: u32, high: u32, from: usize, length: usize): u32 {
     register = slice16(register, at, end)
     at += length & ~15
   }
-  register = slice8(register, at, end)
-  resultHigh = (register >> 32) as u32
-  return register as u32
+  return slice8(register, at, end)
 }
 
 @inline

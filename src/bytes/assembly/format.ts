@@ -2,8 +2,8 @@
 
 export const STRING_TYPE: u32 = 0
 const IDLE: u32 = 0xf8
-const FREQ: u32 = 0xf9
-const EXPIRY_MS: u32 = 0xfc
+export const FREQ: u32 = 0xf9
+export const EXPIRY_MS: u32 = 0xfc
 const EXPIRY_S: u32 = 0xfd
 
 /** As src/bytes/lzf.ts has it. */

@@ -54,6 +54,14 @@ export {
   walkedTo,
 } from './packed'
 export {
+  restoreCounts,
+  restoreInputTo,
+  restoreOutputTo,
+  restoreRecords,
+  restoreSettings,
+  restoreWantsRoom,
+} from './restores'
+export {
   jsonElements,
   jsonRecordSettings,
   jsonRecords,
