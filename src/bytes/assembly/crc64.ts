@@ -15,7 +15,8 @@
  *
  * No tables, no dependence on the 89 vectors before. The outputs live in a ring of 1145 vectors
  * (18 KB: first-level cache), so the slot to be written is the one 1145 back. What has been pushed
- * into the last 1145 vectors goes through slicing by 16, which also serves shorter blocks.
+ * into the last 1145 vectors goes through slicing by 8, which also serves shorter blocks: in four
+ * chains side by side, each over every fourth word, so that none waits for the tables of another.
  */
 
 /** The polynomial with its bits reflected. */
@@ -25,11 +26,13 @@ const FOLD_VECTORS: usize = 1145
 const FOLD_BYTES: usize = FOLD_VECTORS << 4
 /** Folding pays from here on; it needs FOLD_BYTES at least. */
 const FOLD_FROM_BYTES: usize = 128 << 10
-/** The 16 tables take 32 KB of cache; for less than this 8 do better. */
-const SLICE_16_FROM_BYTES: usize = 1024
+/** From here on four chains of 8 bytes side by side pay. */
+const BRAID_FROM_BYTES: usize = 128
 
-/** 16 tables of 256 registers: table k, entry b is byte b with k zero bytes behind it. */
-const TABLES: usize = memory.data(16 * 256 * 8, 16)
+/** 8 tables of 256 registers: table k, entry b is byte b with k zero bytes behind it. */
+const TABLES: usize = memory.data(8 * 256 * 8, 16)
+/** The same with 24 more: for the first of four words. */
+const BRAIDS: usize = memory.data(8 * 256 * 8, 16)
 const RING: usize = memory.data(1145 * 16, 16)
 const RING_END: usize = RING + FOLD_BYTES
 const REST: usize = memory.data(1145 * 16, 16)
@@ -50,9 +53,13 @@ export function crc64Init(): void {
     }
     store<u64>(TABLES + (byte << 3), register)
   }
-  for (let at: usize = 256 << 3; at < (16 * 256) << 3; at += 8) {
+  for (let at: usize = 256 << 3; at < (8 * 256) << 3; at += 8) {
     const before = load<u64>(TABLES + at - (256 << 3))
     store<u64>(TABLES + at, (before >> 8) ^ entry(0, before & 0xff))
+  }
+  for (let at: usize = 0; at < (8 * 256) << 3; at += 8) {
+    const behind = slice8Word(slice8Word(load<u64>(TABLES + at)))
+    store<u64>(BRAIDS + at, slice8Word(behind))
   }
 }
 
@@ -72,9 +79,9 @@ export function crc64Over(start: u64, from: usize, length: usize): u64 {
     const vectors = length >> 4
     register = fold(register, at, vectors)
     at += vectors << 4
-  } else if (length >= SLICE_16_FROM_BYTES) {
-    register = slice16(register, at, end)
-    at += length & ~15
+  } else if (length >= BRAID_FROM_BYTES) {
+    register = braid(register, at, end)
+    at += length & ~31
   }
   return slice8(register, at, end)
 }
@@ -84,47 +91,60 @@ function entry(table: usize, byte: u64): u64 {
   return load<u64>(TABLES + (table << 11) + ((byte as usize) << 3))
 }
 
-/** Whole groups of 16 bytes of [at, end). */
-function slice16(start: u64, at: usize, end: usize): u64 {
-  let register = start
-  for (const stop = end - 15; at < stop; at += 16) {
-    const a = load<u64>(at) ^ register
-    const b = load<u64>(at, 8)
-    register =
-      entry(15, a & 0xff) ^
-      entry(14, (a >> 8) & 0xff) ^
-      entry(13, (a >> 16) & 0xff) ^
-      entry(12, (a >> 24) & 0xff) ^
-      entry(11, (a >> 32) & 0xff) ^
-      entry(10, (a >> 40) & 0xff) ^
-      entry(9, (a >> 48) & 0xff) ^
-      entry(8, a >> 56) ^
-      entry(7, b & 0xff) ^
-      entry(6, (b >> 8) & 0xff) ^
-      entry(5, (b >> 16) & 0xff) ^
-      entry(4, (b >> 24) & 0xff) ^
-      entry(3, (b >> 32) & 0xff) ^
-      entry(2, (b >> 40) & 0xff) ^
-      entry(1, (b >> 48) & 0xff) ^
-      entry(0, b >> 56)
+/** Whole groups of 32 bytes of [at, end), at least one. */
+function braid(start: u64, from: usize, end: usize): u64 {
+  let at = from
+  let a = start
+  let b: u64 = 0
+  let c: u64 = 0
+  let d: u64 = 0
+  for (const stop = end - 63; at < stop; at += 32) {
+    a = braidWord(load<u64>(at) ^ a)
+    b = braidWord(load<u64>(at, 8) ^ b)
+    c = braidWord(load<u64>(at, 16) ^ c)
+    d = braidWord(load<u64>(at, 24) ^ d)
   }
-  return register
+  // The last group takes them one after the other.
+  a = slice8Word(load<u64>(at) ^ a)
+  a = slice8Word(load<u64>(at, 8) ^ b ^ a)
+  a = slice8Word(load<u64>(at, 16) ^ c ^ a)
+  return slice8Word(load<u64>(at, 24) ^ d ^ a)
+}
+
+/** The word, with three more behind it. */
+@inline
+function braidWord(word: u64): u64 {
+  return (
+    load<u64>(((word << 3) & 0x7f8) as usize, BRAIDS + (7 << 11)) ^
+    load<u64>(((word >> 5) & 0x7f8) as usize, BRAIDS + (6 << 11)) ^
+    load<u64>(((word >> 13) & 0x7f8) as usize, BRAIDS + (5 << 11)) ^
+    load<u64>(((word >> 21) & 0x7f8) as usize, BRAIDS + (4 << 11)) ^
+    load<u64>(((word >> 29) & 0x7f8) as usize, BRAIDS + (3 << 11)) ^
+    load<u64>(((word >> 37) & 0x7f8) as usize, BRAIDS + (2 << 11)) ^
+    load<u64>(((word >> 45) & 0x7f8) as usize, BRAIDS + (1 << 11)) ^
+    load<u64>(((word >> 53) & 0x7f8) as usize, BRAIDS)
+  )
+}
+
+@inline
+function slice8Word(word: u64): u64 {
+  return (
+    load<u64>(((word << 3) & 0x7f8) as usize, TABLES + (7 << 11)) ^
+    load<u64>(((word >> 5) & 0x7f8) as usize, TABLES + (6 << 11)) ^
+    load<u64>(((word >> 13) & 0x7f8) as usize, TABLES + (5 << 11)) ^
+    load<u64>(((word >> 21) & 0x7f8) as usize, TABLES + (4 << 11)) ^
+    load<u64>(((word >> 29) & 0x7f8) as usize, TABLES + (3 << 11)) ^
+    load<u64>(((word >> 37) & 0x7f8) as usize, TABLES + (2 << 11)) ^
+    load<u64>(((word >> 45) & 0x7f8) as usize, TABLES + (1 << 11)) ^
+    load<u64>(((word >> 53) & 0x7f8) as usize, TABLES)
+  )
 }
 
 /** All of [at, end). */
 function slice8(start: u64, at: usize, end: usize): u64 {
   let register = start
   while (at + 8 <= end) {
-    const a = load<u64>(at) ^ register
-    register =
-      entry(7, a & 0xff) ^
-      entry(6, (a >> 8) & 0xff) ^
-      entry(5, (a >> 16) & 0xff) ^
-      entry(4, (a >> 24) & 0xff) ^
-      entry(3, (a >> 32) & 0xff) ^
-      entry(2, (a >> 40) & 0xff) ^
-      entry(1, (a >> 48) & 0xff) ^
-      entry(0, a >> 56)
+    register = slice8Word(load<u64>(at) ^ register)
     at += 8
   }
   while (at < end) {
@@ -247,5 +267,6 @@ function fold(start: u64, from: usize, vectors: usize): u64 {
     p6 = around(p6 + 16)
     p7 = around(p7 + 16)
   }
-  return slice16(0, REST, REST + FOLD_BYTES)
+  const whole = FOLD_BYTES & ~31
+  return slice8(braid(0, REST, REST + whole), REST + whole, REST + FOLD_BYTES)
 }
