@@ -37,6 +37,8 @@ export interface Line {
   resume(): void
   /** For bulk data: rests between small reads, see read-pacer.ts. No effect on TLS. */
   coalesce(on: boolean): void
+  /** The same by another rule: how many ms to rest after a read of so many bytes. */
+  pace(restMs: (byteCount: number) => number): void
   /** Closes at once, without `onClose`. May be called twice. */
   close(): void
 }
@@ -177,7 +179,12 @@ class SocketLine implements Line {
   }
 
   coalesce(on: boolean): void {
-    this.#buffer.coalesce = on
+    const pacer = new ReadPacer()
+    this.#buffer.restMs = on ? (bytes) => pacer.read(bytes, performance.now()) : noRest
+  }
+
+  pace(restMs: (byteCount: number) => number): void {
+    this.#buffer.restMs = restMs
   }
 
   /** Goes on with reading a little later. */
@@ -199,7 +206,7 @@ class SocketLine implements Line {
 class ReadBuffer {
   onFault: (error: Error) => void = ignore
   onRest: (restMs: number) => void = ignore
-  coalesce = false
+  restMs: (byteCount: number) => number = noRest
   paused = false
   closed = false
   readonly #reader: LineReader
@@ -207,7 +214,6 @@ class ReadBuffer {
   readonly #bytes = allocateIoBuffer(LINE_BUFFER_BYTES)
   #start = 0
   #end = 0
-  readonly #pacer = new ReadPacer()
 
   constructor(reader: LineReader) {
     this.#reader = reader
@@ -222,8 +228,8 @@ class ReadBuffer {
   /** `filled` for sockets that read into `room()` themselves. */
   read(byteCount: number): boolean {
     const goOn = this.filled(byteCount)
-    if (!goOn || !this.coalesce) return goOn
-    const restMs = this.#pacer.read(byteCount, performance.now())
+    if (!goOn) return false
+    const restMs = this.restMs(byteCount)
     if (restMs === 0) return true
     this.onRest(restMs)
     return false
@@ -282,6 +288,10 @@ class ReadBuffer {
       this.#start = 0
     }
   }
+}
+
+function noRest(): number {
+  return 0
 }
 
 function ignore(): void {

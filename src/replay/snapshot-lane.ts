@@ -28,6 +28,8 @@ export interface LaneOptions {
    * that name is ours. */
   mayClearRestored: boolean
   signal?: AbortSignal | undefined
+  /** See `ConnectionOptions.restMs`. */
+  restMs(): number
   onAnswered(batch: SnapshotBatch): void
   /** Keys that are there already were found; the batch is to be replaced by one without them. */
   onChecked(check: CheckBatch): SnapshotBatch | undefined
@@ -37,7 +39,8 @@ export interface LaneOptions {
   onFatal(error: Error): void
 }
 
-const MAX_IN_FLIGHT = 2
+/** Batches sent ahead on one connection. */
+export const MAX_IN_FLIGHT = 3
 
 export class SnapshotLane implements ConnectionOwner {
   readonly #options: LaneOptions
@@ -197,7 +200,13 @@ export class SnapshotLane implements ConnectionOwner {
 
   async #connect(): Promise<TargetConnection> {
     const { settings, clientName, importSource, signal } = this.#options
-    return await TargetConnection.open(settings, { clientName, importSource, signal, owner: this })
+    return await TargetConnection.open(settings, {
+      clientName,
+      importSource,
+      signal,
+      owner: this,
+      restMs: () => this.#options.restMs(),
+    })
   }
 
   /** A target that was restarted without an append-only file has lost what it had confirmed. */

@@ -19,8 +19,9 @@ import type { KeyTarget, OnConflict } from './key-target.js'
 import type { KeyCounts, Ledger } from './ledger.js'
 import type { RateLimiter } from './rate-limiter.js'
 import { KEPT_BYTES, keyNameBytes, SnapshotBatch } from './snapshot-batch.js'
-import { SnapshotLane } from './snapshot-lane.js'
+import { MAX_IN_FLIGHT, SnapshotLane } from './snapshot-lane.js'
 import { batchOfKeys, type CheckBatch } from './snapshot-repeat.js'
+import { ReplyPacer } from './reply-pacer.js'
 import { errorKind } from './reply-reader.js'
 import { refusal } from './target-refusal.js'
 import { backoffMs, Gate, sleep } from './waiting.js'
@@ -47,7 +48,7 @@ export interface SnapshotWriterOptions {
 const BATCH_BYTES = 200 << 10
 const CHUNK_BYTES = 256 << 10
 /** Batches written and not yet answered, per connection, before the producer has to wait. */
-const BATCHES_PER_LANE = 3
+const BATCHES_PER_LANE = MAX_IN_FLIGHT + 1
 const MAX_QUEUED_BYTES = 8 << 20
 const MAX_FREE_BATCHES = 16
 /** Keys refused for reasons that pass are tried so often, over about half a minute. */
@@ -62,6 +63,7 @@ export class SnapshotWriter implements KeyTarget {
   readonly #freeChunks: Buffer[] = []
   readonly #freeBatches: SnapshotBatch[] = []
   readonly #progress = new Gate()
+  readonly #pacer: ReplyPacer
   #batch = new SnapshotBatch()
   #batchLane: SnapshotLane | undefined
   /** Of the output when the batch began, and behind its last whole key. */
@@ -74,6 +76,7 @@ export class SnapshotWriter implements KeyTarget {
 
   constructor(options: SnapshotWriterOptions) {
     this.#options = options
+    this.#pacer = new ReplyPacer(options.lanes * (MAX_IN_FLIGHT - 1) * BATCH_BYTES)
     this.kernel = new ByteKernel(options.inputBytes + CHUNK_BYTES)
     const output = this.kernel.allocate(CHUNK_BYTES)
     this.#out = new OutputBuffer((bytes) => this.#take(bytes), output)
@@ -89,6 +92,7 @@ export class SnapshotWriter implements KeyTarget {
           runId: options.runId,
           mayClearRestored: options.targetWasEmpty || options.onConflict === 'replace',
           signal: options.signal,
+          restMs: () => this.#pacer.restMs(performance.now()),
           onAnswered: (batch) => this.#answered(batch),
           onChecked: (check) => this.#checked(check),
           onUnrepeatable: (batch) => this.#unrepeatable(batch),
@@ -150,6 +154,8 @@ export class SnapshotWriter implements KeyTarget {
 
   async flush(): Promise<void> {
     this.#closeBatch()
+    // The last answers are waited for.
+    this.#pacer.stop()
     while (this.#fatal === undefined && (this.#load > 0 || this.#retrying > 0)) {
       await this.#progress.wait()
     }
@@ -273,6 +279,7 @@ export class SnapshotWriter implements KeyTarget {
 
   #answered(batch: SnapshotBatch): void {
     batch.countWritten()
+    this.#pacer.answered(batch.totalBytes, performance.now())
     if (batch.troubles.length > 0) this.#judge(batch)
     this.#recycle(batch)
     this.#progress.open()

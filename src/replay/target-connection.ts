@@ -42,6 +42,8 @@ export interface ConnectionOptions {
   clientName: string
   signal?: AbortSignal | undefined
   owner?: ConnectionOwner | undefined
+  /** How long to rest between reads of replies to batches: so that a read takes many of them. */
+  restMs?: (() => number) | undefined
   /** Valkey: sees and writes keys that are past their time. */
   importSource?: boolean | undefined
 }
@@ -50,6 +52,9 @@ interface PendingCall {
   resolve(reply: Reply): void
   reject(error: Error): void
 }
+
+/** A rest would cost a server that is farther away more than it saves here. */
+const NEAR_MS = 3
 
 export class TargetConnection {
   /** CLIENT ID, or 0 where the server does not tell. */
@@ -71,6 +76,8 @@ export class TargetConnection {
   /** Number of the first reply of the oldest batch in flight. */
   #headReply = 0
   #timer: NodeJS.Timeout | undefined
+  /** Measured at the beginning. */
+  #roundTripMs = Infinity
   /** Batches in flight that want to see integers. */
   #integerReaders = 0
 
@@ -112,6 +119,10 @@ export class TargetConnection {
     } catch (error) {
       connection.close()
       throw error
+    }
+    const { restMs } = options
+    if (restMs !== undefined && connection.#roundTripMs < NEAR_MS) {
+      connection.#line.pace(() => (connection.#inFlight.length > 0 ? restMs() : 0))
     }
     connection.#timer = setInterval(() => connection.#checkSilence(), 1000)
     connection.#timer.unref()
@@ -193,11 +204,13 @@ export class TargetConnection {
         throw refused(this.#line!.name, 'AUTH', reply.text)
       }
     }
+    const startedMs = performance.now()
     const pong = await this.call('PING')
     if (pong instanceof ReplyError) throw refused(this.#line!.name, 'PING', pong.text)
     // All of these are comforts: an old server or a narrow ACL may refuse them.
     await this.call('CLIENT', 'SETNAME', this.#options.clientName)
     const id = await this.call('CLIENT', 'ID')
+    this.#roundTripMs = (performance.now() - startedMs) / 3
     if (typeof id === 'number') this.clientId = id
     if (this.#options.importSource === true) await this.expect('CLIENT', 'IMPORT-SOURCE', 'ON')
   }
