@@ -5,25 +5,24 @@
  * one; the name is behind.
  */
 import { Buffer } from 'node:buffer'
-import { appendFileSync, existsSync, readFileSync } from 'node:fs'
+import { appendFileSync, closeSync, fstatSync, openSync, readSync } from 'node:fs'
 import { join } from 'node:path'
 import { RECORD } from '../analyze/digest-kernel.js'
-import { KIND_NAMES, type Slice } from '../rdb/visitor.js'
+import type { Slice } from '../rdb/visitor.js'
 import { fileFault } from '../sinks/file-fault.js'
-import type { Difference } from './diff.js'
+import { RecordTable } from './diff-table.js'
 
-/** A record read back is some hundred bytes of objects. */
-const KEYS_PER_PART = 100_000
+const KEYS_PER_PART = 200_000
 const NAME_BYTES_PER_PART = 16 << 20
-const MEMORY_BYTES_PER_SIDE = 12 << 20
-const WRITE_BYTES = 1 << 16
+const MEMORY_BYTES_PER_SIDE = 8 << 20
+const MIN_BUFFER_BYTES = 1 << 13
+const NO_BYTES = Buffer.alloc(0)
 
-export interface CompareEvents {
-  /** On one side only, and past its time. */
-  expired(): void
+export interface PartEvents {
   /** SCAN may give a key twice; a snapshot never does. */
   twice(side: 'a' | 'b'): void
-  different(differences: readonly Difference[]): void
+  /** Offsets of the records of one key, -1 for none. */
+  pair(a: RecordTable, atA: number, b: RecordTable, atB: number): void
 }
 
 export class DiffRecords {
@@ -40,157 +39,120 @@ export class DiffRecords {
     this.b = new DiffSide(join(directory, 'b'), this.parts)
   }
 
-  compare(ttlToleranceMs: number, nowMs: number, events: CompareEvents): void {
+  /** Brings the records of each key together. */
+  compare(events: PartEvents): void {
+    const a = new RecordTable()
+    const b = new RecordTable()
     for (let part = 0; part < this.parts; part += 1) {
-      const left = readRecords(this.a.part(part), () => events.twice('a'))
-      const rights = readRecords(this.b.part(part), () => events.twice('b'))
-      for (const [name, right] of rights) {
-        const other = left.get(name)
-        left.delete(name)
-        if (other === undefined) missing(right, 'missing-in-a', nowMs, events)
-        else {
-          const differences = compareRecords(other, right, ttlToleranceMs)
-          if (differences.length > 0) events.different(differences)
-        }
+      a.load(this.a.part(part), () => events.twice('a'))
+      b.load(this.b.part(part), () => events.twice('b'))
+      for (let atB = b.next(0); atB >= 0; atB = b.next(b.endOf(atB))) {
+        const atA = a.find(b, atB)
+        events.pair(a, atA, b, atB)
+        if (atA >= 0) a.remove(atA)
       }
-      for (const record of left.values()) missing(record, 'missing-in-b', nowMs, events)
+      for (let atA = a.next(0); atA >= 0; atA = a.next(a.endOf(atA))) events.pair(a, atA, b, -1)
     }
   }
+}
+
+interface PartBuffer {
+  readonly file: string
+  bytes: Buffer
+  length: number
+  hasFile: boolean
 }
 
 /** The records of one side while they are collected. */
 export class DiffSide {
-  private readonly path: string
-  private readonly buffers: { bytes: Buffer; length: number }[]
-  private held = 0
+  private readonly parts: PartBuffer[]
+  /** What the buffer of a part grows to. */
+  private readonly mostBytes: number
+  private readBytes: Buffer = NO_BYTES
 
   constructor(path: string, parts: number) {
-    this.path = path
-    this.buffers = Array.from({ length: parts }, () => ({ bytes: Buffer.alloc(1024), length: 0 }))
+    this.parts = Array.from({ length: parts }, (_, part) => ({
+      file: `${path}-${part}`,
+      bytes: NO_BYTES,
+      length: 0,
+      hasFile: false,
+    }))
+    this.mostBytes = Math.max(MIN_BUFFER_BYTES, Math.ceil(MEMORY_BYTES_PER_SIDE / parts))
   }
 
   /** record[at, at + RECORD.BYTES), whatever stands behind it. */
   add(record: Buffer, at: number, name: Slice): void {
-    const bytes = RECORD.BYTES + name.end - name.start
+    const nameBytes = name.end - name.start
+    const bytes = RECORD.BYTES + nameBytes
     // Other bits than those that choose the bucket.
-    const part = record.readUInt32LE(at + RECORD.NAME + 4) % this.buffers.length
-    const buffer = this.buffers[part]!
-    const from = buffer.length
-    const needed = from + bytes
-    if (needed > buffer.bytes.length) {
-      const next = Buffer.alloc(2 * needed)
-      buffer.bytes.copy(next, 0, 0, from)
-      buffer.bytes = next
+    const part = this.parts[record.readUInt32LE(at + RECORD.NAME + 4) % this.parts.length]!
+    if (part.length + bytes > part.bytes.length) this.makeRoom(part, bytes)
+    const to = part.length
+    if (name.bytes === record && name.start === at + RECORD.BYTES) {
+      record.copy(part.bytes, to, at, at + bytes)
+    } else {
+      record.copy(part.bytes, to, at, at + RECORD.BYTES)
+      name.bytes.copy(part.bytes, to + RECORD.BYTES, name.start, name.end)
     }
-    record.copy(buffer.bytes, from, at, at + RECORD.BYTES)
-    name.bytes.copy(buffer.bytes, from + RECORD.BYTES, name.start, name.end)
-    buffer.length = needed
-    this.held += bytes
-    if (this.held > MEMORY_BYTES_PER_SIDE) this.spill()
+    part.length = to + bytes
   }
 
-  /** All records of a part, from its file and from memory. */
-  part(part: number): Buffer {
-    const { bytes, length } = this.buffers[part]!
-    const file = this.file(part)
-    const inMemory = bytes.subarray(0, length)
-    return existsSync(file) ? Buffer.concat([readFileSync(file), inMemory]) : inMemory
+  /** No more will come. */
+  end(): void {
+    for (const part of this.parts) {
+      // Who has files keeps nothing else, so that the other side has the memory.
+      if (!part.hasFile) continue
+      writeOut(part)
+      part.bytes = NO_BYTES
+    }
   }
 
-  private spill(): void {
-    this.buffers.forEach((buffer, part) => {
-      if (buffer.length === 0) return
-      const bytes = buffer.bytes.subarray(0, buffer.length)
-      try {
-        appendFileSync(this.file(part), bytes, { mode: 0o600 })
-      } catch (error) {
-        throw fileFault(this.file(part), 'write', error)
+  /** All records of a part; valid until the next call. */
+  part(index: number): Buffer {
+    const part = this.parts[index]!
+    return part.hasFile ? this.read(part.file) : part.bytes.subarray(0, part.length)
+  }
+
+  private makeRoom(part: PartBuffer, bytes: number): void {
+    const { mostBytes } = this
+    if (part.length + bytes > mostBytes) writeOut(part)
+    // That of one very long name.
+    if (part.bytes.length > mostBytes) part.bytes = NO_BYTES
+    const needed = part.length + bytes
+    if (needed <= part.bytes.length) return
+    const next = Buffer.allocUnsafeSlow(Math.max(needed, Math.min(mostBytes, 2 * needed)))
+    part.bytes.copy(next, 0, 0, part.length)
+    part.bytes = next
+  }
+
+  private read(file: string): Buffer {
+    let descriptor: number | undefined
+    try {
+      descriptor = openSync(file, 'r')
+      const { size } = fstatSync(descriptor)
+      if (size > this.readBytes.length) this.readBytes = Buffer.allocUnsafeSlow(size + (size >> 3))
+      for (let at = 0; at < size;) {
+        const count = readSync(descriptor, this.readBytes, at, size - at, at)
+        if (count === 0) throw new Error('it has become shorter')
+        at += count
       }
-      buffer.length = 0
-      if (buffer.bytes.length > WRITE_BYTES) buffer.bytes = Buffer.alloc(1024)
-    })
-    this.held = 0
-  }
-
-  private file(part: number): string {
-    return `${this.path}-${part}`
-  }
-}
-
-interface Record {
-  key: Buffer
-  bytes: Buffer
-  at: number
-}
-
-function readRecords(bytes: Buffer, onTwice: () => void): Map<string, Record> {
-  const records = new Map<string, Record>()
-  let at = 0
-  while (at < bytes.length) {
-    const keyAt = at + RECORD.BYTES
-    const end = keyAt + bytes.readUInt32LE(at + RECORD.NAME_BYTES)
-    const key = bytes.subarray(keyAt, end)
-    const name = `${bytes.readUInt32LE(at + RECORD.DB)} ${key.toString('latin1')}`
-    if (records.has(name)) onTwice()
-    records.set(name, { key, bytes, at })
-    at = end
-  }
-  return records
-}
-
-function missing(
-  record: Record,
-  kind: 'missing-in-a' | 'missing-in-b',
-  nowMs: number,
-  events: CompareEvents,
-): void {
-  const expireAtMs = expiryOf(record)
-  if (expireAtMs !== -1 && expireAtMs <= nowMs) events.expired()
-  else events.different([difference(kind, record)])
-}
-
-function compareRecords(a: Record, b: Record, ttlToleranceMs: number): Difference[] {
-  const found: Difference[] = []
-  const [kindA, kindB] = [word(a, RECORD.KIND), word(b, RECORD.KIND)]
-  if (kindA !== kindB) {
-    found.push({ ...difference('type', a), a: KIND_NAMES[kindA]!, b: KIND_NAMES[kindB]! })
-  } else {
-    if (!isSame(a, b, RECORD.VALUE, 16)) found.push(difference('value', a))
-    if (!isSame(a, b, RECORD.FIELD_EXPIRY, 8)) found.push(difference('field-ttl', a))
-    const areCounted = word(a, RECORD.HAS_COUNTERS) === 1 && word(b, RECORD.HAS_COUNTERS) === 1
-    if (areCounted && !isSame(a, b, RECORD.COUNTERS, 8)) {
-      found.push(difference('stream-counters', a))
+      return this.readBytes.subarray(0, size)
+    } catch (error) {
+      throw fileFault(file, 'read', error)
+    } finally {
+      if (descriptor !== undefined) closeSync(descriptor)
     }
   }
-  if (!isSameExpiry(expiryOf(a), expiryOf(b), ttlToleranceMs)) {
-    found.push({ ...difference('ttl', a), a: shownExpiry(a), b: shownExpiry(b) })
+}
+
+/** To the part's file; its buffer is empty then. */
+function writeOut(part: PartBuffer): void {
+  if (part.length === 0) return
+  try {
+    appendFileSync(part.file, part.bytes.subarray(0, part.length), { mode: 0o600 })
+  } catch (error) {
+    throw fileFault(part.file, 'write', error)
   }
-  return found
-}
-
-function word(record: Record, field: number): number {
-  return record.bytes.readUInt32LE(record.at + field)
-}
-
-function isSame(a: Record, b: Record, field: number, size: number): boolean {
-  const [atA, atB] = [a.at + field, b.at + field]
-  return a.bytes.compare(b.bytes, atB, atB + size, atA, atA + size) === 0
-}
-
-function expiryOf({ bytes, at }: Record): number {
-  return bytes.readDoubleLE(at + RECORD.EXPIRE_AT)
-}
-
-function isSameExpiry(a: number, b: number, toleranceMs: number): boolean {
-  if (a === -1 || b === -1) return a === b
-  return Math.abs(a - b) <= toleranceMs
-}
-
-function shownExpiry(record: Record): number | null {
-  const expireAtMs = expiryOf(record)
-  return expireAtMs === -1 ? null : expireAtMs
-}
-
-function difference(kind: Difference['kind'], record: Record): Difference {
-  return { kind, db: word(record, RECORD.DB), key: record.key }
+  part.length = 0
+  part.hasFile = true
 }

@@ -23,6 +23,7 @@ import { DigestKernel, SECRET_BYTES } from '../analyze/digest-kernel.js'
 import { KeyDigests, type DigestOptions } from '../analyze/value-digest.js'
 import { KIND, KIND_NAMES, type KeyHeader } from '../rdb/visitor.js'
 import { findSuspects, keysIn } from './diff-buckets.js'
+import { KeyComparison } from './diff-compare.js'
 import { DiffRecords, type DiffSide } from './diff-records.js'
 import { addValueDetails, type ValueDetail } from './diff-values.js'
 import { OpenSide, type DiffSideResult, type DiffSource, type ServerWay } from './diff-side.js'
@@ -173,6 +174,7 @@ class DiffRun {
   private async collect(open: OpenSide, records: DiffSide): Promise<void> {
     const digests = this.digests(open, (record, at, name) => records.add(record, at, name))
     await open.read('compare', this.kernel.input, () => digests)
+    records.end()
   }
 
   private digests(open: OpenSide, to: DigestOptions['to']): KeyDigests {
@@ -201,19 +203,24 @@ class DiffRun {
 
   /** Counts all, and returns those to be shown. */
   private count(records: DiffRecords, result: DiffResult): Difference[] {
-    const tolerance = this.options.ttlToleranceMs ?? DEFAULT_TTL_TOLERANCE_MS
     const limit = this.options.limit ?? DEFAULT_LIMIT
     const shown: Difference[] = []
-    records.compare(tolerance, this.nowMs, {
-      expired: () => (result.keysExpired += 1),
+    const comparison = new KeyComparison({
+      ttlToleranceMs: this.options.ttlToleranceMs ?? DEFAULT_TTL_TOLERANCE_MS,
+      nowMs: this.nowMs,
+    })
+    const { kinds } = comparison
+    records.compare({
       twice: (side) => (result[side].keys -= 1),
-      different: (differences) => {
+      pair: (a, atA, b, atB) => {
+        comparison.look(a, atA, b, atB)
+        if (comparison.isExpired) result.keysExpired += 1
+        if (kinds.length === 0) return
         result.same = false
         result.keysDifferent += 1
-        for (const each of differences) {
-          result.differences[each.kind] = (result.differences[each.kind] ?? 0) + 1
-          // The key lies in a part that is let go.
-          if (shown.length < limit) shown.push({ ...each, key: Buffer.from(each.key) })
+        for (const kind of kinds) {
+          result.differences[kind] = (result.differences[kind] ?? 0) + 1
+          if (shown.length < limit) shown.push(comparison.describe(kind))
         }
       },
     })
