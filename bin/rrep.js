@@ -1,4 +1,7 @@
 #!/usr/bin/env node
 import { run } from '../dist/bin/run.js'
 
-process.exitCode = await run()
+const code = await run()
+process.exitCode = code
+// Interrupted: what a reader that has stopped reading did not take must not hold the process.
+if (code > 128) process.exit()

@@ -371,7 +371,7 @@ test('SIGKILL leaves at most a temporary, which the next run clears', async () =
 })
 
 test('a real SIGTERM ends the process with 143, and a slow reader of a pipe does not hold it', async () => {
-  const huge = rdbBytes({ body: rdbBody({ a: 'x'.repeat(65_000) }) })
+  const huge = rdbBytes({ body: rdbBody({ a: 'x'.repeat(1_000_000) }) })
   master = await startScriptedMaster({
     onPsync: (connection) => {
       connection.send(fullResync())
@@ -382,9 +382,11 @@ test('a real SIGTERM ends the process with 143, and a slow reader of a pipe does
   const { child, ended } = spawnRrep(['sync', `127.0.0.1:${master.port}`, '-o', '-'], {
     stdout: 'pipe',
   })
-  // Nobody reads: the pipe of 64 KiB fills up.
-  await waitFor(() => (master?.connections[0]?.commands.length ?? 0) >= 5, { what: 'PSYNC' })
-  setTimeout(() => child.kill('SIGTERM'), 200)
+  // Something has come, and nobody reads it: stream and pipe fill up.
+  let hasCome = false
+  child.stdout?.once('readable', () => (hasCome = true))
+  await waitFor(() => hasCome, { what: 'the first bytes' })
+  child.kill('SIGTERM')
   const closed = await new Promise<number | null>((resolve) => child.once('exit', resolve))
   expect(closed).toBe(143)
   child.stdout?.resume()
