@@ -178,9 +178,12 @@ test('what a reader throws closes the line', async () => {
 })
 
 test('a reset is a lost link that may come back', async () => {
-  const port = await listen((socket) => void setTimeout(() => socket.resetAndDestroy(), 20))
+  const accepted: Socket[] = []
+  const port = await listen((socket) => void accepted.push(socket))
   const reading = reader()
   await open(`127.0.0.1:${port}`, reading)
+  await waitFor(() => accepted.length === 1, { what: 'the other side' })
+  accepted[0]?.resetAndDestroy()
   await waitFor(() => reading.closed !== undefined, { what: 'the reset' })
   expect(reading.closed).toMatchObject({ code: 'ERR_LINK_LOST', retriable: true })
 })
@@ -254,13 +257,19 @@ test('TLS to a server without it is told, and does not hang', async () => {
 
 test('connecting has a time limit, and can be aborted', async () => {
   // Accepts, but never answers the TLS greeting.
-  const port = await listen((socket) => void socket.on('error', () => undefined))
+  const accepted: Socket[] = []
+  const port = await listen((socket) => {
+    socket.on('error', () => undefined)
+    accepted.push(socket)
+  })
   await expect(open(`rediss://127.0.0.1:${port}`, reader(), {}, 150)).rejects.toMatchObject({
     code: 'ERR_TIMEOUT',
     retriable: true,
   })
   const controller = new AbortController()
   const opening = open(`rediss://127.0.0.1:${port}`, reader(), {}, 5000, controller.signal)
-  setTimeout(() => controller.abort(), 30)
+  opening.catch(() => undefined)
+  await waitFor(() => accepted.length === 2, { what: 'the connection' })
+  controller.abort()
   await expect(opening).rejects.toBeInstanceOf(AbortedError)
 })
