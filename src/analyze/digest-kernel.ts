@@ -7,9 +7,10 @@ import { ByteKernel, type KernelExports } from '../bytes/kernel.js'
 import type { Slice } from '../rdb/visitor.js'
 
 /** As bytes/assembly/digest.ts has them. */
-export const DIGEST_BUCKETS = 1 << 14
+/** So few that their sums stay in a core's cache beside the input. */
+export const DIGEST_BUCKETS = 1 << 12
 export const SUM_BYTES = 32
-export const SECRET_BYTES = 48
+export const SECRET_BYTES = 64
 
 /** Of a bucket's sums, SUM_BYTES: two 64-bit sums, f64 keys, f64 bytes of their names. */
 export const SUM = { FIRST: 0, SECOND: 8, KEYS: 16, NAME_BYTES: 24 } as const
@@ -72,6 +73,7 @@ export class DigestKernel {
       bytes.copy(scratch, 0, start, end)
       exports.digestString(scratch.byteOffset, end - start)
     } else {
+      exports.digestPartsBegin(end - start)
       this.part(bytes, start, end)
       exports.digestPartsEnd()
     }

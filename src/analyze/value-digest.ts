@@ -160,8 +160,9 @@ export class KeyDigests implements RdbVisitor {
     this.exports.digestAdd()
   }
 
-  stringBegin(): void {
+  stringBegin(totalBytes: number): void {
     this.exports.digestBegin()
+    this.exports.digestPartsBegin(totalBytes)
   }
 
   stringPart(part: Slice): void {

@@ -1,13 +1,14 @@
 /** The functions of the kernels that make digests; see assembly/digest.ts and digest-rows.ts. */
 export interface DigestExports {
-  /** 48 random bytes; to be called first. */
+  /** 64 random bytes; to be called first. */
   digestSecret(address: number): void
 
   /** Starts lanes; what is taken in then is one element. */
   digestBegin(): void
-  /** Reads up to 7 bytes behind it. */
+  /** Reads up to 8 bytes behind it. */
   digestString(address: number, length: number): void
-  /** A string in parts: the same as one whole. */
+  /** A string in parts: the same as one whole. Its length, parts, the end. */
+  digestPartsBegin(length: number): void
   digestPart(address: number, length: number): void
   digestPartsEnd(): void
   digestHalves(high: number, low: number): void

@@ -28,16 +28,18 @@ export class PlainDigests {
   private element: Lanes = { a: 0n, b: 0n }
   private nameDigest = 0n
 
-  /** @param secret 48 bytes: what both lanes start with, then two odd factors for each */
+  /**
+   * @param secret 64 bytes: what both lanes start with, two odd factors for each, and one for each
+   * by which lengths and dbs are multiplied
+   */
   constructor(secret: Buffer) {
-    this.words = Array.from({ length: 6 }, (_, index) => secret.readBigUInt64LE(8 * index))
+    this.words = Array.from({ length: 8 }, (_, index) => secret.readBigUInt64LE(8 * index))
   }
 
   key(header: KeyHeader): Depth {
     this.begin()
     this.string(header.key)
-    this.word(BigInt(header.dbnum))
-    this.nameDigest = this.element.a
+    this.nameDigest = (this.element.a + BigInt(header.dbnum) * this.apart(6)) & MASK
     this.value = { a: 0n, b: 0n }
     return DEPTH.ELEMENTS
   }
@@ -93,10 +95,17 @@ export class PlainDigests {
   }
 
   private string({ bytes, start, end }: Slice): void {
-    const padded = Buffer.alloc(8 * Math.ceil((end - start) / 8))
+    const size = BigInt(end - start)
+    this.element.a ^= (size * this.apart(6)) & MASK
+    this.element.b ^= (size * this.apart(7)) & MASK
+    // Bytes that fill no word are in one of their own, if need be none of them.
+    const padded = Buffer.alloc(8 * Math.floor((end - start) / 8) + 8)
     bytes.copy(padded, 0, start, end)
     for (let at = 0; at < padded.length; at += 8) this.word(padded.readBigUInt64LE(at))
-    this.word(BigInt(end - start))
+  }
+
+  private apart(index: number): bigint {
+    return this.words[index]! | 1n
   }
 
   private word(word: bigint): void {

@@ -7,7 +7,8 @@
  * numbers and a half turn between them: a permutation for every word, so that values that differ in
  * one word only never collide. The second lane takes the words turned, so that what differs in the
  * highest bits of the one, which a multiplication spreads least, is in the middle of the other.
- * Strings are their words (the last filled up with zeros), then their length.
+ * Strings are their length, by which the lanes are set apart, and their words, the last of which has
+ * 0 to 7 bytes and is filled up with zeros.
  */
 
 /** What the lanes start with, and what they are multiplied by. */
@@ -17,6 +18,9 @@ let mulA1: u64 = 1
 let mulA2: u64 = 1
 let mulB1: u64 = 1
 let mulB2: u64 = 1
+/** What small numbers are multiplied by: lengths, dbs, kinds. */
+let apartA: u64 = 1
+let apartB: u64 = 1
 const TURN: u64 = 29
 
 /** The lanes at hand. */
@@ -32,19 +36,18 @@ let valueB: u64 = 0
 let fieldTimes: u64 = 0
 let counters: u64 = 0
 
-/** A string in parts: bytes that make no word yet, how many, and of all parts. */
+/** A string in parts: bytes that make no word yet, and how many. */
 let carry: u64 = 0
 let carried: u64 = 0
-let partBytes: u64 = 0
 
 /** Lanes put aside, two u64 each. */
 const KEPT: usize = memory.data(16 << 2, 16)
 
 /** Sums of a bucket: two u64, then as f64 how many keys and the bytes of their names. */
 const SUM_SHIFT: usize = 5
-const BUCKET_MASK: u64 = (1 << 14) - 1
+const BUCKET_MASK: u64 = (1 << 12) - 1
 
-/** 48 random bytes, the same for all that is to be compared. */
+/** 64 random bytes, the same for all that is to be compared. */
 export function digestSecret(address: usize): void {
   startA = load<u64>(address)
   startB = load<u64>(address, 8)
@@ -52,6 +55,8 @@ export function digestSecret(address: usize): void {
   mulA2 = load<u64>(address, 24) | 1
   mulB1 = load<u64>(address, 32) | 1
   mulB2 = load<u64>(address, 40) | 1
+  apartA = load<u64>(address, 48) | 1
+  apartB = load<u64>(address, 56) | 1
 }
 
 @inline
@@ -64,7 +69,7 @@ function stepB(lane: u64, word: u64): u64 {
   return rotl<u64>((lane ^ rotl<u64>(word, TURN)) * mulB1, 32) * mulB2
 }
 
-/** The first `size` bytes, 1 to 7, of what is there. */
+/** The first `size` bytes, 0 to 7, of what is there. */
 @inline
 function firstBytes(at: usize, size: usize): u64 {
   return load<u64>(at) & (((1 as u64) << ((size as u64) << 3)) - 1)
@@ -75,10 +80,10 @@ export function digestBegin(): void {
   laneB = startB
 }
 
-/** Takes in a string. Reads up to 7 bytes behind it. */
+/** Takes in a string. Reads up to 8 bytes behind it. */
 export function digestString(from: usize, size: usize): void {
-  let a = laneA
-  let b = laneB
+  let a = laneA ^ ((size as u64) * apartA)
+  let b = laneB ^ ((size as u64) * apartB)
   let at = from
   const stop = from + (size & ~7)
   while (at < stop) {
@@ -87,21 +92,22 @@ export function digestString(from: usize, size: usize): void {
     b = stepB(b, word)
     at += 8
   }
-  const rest = size & 7
-  if (rest != 0) {
-    const word = firstBytes(at, rest)
-    a = stepA(a, word)
-    b = stepB(b, word)
-  }
-  laneA = stepA(a, size as u64)
-  laneB = stepB(b, size as u64)
+  const word = firstBytes(at, size & 7)
+  laneA = stepA(a, word)
+  laneB = stepB(b, word)
 }
 
-/** The same for a string in parts: any number of them, then `digestPartsEnd`. */
+/** The same for a string in parts: its length, any number of parts, then `digestPartsEnd`. */
+export function digestPartsBegin(size: f64): void {
+  laneA ^= (size as u64) * apartA
+  laneB ^= (size as u64) * apartB
+  carry = 0
+  carried = 0
+}
+
 export function digestPart(from: usize, size: usize): void {
   let at = from
   const end = from + size
-  partBytes += size as u64
   while (carried != 0 && at < end) {
     carry |= (load<u8>(at) as u64) << (carried << 3)
     carried++
@@ -125,9 +131,7 @@ export function digestPart(from: usize, size: usize): void {
 }
 
 export function digestPartsEnd(): void {
-  if (carried != 0) takeCarry()
-  digestWord(partBytes)
-  partBytes = 0
+  takeCarry()
 }
 
 function takeCarry(): void {
@@ -193,9 +197,8 @@ export function digestKey(key: usize, size: usize, dbnum: u32): u32 {
 
 /** The same where the name has been taken in, in parts. */
 export function digestKeyEnd(dbnum: u32): u32 {
-  digestWord(dbnum as u64)
-  nameA = laneA
-  nameB = laneB
+  nameA = laneA + (dbnum as u64) * apartA
+  nameB = laneB + (dbnum as u64) * apartB
   valueA = 0
   valueB = 0
   fieldTimes = 0
@@ -206,10 +209,9 @@ export function digestKeyEnd(dbnum: u32): u32 {
 /** Ends with the key: adds all that is known of it to the sums of its bucket. */
 export function digestSum(sums: usize, kind: u32, expireAtMs: f64, nameBytes: f64): void {
   // Per lane, so that both have all of a value's bits, and tied to the name.
-  laneA = stepA(nameA, valueA)
-  laneB = stepB(nameB, valueB)
+  laneA = stepA(nameA, valueA + (kind as u64) * apartA)
+  laneB = stepB(nameB, valueB + (kind as u64) * apartB)
   digestWord(reinterpret<u64>(expireAtMs))
-  digestWord(kind as u64)
   if ((fieldTimes | counters) != 0) {
     digestWord(fieldTimes)
     digestWord(counters)

@@ -20,6 +20,7 @@ export {
   digestKeyEnd,
   digestNumber,
   digestPart,
+  digestPartsBegin,
   digestPartsEnd,
   digestRecord,
   digestSecret,
