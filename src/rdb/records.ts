@@ -5,7 +5,7 @@
  */
 import { printable } from '../bytes/printable.js'
 import type { Core, Step } from './core.js'
-import { NEED_MORE } from './input.js'
+import { NEED_MORE } from './chunk-input.js'
 import {
   auxRecord,
   function2Record,
