@@ -215,6 +215,7 @@ class ExportRun {
       writer,
       restore: 'never',
       conflict: 'ignore',
+      kernel,
       key: (header) => this.isWanted(header),
       rows: this.filter.passesAll
         ? { kernel, taken: (keys) => (this.respKeys += keys) }

@@ -66,6 +66,38 @@ export interface KernelExports extends DigestExports {
     scratch: number,
     withSet: number,
   ): number
+  /** How many elements were written as arguments of a command; see assembly/elements.ts. */
+  respElements(
+    input: number,
+    end: number,
+    count: number,
+    form: number,
+    output: number,
+    outputEnd: number,
+    fullAt: number,
+    scratch: number,
+  ): number
+  respListpack(
+    input: number,
+    stop: number,
+    count: number,
+    form: number,
+    output: number,
+    fullAt: number,
+  ): number
+  respIntset(
+    input: number,
+    end: number,
+    count: number,
+    width: number,
+    output: number,
+    fullAt: number,
+  ): number
+  scoresAreSimple(input: number, stop: number): number
+  elementsInputTo(): number
+  elementsOutputTo(): number
+  elementsStringBytes(): number
+  elementsLargest(): number
   /** How many records were passed, as commands for a server; see assembly/restores.ts for the rest. */
   restoreRecords(
     input: number,

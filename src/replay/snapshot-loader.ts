@@ -96,6 +96,7 @@ export class SnapshotLoader {
         conflict: this.#conflict,
         hasModule: options.hasModule,
         scripting: false,
+        kernel: options.writer.kernel,
         ...(options.maxPayloadBytes === undefined
           ? {}
           : { maxPayloadBytes: options.maxPayloadBytes }),

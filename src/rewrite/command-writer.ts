@@ -15,8 +15,8 @@ const CR = 13
 const LF = 10
 
 /** A variadic command is closed when it has so many arguments or so many bytes. */
-const BATCH_ARGS = 512
-const BATCH_BYTES = 1 << 16
+export const BATCH_ARGS = 512
+export const BATCH_BYTES = 1 << 16
 const COPY_LOOP_MAX_BYTES = 40
 /** Two digits of length. */
 const SHORT_PAIR_MAX_BYTES = 99
@@ -38,7 +38,8 @@ export class CommandWriter {
   /** The db that the connection behind `out` has selected; -1: not known. */
   selectedDb = -1
   readonly out: OutputBuffer
-  private openArgs = 0
+  /** Arguments of the open command so far, its name included. */
+  openArgs = 0
   private openName: Uint8Array | undefined
   /** Digits left free for the count; the last command's count is the best guess. */
   private digitsReserved = 1
@@ -108,6 +109,12 @@ export class CommandWriter {
     out.release()
     this.openName = undefined
     this.commands += 1
+  }
+
+  /** Takes the open command back. */
+  cancel(): void {
+    this.out.drop()
+    this.openName = undefined
   }
 
   /** One argument. */

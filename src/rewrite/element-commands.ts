@@ -7,7 +7,7 @@
 import { Buffer } from 'node:buffer'
 import { OutputBuffer } from '../bytes/output-buffer.js'
 import { writeScore } from '../rdb/score-text.js'
-import { DEPTH, type Depth, type KeyHeader, type Slice } from '../rdb/visitor.js'
+import { DEPTH, KIND, type Depth, type KeyHeader, type Kind, type Slice } from '../rdb/visitor.js'
 import { bulkOf, CommandWriter, headOf } from './command-writer.js'
 import type { KeyPlan } from './key-plan.js'
 import { LOSS, type Loss } from './loss.js'
@@ -228,15 +228,35 @@ export class ElementCommands {
     writer.bulk(key.bytes, key.start, key.end)
   }
 
-  /** Goes on with the open command, or begins the next. */
-  private continueWith(name: Uint8Array): void {
+  get keyBytes(): number {
+    const { key } = this.plan
+    return key.end - key.start
+  }
+
+  /** The command for the next element of a list, set, sorted set or hash: true if it is a new one. */
+  openFor(kind: Kind): boolean {
+    switch (kind) {
+      case KIND.LIST:
+        return this.continueWith(RPUSH)
+      case KIND.SET:
+        return this.continueWith(SADD)
+      case KIND.ZSET:
+        return this.continueWith(ZADD)
+      default:
+        return this.continueWith(this.hset)
+    }
+  }
+
+  /** Goes on with the open command, or begins the next: then true. */
+  private continueWith(name: Uint8Array): boolean {
     const { writer, key } = this.plan
     if (writer.isOpen) {
-      if (!writer.isFull) return
+      if (!writer.isFull) return false
       this.closeBatch()
     }
     writer.open(name)
     writer.bulk(key.bytes, key.start, key.end)
+    return true
   }
 
   protected closeBatch(): void {

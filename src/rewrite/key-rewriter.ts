@@ -21,6 +21,7 @@ import {
   type ValueStats,
 } from '../rdb/visitor.js'
 import { headOf, type CommandWriter } from './command-writer.js'
+import { ElementRows } from './element-rows.js'
 import {
   METHOD,
   type KeyOutcome,
@@ -73,6 +74,8 @@ export interface RewriteOptions extends RewriteHooks {
    * are then not called for them; `taken` is told how many they were.
    */
   rows?: { kernel: ByteKernel; taken: (keys: number) => void } | undefined
+  /** In whose memory the writer's buffer lies: elements may be written by it in rows. */
+  kernel?: ByteKernel | undefined
   /** FUNCTION LOAD and SCRIPT LOAD for what the file holds. Default true. */
   scripting?: boolean
   /** Called when a key has been written or left out; commands may be appended to its plan. */
@@ -84,6 +87,8 @@ export interface RewriteOptions extends RewriteHooks {
 export class KeyRewriter implements RdbVisitor {
   readonly losses: LossCounts = {}
   readonly stringRecords: RdbVisitor['stringRecords']
+  readonly elementRow: RdbVisitor['elementRow']
+  readonly packedValue: RdbVisitor['packedValue']
   functions = 0
   scripts = 0
   private readonly options: RewriteOptions
@@ -137,6 +142,12 @@ export class KeyRewriter implements RdbVisitor {
         return taken
       }
     }
+    if (options.kernel === undefined) return
+    const elementRows = new ElementRows(options.kernel, this.elements)
+    this.elementRow = (stretch, row, count) =>
+      elementRows.take(stretch, row, count, this.header!.kind, this.plan.writer)
+    this.packedValue = (stretch, format) =>
+      elementRows.takePacked(stretch, format, this.header!.kind, this.plan.writer)
   }
 
   start(start: RdbStart): void {

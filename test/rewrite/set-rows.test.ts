@@ -18,7 +18,7 @@ import { cutRandomly } from '../helpers/pieces.js'
 import { anyRdb } from '../helpers/rdb-values.js'
 import { sharedDir } from '../helpers/servers.js'
 
-const OUTPUT_BYTES = 1 << 17
+const OUTPUT_BYTES = 1 << 18
 const INPUT_BYTES = 1 << 16
 const kernel = new ByteKernel(OUTPUT_BYTES + INPUT_BYTES)
 const output = kernel.allocate(OUTPUT_BYTES)
@@ -51,6 +51,7 @@ function write(pieces: Iterable<Buffer>, fast: boolean, options: Options): Writt
     keyDone: (_header, _stats, { method }) => {
       if (method !== METHOD.SKIP) others += 1
     },
+    kernel,
     rows: { kernel, taken: (keys) => (inRows += keys) },
     ...options,
   })

@@ -55,6 +55,16 @@ export {
   walkedTo,
 } from './packed'
 export {
+  elementsInputTo,
+  elementsLargest,
+  elementsOutputTo,
+  elementsStringBytes,
+  respElements,
+  respIntset,
+  respListpack,
+  scoresAreSimple,
+} from './elements'
+export {
   restoreCounts,
   restoreInputTo,
   restoreOutputTo,

@@ -16,8 +16,9 @@ import {
   STRING_TYPE,
 } from './format'
 import { lzfDecompress } from './lzf'
+import { CRLF, writeBulk, writeLength, writeNumber } from './resp'
 import { readString, stringAt, stringSize } from './strings'
-import { copy, digitsOf, writeUnsigned } from './text'
+import { copy } from './text'
 
 const LIST: u32 = 1
 const SET: u32 = 2
@@ -85,7 +86,6 @@ const MAX_TIME: u64 = 1 << 52
 const CONTAINER_PLAIN: u32 = 1
 const CONTAINER_PACKED: u32 = 2
 
-const CRLF: u16 = 0x0a0d
 const HEAD_BYTES: usize = 17
 /** `*4 $7 RESTORE` with its line ends, to be patched; then the heads of SET. */
 const RESTORE_4: usize = memory.data<u8>([
@@ -254,11 +254,7 @@ function isOwn(key: usize, size: usize): bool {
 /** `$n`, then type byte, value, version and the checksum of all these. */
 @inline
 function writePayload(type: u32, value: usize, size: usize, position: usize): usize {
-  let to = position
-  store<u8>(to, 0x24)
-  to = writeUnsigned((size + 11) as u64, to + 1)
-  store<u16>(to, CRLF)
-  to += 2
+  let to = writeLength(size + 11, position)
   const payload = to
   store<u8>(to, type)
   to = copy(value, size, to + 1)
@@ -275,27 +271,6 @@ function writeRecency(recency: usize, to: usize): usize {
   }
   const seconds = lengthAt(recency + 1, load<u8>(recency, 1) as u32)
   return writeNumber(seconds as u64, copy(IDLETIME, IDLETIME_BYTES, to))
-}
-
-@inline
-function writeBulk(from: usize, size: usize, position: usize): usize {
-  let to = position
-  store<u8>(to, 0x24)
-  to = writeUnsigned(size as u64, to + 1)
-  store<u16>(to, CRLF)
-  to = copy(from, size, to + 2)
-  store<u16>(to, CRLF)
-  return to + 2
-}
-
-@inline
-function writeNumber(value: u64, position: usize): usize {
-  store<u8>(position, 0x24)
-  let to = writeUnsigned(digitsOf(value) as u64, position + 1)
-  store<u16>(to, CRLF)
-  to = writeUnsigned(value, to + 2)
-  store<u16>(to, CRLF)
-  return to + 2
 }
 
 /** Where the value ends, by its lengths, or 0. Empty values are for others. */

@@ -7,6 +7,7 @@
 import { HLL_MAGIC, HLL_MIN_BYTES, isInteger } from './format'
 import { base64Encode } from './json'
 import { PAIRS, SCORES } from './json-packed'
+import { writeBulk, writeNumber } from './resp'
 import {
   clearCompressed,
   readRecord,
@@ -21,7 +22,6 @@ import {
 } from './strings'
 import {
   copy,
-  digitsOf,
   stretchInexact,
   setInexact,
   writeScore,
@@ -41,7 +41,6 @@ const HEAD_BYTES: usize = 24
 const QUOTE_COMMA: u16 = 0x2c22
 const QUOTE_COLON: u16 = 0x3a22
 const QUOTE_COLON_QUOTE: u32 = 0x223a22
-const CRLF: u16 = 0x0a0d
 
 /**
  * What lines of JSON are made of, to be filled in by the caller: texts, each a u32 length and from
@@ -279,31 +278,4 @@ export function respRecords(
   outputTo = to
   timedRecords = expiries
   return done
-}
-
-@inline
-function writeBulk(from: usize, size: usize, position: usize): usize {
-  let to = position
-  store<u8>(to, 0x24)
-  if (size < 10) {
-    store<u32>(to, 0x0a0d0024 | ((0x30 + (size as u32)) << 8))
-    to += 4
-  } else {
-    to = writeUnsigned(size as u64, to + 1)
-    store<u16>(to, CRLF)
-    to += 2
-  }
-  to = copy(from, size, to)
-  store<u16>(to, CRLF)
-  return to + 2
-}
-
-@inline
-function writeNumber(value: u64, position: usize): usize {
-  store<u8>(position, 0x24)
-  let to = writeUnsigned(digitsOf(value) as u64, position + 1)
-  store<u16>(to, CRLF)
-  to = writeUnsigned(value, to + 2)
-  store<u16>(to, CRLF)
-  return to + 2
 }

@@ -1,0 +1,239 @@
+/**
+ * Elements of collections as arguments of commands: those that stand one by one in an RDB, and the
+ * entries of listpacks and intsets, which must be sound. Goes on until the command is full, which is
+ * looked at before each element as src/rewrite/command-writer.ts does, or until something comes
+ * that is not for here; the elements… functions say how far it came.
+ */
+import { writeBulk, writeInteger } from './resp'
+import { clearCompressed, readString, stringAt, stringSize } from './strings'
+import { writeScore } from './text'
+
+/** As src/rdb/stretch.ts has them. */
+const PAIRS: u32 = 1
+const SCORES: u32 = 2
+
+/** What an element takes besides its strings. */
+const ELEMENT_BYTES: usize = 96
+const SCORE: usize = memory.data(64, 16)
+const MINUS: u8 = 0x2d
+
+let inputTo: usize = 0
+let outputTo: usize = 0
+let stringBytes: f64 = 0
+let largest: u32 = 0
+
+export function elementsInputTo(): usize {
+  return inputTo
+}
+
+export function elementsOutputTo(): usize {
+  return outputTo
+}
+
+export function elementsStringBytes(): f64 {
+  return stringBytes
+}
+
+export function elementsLargest(): u32 {
+  return largest
+}
+
+/** At most `count` elements, while the output is shorter than up to `fullAt`. Returns how many. */
+export function respElements(
+  address: usize,
+  end: usize,
+  count: u32,
+  form: u32,
+  output: usize,
+  outputEnd: usize,
+  fullAt: usize,
+  scratch: usize,
+): u32 {
+  let at = address
+  let to = output
+  let done: u32 = 0
+  let bytes: u64 = 0
+  let most: usize = 0
+  clearCompressed()
+  while (done < count && to < fullAt && at < end) {
+    let next = readString(at, end, scratch)
+    if (next == 0 || to + stringSize + ELEMENT_BYTES > outputEnd) break
+    let total = stringSize
+    let longer = stringSize
+    let after = to
+    if (form == SCORES) {
+      if (next + 8 > end) break
+      // Also -0, which wants more than one command.
+      const scoreEnd = writeScore(load<f64>(next), SCORE)
+      if (scoreEnd == 0) break
+      next += 8
+      after = writeBulk(SCORE, scoreEnd - SCORE, after)
+      after = writeBulk(stringAt, stringSize, after)
+    } else {
+      after = writeBulk(stringAt, stringSize, after)
+      if (form == PAIRS) {
+        next = next < end ? readString(next, end, scratch) : 0
+        if (next == 0 || after + stringSize + ELEMENT_BYTES > outputEnd) break
+        after = writeBulk(stringAt, stringSize, after)
+        total += stringSize
+        longer = max(longer, stringSize)
+      }
+    }
+    bytes += total as u64
+    most = max(most, longer)
+    to = after
+    at = next
+    done++
+  }
+  inputTo = at
+  outputTo = to
+  stringBytes = bytes as f64
+  largest = most as u32
+  return done
+}
+
+/** The entry that `readEntry` found: text at `textAt`, or a number where that is 0. */
+let textAt: usize = 0
+let textSize: usize = 0
+let number: i64 = 0
+
+/** Returns where the next entry begins. */
+@inline
+function readEntry(at: usize): usize {
+  const code = load<u8>(at) as u32
+  textAt = 0
+  let size: usize
+  if (code < 0x80) {
+    number = code as i64
+    return at + 2
+  }
+  if (code < 0xc0) {
+    textAt = at + 1
+    textSize = (code & 0x3f) as usize
+    return at + 2 + textSize
+  }
+  if (code < 0xe0) {
+    const high: i32 = (((code & 0x1f) << 8) | (load<u8>(at, 1) as u32)) << 19
+    number = (high >> 19) as i64
+    return at + 3
+  }
+  if (code < 0xf0) {
+    textAt = at + 2
+    textSize = (((code & 0x0f) << 8) | (load<u8>(at, 1) as u32)) as usize
+    size = 2 + textSize
+  } else if (code == 0xf0) {
+    textAt = at + 5
+    textSize = load<u32>(at, 1) as usize
+    size = 5 + textSize
+  } else if (code == 0xf1) {
+    number = load<i16>(at, 1) as i64
+    return at + 4
+  } else if (code == 0xf2) {
+    const high: i32 = load<i32>(at, 1) << 8
+    number = (high >> 8) as i64
+    return at + 5
+  } else if (code == 0xf3) {
+    number = load<i32>(at, 1) as i64
+    return at + 6
+  } else {
+    number = load<i64>(at, 1)
+    return at + 10
+  }
+  // Of a listpack of less than 16 KB.
+  return at + size + (size < 128 ? 1 : 2)
+}
+
+@inline
+function writeEntry(to: usize): usize {
+  return textAt == 0 ? writeInteger(number, to) : writeBulk(textAt, textSize, to)
+}
+
+/** Whether no score of the entries up to `stop` is perhaps -0: that wants more than one command. */
+export function scoresAreSimple(address: usize, stop: usize): bool {
+  let at = address
+  while (at < stop) {
+    at = readEntry(readEntry(at))
+    if (textAt != 0 && load<u8>(textAt) == MINUS && mayBeZero(textAt + 1, textAt + textSize)) {
+      return false
+    }
+  }
+  return true
+}
+
+/** Digits 1 to 9 in front of anything but digits and a point: it is not. */
+function mayBeZero(from: usize, end: usize): bool {
+  let sawDigit = false
+  for (let at = from; at < end; at++) {
+    const code = load<u8>(at) as u32
+    if (code == 0x2e) continue
+    if (code < 0x30 || code > 0x39) return true
+    if (code != 0x30) sawDigit = true
+  }
+  return !sawDigit
+}
+
+/** Entries from `address` up to `stop`, at most `count` elements of them. Returns how many. */
+export function respListpack(
+  address: usize,
+  stop: usize,
+  count: u32,
+  form: u32,
+  output: usize,
+  fullAt: usize,
+): u32 {
+  let at = address
+  let to = output
+  let done: u32 = 0
+  while (done < count && to < fullAt && at < stop) {
+    at = readEntry(at)
+    if (form == SCORES) {
+      const memberAt = textAt
+      const memberSize = textSize
+      const memberNumber = number
+      at = readEntry(at)
+      to = writeEntry(to)
+      textAt = memberAt
+      textSize = memberSize
+      number = memberNumber
+      to = writeEntry(to)
+    } else {
+      to = writeEntry(to)
+      if (form == PAIRS) {
+        at = readEntry(at)
+        to = writeEntry(to)
+      }
+    }
+    done++
+  }
+  inputTo = at
+  outputTo = to
+  return done
+}
+
+/** Members of so many bytes from `address` up to `end`, at most `count`. Returns how many. */
+export function respIntset(
+  address: usize,
+  end: usize,
+  count: u32,
+  width: u32,
+  output: usize,
+  fullAt: usize,
+): u32 {
+  let at = address
+  let to = output
+  let done: u32 = 0
+  while (done < count && to < fullAt && at < end) {
+    const value =
+      width == 2
+        ? (load<i16>(at) as i64)
+        : width == 4
+          ? (load<i32>(at) as i64)
+          : load<i64>(at)
+    to = writeInteger(value, to)
+    at += width as usize
+    done++
+  }
+  inputTo = at
+  outputTo = to
+  return done
+}

@@ -1,0 +1,125 @@
+/**
+ * Elements of collections as arguments of RPUSH, SADD, ZADD and HSET, written in rows by the kernel
+ * in whose memory they and the output lie: byte for byte what element-commands.ts makes of them.
+ */
+import type { ByteKernel } from '../bytes/kernel.js'
+import { ROW, type PackedFormat, type Row, type Stretch } from '../rdb/stretch.js'
+import { KIND, type Kind } from '../rdb/visitor.js'
+import { BATCH_ARGS, BATCH_BYTES, type CommandWriter } from './command-writer.js'
+import type { ElementCommands } from './element-commands.js'
+
+/** The longest element: two strings of 16 KB. A larger packed value is for others. */
+const ELEMENT_ROOM_BYTES = (2 << 14) + 512
+const MAX_PACKED_BYTES = 16_382
+/** A longer name would not leave a command room for its elements. */
+const MAX_KEY_BYTES = 1 << 14
+/** What a command can grow to, and once more, so that its buffer need not. */
+const ROOM_BYTES = BATCH_BYTES + ELEMENT_ROOM_BYTES
+const LISTPACK_HEAD_BYTES = 6
+const INTSET_HEAD_BYTES = 8
+
+export class ElementRows {
+  private readonly kernel: ByteKernel
+  private readonly elements: ElementCommands
+
+  constructor(kernel: ByteKernel, elements: ElementCommands) {
+    this.kernel = kernel
+    this.elements = elements
+  }
+
+  /** As `StretchVisitor.elementRow`. */
+  take(stretch: Stretch, row: Row, count: number, kind: Kind, writer: CommandWriter): number {
+    if (!this.canWrite(stretch, writer)) return 0
+    const { exports, stagingAddress } = this.kernel
+    let taken = 0
+    stretch.takenTo = stretch.start
+    stretch.stringBytes = 0
+    stretch.largestBytes = 0
+    stretch.compressed = false
+    while (taken < count) {
+      const isNew = this.openFor(kind, writer)
+      const { out } = writer
+      const at = out.bytes.byteOffset
+      const done = exports.respElements(
+        stretch.takenTo,
+        stretch.end,
+        Math.min(count - taken, argsLeft(writer, row)),
+        row,
+        at + out.pos,
+        at + out.bytes.length,
+        at + out.heldAt + BATCH_BYTES,
+        stagingAddress,
+      )
+      if (done === 0) {
+        // No command without an element.
+        if (isNew) writer.cancel()
+        break
+      }
+      taken += done
+      this.advance(stretch, writer, done, row)
+      stretch.stringBytes += exports.elementsStringBytes()
+      stretch.largestBytes = Math.max(stretch.largestBytes, exports.elementsLargest())
+      if (exports.stretchCompressed() !== 0) stretch.compressed = true
+      if (!writer.isFull) break
+    }
+    return taken
+  }
+
+  /** As `StretchVisitor.packedValue`. */
+  takePacked(stretch: Stretch, format: PackedFormat, kind: Kind, writer: CommandWriter): boolean {
+    if (stretch.end - stretch.start > MAX_PACKED_BYTES) return false
+    if (!this.canWrite(stretch, writer)) return false
+    const { exports, memory } = this.kernel
+    const isIntset = format === 'intset'
+    const end = isIntset ? stretch.end : stretch.end - 1
+    const width = memory[stretch.start]!
+    const row = kind === KIND.ZSET ? ROW.SCORES : kind === KIND.HASH ? ROW.PAIRS : ROW.STRINGS
+    stretch.takenTo = stretch.start + (isIntset ? INTSET_HEAD_BYTES : LISTPACK_HEAD_BYTES)
+    if (row === ROW.SCORES && exports.scoresAreSimple(stretch.takenTo, end) === 0) return false
+    while (stretch.takenTo < end) {
+      this.openFor(kind, writer)
+      const { out } = writer
+      const at = out.bytes.byteOffset
+      const left = argsLeft(writer, row)
+      const to = at + out.pos
+      const fullAt = at + out.heldAt + BATCH_BYTES
+      const done = isIntset
+        ? exports.respIntset(stretch.takenTo, end, left, width, to, fullAt)
+        : exports.respListpack(stretch.takenTo, end, left, row, to, fullAt)
+      this.advance(stretch, writer, done, row)
+    }
+    return true
+  }
+
+  /** Whether the output lies in the kernel's memory, and will while one command is held in it. */
+  private canWrite(stretch: Stretch, { out }: CommandWriter): boolean {
+    const { kernel } = this
+    return (
+      stretch.kernel === kernel &&
+      this.elements.keyBytes <= MAX_KEY_BYTES &&
+      out.bytes.buffer === kernel.memory.buffer &&
+      out.bytes.length >= 2 * ROOM_BYTES
+    )
+  }
+
+  /** The next element has a command to go into, and room. True: the command has no element yet. */
+  private openFor(kind: Kind, writer: CommandWriter): boolean {
+    const isNew = this.elements.openFor(kind)
+    writer.out.room(ROOM_BYTES)
+    return isNew
+  }
+
+  private advance(stretch: Stretch, writer: CommandWriter, elements: number, row: Row): void {
+    const { exports } = this.kernel
+    const { out } = writer
+    stretch.takenTo = exports.elementsInputTo()
+    out.pos = exports.elementsOutputTo() - out.bytes.byteOffset
+    writer.openArgs += row === ROW.STRINGS ? elements : 2 * elements
+  }
+}
+
+/** So many elements go into the open command until it is full. */
+function argsLeft({ openArgs }: CommandWriter, row: Row): number {
+  const args = BATCH_ARGS - openArgs
+  return row === ROW.STRINGS ? args : Math.ceil(args / 2)
+}
