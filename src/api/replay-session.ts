@@ -40,6 +40,8 @@ import { FunctionLoads } from './replay-functions.js'
 import { SizeGate } from './size-gate.js'
 
 const DEFAULT_CONNECTIONS = 3
+/** Progress is told no more often. */
+const PROGRESS_MS = 20
 /** A snapshot's file is read in such pieces. */
 const SNAPSHOT_READ_BYTES = 1 << 20
 
@@ -65,6 +67,8 @@ export class ReplaySession {
   #importModeOn = false
   #fieldsMoved = false
   #isReleased = false
+  #toldPhase = ''
+  #toldMs = 0
   readonly #keepsHeld: boolean
   readonly #functions = new FunctionLoads(this)
 
@@ -99,6 +103,10 @@ export class ReplaySession {
   }
 
   progress(progress: Omit<ReplayProgress, 'keys' | 'commands'>): void {
+    const nowMs = performance.now()
+    if (progress.phase === this.#toldPhase && nowMs - this.#toldMs < PROGRESS_MS) return
+    this.#toldPhase = progress.phase
+    this.#toldMs = nowMs
     this.options.onProgress?.({
       ...progress,
       keys: this.ledger.totals.written,

@@ -4,7 +4,8 @@
  * Writers make room for a whole piece with `room`, then store bytes at `pos` themselves: nothing
  * is allocated per piece. What stands behind `hold` is kept back, so that a writer can go back
  * and fill in a length that it knows only later; the buffer grows for that, and only for that.
- * The sink is called synchronously; the bytes it gets are valid during the call.
+ * The sink is called synchronously; the bytes it gets are valid during the call, or its own if it
+ * gives a buffer of the same size to go on in.
  */
 import { Buffer } from 'node:buffer'
 
@@ -27,7 +28,7 @@ export class OutputBuffer {
   /** Bytes handed to the sink so far. */
   flushedBytes = 0
   private holdFrom = NOTHING_HELD
-  private readonly ownBytes: Buffer
+  private ownBytes: Buffer
   private readonly sink: FlushBytes
 
   /** @param bytes what to collect in, e.g. memory of a kernel; or how many bytes */
@@ -75,14 +76,25 @@ export class OutputBuffer {
   flush(): void {
     const end = this.holdFrom === NOTHING_HELD ? this.pos : this.holdFrom
     if (end > 0) {
-      this.sink(this.bytes.subarray(0, end))
+      const before = this.bytes
+      this.sink(before.subarray(0, end))
       this.flushedBytes += end
-      if (end < this.pos) this.bytes.copyWithin(0, end, this.pos)
+      if (this.bytes !== before) {
+        if (end < this.pos) this.bytes.set(before.subarray(end, this.pos))
+      } else if (end < this.pos) {
+        this.bytes.copyWithin(0, end, this.pos)
+      }
       this.pos -= end
       if (this.holdFrom !== NOTHING_HELD) this.holdFrom = 0
     }
     // One huge piece must not keep its memory for the rest of the run.
     if (this.pos === 0) this.bytes = this.ownBytes
+  }
+
+  /** For the sink: what it was given stays as it is, the next bytes go here. */
+  goOnIn(bytes: Buffer): void {
+    this.bytes = bytes
+    this.ownBytes = bytes
   }
 
   /** Any number of bytes; long ones pass through in pieces, unless something is held. */

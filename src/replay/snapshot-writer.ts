@@ -15,6 +15,7 @@ import type { ServerSettings } from '../net/server-settings.js'
 import { CommandWriter } from '../rewrite/command-writer.js'
 import { printable } from '../bytes/printable.js'
 import { encodeCommand } from '../resp/encoder.js'
+import { ChunkPool } from './chunk-pool.js'
 import type { KeyTarget, OnConflict } from './key-target.js'
 import type { KeyCounts, Ledger } from './ledger.js'
 import type { RateLimiter } from './rate-limiter.js'
@@ -60,7 +61,7 @@ export class SnapshotWriter implements KeyTarget {
   readonly #options: SnapshotWriterOptions
   readonly #out: OutputBuffer
   readonly #lanes: SnapshotLane[]
-  readonly #freeChunks: Buffer[] = []
+  readonly #pool: ChunkPool
   readonly #freeBatches: SnapshotBatch[] = []
   readonly #progress = new Gate()
   readonly #pacer: ReplyPacer
@@ -77,9 +78,10 @@ export class SnapshotWriter implements KeyTarget {
   constructor(options: SnapshotWriterOptions) {
     this.#options = options
     this.#pacer = new ReplyPacer(options.lanes * (MAX_IN_FLIGHT - 1) * BATCH_BYTES)
-    this.kernel = new ByteKernel(options.inputBytes + CHUNK_BYTES)
-    const output = this.kernel.allocate(CHUNK_BYTES)
-    this.#out = new OutputBuffer((bytes) => this.#take(bytes), output)
+    const chunks = options.lanes * BATCHES_PER_LANE + 2
+    this.kernel = new ByteKernel(options.inputBytes + chunks * CHUNK_BYTES)
+    this.#pool = new ChunkPool(this.kernel, CHUNK_BYTES, chunks)
+    this.#out = new OutputBuffer((bytes) => this.#take(bytes), this.#pool.take())
     this.commands = new CommandWriter(this.#out)
     this.#lanes = Array.from(
       { length: options.lanes },
@@ -198,19 +200,26 @@ export class SnapshotWriter implements KeyTarget {
     if (this.#isFull) await this.#waitForRoom()
   }
 
-  /** The sink of the output buffer: bytes of whole keys, or of a key that does not fit. */
+  /** The sink of the output buffer: bytes of whole keys, kept where they are, or of an open one. */
   #take(bytes: Buffer): void {
     this.#options.rate?.spend(bytes.length)
-    if (!this.#inKey) {
-      this.#batch.addChunk(this.#copy(bytes))
+    if (this.#inKey) {
+      this.#takeOpen(bytes)
       return
     }
+    const next = this.#pool.holds(bytes) ? this.#pool.take() : undefined
+    if (next !== undefined) this.#out.goOnIn(next)
+    this.#batch.addChunk(next === undefined ? this.#pool.copy(bytes) : bytes)
+  }
+
+  /** Bytes of a key that does not fit. */
+  #takeOpen(bytes: Buffer): void {
     // Whole keys in front of the large one go their own way.
     const whole = this.#keyEndByte - this.#batchStartByte - this.#batch.totalBytes
     if (this.#batch.keyCount > 0) {
       const { openKeyDb } = this.#batch
       const mustCheck = this.#batch.mustCheck
-      if (whole > 0) this.#batch.addChunk(this.#copy(bytes.subarray(0, whole)))
+      if (whole > 0) this.#batch.addChunk(this.#pool.copy(bytes.subarray(0, whole)))
       this.#send()
       this.#batch.openKeyDb = openKeyDb
       this.#batch.mustCheck = mustCheck
@@ -219,7 +228,7 @@ export class SnapshotWriter implements KeyTarget {
     const batch = this.#batch
     const rest = bytes.subarray(Math.max(0, whole))
     if (rest.length === 0) return
-    batch.addChunk(this.#copy(rest))
+    batch.addChunk(this.#pool.copy(rest))
     batch.bigKeyName ||= printable(keyNameBytes(batch.openKeyBytes()), 0, undefined, 200)
     if (batch.totalBytes > KEPT_BYTES && !batch.mustCheck) this.#dropSent(batch)
     this.#batchLane ??= this.#assign(batch)
@@ -240,13 +249,6 @@ export class SnapshotWriter implements KeyTarget {
       batch.droppedBytes += batch.chunks[i]!.length
       batch.chunks[i] = EMPTY
     }
-  }
-
-  #copy(bytes: Buffer): Buffer {
-    if (bytes.length > CHUNK_BYTES) return Buffer.from(bytes)
-    const chunk = this.#freeChunks.pop() ?? Buffer.allocUnsafeSlow(CHUNK_BYTES)
-    chunk.set(bytes)
-    return bytes.length === CHUNK_BYTES ? chunk : chunk.subarray(0, bytes.length)
   }
 
   #closeBatch(): void {
@@ -376,7 +378,9 @@ export class SnapshotWriter implements KeyTarget {
       if (!check.existing.has(key)) left.push(key)
     }
     this.#progress.open()
-    return left.length === 0 ? undefined : batchOfKeys(source, left, { clear: false })
+    const rest = left.length === 0 ? undefined : batchOfKeys(source, left, { clear: false })
+    for (const chunk of source.chunks.splice(0)) this.#pool.giveBack(chunk)
+    return rest
   }
 
   #unrepeatable(batch: SnapshotBatch): void {
@@ -400,11 +404,7 @@ export class SnapshotWriter implements KeyTarget {
   }
 
   #recycle(batch: SnapshotBatch): void {
-    for (const chunk of batch.chunks) {
-      if (chunk.buffer.byteLength !== CHUNK_BYTES || this.#freeChunks.length >= MAX_FREE_BATCHES)
-        continue
-      this.#freeChunks.push(Buffer.from(chunk.buffer, 0, CHUNK_BYTES))
-    }
+    for (const chunk of batch.chunks) this.#pool.giveBack(chunk)
     batch.reset()
     if (this.#freeBatches.length < MAX_FREE_BATCHES) this.#freeBatches.push(batch)
   }

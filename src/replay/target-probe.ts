@@ -154,10 +154,12 @@ async function moduleNames(control: ControlClient): Promise<readonly string[] | 
 }
 
 async function commandNames(control: ControlClient): Promise<ReadonlySet<string> | undefined> {
-  const rows = await attempt(control, 'COMMAND')
+  // 7.0 and newer give the names alone; older ones have only the whole table.
+  const list = await attempt(control, 'COMMAND', 'LIST')
+  const rows = Array.isArray(list) ? list : await attempt(control, 'COMMAND')
   if (!Array.isArray(rows)) return undefined
   const names = new Set<string>()
-  for (const row of rows as unknown[]) {
+  for (const row of rows) {
     const name: unknown = Array.isArray(row) ? row[0] : row
     if (typeof name === 'string') names.add(name.toUpperCase())
   }
