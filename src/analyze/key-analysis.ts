@@ -298,9 +298,16 @@ export class KeyAnalysis implements RdbVisitor {
     let expires = 0
     let sum = 0
     let expiring = 0
+    const { memories, encodings: encodingOf } = costs
     for (let row = 0; row < count; row += 1) {
-      const encoding = costs.of(rows, row)
-      const keyMemory = costs.memory
+      const shape = rows.shape(row)
+      // Beyond its shapes the table has nothing.
+      let keyMemory = memories[shape] ?? 0
+      let encoding = encodingOf[shape] as Encoding
+      if (keyMemory === 0) {
+        encoding = costs.of(rows, row)
+        keyMemory = costs.memory
+      }
       encodings[row] = encoding
       memory[row] = keyMemory
       sum += keyMemory

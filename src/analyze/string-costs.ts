@@ -11,9 +11,9 @@ export class StringCosts {
   memory = 0
   private readonly rules: MemoryEncoding
   private readonly model: MemoryModel
-  /** By shape; 0: not known yet. */
-  private readonly memories = new Float64Array(STRING_SHAPES)
-  private readonly encodings = new Uint8Array(STRING_SHAPES)
+  /** By shape: what `of` would say. 0: not known yet. */
+  readonly memories = new Float64Array(STRING_SHAPES)
+  readonly encodings = new Uint8Array(STRING_SHAPES)
 
   constructor(rules: MemoryEncoding, model: MemoryModel) {
     this.rules = rules

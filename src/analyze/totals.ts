@@ -86,21 +86,22 @@ export class Sums {
 }
 
 export class TtlHistogram {
-  private readonly nowMs: number
+  /** Of each class the last moment, unix ms. */
+  private readonly untilMs: Float64Array
   private readonly keys = new Float64Array(TTL_BOUNDS.length + 1)
   private readonly memory = new Float64Array(TTL_BOUNDS.length + 1)
 
   /** @param nowMs the moment that "expired" and "left" refer to */
   constructor(nowMs: number) {
-    this.nowMs = nowMs
+    this.untilMs = Float64Array.from(TTL_BOUNDS, ({ untilMs }) => nowMs + untilMs)
   }
 
   add(hasExpiry: boolean, expireAtMs: number, memory: number): void {
-    let at: number = TTL_BOUNDS.length
+    const { untilMs } = this
+    let at = untilMs.length
     if (hasExpiry) {
-      const left = expireAtMs - this.nowMs
       at = 0
-      while (left > TTL_BOUNDS[at]!.untilMs) at += 1
+      while (expireAtMs > untilMs[at]!) at += 1
     }
     this.keys[at]! += 1
     this.memory[at]! += memory

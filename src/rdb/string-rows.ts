@@ -4,7 +4,7 @@ import type { ByteKernel } from '../bytes/kernel.js'
 import type { StringRows } from './visitor.js'
 
 /** As bytes/assembly/rows.ts has them. */
-const MAX_ROWS = 4096
+const MAX_ROWS = 1024
 const WORDS = 8
 const FLAG = { INTEGER: 1, COMPRESSED: 2, EXPIRES: 4, HYPERLOGLOG: 8 } as const
 const COMMON_SHIFT = 8

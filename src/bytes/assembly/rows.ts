@@ -17,7 +17,8 @@ import {
   STRING_TYPE,
 } from './format'
 
-const MAX_ROWS: u32 = 1 << 12
+/** So few that their columns stay in the nearest cache. */
+const MAX_ROWS: u32 = 1 << 10
 export const ROW_BYTES: usize = 32
 /**
  * Of each row: u32 address of the key, u32 its length, u32 length of the value once decoded,
@@ -25,7 +26,7 @@ export const ROW_BYTES: usize = 32
  * before (bytes behind its end may be counted too), f64 unix ms of the expiry, u32 which of the first 32 bytes of the key are separators,
  * u32 shape: flags, lengths of key and value in one number, or NO_SHAPE where one is too long.
  */
-export const ROWS: usize = memory.data(32 << 12, 16)
+export const ROWS: usize = memory.data(32 << 10, 16)
 
 const INTEGER: u32 = 1
 const COMPRESSED: u32 = 2
