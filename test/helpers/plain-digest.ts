@@ -116,8 +116,14 @@ export class PlainDigests {
 
   private add(): void {
     const { value, element } = this
-    value.a = (value.a + element.a) & MASK
-    value.b = (value.b + element.b) & MASK
+    value.a = (value.a + this.scatter(element.a, this.words[2]!, this.words[3]!)) & MASK
+    value.b = (value.b + this.scatter(element.b, this.words[4]!, this.words[5]!)) & MASK
+  }
+
+  private scatter(lane: bigint, first: bigint, second: bigint): bigint {
+    let bits = ((lane ^ (lane >> 32n)) * (second | 1n)) & MASK
+    bits = ((bits ^ (bits >> 29n)) * (first | 1n)) & MASK
+    return bits ^ (bits >> 32n)
   }
 
   private stepA(lane: bigint, word: bigint): bigint {

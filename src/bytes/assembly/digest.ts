@@ -9,6 +9,9 @@
  * highest bits of the one, which a multiplication spreads least, is in the middle of the other.
  * Strings are their length, by which the lanes are set apart, and their words, the last of which has
  * 0 to 7 bytes and is filled up with zeros.
+ *
+ * Lanes that differ in the last word only have one of a few differences, which sums would add up to
+ * nothing now and then: {a1, b2} and {a2, b1}. So what is added up is scattered first.
  */
 
 /** What the lanes start with, and what they are multiplied by. */
@@ -67,6 +70,14 @@ function stepA(lane: u64, word: u64): u64 {
 @inline
 function stepB(lane: u64, word: u64): u64 {
   return rotl<u64>((lane ^ rotl<u64>(word, TURN)) * mulB1, 32) * mulB2
+}
+
+/** A permutation after which no difference is likelier than another. */
+@inline
+function scatter(lane: u64, first: u64, second: u64): u64 {
+  let bits = (lane ^ (lane >> 32)) * first
+  bits = (bits ^ (bits >> 29)) * second
+  return bits ^ (bits >> 32)
 }
 
 /** The first `size` bytes, 0 to 7, of what is there. */
@@ -170,8 +181,8 @@ export function digestKept(slot: usize): void {
 
 @inline
 export function digestAdd(): void {
-  valueA += laneA
-  valueB += laneB
+  valueA += scatter(laneA, mulA2, mulA1)
+  valueB += scatter(laneB, mulB2, mulB1)
 }
 
 @inline
@@ -181,11 +192,11 @@ export function digestChain(): void {
 }
 
 export function digestAddTime(): void {
-  fieldTimes += laneA
+  fieldTimes += scatter(laneA, mulA2, mulA1)
 }
 
 export function digestAddCounters(): void {
-  counters += laneA
+  counters += scatter(laneA, mulA2, mulA1)
 }
 
 /** Begins with a key. Returns its bucket. */
@@ -217,8 +228,8 @@ export function digestSum(sums: usize, kind: u32, expireAtMs: f64, nameBytes: f6
     digestWord(counters)
   }
   const at = sums + (((nameA & BUCKET_MASK) as usize) << SUM_SHIFT)
-  store<u64>(at, load<u64>(at) + laneA)
-  store<u64>(at, load<u64>(at, 8) + laneB, 8)
+  store<u64>(at, load<u64>(at) + scatter(laneA, mulA2, mulA1))
+  store<u64>(at, load<u64>(at, 8) + scatter(laneB, mulB2, mulB1), 8)
   store<f64>(at, load<f64>(at, 16) + 1, 16)
   store<f64>(at, load<f64>(at, 24) + nameBytes, 24)
 }
