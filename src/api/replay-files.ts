@@ -9,6 +9,7 @@ import { ReplOffsetTracker } from '../aof/capture-format.js'
 import type { Checkpoint } from '../replay/checkpoint.js'
 import type { SnapshotLoader } from '../replay/snapshot-loader.js'
 import type { KeyTarget } from '../replay/key-target.js'
+import { PieceSize } from '../replay/piece-size.js'
 import { sleep } from '../replay/waiting.js'
 import { isArg } from '../resp/command-table.js'
 import type { CommandDecoder } from '../resp/decoder.js'
@@ -18,7 +19,6 @@ import { hasPreambleMark, nameOfParts, planParts, type ReplayPart } from './repl
 import type { ReplaySession } from './replay-session.js'
 import { openInput, type ByteInput } from './source.js'
 
-/** One push of the parser writes commands of about so many bytes, before backpressure counts. */
 const CHUNK_BYTES = 128 << 10
 
 export interface ReplayOutcome {
@@ -164,6 +164,7 @@ class FileReplay implements AofVisitor {
         streamFollows: true,
       })
     const buffer = session.inputBuffer(this.#keys)
+    const pieces = this.#keys && new PieceSize(this.#keys.commands.out)
     await input.pump(
       async (bytes) => {
         const chunk = inKernel(bytes, buffer)
@@ -173,8 +174,9 @@ class FileReplay implements AofVisitor {
             await this.#pushCommands(chunk.subarray(at))
             return !this.#ended
           }
-          const piece = chunk.subarray(at, at + CHUNK_BYTES)
+          const piece = chunk.subarray(at, at + (pieces?.bytes ?? CHUNK_BYTES))
           const taken = skipper.push(piece)
+          pieces?.loaded(taken)
           rdbBytes += taken
           at += taken
           if (loader !== undefined) {

@@ -15,6 +15,7 @@ import type { Checkpoint } from '../replay/checkpoint.js'
 import { defaultSpoolDirectory } from '../replay/spool-directory.js'
 import { StreamSpool } from '../replay/stream-spool.js'
 import { TargetRewound } from '../replay/stream-writer.js'
+import { PieceSize } from '../replay/piece-size.js'
 import { sleep } from '../replay/waiting.js'
 import type { ResumePoint } from '../replication/consumer.js'
 import { CommandDecoder, RESP } from '../resp/decoder.js'
@@ -24,7 +25,6 @@ import { openInput } from './source.js'
 import { SpoolFeed } from './spool-feed.js'
 
 const READ_BYTES = 256 << 10
-const CHUNK_BYTES = 128 << 10
 /** `--until-synced`: nothing to do for so long. */
 const SYNCED_MS = 1000
 /** How often an idle run looks around. */
@@ -164,12 +164,16 @@ class LiveReplay {
       replaceOwn: again,
       streamFollows: true,
     })
+    const pieces = new PieceSize(keys.commands.out)
     const input = await openInput(spool.snapshotPath, { signal: session.options.signal })
     try {
       await input.pump(
         async (chunk) => {
-          for (let at = 0; at < chunk.length; at += CHUNK_BYTES) {
-            loader.push(chunk.subarray(at, at + CHUNK_BYTES))
+          for (let at = 0; at < chunk.length;) {
+            const piece = chunk.subarray(at, at + pieces.bytes)
+            loader.push(piece)
+            pieces.loaded(piece.length)
+            at += piece.length
             if (loader.functions.length > 0 || loader.scripts.length > 0) {
               await session.loadFunctions(loader)
             }
