@@ -34,6 +34,14 @@ function halves(elements: string[][]): bigint[] {
   )
 }
 
+/** Parts in order, as the entries of a stream are. */
+function chained(elements: string[][]): bigint[] {
+  exports.digestKey(text.byteOffset, 0, 0)
+  for (const element of elements) add(element, () => exports.digestChain())
+  exports.digestRecord(record.byteOffset, 0, 0, 0, 0, -1)
+  return [RECORD.VALUE, RECORD.VALUE + 8].map((at) => record.readBigUInt64LE(at))
+}
+
 /** Of all buckets: those of two keys differ most of the time. */
 function bucketHalves(expiries: readonly number[]): bigint[] {
   sums.fill(0)
@@ -101,6 +109,23 @@ test.each([
   ],
 ])('elements: %j is not %j', (one, other) => {
   expect(equals(halves, one, other)).toBe(0)
+})
+
+test.each([
+  [
+    [['a'], ['', '']],
+    [[''], ['a', '']],
+  ],
+  [
+    [['b'], ['', '']],
+    [[''], ['b', '']],
+  ],
+  [
+    [['', '\0'], ['']],
+    [['', ''], ['\0']],
+  ],
+])('in order: %j is not %j', (one, other) => {
+  expect(equals(chained, one, other)).toBe(0)
 })
 
 test('keys that swap their expiry', () => {

@@ -66,8 +66,9 @@ export class PlainDigests {
     this.begin()
     this.string(element)
     const { value } = this
-    value.a = this.stepA(value.a, this.element.a)
-    value.b = this.stepB(value.b, this.element.b)
+    const scattered = this.scattered()
+    value.a = this.stepA(value.a, scattered.a)
+    value.b = this.stepB(value.b, scattered.b)
   }
 
   setMember(member: Slice): void {
@@ -115,9 +116,18 @@ export class PlainDigests {
   }
 
   private add(): void {
-    const { value, element } = this
-    value.a = (value.a + this.scatter(element.a, this.words[2]!, this.words[3]!)) & MASK
-    value.b = (value.b + this.scatter(element.b, this.words[4]!, this.words[5]!)) & MASK
+    const { value } = this
+    const scattered = this.scattered()
+    value.a = (value.a + scattered.a) & MASK
+    value.b = (value.b + scattered.b) & MASK
+  }
+
+  private scattered(): { a: bigint; b: bigint } {
+    const { element, words } = this
+    return {
+      a: this.scatter(element.a, words[2]!, words[3]!),
+      b: this.scatter(element.b, words[4]!, words[5]!),
+    }
   }
 
   private scatter(lane: bigint, first: bigint, second: bigint): bigint {

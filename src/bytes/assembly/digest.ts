@@ -187,8 +187,8 @@ export function digestAdd(): void {
 
 @inline
 export function digestChain(): void {
-  valueA = stepA(valueA, laneA)
-  valueB = stepB(valueB, laneB)
+  valueA = stepA(valueA, scatter(laneA, mulA2, mulA1))
+  valueB = stepB(valueB, scatter(laneB, mulB2, mulB1))
 }
 
 export function digestAddTime(): void {
