@@ -3,9 +3,16 @@ import { statSync } from 'node:fs'
 import { UsageError } from '../errors.js'
 import type { ReplayOptions, ReplaySource } from './replay.js'
 
+/** Each has memory for what it sends ahead. */
+const MAX_CONNECTIONS = 1000
+
 /** Before anything is connected to. Throws UsageError. */
 export function checkOptions(options: ReplayOptions): void {
   const live = options.source.kind === 'server'
+  const { connections = 1 } = options
+  if (!Number.isInteger(connections) || connections < 1 || connections > MAX_CONNECTIONS) {
+    throw new UsageError(`not a number of connections from 1 to ${MAX_CONNECTIONS}: ${connections}`)
+  }
   if (options.fromMs !== undefined && live) {
     throw new UsageError('--from is for files: a live source begins with its snapshot')
   }
