@@ -3,17 +3,17 @@
  * every start needs of the dependencies is bundled with it, and their licences beside it.
  * `npm run build:cli`, behind the compiler's own run.
  */
-import { readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { build } from 'esbuild'
 
 const root = join(import.meta.dirname, '..', '..')
 const target = join(root, 'dist', 'bin')
-const BUNDLED = ['chalk', 'commander']
+const BUNDLED = ['chalk', 'commander', 'ioredis']
 
 const { dependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
 rmSync(target, { recursive: true, force: true })
-await build({
+const { metafile } = await build({
   entryPoints: [join(root, 'src', 'cli', 'run.ts')],
   outdir: target,
   bundle: true,
@@ -30,24 +30,22 @@ await build({
   format: 'esm',
   target: 'node20.19',
   sourcemap: true,
+  metafile: true,
   logLevel: 'warning',
 })
 
-const notices = BUNDLED.map((name) => {
+// All that came along with them too.
+const packages = new Set(
+  Object.keys(metafile.inputs).flatMap((path) => {
+    const [, name] = /^node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(path) ?? []
+    return name === undefined ? [] : [name]
+  }),
+)
+const notices = [...packages].sort().map((name) => {
   const directory = join(root, 'node_modules', name)
-  const { version } = JSON.parse(readFileSync(join(directory, 'package.json'), 'utf8'))
-  const licence = ['LICENSE', 'license'].map((file) => join(directory, file))
-  return `${name} ${version}\n\n${readFirst(licence).trim()}\n`
+  const { version, license } = JSON.parse(readFileSync(join(directory, 'package.json'), 'utf8'))
+  const file = readdirSync(directory).find((entry) => /^licen[cs]e/i.test(entry))
+  const text = file === undefined ? '' : `\n\n${readFileSync(join(directory, file), 'utf8').trim()}`
+  return `${name} ${version} (${license})${text}\n`
 })
 writeFileSync(join(target, 'LICENSES.txt'), notices.join(`\n${'-'.repeat(80)}\n\n`))
-
-function readFirst(paths) {
-  for (const path of paths) {
-    try {
-      return readFileSync(path, 'utf8')
-    } catch {
-      // The next name, then.
-    }
-  }
-  throw new Error(`none of these is there: ${paths.join(', ')}`)
-}

@@ -34,15 +34,16 @@ export class DirectBlocks {
     const { O_DIRECT } = constants as { O_DIRECT?: number }
     if (O_DIRECT === undefined) return undefined
     try {
-      return new DirectBlocks(openSync(path, constants.O_WRONLY | O_DIRECT))
+      const block = allocatePages(BLOCK_BYTES)
+      return new DirectBlocks(openSync(path, constants.O_WRONLY | O_DIRECT), block)
     } catch {
       return undefined
     }
   }
 
-  private constructor(fd: number) {
+  private constructor(fd: number, block: Buffer) {
     this.#fd = fd
-    this.block = allocatePages(BLOCK_BYTES)
+    this.block = block
   }
 
   /** Takes what there is room for of bytes[start, end); returns how much. */
