@@ -7,6 +7,7 @@ import { Buffer } from 'node:buffer'
 import type { RdbFamily } from '../rdb/type-table.js'
 import {
   DEPTH,
+  STRING_SHAPES,
   KIND,
   KIND_NAMES,
   type Depth,
@@ -21,7 +22,7 @@ import {
   type StringRows,
   type ValueStats,
 } from '../rdb/visitor.js'
-import { ENCODING_NAMES, MemoryEncoding, type Encoding } from './encoding.js'
+import { ENCODING, ENCODING_NAMES, MemoryEncoding, type Encoding } from './encoding.js'
 import { MemoryModel } from './memory-model.js'
 import { PrefixTree, type PrefixOptions } from './prefix-tree.js'
 import { StringCosts } from './string-costs.js'
@@ -301,9 +302,13 @@ export class KeyAnalysis implements RdbVisitor {
     const { memories, encodings: encodingOf } = costs
     for (let row = 0; row < count; row += 1) {
       const shape = rows.shape(row)
-      // Beyond its shapes the table has nothing.
-      let keyMemory = memories[shape] ?? 0
-      let encoding = encodingOf[shape] as Encoding
+      let keyMemory = 0
+      let encoding: Encoding = ENCODING.INT
+      // A look beyond the table's end would cost far more than the question.
+      if (shape < STRING_SHAPES) {
+        keyMemory = memories[shape]!
+        encoding = encodingOf[shape]! as Encoding
+      }
       if (keyMemory === 0) {
         encoding = costs.of(rows, row)
         keyMemory = costs.memory
