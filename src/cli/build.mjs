@@ -1,14 +1,14 @@
 /**
  * Makes dist/bin: the command line in a few files, since every file costs a start some time. What
  * every start needs of the dependencies is bundled with it, and their licences beside it.
- * `npm run build:cli`, behind the compiler's own run.
+ * `npm run build:cli`, behind the compiler's own run; an argument is where to make it instead.
  */
 import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { build } from 'esbuild'
 
 const root = join(import.meta.dirname, '..', '..')
-const target = join(root, 'dist', 'bin')
+const target = process.argv[2] ?? join(root, 'dist', 'bin')
 const BUNDLED = ['chalk', 'commander', 'ioredis']
 
 const { dependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))

@@ -26,7 +26,8 @@ export class ControlClient {
   /** Connects and authenticates. Rejects with LinkError or AuthError. */
   static async open(settings: ServerSettings): Promise<ControlClient> {
     // Loaded only where somebody asks: it is a sixth of a second and 10 MB.
-    const { Redis } = await import('ioredis')
+    // By its default export, which is all that a bundle of it has.
+    const { Redis } = (await import('ioredis')).default
     const redis = new Redis(redisOptions(settings))
     let fault: Error | undefined
     redis.on('error', (error: Error) => (fault = error))

@@ -1,0 +1,84 @@
+/**
+ * The bundle that users run, made afresh, against a real server: the other tests run the sources,
+ * where what is bundled with them cannot be missing.
+ */
+import { execFile, spawn } from 'node:child_process'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { freePort, startServer, waitFor, type TestServer } from '../helpers/servers.js'
+
+const run = promisify(execFile)
+const root = join(import.meta.dirname, '../..')
+const fixture = join(root, 'fixtures/demo/ecommerce.rdb')
+// Inside of the project: it imports what is not bundled from its node_modules.
+const bundle = join(root, `dist/bundle-test-${process.pid}`)
+const entry = join(bundle, 'rrep.mjs')
+let dir: string
+let server: TestServer
+let address: string
+
+beforeAll(async () => {
+  dir = mkdtempSync(join(tmpdir(), 'rrep-bundle-'))
+  await run(process.execPath, [join(root, 'src/cli/build.mjs'), bundle])
+  writeFileSync(entry, "import { run } from './run.js'\nprocess.exitCode = await run()\n")
+  server = await startServer()
+  address = `127.0.0.1:${server.port}`
+})
+
+afterAll(async () => {
+  await server.stop()
+  rmSync(dir, { recursive: true, force: true })
+  rmSync(bundle, { recursive: true, force: true })
+})
+
+async function rrep(...args: string[]): Promise<string> {
+  const { stdout, stderr } = await run(process.execPath, [entry, ...args])
+  return stdout + stderr
+}
+
+test('files: inspect, export, and the demo', async () => {
+  expect(await rrep('inspect', fixture, '--check')).toContain('sound: RDB 11, 4,641 keys')
+  expect(await rrep('inspect', fixture)).toContain('4,641')
+  expect(await rrep('export', fixture, '--format', 'jsonl')).toContain('user:1997')
+  expect(await rrep('demo')).toContain('checksum ok')
+})
+
+test('servers: replay, sync, diff by both ways, and serve', async () => {
+  expect(await rrep('replay', fixture, address)).toContain('4,641 of 4,641 keys written')
+  const dump = join(dir, 'dump.rdb')
+  expect(await rrep('sync', address, '-o', dump)).toContain('checksum ok')
+  expect(readFileSync(dump, 'latin1').slice(0, 5)).toBe('REDIS')
+  expect(await rrep('diff', fixture, address)).toContain('same')
+  expect(await rrep('diff', fixture, address, '--by', 'scan')).toContain('same')
+  const port = await freePort()
+  const serving = spawn(process.execPath, [entry, 'serve', dump, '--listen', `127.0.0.1:${port}`])
+  try {
+    const copy = join(dir, 'copy.rdb')
+    expect(await rrep('sync', `127.0.0.1:${port}`, '-o', copy)).toContain('checksum ok')
+    expect(await rrep('diff', dump, copy)).toContain('same')
+  } finally {
+    serving.kill()
+    await waitFor(() => serving.exitCode !== null || serving.signalCode !== null, { what: 'serve' })
+  }
+})
+
+test('tail, to its end by a signal', async () => {
+  const tail = spawn(process.execPath, [entry, 'tail', address, '--json'])
+  let out = ''
+  let talk = ''
+  tail.stdout.on('data', (chunk: Buffer) => (out += chunk.toString()))
+  tail.stderr.on('data', (chunk: Buffer) => (talk += chunk.toString()))
+  await waitFor(
+    async () => {
+      await server.client.incr('bundle:counter')
+      return out.includes('bundle:counter')
+    },
+    { what: 'a command' },
+  )
+  tail.kill('SIGINT')
+  await waitFor(() => tail.exitCode !== null, { what: 'the end of tail' })
+  expect(talk).not.toContain('bug in rrep')
+})
