@@ -6,8 +6,7 @@ import type { Buffer } from 'node:buffer'
 import { ByteKernel, type KernelExports } from '../bytes/kernel.js'
 import type { Slice } from '../rdb/visitor.js'
 
-/** As bytes/assembly/digest.ts has them. */
-/** So few that their sums stay in a core's cache beside the input. */
+/** As bytes/assembly/digest.ts has them; so few that their sums stay in a core's cache. */
 export const DIGEST_BUCKETS = 1 << 12
 export const SUM_BYTES = 32
 export const SECRET_BYTES = 64

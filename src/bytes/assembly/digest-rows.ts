@@ -14,6 +14,7 @@ import {
   digestWord,
   RECORD_BYTES,
 } from './digest'
+import { member, number, readEntry, textAt, textSize } from './entries'
 import { PAIRS, SCORES } from './json-packed'
 import { readScore, scoreIsKnown } from './score'
 import {
@@ -179,47 +180,11 @@ export function digestListpack(address: usize, stop: usize, form: u32, chained: 
   // The second entry of a pair comes next.
   let second = false
   while (at < stop) {
-    const code = load<u8>(at) as u32
-    let size: usize
-    let value: i64 = 0
-    let textAt: usize = 0
-    if (code < 0x80) {
-      value = code as i64
-      size = 1
-    } else if (code < 0xc0) {
-      textAt = at + 1
-      size = 1 + ((code & 0x3f) as usize)
-    } else if (code < 0xe0) {
-      const high: i32 = (((code & 0x1f) << 8) | (load<u8>(at, 1) as u32)) << 19
-      value = (high >> 19) as i64
-      size = 2
-    } else if (code < 0xf0) {
-      textAt = at + 2
-      size = 2 + ((((code & 0x0f) << 8) | (load<u8>(at, 1) as u32)) as usize)
-    } else if (code == 0xf0) {
-      textAt = at + 5
-      size = 5 + (load<u32>(at, 1) as usize)
-    } else if (code == 0xf1) {
-      value = load<i16>(at, 1) as i64
-      size = 3
-    } else if (code == 0xf2) {
-      // In one expression it would be widened before it is shifted.
-      const high: i32 = load<i32>(at, 1) << 8
-      value = (high >> 8) as i64
-      size = 4
-    } else if (code == 0xf3) {
-      value = load<i32>(at, 1) as i64
-      size = 5
-    } else {
-      value = load<i64>(at, 1)
-      size = 9
-    }
-    const textSize = at + size - textAt
-    at += size + (size < 128 ? 1 : 2)
+    at = readEntry(at)
     if (second && form == SCORES) {
-      let number = value as f64
+      let value = number as f64
       if (textAt != 0) {
-        number = readScore(textAt, textSize)
+        value = readScore(textAt, textSize)
         if (!scoreIsKnown) {
           scoreAt = textAt
           scoreSize = textSize
@@ -227,11 +192,11 @@ export function digestListpack(address: usize, stop: usize, form: u32, chained: 
           return false
         }
       }
-      digestWord(score(number))
+      digestWord(score(value))
       second = false
     } else {
       if (!second) digestBegin()
-      if (textAt == 0) digestString(NUMBER, writeSigned(value, NUMBER) - NUMBER)
+      if (textAt == 0) digestString(NUMBER, writeSigned(number, NUMBER) - NUMBER)
       else digestString(textAt, textSize)
       second = form != 0 && !second
     }
@@ -248,12 +213,7 @@ export function digestIntset(address: usize, length: usize): void {
   const stop = address + length
   let at = address + 8
   while (at < stop) {
-    const value =
-      width == 2
-        ? (load<i16>(at) as i64)
-        : width == 4
-          ? (load<i32>(at) as i64)
-          : load<i64>(at)
+    const value = member(at, width as usize)
     at += width as usize
     digestBegin()
     digestString(NUMBER, writeSigned(value, NUMBER) - NUMBER)

@@ -4,6 +4,7 @@
  * looked at before each element as src/rewrite/command-writer.ts does, or until something comes
  * that is not for here; the elements… functions say how far it came.
  */
+import { member, number, readEntry, setEntry, textAt, textSize } from './entries'
 import { writeBulk, writeInteger } from './resp'
 import { clearCompressed, readString, stringAt, stringSize } from './strings'
 import { writeScore } from './text'
@@ -92,57 +93,6 @@ export function respElements(
   return done
 }
 
-/** The entry that `readEntry` found: text at `textAt`, or a number where that is 0. */
-let textAt: usize = 0
-let textSize: usize = 0
-let number: i64 = 0
-
-/** Returns where the next entry begins. */
-@inline
-function readEntry(at: usize): usize {
-  const code = load<u8>(at) as u32
-  textAt = 0
-  let size: usize
-  if (code < 0x80) {
-    number = code as i64
-    return at + 2
-  }
-  if (code < 0xc0) {
-    textAt = at + 1
-    textSize = (code & 0x3f) as usize
-    return at + 2 + textSize
-  }
-  if (code < 0xe0) {
-    const high: i32 = (((code & 0x1f) << 8) | (load<u8>(at, 1) as u32)) << 19
-    number = (high >> 19) as i64
-    return at + 3
-  }
-  if (code < 0xf0) {
-    textAt = at + 2
-    textSize = (((code & 0x0f) << 8) | (load<u8>(at, 1) as u32)) as usize
-    size = 2 + textSize
-  } else if (code == 0xf0) {
-    textAt = at + 5
-    textSize = load<u32>(at, 1) as usize
-    size = 5 + textSize
-  } else if (code == 0xf1) {
-    number = load<i16>(at, 1) as i64
-    return at + 4
-  } else if (code == 0xf2) {
-    const high: i32 = load<i32>(at, 1) << 8
-    number = (high >> 8) as i64
-    return at + 5
-  } else if (code == 0xf3) {
-    number = load<i32>(at, 1) as i64
-    return at + 6
-  } else {
-    number = load<i64>(at, 1)
-    return at + 10
-  }
-  // Of a listpack of less than 16 KB.
-  return at + size + (size < 128 ? 1 : 2)
-}
-
 @inline
 function writeEntry(to: usize): usize {
   return textAt == 0 ? writeInteger(number, to) : writeBulk(textAt, textSize, to)
@@ -192,9 +142,7 @@ export function respListpack(
       const memberNumber = number
       at = readEntry(at)
       to = writeEntry(to)
-      textAt = memberAt
-      textSize = memberSize
-      number = memberNumber
+      setEntry(memberAt, memberSize, memberNumber)
       to = writeEntry(to)
     } else {
       to = writeEntry(to)
@@ -223,12 +171,7 @@ export function respIntset(
   let to = output
   let done: u32 = 0
   while (done < count && to < fullAt && at < end) {
-    const value =
-      width == 2
-        ? (load<i16>(at) as i64)
-        : width == 4
-          ? (load<i32>(at) as i64)
-          : load<i64>(at)
+    const value = member(at, width as usize)
     to = writeInteger(value, to)
     at += width as usize
     done++

@@ -4,6 +4,7 @@
  * must be there, which is more than any element takes. Returns the bytes written, or -1 where
  * something takes another writer.
  */
+import { member, number, readEntry, textAt, textSize } from './entries'
 import { stretchInexact, setInexact, writeIntegerScore, writeScoreText, writeSigned, writeText } from './text'
 
 export const STRINGS: u32 = 0
@@ -21,46 +22,10 @@ export function jsonListpack(address: usize, length: usize, form: u32, output: u
   // The second entry of a pair comes next.
   let second = false
   while (at < stop) {
-    const code = load<u8>(at) as u32
-    let size: usize
-    let value: i64 = 0
-    let textAt: usize = 0
-    if (code < 0x80) {
-      value = code as i64
-      size = 1
-    } else if (code < 0xc0) {
-      textAt = at + 1
-      size = 1 + ((code & 0x3f) as usize)
-    } else if (code < 0xe0) {
-      const high: i32 = (((code & 0x1f) << 8) | (load<u8>(at, 1) as u32)) << 19
-      value = (high >> 19) as i64
-      size = 2
-    } else if (code < 0xf0) {
-      textAt = at + 2
-      size = 2 + ((((code & 0x0f) << 8) | (load<u8>(at, 1) as u32)) as usize)
-    } else if (code == 0xf0) {
-      textAt = at + 5
-      size = 5 + (load<u32>(at, 1) as usize)
-    } else if (code == 0xf1) {
-      value = load<i16>(at, 1) as i64
-      size = 3
-    } else if (code == 0xf2) {
-      // In one expression it would be widened before it is shifted.
-      const high: i32 = load<i32>(at, 1) << 8
-      value = (high >> 8) as i64
-      size = 4
-    } else if (code == 0xf3) {
-      value = load<i32>(at, 1) as i64
-      size = 5
-    } else {
-      value = load<i64>(at, 1)
-      size = 9
-    }
-    const textSize = at + size - textAt
-    at += size + (size < 128 ? 1 : 2)
+    at = readEntry(at)
     if (second && form == SCORES) {
       to =
-        textAt == 0 ? writeIntegerScore(value, to) : writeScoreText(textAt, textSize, to)
+        textAt == 0 ? writeIntegerScore(number, to) : writeScoreText(textAt, textSize, to)
       if (to == 0) {
         setInexact(inexact)
         return -1
@@ -70,7 +35,7 @@ export function jsonListpack(address: usize, length: usize, form: u32, output: u
       continue
     }
     store<u8>(to++, 0x22)
-    to = textAt == 0 ? writeSigned(value, to) : writeText(textAt, textSize, to)
+    to = textAt == 0 ? writeSigned(number, to) : writeText(textAt, textSize, to)
     second = form != STRINGS && !second
     store<u16>(to, second ? QUOTE_COLON : QUOTE_COMMA)
     to += 2
@@ -84,12 +49,7 @@ export function jsonIntset(address: usize, length: usize, output: usize): i32 {
   let at = address + 8
   let to = output
   while (at < stop) {
-    const value =
-      width == 2
-        ? (load<i16>(at) as i64)
-        : width == 4
-          ? (load<i32>(at) as i64)
-          : load<i64>(at)
+    const value = member(at, width as usize)
     at += width as usize
     store<u8>(to, 0x22)
     to = writeSigned(value, to + 1)

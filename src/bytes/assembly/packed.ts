@@ -4,6 +4,7 @@
  * to name it: -1 says no more than "look yourself".
  */
 
+import { member } from './entries'
 import { digits, MASKS } from './format'
 
 const UNSOUND: i32 = -1
@@ -301,15 +302,6 @@ export function walkStrings(
   stringBytes = total as f64
   weightSum = weight
   return done
-}
-
-@inline
-function member(at: usize, width: usize): i64 {
-  return width == 2
-    ? (load<i16>(at) as i64)
-    : width == 4
-      ? (load<i32>(at) as i64)
-      : load<i64>(at)
 }
 
 /** The integer behind one of the codes 0xf1 to 0xf4. */
