@@ -18,7 +18,6 @@ import {
 } from 'node:fs'
 import type { Readable } from 'node:stream'
 import { pipeline, Transform } from 'node:stream'
-import * as zlib from 'node:zlib'
 import {
   AbortedError,
   CompressedInputError,
@@ -138,7 +137,8 @@ export async function openStream(
   if (compression === 'none') {
     return new StreamInput(name, sizeBytes, 'none', peeked, raw, undefined)
   }
-  const unpacker = compression === 'gzip' ? zlib.createGunzip() : createZstdDecompress()
+  const zlib = await import('node:zlib')
+  const unpacker = compression === 'gzip' ? zlib.createGunzip() : createZstdDecompress(zlib)
   // The pipeline's error reaches the reader through the unpacker itself.
   pipeline(raw.chunks(), counter, unpacker, () => undefined)
   const unpacked = new PeekedStream(unpacker, signal)
@@ -330,7 +330,7 @@ class ByteCounter extends Transform {
 }
 
 /** zstd came to Node with 22.15 and 23.8; older ones lack the function. */
-function createZstdDecompress(): Transform {
+function createZstdDecompress(zlib: object): Transform {
   const { createZstdDecompress: create } = zlib as { createZstdDecompress?: () => Transform }
   if (create === undefined) {
     throw new ProtocolError(

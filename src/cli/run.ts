@@ -1,4 +1,5 @@
 /** The process around `main`: real streams, signals, and the one place that sets an exit code. */
+import { isatty } from 'node:tty'
 import type { Interruption, Io } from './io.js'
 import { main } from './main.js'
 
@@ -16,11 +17,14 @@ export async function run(): Promise<number> {
     })
   }
   const io: Io = {
-    stdin: process.stdin,
+    // Opened when somebody reads it.
+    get stdin() {
+      return process.stdin
+    },
     stdout: process.stdout,
     stderr: process.stderr,
     env: process.env,
-    stdinIsTty: process.stdin.isTTY,
+    stdinIsTty: isatty(0),
     stdoutIsTty: process.stdout.isTTY,
     stderrIsTty: process.stderr.isTTY,
     // 0: a terminal that does not know.

@@ -7,6 +7,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import { gzipSync } from 'node:zlib'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { freePort, startServer, waitFor, type TestServer } from '../helpers/servers.js'
 
@@ -15,7 +16,7 @@ const root = join(import.meta.dirname, '../..')
 const fixture = join(root, 'fixtures/demo/ecommerce.rdb')
 // Inside of the project: it imports what is not bundled from its node_modules.
 const bundle = join(root, `dist/bundle-test-${process.pid}`)
-const entry = join(bundle, 'rrep.mjs')
+const entry = join(bundle, 'rrep.cjs')
 let dir: string
 let server: TestServer
 let address: string
@@ -23,7 +24,7 @@ let address: string
 beforeAll(async () => {
   dir = mkdtempSync(join(tmpdir(), 'rrep-bundle-'))
   await run(process.execPath, [join(root, 'src/cli/build.mjs'), bundle])
-  writeFileSync(entry, "import { run } from './run.js'\nprocess.exitCode = await run()\n")
+  writeFileSync(entry, "require('./start.cjs').run().then((code) => (process.exitCode = code))\n")
   server = await startServer()
   address = `127.0.0.1:${server.port}`
 })
@@ -44,6 +45,36 @@ test('files: inspect, export, and the demo', async () => {
   expect(await rrep('inspect', fixture)).toContain('4,641')
   expect(await rrep('export', fixture, '--format', 'jsonl')).toContain('user:1997')
   expect(await rrep('demo')).toContain('checksum ok')
+})
+
+test('the code that V8 kept is used; damaged or of another Node, it is not missed', async () => {
+  const ask = "console.log(require('./start.cjs').hasKeptCode)"
+  const hasKeptCode = async (): Promise<string> => {
+    const { stdout } = await run(process.execPath, ['-e', ask], { cwd: bundle })
+    return stdout.trim()
+  }
+  expect(await hasKeptCode()).toBe('true')
+  const cache = join(bundle, 'run.cache')
+  const kept = readFileSync(cache)
+  for (const bytes of [kept.subarray(0, 1000), Buffer.alloc(kept.length, 'x'), Buffer.alloc(0)]) {
+    writeFileSync(cache, bytes)
+    expect(await hasKeptCode()).toBe('false')
+    expect(await rrep('inspect', fixture, '--check')).toContain('sound: RDB 11, 4,641 keys')
+  }
+  rmSync(cache)
+  expect(await rrep('inspect', fixture, '--check')).toContain('sound: RDB 11, 4,641 keys')
+  writeFileSync(cache, kept)
+})
+
+test('what is loaded late: unpackers and transforms', async () => {
+  const packed = join(dir, 'dump.rdb.gz')
+  writeFileSync(packed, gzipSync(readFileSync(fixture)))
+  expect(await rrep('inspect', packed, '--check')).toContain('sound: RDB 11, 4,641 keys')
+  const transform = join(dir, 'transform.mjs')
+  writeFileSync(transform, 'export default (item) => item.key.includes("user:") ? item : null\n')
+  expect(await rrep('replay', fixture, address, '--dry-run', '--transform', transform)).toMatch(
+    /of 4,641 keys/,
+  )
 })
 
 test('servers: replay, sync, diff by both ways, and serve', async () => {

@@ -73,7 +73,7 @@ export function registerExport(program: Command, context: CommandContext): void 
       try {
         const result = await exportKeys({
           source: args[0]!,
-          stdin: io.stdin,
+          stdin: args[0] === '-' ? io.stdin : undefined,
           output: output === '-' ? io.stdout : output,
           format,
           strings: options.strings,

@@ -115,7 +115,7 @@ async function run(call: Call, show: Show, stop: () => void): Promise<void> {
   const { args, options, io, signal, talk } = call
   const file = args[0]!
   const base: InspectOptions = {
-    stdin: io.stdin,
+    stdin: file === '-' ? io.stdin : undefined,
     signal,
     salvage: options.salvage,
     filter: readFilterOptions(options),

@@ -1,0 +1,28 @@
+/**
+ * Runs the bundle beside it, with the code that V8 has kept of it where that is of this Node;
+ * otherwise the bundle is compiled as any script is. Exports what src/cli/bundle.ts does.
+ */
+'use strict'
+const { readFileSync } = require('node:fs')
+const { Script } = require('node:vm')
+
+const filename = `${__dirname}/run.js`
+const script = new Script(readFileSync(filename, 'latin1'), {
+  filename,
+  cachedData: keptCode(),
+})
+const native = (specifier) => import(specifier)
+script.runInThisContext()(exports, require, module, filename, __dirname, native)
+/** What V8 would keep of it by now. */
+module.exports.codeToKeep = () => script.createCachedData()
+/** Whether it runs with what was kept. */
+module.exports.hasKeptCode = script.cachedDataRejected === false
+
+function keptCode() {
+  try {
+    return readFileSync(`${__dirname}/run.cache`)
+  } catch {
+    // Not made yet.
+    return undefined
+  }
+}
