@@ -43,7 +43,7 @@ export default tseslint.config(
     files: ['bin/*.js', '**/*.cjs'],
     languageOptions: {
       sourceType: 'commonjs',
-      globals: { __dirname: 'readonly', AbortController: 'readonly' },
+      globals: { __dirname: 'readonly', __filename: 'readonly', AbortController: 'readonly' },
     },
   },
   {

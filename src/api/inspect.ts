@@ -5,6 +5,7 @@
  */
 import { KeyAnalysis, type AnalyzedKey, type AnalyzedStrings } from '../analyze/key-analysis.js'
 import type { PrefixTotals } from '../analyze/prefix-tree.js'
+import { allocateIoBuffer } from '../bytes/kernel.js'
 import type { KeyFacts } from '../analyze/top-keys.js'
 import type { DatabaseRow, Row, TtlRow, TypeRow } from '../analyze/totals.js'
 import { InputError, RdbError } from '../errors.js'
@@ -159,6 +160,9 @@ export async function checkRdb(path: string, options: InspectOptions = {}): Prom
   return await readRdbFile(path, { key: () => DEPTH.SKIP }, options, true, true)
 }
 
+/** Enough for several large strings, which the kernel then checks side by side. */
+const CHECK_READ_BYTES = 2 << 20
+
 /** Reads the whole of a file for a visitor. For `inspect` and its kin. */
 export async function readRdbFile(
   path: string,
@@ -191,6 +195,7 @@ export async function readRdbFile(
   try {
     const pumped = await pumpRdb(rdb, parser, {
       signal: options.signal,
+      buffer: checkOnly ? allocateIoBuffer(CHECK_READ_BYTES) : undefined,
       drain: options.drain,
       onProgress: (bytesRead, keysRead) =>
         options.onProgress?.({ bytesRead, totalBytes: input.sizeBytes, keysRead }),

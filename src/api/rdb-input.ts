@@ -15,7 +15,7 @@ import type { RdbSummary } from '../rdb/visitor.js'
 import { openInput, type ByteInput } from './source.js'
 
 /** Small enough that what one chunk unpacks to stays small where the output is a slow stream. */
-export const RDB_READ_BYTES = 4 << 20
+export const RDB_READ_BYTES = 1 << 20
 const MANIFEST_SUFFIX = '.manifest'
 const APPEND_DIR = 'appendonlydir'
 

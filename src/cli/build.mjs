@@ -1,6 +1,6 @@
 /**
  * Makes dist/bin: the command line as one script (run.js), which start.cjs runs with the code that
- * V8 made of it here (run.cache), so that a start need not compile it: that takes a start half of
+ * V8 made of it here (*.cache), so that a start need not compile it: that takes a start half of
  * its time. Bundled with it is what every start needs of the dependencies; their licences lie
  * beside it. `npm run build:cli`, behind the compiler's own run; an argument is where to make it
  * instead.
@@ -89,7 +89,6 @@ const notices = [...packages].sort().map((name) => {
 })
 writeFileSync(join(target, 'LICENSES.txt'), notices.join(`\n${'-'.repeat(80)}\n\n`))
 
-// A process of its own: what it has run and nothing else is kept.
 const { status } = spawnSync(
   process.execPath,
   [join(import.meta.dirname, 'keep-code.cjs'), target, join(root, 'fixtures/demo/ecommerce.rdb')],

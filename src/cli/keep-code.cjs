@@ -1,29 +1,31 @@
 /**
- * Keeps what V8 made of the bundle (argument 1: its directory) while it ran the usual commands over
- * a file (argument 2), for start.cjs.
+ * Keeps what V8 made of the bundle (argument 1: its directory) while it ran usual commands over a
+ * file (argument 2), for start.cjs. What each command needs is kept by itself, since what is kept
+ * has to be read.
  */
 'use strict'
+const { spawnSync } = require('node:child_process')
 const { writeFileSync } = require('node:fs')
 const { join } = require('node:path')
 const { Readable, Writable } = require('node:stream')
 
-const [, , directory, file] = process.argv
-const { main, codeToKeep } = require(join(directory, 'start.cjs'))
-
-const RUNS = [
-  ['--help'],
-  ['inspect', file, '--check'],
-  ['inspect', file],
-  ['export', file, '--format', 'jsonl'],
-  ['demo'],
-]
+const [, , directory, file, name] = process.argv
+const RUNS = {
+  inspect: [
+    ['inspect', file, '--check'],
+    ['inspect', file],
+  ],
+  export: [['export', file, '--format', 'jsonl']],
+  run: [['--help'], ['demo']],
+}
 
 function silent() {
   return new Writable({ write: (_chunk, _encoding, done) => done() })
 }
 
-async function keep() {
-  for (const argv of RUNS) {
+async function keep(runs) {
+  const { main, codeToKeep } = require(join(directory, 'start.cjs'))
+  for (const argv of runs) {
     const code = await main(argv, {
       stdin: Readable.from([]),
       stdout: silent(),
@@ -38,10 +40,21 @@ async function keep() {
     })
     if (code !== 0) throw new Error(`rrep ${argv.join(' ')}: exit code ${code}`)
   }
-  writeFileSync(join(directory, 'run.cache'), codeToKeep())
+  writeFileSync(join(directory, `${name}.cache`), codeToKeep())
 }
 
-keep().catch((error) => {
-  console.error(error)
-  process.exitCode = 1
-})
+if (name === undefined) {
+  // A process each: what it has run and nothing else is kept. The rest last, which all would take.
+  for (const each of Object.keys(RUNS)) {
+    const args = [__filename, directory, file, each]
+    const { status } = spawnSync(process.execPath, args, {
+      stdio: ['ignore', 'inherit', 'inherit'],
+    })
+    if (status !== 0) process.exitCode = 1
+  }
+} else {
+  keep(RUNS[name]).catch((error) => {
+    console.error(error)
+    process.exitCode = 1
+  })
+}

@@ -19,10 +19,14 @@ module.exports.codeToKeep = () => script.createCachedData()
 module.exports.hasKeptCode = script.cachedDataRejected === false
 
 function keptCode() {
-  try {
-    return readFileSync(`${__dirname}/run.cache`)
-  } catch {
-    // Not made yet.
-    return undefined
+  // Of this command, or of those that have none of their own.
+  for (const name of [process.argv[2], 'run']) {
+    if (!/^[a-z]+$/.test(name)) continue
+    try {
+      return readFileSync(`${__dirname}/${name}.cache`)
+    } catch {
+      // There is none.
+    }
   }
+  return undefined
 }

@@ -49,16 +49,21 @@ test('files: inspect, export, and the demo', async () => {
 
 test('the code that V8 kept is used; damaged or of another Node, it is not missed', async () => {
   const ask = "console.log(require('./start.cjs').hasKeptCode)"
-  const hasKeptCode = async (): Promise<string> => {
-    const { stdout } = await run(process.execPath, ['-e', ask], { cwd: bundle })
+  const asked = join(bundle, 'ask.cjs')
+  writeFileSync(asked, ask)
+  const hasKeptCode = async (...args: string[]): Promise<string> => {
+    const { stdout } = await run(process.execPath, [asked, ...args])
     return stdout.trim()
   }
+  for (const command of ['inspect', 'export', 'sync', '--help', '../run']) {
+    expect(await hasKeptCode(command)).toBe('true')
+  }
   expect(await hasKeptCode()).toBe('true')
-  const cache = join(bundle, 'run.cache')
+  const cache = join(bundle, 'inspect.cache')
   const kept = readFileSync(cache)
   for (const bytes of [kept.subarray(0, 1000), Buffer.alloc(kept.length, 'x'), Buffer.alloc(0)]) {
     writeFileSync(cache, bytes)
-    expect(await hasKeptCode()).toBe('false')
+    expect(await hasKeptCode('inspect')).toBe('false')
     expect(await rrep('inspect', fixture, '--check')).toContain('sound: RDB 11, 4,641 keys')
   }
   rmSync(cache)

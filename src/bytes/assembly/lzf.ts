@@ -263,9 +263,13 @@ export function lzfCheckWaiting(): bool {
  * waiting: four are walked side by side.
  */
 function checkWaiting(): bool {
-  const count = waiting
+  let count = waiting
   waiting = 0
-  if (count < LANES) return finishFirst(count)
+  if (count < 2) return count == 0 || finish(WAITING)
+  // Lanes without a string of their own walk another's as well: that takes no longer.
+  for (; count < LANES; count++) {
+    memory.copy(WAITING + ((count as usize) << 4), WAITING + (((count - 2) as usize) << 4), 16)
+  }
   let slot0 = WAITING
   let slot1 = WAITING + 16
   let slot2 = WAITING + 32
@@ -365,11 +369,4 @@ function finish(slot: usize): bool {
   }
   put(slot, at, total)
   return isSound(slot)
-}
-
-function finishFirst(count: u32): bool {
-  for (let index: u32 = 0; index < count; index++) {
-    if (!finish(WAITING + ((index as usize) << 4))) return false
-  }
-  return true
 }
