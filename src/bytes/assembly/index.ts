@@ -3,6 +3,7 @@ import { crc64Init } from './crc64'
 import { formatInit } from './format'
 import { jsonInit } from './json'
 import { lzfInit } from './lzf'
+import { packedInit } from './packed'
 import { scoreInit } from './score'
 import { textInit } from './text'
 
@@ -103,6 +104,7 @@ export function init(): usize {
   formatInit()
   jsonInit()
   lzfInit()
+  packedInit()
   scoreInit()
   textInit()
   return __heap_base

@@ -14,6 +14,10 @@ const BAD: i32 = -1
 /** The tokens hold more than there is room for. */
 const TOO_LONG: i32 = -2
 
+/** What a literal run and a short match may read and write together. */
+const PAIR_INPUT: usize = 36
+const PAIR_OUTPUT: usize = 48
+
 /** Row d (1…15): where each of 16 bytes comes from when d bytes are repeated. */
 const REPEAT: usize = memory.data(16 * 16, 16)
 
@@ -59,7 +63,26 @@ export function lzfDecompress(
   let at = input
   let to = output
   while (at < end) {
+    // Mostly a literal run and a short match take turns: with room for both, no other look at it.
+    while (at + PAIR_INPUT <= end && to + PAIR_OUTPUT <= outEnd) {
+      let control = load<u8>(at) as usize
+      if (control < 32) {
+        v128.store(to, v128.load(at, 1))
+        v128.store(to, v128.load(at, 17), 16)
+        at += control + 2
+        to += control + 1
+        control = load<u8>(at) as usize
+        if (control < 32) continue
+      }
+      if (control >= 224) break
+      const distance = (((control & 31) << 8) | (load<u8>(at, 1) as usize)) + 1
+      if (distance < 16 || distance > to - output) break
+      v128.store(to, v128.load(to - distance))
+      to += (control >> 5) + 2
+      at += 2
+    }
     if (prefix && to >= outEnd) break
+    if (at >= end) break
     const control = load<u8>(at++) as usize
     if (control < 32) {
       let count = control + 1

@@ -5,7 +5,7 @@
  */
 
 import { member } from './entries'
-import { digits, MASKS } from './format'
+import { digits, lengthAt, lengthSize, MASKS } from './format'
 
 const UNSOUND: i32 = -1
 
@@ -18,8 +18,14 @@ const LARGEST: i32 = 4
 /** Slots of the table of first entries: 0, or 10 bits of hash above 22 bits of offset. */
 const TABLE_BITS: u32 = 14
 const TABLE: usize = memory.data(4 << 14, 16)
+/** That leaves half of the table free. */
 const MAX_UNIQUE: u32 = 8192
 const OFFSET_BITS: u32 = 22
+
+/** By the first byte of an entry: how long it is without its backlen; 0 needs a closer look. */
+const ENTRY_SIZES: usize = memory.data(256, 16)
+/** By the first byte of a string: how long it is with its length; 0 needs a closer look. */
+const STRING_SIZES: usize = memory.data(256, 16)
 
 let largest: u32 = 0
 let reached: usize = 0
@@ -34,6 +40,21 @@ const MAX_PAIR_FIELD: u32 = 32
 /** What else `walkStrings` adds up; 0: nothing. */
 const WEIGH_STRINGS: i32 = 1
 const WEIGH_PAIRS: i32 = 2
+
+export function packedInit(): void {
+  for (let code: u32 = 0; code < 256; code++) {
+    let size: u32 = 0
+    if (code < 0x80) size = 1
+    else if (code < 0xc0) size = 1 + (code & 0x3f)
+    else if (code < 0xe0) size = 2
+    else if (code > 0xf0 && code < 0xf5) size = code == 0xf4 ? 9 : code - 0xee
+    store<u8>(ENTRY_SIZES + (code as usize), size)
+    size = 0
+    if (code < 0x40) size = 1 + code
+    else if (code >= 0xc0 && code < 0xc3) size = 1 + ((1 as u32) << (code - 0xc0))
+    store<u8>(STRING_SIZES + (code as usize), size)
+  }
+}
 
 /** Longest element of the last check or row, in bytes as text. */
 export function walkedLargest(): u32 {
@@ -76,13 +97,14 @@ export function checkListpack(address: usize, length: usize, width: u32, wanted:
   if (load<u8>(stop) != 0xff) return UNSOUND
   const stated = load<u16>(address, 4) as u32
   const unique = (wanted & UNIQUE) != 0
+  const scores = (wanted & SCORES) != 0
   const measures = (wanted & LARGEST) != 0
   let mask: u32 = 0
   if (unique) {
     const most = (stated == 65535 ? ((length >> 1) as u32) : stated) / width + 1
     if (most > MAX_UNIQUE) return UNSOUND
     let bits: u32 = 4
-    while (((1 as u32) << bits) < most * 2) bits++
+    while (bits < TABLE_BITS && ((1 as u32) << bits) < most * 4) bits++
     mask = ((1 as u32) << bits) - 1
     memory.fill(TABLE, 0, (4 as usize) << bits)
   }
@@ -93,57 +115,16 @@ export function checkListpack(address: usize, length: usize, width: u32, wanted:
   let part: u32 = 0
   while (at < stop) {
     const code = load<u8>(at) as u32
-    let size: usize
-    let textLength: u32
-    let isText = false
-    let head: usize = 1
-    if (code < 0x80) {
-      size = 1
-      textLength = code < 10 ? 1 : code < 100 ? 2 : 3
-    } else if (code < 0xc0) {
-      textLength = code & 0x3f
-      size = 1 + (textLength as usize)
-      isText = true
-    } else if (code < 0xe0) {
-      size = 2
-      const value = ((((code & 0x1f) << 8) | (load<u8>(at, 1) as u32)) << 19) as i32
-      textLength = measures ? digits((value >> 19) as i64) : 0
-    } else if (code < 0xf0) {
-      textLength = ((code & 0x0f) << 8) | (load<u8>(at, 1) as u32)
-      size = 2 + (textLength as usize)
-      head = 2
-      isText = true
-    } else if (code == 0xf0) {
-      if (at + 5 > stop) return UNSOUND
-      textLength = load<u32>(at, 1)
-      size = 5 + (textLength as usize)
-      head = 5
-      isText = true
-    } else if (code <= 0xf4) {
-      size = code == 0xf4 ? 9 : ((code - 0xef) as usize) + 1
-      // Inside of what is read at most, and so inside of this memory.
-      if (size >= stop - at) return UNSOUND
-      textLength = measures ? digits(integer(code, at + 1)) : 0
+    let size = load<u8>(ENTRY_SIZES + (code as usize)) as usize
+    let next = at + size + 1
+    if (size != 0) {
+      if (next > stop || (load<u8>(at + size) as usize) != size) return UNSOUND
     } else {
-      return UNSOUND
-    }
-    if (size >= stop - at) return UNSOUND
-    const backlen = at + size
-    let next: usize
-    if (size < 128) {
-      if ((load<u8>(backlen) as usize) != size) return UNSOUND
-      next = backlen + 1
-    } else if (size < 16383) {
-      if (backlen + 2 > stop) return UNSOUND
-      if ((load<u8>(backlen) as usize) != size >> 7) return UNSOUND
-      if ((load<u8>(backlen, 1) as usize) != ((size & 0x7f) | 0x80)) return UNSOUND
-      next = backlen + 2
-    } else {
-      // Widths differ between servers from here on.
-      return UNSOUND
+      size = longEntry(at, code, stop)
+      next = behindLong(at, size, stop)
+      if (next == 0) return UNSOUND
     }
     if (part == 0) {
-      if (textLength > largest) largest = textLength
       if (unique) {
         const hash = hashOf(at, size)
         let slot = hash & mask
@@ -163,10 +144,16 @@ export function checkListpack(address: usize, length: usize, width: u32, wanted:
           (tag << OFFSET_BITS) | ((at - address) as u32),
         )
       }
-    } else if (part == 1 && (wanted & SCORES) != 0) {
-      if (isText && !isNumber(at + head, at + size)) return UNSOUND
-    } else if (textLength > largest) {
-      largest = textLength
+      if (measures) largest = max(largest, textLength(at, code, size))
+    } else if (scores) {
+      const head = code - 0x80
+      if (head < 0x40) {
+        if (!isShortNumber(at + 1, head) && !isNumber(at + 1, at + size)) return UNSOUND
+      } else if (head - 0x60 <= 0x10) {
+        if (!isNumber(at + (code == 0xf0 ? 5 : 2), at + size)) return UNSOUND
+      }
+    } else if (measures) {
+      largest = max(largest, textLength(at, code, size))
     }
     if (++part == width) part = 0
     entries++
@@ -175,6 +162,39 @@ export function checkListpack(address: usize, length: usize, width: u32, wanted:
   if (at != stop || part != 0) return UNSOUND
   if (stated != 65535 && stated != entries) return UNSOUND
   return entries as i32
+}
+
+/** A string of 64 bytes and more: how long the entry is without its backlen, or 0. */
+function longEntry(at: usize, code: u32, stop: usize): usize {
+  if (code >= 0xe0 && code < 0xf0) {
+    return 2 + ((((code & 0x0f) << 8) | (load<u8>(at, 1) as u32)) as usize)
+  }
+  return code == 0xf0 && at + 5 <= stop ? 5 + (load<u32>(at, 1) as usize) : 0
+}
+
+/** Where the entry behind one of `size` bytes begins, or 0. */
+function behindLong(at: usize, size: usize, stop: usize): usize {
+  if (size == 0 || size >= stop - at) return 0
+  const backlen = at + size
+  if (size < 128) return (load<u8>(backlen) as usize) == size ? backlen + 1 : 0
+  // Widths differ between servers from 16383 on.
+  if (size >= 16383 || backlen + 2 > stop) return 0
+  const isSound =
+    (load<u8>(backlen) as usize) == size >> 7 &&
+    (load<u8>(backlen, 1) as usize) == ((size & 0x7f) | 0x80)
+  return isSound ? backlen + 2 : 0
+}
+
+/** How many bytes a sound entry has as text. */
+function textLength(at: usize, code: u32, size: usize): u32 {
+  if (code < 0x80) return code < 10 ? 1 : code < 100 ? 2 : 3
+  if (code < 0xc0) return code & 0x3f
+  if (code < 0xe0) {
+    const value = ((((code & 0x1f) << 8) | (load<u8>(at, 1) as u32)) << 19) as i32
+    return digits((value >> 19) as i64)
+  }
+  if (code < 0xf0) return (size as u32) - 2
+  return code == 0xf0 ? (size as u32) - 5 : digits(integer(code, at + 1))
 }
 
 /** Returns the number of members or UNSOUND. */
@@ -211,6 +231,43 @@ export function checkIntset(address: usize, length: usize): i32 {
   }
   largest = max(digits(lowest), digits(previous))
   return count as i32
+}
+
+/**
+ * `count` elements, each `strings` plain strings and then `tail` bytes (0, or 8: a double, which must
+ * be a number). Returns where they end, or 0.
+ */
+export function checkStrings(
+  address: usize,
+  end: usize,
+  count: u32,
+  strings: u32,
+  tail: usize,
+): usize {
+  let at = address
+  for (let element: u32 = 0; element < count; element++) {
+    for (let left = strings; left > 0; left--) {
+      // 5 bytes of length at most, without a look at the end for each.
+      if (at + 6 > end) return 0
+      const first = load<u8>(at) as u32
+      const size = load<u8>(STRING_SIZES + (first as usize)) as usize
+      if (size != 0) {
+        at += size
+      } else {
+        if (first > 0x80) return 0
+        const length = lengthAt(at, first) as usize
+        at += lengthSize(first)
+        if (at > end || length > end - at) return 0
+        at += length
+      }
+    }
+    if (tail == 8) {
+      if (at + 8 > end) return 0
+      if ((load<u64>(at) & 0x7fffffffffffffff) > 0x7ff0000000000000) return 0
+      at += 8
+    }
+  }
+  return at <= end ? at : 0
 }
 
 /**
@@ -352,6 +409,19 @@ function equal(a: usize, b: usize, size: usize): bool {
     left--
   }
   return true
+}
+
+/** As isNumber of up to 16 bytes, but for an exponent. Reads 16 bytes. */
+@inline
+function isShortNumber(at: usize, count: u32): bool {
+  if (count > 16) return false
+  const text = v128.load(at)
+  const all = ((1 as u32) << count) - 1
+  const isDigit = i8x16.lt_u(i8x16.sub(text, i8x16.splat(0x30)), i8x16.splat(10))
+  const numerals = (i8x16.bitmask(isDigit) as u32) & all
+  const points = (i8x16.bitmask(i8x16.eq(text, i8x16.splat(0x2e))) as u32) & all
+  const minus = (load<u8>(at) == 0x2d) as u32
+  return numerals != 0 && (numerals | points | minus) == all && (points & (points - 1)) == 0
 }
 
 /** [-] digits [. digits] [e [sign] digits], or inf; what else strtod takes is for others to judge. */

@@ -6,7 +6,7 @@
  */
 import { lengthAt, lengthSize, LZF_MAX_EXPANSION, passAttributes, STRING_TYPE } from './format'
 import { lzfCheckLater, lzfCheckWaiting, lzfDecompress, lzfLength } from './lzf'
-import { checkIntset, checkListpack, walkStrings, walkedTo, SCORES, UNIQUE } from './packed'
+import { checkIntset, checkListpack, checkStrings, SCORES, UNIQUE } from './packed'
 
 /** Hashes of the keys of the last row of records: three u32 each, see walkRecords. */
 const KEY_HASHES: usize = memory.data(12 << 12, 16)
@@ -177,7 +177,7 @@ function passElements(at: usize, end: usize, strings: u32, tail: usize): usize {
   const count = lengthAt(at, first)
   at += lengthSize(first)
   if (count == 0) return 0
-  return walkStrings(at, end, count, strings, tail, 0, 0) == count ? walkedTo() : 0
+  return checkStrings(at, end, count, strings, tail)
 }
 
 function passListpack(at: usize, end: usize, width: u32, wanted: i32): usize {
