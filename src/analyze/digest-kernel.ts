@@ -54,7 +54,7 @@ export class DigestKernel {
     const kernel = new ByteKernel(bytes)
     this.kernel = kernel
     this.exports = kernel.exports
-    this.input = kernel.allocate(inputBytes)
+    this.input = kernel.allocateInput(inputBytes)
     this.sums = { a: kernel.allocate(sumBytes), b: kernel.allocate(sumBytes) }
     this.suspects = kernel.allocate(DIGEST_BUCKETS)
     this.output = kernel.allocate(OUTPUT_BYTES)

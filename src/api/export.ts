@@ -155,7 +155,7 @@ class ExportRun {
     this.rdb = rdb
     const kernel = new ByteKernel(OUTPUT_BYTES + RDB_READ_BYTES)
     this.out = new OutputBuffer(write, kernel.allocate(OUTPUT_BYTES))
-    this.inputBuffer = kernel.allocate(RDB_READ_BYTES)
+    this.inputBuffer = kernel.allocateInput(RDB_READ_BYTES)
     this.visitor = this.format === 'resp' ? this.respVisitor(kernel) : this.jsonVisitor(kernel)
     const minSizeBytes = options.filter?.minSizeBytes ?? 0
     if (minSizeBytes > 0) {

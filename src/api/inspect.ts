@@ -5,7 +5,7 @@
  */
 import { KeyAnalysis, type AnalyzedKey, type AnalyzedStrings } from '../analyze/key-analysis.js'
 import type { PrefixTotals } from '../analyze/prefix-tree.js'
-import { allocateIoBuffer } from '../bytes/kernel.js'
+import { allocateInputBuffer } from '../bytes/kernel.js'
 import type { KeyFacts } from '../analyze/top-keys.js'
 import type { DatabaseRow, Row, TtlRow, TypeRow } from '../analyze/totals.js'
 import { InputError, RdbError } from '../errors.js'
@@ -195,7 +195,7 @@ export async function readRdbFile(
   try {
     const pumped = await pumpRdb(rdb, parser, {
       signal: options.signal,
-      buffer: checkOnly ? allocateIoBuffer(CHECK_READ_BYTES) : undefined,
+      buffer: checkOnly ? allocateInputBuffer(CHECK_READ_BYTES) : undefined,
       drain: options.drain,
       onProgress: (bytesRead, keysRead) =>
         options.onProgress?.({ bytesRead, totalBytes: input.sizeBytes, keysRead }),

@@ -9,7 +9,7 @@ import { basename, join } from 'node:path'
 import type { Readable } from 'node:stream'
 import { looksLikeManifest, parseManifest } from '../aof/manifest.js'
 import { AofError, FileError, ProtocolError, RdbError, UsageError } from '../errors.js'
-import { allocateIoBuffer } from '../bytes/kernel.js'
+import { allocateInputBuffer } from '../bytes/kernel.js'
 import type { RdbParser } from '../rdb/parser.js'
 import type { RdbSummary } from '../rdb/visitor.js'
 import { openInput, type ByteInput } from './source.js'
@@ -55,7 +55,7 @@ export async function pumpRdb(
   options: PumpRdbOptions = {},
 ): Promise<PumpedRdb> {
   const { input } = rdb
-  const { drain, onProgress, signal, buffer = allocateIoBuffer(RDB_READ_BYTES) } = options
+  const { drain, onProgress, signal, buffer = allocateInputBuffer(RDB_READ_BYTES) } = options
   let trailingBytes = 0
   const push = (chunk: Buffer): true | Promise<true> => {
     const taken = parser.push(inKernel(chunk, buffer))

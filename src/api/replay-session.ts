@@ -4,7 +4,7 @@
  */
 import { createHash, randomBytes } from 'node:crypto'
 import { Buffer } from 'node:buffer'
-import { allocateIoBuffer } from '../bytes/kernel.js'
+import { allocateInputBuffer } from '../bytes/kernel.js'
 import { AbortedError, LinkError, TargetError, UsageError } from '../errors.js'
 import { DEFAULT_RETRIES } from '../net/server-settings.js'
 import {
@@ -21,6 +21,7 @@ import { SnapshotLoader } from '../replay/snapshot-loader.js'
 import type { KeyTarget } from '../replay/key-target.js'
 import { SnapshotWriter } from '../replay/snapshot-writer.js'
 import { DryKeyTarget, DryStreamWriter } from '../replay/dry-run.js'
+import { LARGE_PIECE_BYTES } from '../replay/piece-size.js'
 import { StreamRules } from '../replay/stream-rules.js'
 import { StreamWriter } from '../replay/stream-writer.js'
 import {
@@ -43,7 +44,8 @@ const DEFAULT_CONNECTIONS = 3
 /** Progress is told no more often. */
 const PROGRESS_MS = 20
 /** A snapshot's file is read in such pieces. */
-const SNAPSHOT_READ_BYTES = 1 << 20
+/** One piece for the loader, as it takes them where values do not grow much. */
+const SNAPSHOT_READ_BYTES = LARGE_PIECE_BYTES
 
 export class ReplaySession {
   readonly options: ReplayOptions
@@ -369,8 +371,8 @@ export class ReplaySession {
   inputBuffer(keys: KeyTarget | undefined): Buffer {
     const kernel = keys?.kernel
     return kernel === undefined
-      ? allocateIoBuffer(SNAPSHOT_READ_BYTES)
-      : kernel.allocate(SNAPSHOT_READ_BYTES)
+      ? allocateInputBuffer(SNAPSHOT_READ_BYTES)
+      : kernel.allocateInput(SNAPSHOT_READ_BYTES)
   }
 
   /** Functions and scripts that the loader has met. */

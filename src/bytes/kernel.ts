@@ -13,6 +13,8 @@ import { KERNEL_STATIC_BYTES, KERNEL_WASM_BASE64 } from './kernel.generated.js'
 
 /** What a range that a kernel writes to (`KernelExports.jsonEscape`) must have to spare behind it. */
 export const KERNEL_SLACK_BYTES = 16
+/** Most records are shorter. */
+export const INPUT_HEADROOM_BYTES = 128 * 1024
 
 const PAGE_BYTES = 65536
 const STAGING_BYTES = 256 * 1024
@@ -189,12 +191,15 @@ export class ByteKernel {
   readonly stagingAddress: number
   readonly stagingBytes = STAGING_BYTES
   private next: number
+  /** Where buffers with headroom begin. */
+  private readonly inputs = new Set<number>()
 
-  /** @param ioBytes how much `allocate` can hand out in all */
+  /** @param ioBytes how much `allocate` can hand out in all; the headroom of one input is besides */
   constructor(ioBytes = 0) {
     compiled ??= new wasm.Module(Buffer.from(KERNEL_WASM_BASE64, 'base64'))
     // Behind the last range kernels may read and write a little too far.
-    const bytes = KERNEL_STATIC_BYTES + STAGING_BYTES + ioBytes + 4 * KERNEL_SLACK_BYTES
+    const bytes =
+      KERNEL_STATIC_BYTES + STAGING_BYTES + INPUT_HEADROOM_BYTES + ioBytes + 4 * KERNEL_SLACK_BYTES
     const pages = Math.ceil(bytes / PAGE_BYTES)
     const memory = new wasm.Memory({ initial: pages, maximum: pages })
     const instance = new wasm.Instance(compiled, { env: { memory } })
@@ -215,6 +220,22 @@ export class ByteKernel {
     this.next = Math.min(align(end), this.memory.length)
     return this.memory.subarray(start, end)
   }
+
+  /**
+   * The same for input, with INPUT_HEADROOM_BYTES of its own in front: what is left of one read is
+   * put there, and stands before the next as it did in the file.
+   */
+  allocateInput(sizeBytes: number): Buffer {
+    const whole = this.allocate(INPUT_HEADROOM_BYTES + sizeBytes)
+    const input = whole.subarray(INPUT_HEADROOM_BYTES)
+    this.inputs.add(input.byteOffset)
+    return input
+  }
+
+  /** How many bytes in front of these, in the memory of this kernel, may be written to. */
+  headroomOf(bytes: Uint8Array): number {
+    return this.inputs.has(bytes.byteOffset) ? INPUT_HEADROOM_BYTES : 0
+  }
 }
 
 /** The kernel whose memory these bytes are in, if any. */
@@ -231,6 +252,11 @@ export function sharedKernel(): ByteKernel {
 /** A buffer in the memory of a new kernel: what is read into it is checked without a copy. */
 export function allocateIoBuffer(sizeBytes: number): Buffer {
   return new ByteKernel(sizeBytes).allocate(sizeBytes)
+}
+
+/** The same for input that a parser reads: see `ByteKernel.allocateInput`. */
+export function allocateInputBuffer(sizeBytes: number): Buffer {
+  return new ByteKernel(sizeBytes).allocateInput(sizeBytes)
 }
 
 /** Memory of its own that begins and ends with pages, as files want it that are not cached. */

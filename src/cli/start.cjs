@@ -11,7 +11,9 @@ const script = new Script(readFileSync(filename, 'latin1'), {
   filename,
   cachedData: keptCode(),
 })
-const native = (specifier) => import(specifier)
+// What lies beside it is CommonJS: import() would look through all of it for its exports first.
+const native = async (specifier) =>
+  specifier.startsWith('./') ? { default: require(specifier) } : import(specifier)
 script.runInThisContext()(exports, require, module, filename, __dirname, native)
 /** What V8 would keep of it by now. */
 module.exports.codeToKeep = () => script.createCachedData()

@@ -1,9 +1,10 @@
 /**
  * The bytes under the parser's cursor.
  *
- * Chunks are read in place. Only what is left unread of one is kept, joined with the first bytes
- * of the next until the reader stands in that one, and so on: memory follows the largest thing
- * that has to be seen whole, and grows with bytes that came, never with a length that is claimed.
+ * Chunks are read in place. Only what is left unread of one is kept. It is put in front of the next
+ * where that has headroom; elsewhere it is joined with the first bytes of the next until the reader
+ * stands in that one, and so on. Memory follows the largest thing that has to be seen whole, and
+ * grows with bytes that came, never with a length that is claimed.
  *
  * A read that finds too few bytes throws `NEED_MORE`; the caller goes back to `committed`. A skip
  * may go beyond `end`: those bytes are dropped when they come.
@@ -60,6 +61,12 @@ export class ChunkInput {
   feed(chunk: Buffer, run: () => boolean, suspend: () => void): void {
     const chunkBase = this.received
     this.received += chunk.length
+    if (this.prepend(chunk, chunkBase)) {
+      if (!this.runOnce(run)) return
+      suspend()
+      this.keepUnread()
+      return
+    }
     let at = 0
     let bridge = MIN_BRIDGE_BYTES
     while (this.end > this.pos && at < chunk.length) {
@@ -124,6 +131,20 @@ export class ChunkInput {
       this.viewedKernel = kernelOf(chunk)
     }
     this.kernel = this.viewedKernel
+  }
+
+  /** Puts what is unread in front of the chunk, where there is room for it and it may be enough. */
+  private prepend(chunk: Buffer, chunkBase: number): boolean {
+    const unread = Math.max(0, this.end - this.pos)
+    const room = kernelOf(chunk)?.headroomOf(chunk) ?? 0
+    if (unread > room || this.wanted > unread + chunk.length || this.pos > this.end) return false
+    let whole = chunk
+    if (unread > 0) {
+      whole = Buffer.from(chunk.buffer, chunk.byteOffset - unread, unread + chunk.length)
+      this.buf.copy(whole, 0, this.pos, this.end)
+    }
+    this.view(whole, chunkBase - unread, 0)
+    return true
   }
 
   /** Moves what is unread of a foreign chunk into memory of our own. */

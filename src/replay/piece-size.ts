@@ -6,7 +6,7 @@
 import type { OutputBuffer } from '../bytes/output-buffer.js'
 
 const SMALL_PIECE_BYTES = 128 << 10
-const LARGE_PIECE_BYTES = 256 << 10
+export const LARGE_PIECE_BYTES = 256 << 10
 /** So many bytes of commands for one of the file are usual. */
 const USUAL_GROWTH = 3
 
