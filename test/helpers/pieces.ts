@@ -1,4 +1,5 @@
 /** Cuts bytes into pieces, each in memory of its own: nothing behind a piece can be read by luck. */
+import { allocateInputBuffer, INPUT_HEADROOM_BYTES } from '../../src/bytes/kernel.js'
 
 export function* cutEvery(bytes: Uint8Array, size: number): Generator<Buffer> {
   for (let at = 0; at < bytes.length; at += size) {
@@ -12,6 +13,27 @@ export function* cutRandomly(bytes: Uint8Array, seed: number): Generator<Buffer>
   for (let at = 0; at < bytes.length;) {
     const size = 1 + Math.floor(random() ** 4 * 5000)
     yield Buffer.from(bytes.subarray(at, Math.min(bytes.length, at + size)))
+    at += size
+  }
+}
+
+/**
+ * Pieces of these sizes, each read into the same buffer, which has headroom. All around a piece is
+ * overwritten: what was left of the one before can only come from who kept it.
+ */
+export function* readByTurns(bytes: Uint8Array, sizes: () => number): Generator<Buffer> {
+  const room = 1 << 16
+  const input = allocateInputBuffer(room)
+  const around = Buffer.from(
+    input.buffer,
+    input.byteOffset - INPUT_HEADROOM_BYTES,
+    INPUT_HEADROOM_BYTES + room,
+  )
+  for (let at = 0; at < bytes.length;) {
+    const size = Math.min(sizes(), room, bytes.length - at)
+    around.fill(0xa5)
+    input.set(bytes.subarray(at, at + size))
+    yield input.subarray(0, size)
     at += size
   }
 }

@@ -6,7 +6,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { RdbError } from '../../src/errors.js'
-import { cutEvery, cutRandomly } from '../helpers/pieces.js'
+import { cutEvery, cutRandomly, readByTurns, seededRandom } from '../helpers/pieces.js'
 import {
   collect,
   normalizeRows,
@@ -62,10 +62,12 @@ describe.skipIf(root === undefined)('fixtures of real servers (needs ../shared)'
 
     test(`${file} gives the same events in any pieces`, () => {
       const { collector, summary } = whole()
+      const random = seededRandom(8)
       const cuts: [string, Iterable<Buffer>][] = [
         ['7 bytes', cutEvery(bytes, 7)],
         ['random', cutRandomly(bytes, 4711)],
         ['random', cutRandomly(bytes, 12)],
+        ['a buffer with headroom', readByTurns(bytes, () => 1 + Math.floor(random() ** 4 * 65536))],
       ]
       // Byte by byte takes a second a megabyte.
       if (bytes.length < 300_000) cuts.push(['1 byte', cutEvery(bytes, 1)])
@@ -98,7 +100,11 @@ test('the demo file gives the same events in any pieces', () => {
   expect(whole.summary).toMatchObject({ checksum: 'ok', trailingBytes: 0 })
   expect(whole.collector.rows.length).toBe(whole.summary.keysRead)
   expect(whole.summary.keysRead).toBeGreaterThan(1000)
-  for (const chunks of [cutEvery(bytes, 7), cutRandomly(bytes, 3)]) {
+  for (const chunks of [
+    cutEvery(bytes, 7),
+    cutRandomly(bytes, 3),
+    readByTurns(bytes, () => 1000),
+  ]) {
     expect(collect(chunks, { validate: true }).collector.rows).toEqual(whole.collector.rows)
   }
 })

@@ -11,7 +11,7 @@
 import { writeFileSync } from 'node:fs'
 import { getHeapStatistics } from 'node:v8'
 import { KeyAnalysis } from '../../src/analyze/key-analysis.js'
-import { allocateIoBuffer } from '../../src/bytes/kernel.js'
+import { allocateInputBuffer, allocateIoBuffer } from '../../src/bytes/kernel.js'
 import { RdbError } from '../../src/errors.js'
 import { RdbParser } from '../../src/rdb/parser.js'
 import { DEPTH, type Depth, type RdbVisitor, type Slice } from '../../src/rdb/visitor.js'
@@ -25,7 +25,7 @@ const MAX_MEMORY_BYTES = 64 << 20
 const MIN_LIMIT_MS = 1000
 
 const IO_BYTES = 1 << 16
-const io = allocateIoBuffer(IO_BYTES)
+const buffers = [allocateIoBuffer(IO_BYTES), allocateInputBuffer(IO_BYTES)] as const
 
 /** Lengths and values that sit at the edges of the encodings. */
 const NASTY = [
@@ -113,6 +113,7 @@ function parse(bytes: Buffer, random: Random, visitor: RdbVisitor): string {
   try {
     if (random() < 0.5) {
       // In the kernel's memory, where kernels look at the bytes themselves.
+      const io = buffers[pick(random, 2)]!
       const step = random() < 0.5 ? IO_BYTES : 1 + pick(random, IO_BYTES)
       for (let at = 0; at < bytes.length; at += step) {
         parser.push(io.subarray(0, bytes.copy(io, 0, at, at + step)))
