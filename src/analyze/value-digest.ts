@@ -127,10 +127,10 @@ export class KeyDigests implements RdbVisitor {
       this.isChained,
       kernel.kernel.stagingAddress,
     )
-    stretch.takenTo = exports.digestRowTo()
-    stretch.stringBytes = exports.digestRowBytes()
-    stretch.largestBytes = exports.digestRowLargest()
-    stretch.compressed = exports.digestRowCompressed() !== 0
+    stretch.takenTo = exports.rowInputTo()
+    stretch.stringBytes = exports.rowStringBytes()
+    stretch.largestBytes = exports.rowLargest()
+    stretch.compressed = exports.rowCompressed() !== 0
     return taken
   }
 
@@ -150,7 +150,7 @@ export class KeyDigests implements RdbVisitor {
       const scoreEnd = scoreAt + exports.digestScoreSize()
       this.number(parseScore(kernel.kernel.memory, scoreAt, scoreEnd))
       exports.digestAdd()
-      at = exports.digestRowTo()
+      at = exports.rowInputTo()
     }
     return true
   }
@@ -333,10 +333,10 @@ export class KeyDigests implements RdbVisitor {
       )
       if (more === 0) return taken
       taken += more
-      stretch.takenTo = exports.digestRowTo()
+      stretch.takenTo = exports.rowInputTo()
       // Sums are where they belong; of records there may be more than fitted.
       if (sums !== 0) return taken
-      this.tellRecords(exports.digestRowOutputTo() - output.byteOffset)
+      this.tellRecords(exports.rowOutputTo() - output.byteOffset)
     }
   }
 

@@ -59,14 +59,9 @@ export interface DigestExports {
     chained: number,
     scratch: number,
   ): number
-  /** 1: done; 0: there is a score for others, and then it goes on at `digestRowTo`. */
+  /** 1: done; 0: there is a score for others, and then it goes on at `rowInputTo`. */
   digestListpack(input: number, stop: number, form: number, chained: number): number
   digestIntset(input: number, length: number): void
   digestScoreAt(): number
   digestScoreSize(): number
-  digestRowTo(): number
-  digestRowOutputTo(): number
-  digestRowBytes(): number
-  digestRowLargest(): number
-  digestRowCompressed(): number
 }

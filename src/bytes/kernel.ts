@@ -42,7 +42,8 @@ export interface KernelExports extends DigestExports {
    */
   jsonListpack(input: number, length: number, form: number, output: number): number
   jsonIntset(input: number, length: number, output: number): number
-  /** How many elements or records were written out; see assembly/stretches.ts, and stretch… for the rest. */
+  /** How many elements or records were written out;
+   * see assembly/stretches.ts, and row… for the rest. */
   jsonElements(
     input: number,
     end: number,
@@ -96,10 +97,6 @@ export interface KernelExports extends DigestExports {
     fullAt: number,
   ): number
   scoresAreSimple(input: number, stop: number): number
-  elementsInputTo(): number
-  elementsOutputTo(): number
-  elementsStringBytes(): number
-  elementsLargest(): number
   /** How many records were passed, as commands for a server; see assembly/restores.ts for the rest. */
   restoreRecords(
     input: number,
@@ -110,15 +107,14 @@ export interface KernelExports extends DigestExports {
   ): number
   restoreSettings(): number
   restoreCounts(): number
-  restoreInputTo(): number
-  restoreOutputTo(): number
   restoreWantsRoom(): number
   jsonRecordSettings(): number
-  stretchInputTo(): number
-  stretchOutputTo(): number
-  stretchStringBytes(): number
-  stretchLargest(): number
-  stretchCompressed(): number
+  /** Of the last row, whichever kernel took it; see assembly/row-end.ts. */
+  rowInputTo(): number
+  rowOutputTo(): number
+  rowStringBytes(): number
+  rowLargest(): number
+  rowCompressed(): number
   stretchTimed(): number
   /** How many strings with U+FFFD in them json… have written so far. */
   stretchInexact(): number

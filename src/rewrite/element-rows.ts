@@ -57,9 +57,9 @@ export class ElementRows {
       }
       taken += done
       this.advance(stretch, writer, done, row)
-      stretch.stringBytes += exports.elementsStringBytes()
-      stretch.largestBytes = Math.max(stretch.largestBytes, exports.elementsLargest())
-      if (exports.stretchCompressed() !== 0) stretch.compressed = true
+      stretch.stringBytes += exports.rowStringBytes()
+      stretch.largestBytes = Math.max(stretch.largestBytes, exports.rowLargest())
+      if (exports.rowCompressed() !== 0) stretch.compressed = true
       if (!writer.isFull) break
     }
     return taken
@@ -112,8 +112,8 @@ export class ElementRows {
   private advance(stretch: Stretch, writer: CommandWriter, elements: number, row: Row): void {
     const { exports } = this.kernel
     const { out } = writer
-    stretch.takenTo = exports.elementsInputTo()
-    out.pos = exports.elementsOutputTo() - out.bytes.byteOffset
+    stretch.takenTo = exports.rowInputTo()
+    out.pos = exports.rowOutputTo() - out.bytes.byteOffset
     writer.openArgs += row === ROW.STRINGS ? elements : 2 * elements
   }
 }

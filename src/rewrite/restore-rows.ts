@@ -112,8 +112,8 @@ export class RestoreRows {
       kernel.stagingAddress,
     )
     this.wantsRoom = exports.restoreWantsRoom() === 1
-    stretch.takenTo = exports.restoreInputTo()
-    this.writtenTo = exports.restoreOutputTo() - bytes.byteOffset
+    stretch.takenTo = exports.rowInputTo()
+    this.writtenTo = exports.rowOutputTo() - bytes.byteOffset
     let written = 0
     for (let type = 0; type <= LAST_TYPE; type += 1) written += this.written[type]!
     return written

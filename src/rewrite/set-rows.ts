@@ -41,8 +41,8 @@ export class SetRows {
       )
       if (more === 0) return taken
       taken += more
-      stretch.takenTo = exports.stretchInputTo()
-      out.pos = exports.stretchOutputTo() - bytes.byteOffset
+      stretch.takenTo = exports.rowInputTo()
+      out.pos = exports.rowOutputTo() - bytes.byteOffset
       writer.commands += setPxat ? more : more + exports.stretchTimed()
     }
   }

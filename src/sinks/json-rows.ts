@@ -115,9 +115,9 @@ export class JsonRows {
     this.took(stretch)
     // The one behind the last.
     this.out.pos -= 1
-    stretch.stringBytes = exports.stretchStringBytes()
-    stretch.largestBytes = exports.stretchLargest()
-    stretch.compressed = exports.stretchCompressed() !== 0
+    stretch.stringBytes = exports.rowStringBytes()
+    stretch.largestBytes = exports.rowLargest()
+    stretch.compressed = exports.rowCompressed() !== 0
     return taken
   }
 
@@ -162,8 +162,8 @@ export class JsonRows {
 
   private took(stretch: Stretch): void {
     const { exports } = this.kernel
-    stretch.takenTo = exports.stretchInputTo()
-    this.out.pos = exports.stretchOutputTo() - this.out.bytes.byteOffset
+    stretch.takenTo = exports.rowInputTo()
+    this.out.pos = exports.rowOutputTo() - this.out.bytes.byteOffset
     this.noteInexact()
   }
 

@@ -16,6 +16,7 @@ import {
 } from './digest'
 import { member, number, readEntry, textAt, textSize } from './entries'
 import { PAIRS, SCORES } from './json-packed'
+import { endRow, measureRow } from './row-end'
 import { readScore, scoreIsKnown } from './score'
 import {
   clearCompressed,
@@ -24,7 +25,6 @@ import {
   recordExpiry,
   recordKey,
   recordKeySize,
-  sawCompressed,
   stringAt,
   stringSize,
 } from './strings'
@@ -36,33 +36,8 @@ const STRING_KIND: u32 = 0
 /** A number as text. */
 const NUMBER: usize = memory.data(48, 16)
 
-let inputTo: usize = 0
-let outputTo: usize = 0
-let stringBytes: f64 = 0
-let largest: u32 = 0
 let scoreAt: usize = 0
 let scoreSize: usize = 0
-
-/** Where the row ends in the input and in the output. */
-export function digestRowTo(): usize {
-  return inputTo
-}
-
-export function digestRowOutputTo(): usize {
-  return outputTo
-}
-
-export function digestRowBytes(): f64 {
-  return stringBytes
-}
-
-export function digestRowLargest(): u32 {
-  return largest
-}
-
-export function digestRowCompressed(): i32 {
-  return sawCompressed ? 1 : 0
-}
 
 /** The score that a listpack was left at. */
 export function digestScoreAt(): usize {
@@ -119,8 +94,7 @@ export function digestRecords(
     at = next
     done++
   }
-  inputTo = at
-  outputTo = to
+  endRow(at, to)
   return done
 }
 
@@ -165,15 +139,14 @@ export function digestElements(
     at = next
     done++
   }
-  inputTo = at
-  stringBytes = bytes as f64
-  largest = most as u32
+  endRow(at, 0)
+  measureRow(bytes, most)
   return done
 }
 
 /**
  * Entries of a sound listpack from `address` to its last byte, `stop`. True: that was all. False:
- * there is a score that others must read; its member is at hand, `digestRowTo` says where to go on.
+ * there is a score that others must read; its member is at hand, `rowInputTo` says where to go on.
  */
 export function digestListpack(address: usize, stop: usize, form: u32, chained: bool): bool {
   let at = address
@@ -188,7 +161,7 @@ export function digestListpack(address: usize, stop: usize, form: u32, chained: 
         if (!scoreIsKnown) {
           scoreAt = textAt
           scoreSize = textSize
-          inputTo = at
+          endRow(at, 0)
           return false
         }
       }

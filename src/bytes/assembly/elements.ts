@@ -6,6 +6,7 @@
  */
 import { member, number, readEntry, setEntry, textAt, textSize } from './entries'
 import { writeBulk, writeInteger } from './resp'
+import { endRow, measureRow } from './row-end'
 import { clearCompressed, readString, stringAt, stringSize } from './strings'
 import { writeScore } from './text'
 
@@ -18,26 +19,6 @@ const ELEMENT_BYTES: usize = 96
 const SCORE: usize = memory.data(64, 16)
 const MINUS: u8 = 0x2d
 
-let inputTo: usize = 0
-let outputTo: usize = 0
-let stringBytes: f64 = 0
-let largest: u32 = 0
-
-export function elementsInputTo(): usize {
-  return inputTo
-}
-
-export function elementsOutputTo(): usize {
-  return outputTo
-}
-
-export function elementsStringBytes(): f64 {
-  return stringBytes
-}
-
-export function elementsLargest(): u32 {
-  return largest
-}
 
 /** At most `count` elements, while the output is shorter than up to `fullAt`. Returns how many. */
 export function respElements(
@@ -86,10 +67,8 @@ export function respElements(
     at = next
     done++
   }
-  inputTo = at
-  outputTo = to
-  stringBytes = bytes as f64
-  largest = most as u32
+  endRow(at, to)
+  measureRow(bytes, most)
   return done
 }
 
@@ -153,8 +132,7 @@ export function respListpack(
     }
     done++
   }
-  inputTo = at
-  outputTo = to
+  endRow(at, to)
   return done
 }
 
@@ -176,7 +154,6 @@ export function respIntset(
     at += width as usize
     done++
   }
-  inputTo = at
-  outputTo = to
+  endRow(at, to)
   return done
 }

@@ -82,6 +82,24 @@ export function lengthAt(at: usize, first: u32): u32 {
   return bswap<u32>(load<u32>(at, 1))
 }
 
+/** Of the compressed string that `openCompressed` found: its tokens, and what they claim to be. */
+export let compressedSize: u32 = 0
+export let plainSize: u32 = 0
+
+/** Where the tokens of a compressed STR begin, or 0. Reads up to 11 bytes. */
+export function openCompressed(from: usize): usize {
+  let at = from + 1
+  let first = load<u8>(at) as u32
+  if (first > 0x80) return 0
+  compressedSize = lengthAt(at, first)
+  at += lengthSize(first)
+  first = load<u8>(at) as u32
+  if (first > 0x80) return 0
+  plainSize = lengthAt(at, first)
+  at += lengthSize(first)
+  return (plainSize as u64) > LZF_MAX_EXPANSION * (compressedSize as u64) ? 0 : at
+}
+
 /** Length of the decimal text. */
 export function digits(value: i64): u32 {
   let sign: u32 = 0

@@ -33,11 +33,6 @@ export {
   digestIntset,
   digestListpack,
   digestRecords,
-  digestRowBytes,
-  digestRowCompressed,
-  digestRowLargest,
-  digestRowOutputTo,
-  digestRowTo,
   digestScoreAt,
   digestScoreSize,
 } from './digest-rows'
@@ -56,19 +51,20 @@ export {
   walkedTo,
 } from './packed'
 export {
-  elementsInputTo,
-  elementsLargest,
-  elementsOutputTo,
-  elementsStringBytes,
   respElements,
   respIntset,
   respListpack,
   scoresAreSimple,
 } from './elements'
 export {
+  rowCompressed,
+  rowInputTo,
+  rowLargest,
+  rowOutputTo,
+  rowStringBytes,
+} from './row-end'
+export {
   restoreCounts,
-  restoreInputTo,
-  restoreOutputTo,
   restoreRecords,
   restoreSettings,
   restoreWantsRoom,
@@ -78,11 +74,6 @@ export {
   jsonRecordSettings,
   jsonRecords,
   respRecords,
-  stretchCompressed,
-  stretchInputTo,
-  stretchLargest,
-  stretchOutputTo,
-  stretchStringBytes,
   stretchTimed,
 } from './stretches'
 export { stretchInexact } from './text'

@@ -4,7 +4,15 @@
  * that is not wholly there ends the run; the reader in src/rdb takes it from there, and knows how to
  * name it.
  */
-import { lengthAt, lengthSize, LZF_MAX_EXPANSION, passAttributes, STRING_TYPE } from './format'
+import {
+  compressedSize,
+  lengthAt,
+  lengthSize,
+  openCompressed,
+  passAttributes,
+  plainSize,
+  STRING_TYPE,
+} from './format'
 import { lzfCheckLater, lzfCheckWaiting, lzfDecompress, lzfLength } from './lzf'
 import { checkIntset, checkListpack, checkStrings, SCORES, UNIQUE } from './packed'
 
@@ -161,12 +169,12 @@ function passString(at: usize, end: usize): usize {
   if (first == 0xc1) return at + 3
   if (first == 0xc2) return at + 5
   if (first != 0xc3) return 0
-  const next = openCompressed(at, end)
+  const next = passCompressed(at, end)
   if (next == 0) return 0
-  if (together && compressedLength >= LATER_FROM_BYTES && compressedLength < LATER_BELOW_BYTES) {
-    return lzfCheckLater(blobAt, compressedLength as usize, blobLength) ? next : 0
+  if (together && compressedSize >= LATER_FROM_BYTES && compressedSize < LATER_BELOW_BYTES) {
+    return lzfCheckLater(blobAt, compressedSize as usize, blobLength) ? next : 0
   }
-  return lzfLength(blobAt, compressedLength as usize) == (blobLength as f64) ? next : 0
+  return lzfLength(blobAt, compressedSize as usize) == (blobLength as f64) ? next : 0
 }
 
 /** LEN n, then n elements of so many strings and bytes behind them. */
@@ -204,8 +212,6 @@ function passQuicklist(at: usize, end: usize): usize {
   return at
 }
 
-let compressedLength: u32 = 0
-
 /** STR as a blob at `blobAt`, decompressed if need be; returns where it ends in the file, or 0. */
 function openBlob(at: usize, end: usize): usize {
   if (at + 11 > end) return 0
@@ -216,30 +222,22 @@ function openBlob(at: usize, end: usize): usize {
     return (blobLength as usize) <= end - blobAt ? blobAt + (blobLength as usize) : 0
   }
   if (first != 0xc3) return 0
-  const next = openCompressed(at, end)
+  const next = passCompressed(at, end)
   if (next == 0 || blobLength > SCRATCH_BYTES) return 0
   const room = blobLength as usize
-  const made = lzfDecompress(blobAt, compressedLength as usize, SCRATCH, room, false)
+  const made = lzfDecompress(blobAt, compressedSize as usize, SCRATCH, room, false)
   if (made != (blobLength as i32)) return 0
   blobAt = SCRATCH
   return next
 }
 
-/** The head of a compressed STR: `blobAt` is where the tokens are, `blobLength` what they claim. */
-function openCompressed(at: usize, end: usize): usize {
-  at++
-  let first = load<u8>(at) as u32
-  if (first > 0x80) return 0
-  compressedLength = lengthAt(at, first)
-  at += lengthSize(first)
-  first = load<u8>(at) as u32
-  if (first > 0x80) return 0
-  blobLength = lengthAt(at, first)
-  at += lengthSize(first)
-  if (at > end || (compressedLength as usize) > end - at) return 0
-  if ((blobLength as u64) > LZF_MAX_EXPANSION * (compressedLength as u64)) return 0
-  blobAt = at
-  return at + (compressedLength as usize)
+/** A compressed STR: `blobAt` is where the tokens are, `blobLength` what they claim. */
+function passCompressed(at: usize, end: usize): usize {
+  const tokens = openCompressed(at)
+  if (tokens == 0 || tokens > end || (compressedSize as usize) > end - tokens) return 0
+  blobAt = tokens
+  blobLength = plainSize
+  return tokens + (compressedSize as usize)
 }
 
 @inline

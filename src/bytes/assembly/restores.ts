@@ -5,18 +5,21 @@
  */
 import { crc64Over } from './crc64'
 import {
+  compressedSize,
   EXPIRY_MS,
   expireAtMs,
   expires,
   FREQ,
   lengthAt,
   lengthSize,
-  LZF_MAX_EXPANSION,
+  openCompressed,
   passAttributes,
+  plainSize,
   STRING_TYPE,
 } from './format'
 import { lzfDecompress } from './lzf'
 import { CRLF, writeBulk, writeLength, writeNumber } from './resp'
+import { endRow } from './row-end'
 import { readString, stringAt, stringSize } from './strings'
 import { copy } from './text'
 
@@ -117,8 +120,6 @@ const FREQ_BULK: usize = memory.data<u8>([
   0x24, 0x34, 0x0d, 0x0a, 0x46, 0x52, 0x45, 0x51, 0x0d, 0x0a, 0, 0, 0, 0, 0, 0,
 ])
 
-let inputTo: usize = 0
-let outputTo: usize = 0
 let wantsRoom: bool = false
 
 export function restoreSettings(): usize {
@@ -130,14 +131,6 @@ export function restoreCounts(): usize {
 }
 
 /** Where the record behind the last row starts, and where the output ends. */
-export function restoreInputTo(): usize {
-  return inputTo
-}
-
-export function restoreOutputTo(): usize {
-  return outputTo
-}
-
 /** The row ended for want of room in the output. */
 export function restoreWantsRoom(): i32 {
   return wantsRoom ? 1 : 0
@@ -233,8 +226,7 @@ export function restoreRecords(
     at = next
     done++
   }
-  inputTo = at
-  outputTo = to
+  endRow(at, to)
   return done
 }
 
@@ -306,8 +298,6 @@ function passFrame(type: u32, at: usize, end: usize): usize {
   }
 }
 
-let compressedSize: u32 = 0
-let plainSize: u32 = 0
 
 /** STR by its lengths; a compressed one must not claim more than its tokens can hold. */
 @inline
@@ -332,20 +322,6 @@ function passOther(at: usize, end: usize, first: u32): usize {
   const tokens = openCompressed(at)
   if (tokens == 0 || tokens > end) return 0
   return (compressedSize as usize) <= end - tokens ? tokens + (compressedSize as usize) : 0
-}
-
-/** Where the tokens of a compressed STR begin, or 0; its sizes are then set. */
-function openCompressed(from: usize): usize {
-  let at = from + 1
-  let first = load<u8>(at) as u32
-  if (first > 0x80) return 0
-  compressedSize = lengthAt(at, first)
-  at += lengthSize(first)
-  first = load<u8>(at) as u32
-  if (first > 0x80) return 0
-  plainSize = lengthAt(at, first)
-  at += lengthSize(first)
-  return (plainSize as u64) > LZF_MAX_EXPANSION * (compressedSize as u64) ? 0 : at
 }
 
 /** LEN n, then n times so many STR and `tail` bytes. */

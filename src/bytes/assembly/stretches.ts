@@ -8,6 +8,7 @@ import { HLL_MAGIC, HLL_MIN_BYTES, isInteger } from './format'
 import { base64Encode } from './json'
 import { PAIRS, SCORES } from './json-packed'
 import { writeBulk, writeNumber } from './resp'
+import { endRow, measureRow } from './row-end'
 import {
   clearCompressed,
   readRecord,
@@ -15,7 +16,6 @@ import {
   recordExpiry,
   recordKey,
   recordKeySize,
-  sawCompressed,
   stringAt,
   stringIsInteger,
   stringSize,
@@ -81,32 +81,7 @@ const PEXPIREAT: usize = memory.data<u8>([
   0x54, 0x0d, 0x0a, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
 ])
 
-/** Where the row ends in the input and in the output. */
-let inputTo: usize = 0
-let outputTo: usize = 0
-let stringBytes: f64 = 0
-let largest: u32 = 0
 let timedRecords: u32 = 0
-
-export function stretchInputTo(): usize {
-  return inputTo
-}
-
-export function stretchOutputTo(): usize {
-  return outputTo
-}
-
-export function stretchStringBytes(): f64 {
-  return stringBytes
-}
-
-export function stretchLargest(): u32 {
-  return largest
-}
-
-export function stretchCompressed(): i32 {
-  return sawCompressed ? 1 : 0
-}
 
 /** Of a row of records: those with an expiry. */
 export function stretchTimed(): u32 {
@@ -171,10 +146,8 @@ export function jsonElements(
   }
   // The element that it stopped in is written by others.
   setInexact(inexact)
-  inputTo = at
-  outputTo = to
-  stringBytes = bytes as f64
-  largest = most as u32
+  endRow(at, to)
+  measureRow(bytes, most)
   return done
 }
 
@@ -221,8 +194,7 @@ export function jsonRecords(
     at = next
     done++
   }
-  inputTo = at
-  outputTo = to
+  endRow(at, to)
   return done
 }
 
@@ -274,8 +246,7 @@ export function respRecords(
     at = next
     done++
   }
-  inputTo = at
-  outputTo = to
+  endRow(at, to)
   timedRecords = expiries
   return done
 }

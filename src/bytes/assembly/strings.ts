@@ -3,11 +3,14 @@
  * damaged, very long or unusual is left to the reader in src/rdb: 0 says no more than that.
  */
 import {
+  compressedSize,
   expireAtMs,
   expires,
   lengthAt,
   lengthSize,
+  openCompressed,
   passAttributes,
+  plainSize,
   STRING_TYPE,
 } from './format'
 import { lzfDecompress } from './lzf'
@@ -82,24 +85,17 @@ function readOtherString(at: usize, end: usize, first: u32, scratch: usize): usi
 }
 
 function readCompressed(from: usize, end: usize, scratch: usize): usize {
-  let at = from + 1
-  let first = load<u8>(at) as u32
-  if (first > 0x80) return 0
-  const compressed = lengthAt(at, first) as usize
-  at += lengthSize(first)
-  if (at + 5 > end) return 0
-  first = load<u8>(at) as u32
-  if (first > 0x80) return 0
-  const size = lengthAt(at, first) as usize
-  at += lengthSize(first)
-  if (compressed > end || at + compressed > end) return 0
+  const at = openCompressed(from)
+  if (at == 0 || at > end || (compressedSize as usize) > end - at) return 0
+  const size = plainSize as usize
   if (size > MAX_STRING_BYTES) return 0
-  if (lzfDecompress(at, compressed, scratch, size, false) != (size as i32)) return 0
+  const made = lzfDecompress(at, compressedSize as usize, scratch, size, false)
+  if (made != (size as i32)) return 0
   stringAt = scratch
   stringSize = size
   stringIsInteger = false
   sawCompressed = true
-  return at + compressed
+  return at + (compressedSize as usize)
 }
 
 /**
