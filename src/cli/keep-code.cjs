@@ -5,9 +5,10 @@
  */
 'use strict'
 const { spawnSync } = require('node:child_process')
-const { writeFileSync } = require('node:fs')
+const { readFileSync, writeFileSync } = require('node:fs')
 const { join } = require('node:path')
 const { Readable, Writable } = require('node:stream')
+const { crc32 } = require('node:zlib')
 
 const [, , directory, file, name] = process.argv
 const RUNS = {
@@ -40,7 +41,10 @@ async function keep(runs) {
     })
     if (code !== 0) throw new Error(`rrep ${argv.join(' ')}: exit code ${code}`)
   }
-  writeFileSync(join(directory, `${name}.cache`), codeToKeep())
+  const code = codeToKeep()
+  const checksum = Buffer.alloc(4)
+  checksum.writeUInt32LE(crc32(code, crc32(readFileSync(join(directory, 'run.js')))))
+  writeFileSync(join(directory, `${name}.cache`), Buffer.concat([code, checksum]))
 }
 
 if (name === undefined) {

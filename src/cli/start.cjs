@@ -5,12 +5,11 @@
 'use strict'
 const { readFileSync } = require('node:fs')
 const { Script } = require('node:vm')
+const { crc32 } = require('node:zlib')
 
 const filename = `${__dirname}/run.js`
-const script = new Script(readFileSync(filename, 'latin1'), {
-  filename,
-  cachedData: keptCode(),
-})
+const source = readFileSync(filename)
+const script = new Script(source.toString('latin1'), { filename, cachedData: keptCode() })
 // What lies beside it is CommonJS: import() would look through all of it for its exports first.
 const native = async (specifier) =>
   specifier.startsWith('./') ? { default: require(specifier) } : import(specifier)
@@ -25,9 +24,12 @@ function keptCode() {
   for (const name of [process.argv[2], 'run']) {
     if (!/^[a-z]+$/.test(name)) continue
     try {
-      return readFileSync(`${__dirname}/${name}.cache`)
+      const file = readFileSync(`${__dirname}/${name}.cache`)
+      const code = file.subarray(0, -4)
+      // Of a damaged one, or of another script of this length, V8 would run whatever stands there.
+      if (file.readUInt32LE(code.length) === crc32(code, crc32(source))) return code
     } catch {
-      // There is none.
+      // There is none, or next to nothing in it.
     }
   }
   return undefined

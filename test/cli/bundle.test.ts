@@ -3,7 +3,14 @@
  * where what is bundled with them cannot be missing.
  */
 import { execFile, spawn } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  appendFileSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -59,9 +66,14 @@ test('the code that V8 kept is used; damaged or of another Node, it is not misse
     expect(await hasKeptCode(command)).toBe('true')
   }
   expect(await hasKeptCode()).toBe('true')
+  // Else what is kept for the rest would do.
+  renameSync(join(bundle, 'run.cache'), join(bundle, 'run.kept'))
   const cache = join(bundle, 'inspect.cache')
   const kept = readFileSync(cache)
-  for (const bytes of [kept.subarray(0, 1000), Buffer.alloc(kept.length, 'x'), Buffer.alloc(0)]) {
+  const flipped = Buffer.from(kept)
+  flipped[kept.length >> 1]! ^= 1
+  const empty = Buffer.alloc(0)
+  for (const bytes of [kept.subarray(0, 1000), Buffer.alloc(kept.length, 'x'), flipped, empty]) {
     writeFileSync(cache, bytes)
     expect(await hasKeptCode('inspect')).toBe('false')
     expect(await rrep('inspect', fixture, '--check')).toContain('sound: RDB 11, 4,641 keys')
@@ -69,6 +81,12 @@ test('the code that V8 kept is used; damaged or of another Node, it is not misse
   rmSync(cache)
   expect(await rrep('inspect', fixture, '--check')).toContain('sound: RDB 11, 4,641 keys')
   writeFileSync(cache, kept)
+  expect(await hasKeptCode('inspect')).toBe('true')
+  const script = readFileSync(join(bundle, 'run.js'))
+  appendFileSync(join(bundle, 'run.js'), ' ')
+  expect(await hasKeptCode('inspect')).toBe('false')
+  writeFileSync(join(bundle, 'run.js'), script)
+  renameSync(join(bundle, 'run.kept'), join(bundle, 'run.cache'))
 })
 
 test('what is loaded late: unpackers and transforms', async () => {
