@@ -80,7 +80,7 @@ export function inKernel(chunk: Buffer, buffer: Buffer): Buffer {
 
 export interface PumpRdbOptions {
   signal?: AbortSignal | undefined
-  /** What to read into, of RDB_READ_BYTES: memory of the kernel that a visitor works with. */
+  /** What to read into, else RDB_READ_BYTES: memory of the kernel that a visitor works with. */
   buffer?: Buffer | undefined
   /** Asked between chunks; a promise is waited for. */
   drain?: (() => Promise<void> | undefined) | undefined

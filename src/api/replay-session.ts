@@ -43,8 +43,7 @@ import { SizeGate } from './size-gate.js'
 const DEFAULT_CONNECTIONS = 3
 /** Progress is told no more often. */
 const PROGRESS_MS = 20
-/** A snapshot's file is read in such pieces. */
-/** One piece for the loader, as it takes them where values do not grow much. */
+/** A snapshot's file is read so: one piece for the loader where values do not grow much. */
 const SNAPSHOT_READ_BYTES = LARGE_PIECE_BYTES
 
 export class ReplaySession {

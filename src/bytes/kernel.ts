@@ -120,7 +120,10 @@ export interface KernelExports extends DigestExports {
   stretchInexact(): number
   /** 4 × ceil(length / 3) bytes. */
   base64Encode(input: number, length: number, output: number): number
-  /** Entries of a sound listpack, else -1. `wanted`: 1 first entries unique, 2 second ones numbers. */
+  /**
+   * Entries of a sound listpack, else -1. `wanted`: 1 first entries unique, 2 second ones numbers,
+   * 4 also what `walkedLargest` tells.
+   */
   checkListpack(input: number, length: number, width: number, wanted: number): number
   /** Members of a sound intset, else -1. */
   checkIntset(input: number, length: number): number

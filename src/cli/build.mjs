@@ -76,7 +76,7 @@ const packages = new Set(
   results
     .flatMap(({ metafile }) => Object.keys(metafile.inputs))
     .flatMap((path) => {
-      const [, name] = /^node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(path) ?? []
+      const [, name] = /(?:^|\/)node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(path) ?? []
       return name === undefined ? [] : [name]
     }),
 )
@@ -94,4 +94,4 @@ const { status } = spawnSync(
   [join(import.meta.dirname, 'keep-code.cjs'), target, join(root, 'fixtures/demo/ecommerce.rdb')],
   { stdio: ['ignore', 'inherit', 'inherit'] },
 )
-process.exitCode = status ?? 1
+if (status !== 0) process.stderr.write('build:cli: not all code was kept, starts take longer\n')

@@ -6,7 +6,7 @@
  * stands in that one, and so on. Memory follows the largest thing that has to be seen whole, and
  * grows with bytes that came, never with a length that is claimed.
  *
- * A read that finds too few bytes throws `NEED_MORE`; the caller goes back to `committed`. A skip
+ * A read that finds too few bytes throws `NEED_MORE`; the caller goes back (`goBack`). A skip
  * may go beyond `end`: those bytes are dropped when they come.
  */
 import { Buffer } from 'node:buffer'
@@ -22,8 +22,6 @@ const MIN_BRIDGE_BYTES = 1024
 const MAX_BRIDGE_BYTES = 16384
 const CARRY_BYTES = 16384
 const KEEP_CARRY_BYTES = 4 << 20
-/** From here on a step that wants more without saying how much waits for a quarter more. */
-const BACKOFF_BYTES = 65536
 
 const EMPTY = Buffer.alloc(0)
 
@@ -54,9 +52,18 @@ export class ChunkInput {
   }
 
   /**
-   * Lets `run` see the chunk. `run` reads until NEED_MORE (it catches that and goes back to
-   * `committed`) and returns false when nothing more is to be read; `suspend` is called before
-   * bytes move or go away.
+   * Goes back to what was committed: NEED_MORE was thrown. The step is run again once there is more
+   * than it has read, and never waits for a byte that it could do without: the end of the RDB may
+   * come right behind what it needs.
+   */
+  goBack(): void {
+    if (this.wanted === 0) this.wanted = this.pos - this.committed + 1
+    this.pos = this.committed
+  }
+
+  /**
+   * Lets `run` see the chunk. `run` reads until NEED_MORE (it catches that and goes back) and
+   * returns false when nothing more is to be read; `suspend` is called before bytes move or go away.
    */
   feed(chunk: Buffer, run: () => boolean, suspend: () => void): void {
     const chunkBase = this.received
@@ -113,11 +120,7 @@ export class ChunkInput {
 
   private runOnce(run: () => boolean): boolean {
     this.wanted = 0
-    const more = run()
-    if (more && this.wanted === 0 && this.end - this.pos > BACKOFF_BYTES) {
-      this.wanted = Math.ceil((this.end - this.pos) * 1.25)
-    }
-    return more
+    return run()
   }
 
   private view(chunk: Buffer, chunkBase: number, at: number): void {

@@ -52,6 +52,8 @@ const STRICT_NOTICES: ReadonlySet<NoticeCode> = new Set<NoticeCode>([
 
 const TRIAL_ERROR = new RdbError('ERR_RDB_CORRUPT', {}, 'no sound record starts here')
 
+/** Behind EOF. */
+export const CHECKSUM_BYTES = 8
 /** Long keys are cut in messages. */
 const MAX_KEY_CHARS = 200
 
@@ -129,6 +131,8 @@ export class Core {
   private chunkBase = 0
   private crcOffset = 0
   private crcClosed = false
+  /** It has run over the stored checksum as well. */
+  private crcOverran = false
 
   /** Where blobs begin in the file, for error offsets; -1: decompressed. */
   private blobOrigin = -1
@@ -161,13 +165,17 @@ export class Core {
 
   /** The EOF opcode has been read: what follows is not part of the checksum. */
   closeCrc(): void {
-    if (!this.crcClosed) this.crcTo(this.input.byteOffset)
+    if (this.crcClosed) return
     this.crcClosed = true
+    const { byteOffset } = this.input
+    // Salvage takes EOF for the end once the input has ended: what follows has been run over.
+    this.crcOverran = this.chunk === undefined && this.crcOffset === byteOffset + CHECKSUM_BYTES
+    if (!this.crcOverran) this.crcTo(byteOffset)
   }
 
   /** Compares with the 8 bytes at the cursor. */
   crcMatches(): boolean {
-    return this.crc.matches(this.input.buf, this.input.pos)
+    return this.crcOverran ? this.crc.isZero : this.crc.matches(this.input.buf, this.input.pos)
   }
 
   private crcTo(byteOffset: number): void {
@@ -184,7 +192,7 @@ export class Core {
         return this.runSteps()
       } catch (error) {
         if (error === NEED_MORE) {
-          this.input.pos = this.input.committed
+          this.input.goBack()
           return true
         }
         // Nothing can be found behind a magic that is none.

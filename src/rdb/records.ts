@@ -4,7 +4,7 @@
  * metadata) belong to the next key.
  */
 import { printable } from '../bytes/printable.js'
-import type { Core, Step } from './core.js'
+import { CHECKSUM_BYTES, type Core, type Step } from './core.js'
 import { NEED_MORE } from './chunk-input.js'
 import {
   auxRecord,
@@ -41,7 +41,6 @@ import { DEPTH, NOTICE } from './visitor.js'
 const MAGIC_BYTES = 9
 /** From this version on a checksum stands behind EOF. */
 const CHECKSUM_VERSION = 5
-const CHECKSUM_BYTES = 8
 /** Type bytes seen in files of Redis Enterprise only. */
 const ENTERPRISE: ReadonlySet<number> = new Set([101, 102, 107, 121])
 
