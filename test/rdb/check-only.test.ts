@@ -76,6 +76,23 @@ test('damage anywhere gives the same answer either way', () => {
   }
 })
 
+test('an intset whose count only comes out right in 32 bits', () => {
+  const blob = Buffer.alloc(8 + 5 * 8)
+  blob.writeUInt32LE(8, 0)
+  for (let member = 0; member < 5; member += 1) blob.writeInt32LE(member, 8 + 8 * member)
+  for (const [count, isSound] of [
+    [5, true],
+    [5 + 2 ** 29, false],
+  ] as const) {
+    blob.writeUInt32LE(count, 4)
+    const key = Buffer.of(11, 1, 0x73, blob.length)
+    const parts = [Buffer.from('REDIS0011'), key, blob, strings(30, String).subarray(9)]
+    const answer = check(Buffer.concat(parts), true)
+    expect(answer.startsWith('{')).toBe(isSound)
+    expect(check(Buffer.concat(parts), false)).toBe(answer)
+  }
+})
+
 /** Compressed strings of all lengths around those that kernels look at side by side. */
 function compressedStrings(count: number, random: () => number): Buffer {
   const parts: Buffer[] = [Buffer.from('REDIS0011')]
