@@ -42,8 +42,7 @@ export interface KernelExports extends DigestExports {
    */
   jsonListpack(input: number, length: number, form: number, output: number): number
   jsonIntset(input: number, length: number, output: number): number
-  /** How many elements or records were written out;
-   * see assembly/stretches.ts, and row… for the rest. */
+  /** How many elements or records were written out: see assembly/stretches.ts, row… for the rest. */
   jsonElements(
     input: number,
     end: number,

@@ -138,9 +138,9 @@ export class ChunkInput {
 
   /** Puts what is unread in front of the chunk, where there is room for it and it may be enough. */
   private prepend(chunk: Buffer, chunkBase: number): boolean {
-    const unread = Math.max(0, this.end - this.pos)
-    const room = kernelOf(chunk)?.headroomOf(chunk) ?? 0
-    if (unread > room || this.wanted > unread + chunk.length || this.pos > this.end) return false
+    const unread = this.end - this.pos
+    if (unread < 0 || this.wanted > unread + chunk.length) return false
+    if (unread > (kernelOf(chunk)?.headroomOf(chunk) ?? 0)) return false
     let whole = chunk
     if (unread > 0) {
       whole = Buffer.from(chunk.buffer, chunk.byteOffset - unread, unread + chunk.length)

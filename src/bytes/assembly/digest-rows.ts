@@ -1,7 +1,7 @@
 /**
  * Digests (digest.ts) of what stands one by one in an RDB: string records, elements of collections,
  * packed values. Each row goes on until its count or its bytes end, or something comes that is not
- * for here (see strings.ts); the digestRow… functions say how far it came.
+ * for here (see strings.ts); the row… functions say how far it came.
  */
 import {
   digestAdd,

@@ -2,7 +2,7 @@
  * Elements of collections as arguments of commands: those that stand one by one in an RDB, and the
  * entries of listpacks and intsets, which must be sound. Goes on until the command is full, which is
  * looked at before each element as src/rewrite/command-writer.ts does, or until something comes
- * that is not for here; the elements… functions say how far it came.
+ * that is not for here; the row… functions say how far it came.
  */
 import { member, number, readEntry, setEntry, textAt, textSize } from './entries'
 import { writeBulk, writeInteger } from './resp'
@@ -18,7 +18,6 @@ const SCORES: u32 = 2
 const ELEMENT_BYTES: usize = 96
 const SCORE: usize = memory.data(64, 16)
 const MINUS: u8 = 0x2d
-
 
 /** At most `count` elements, while the output is shorter than up to `fullAt`. Returns how many. */
 export function respElements(

@@ -130,7 +130,6 @@ export function restoreCounts(): usize {
   return COUNTS
 }
 
-/** Where the record behind the last row starts, and where the output ends. */
 /** The row ended for want of room in the output. */
 export function restoreWantsRoom(): i32 {
   return wantsRoom ? 1 : 0
@@ -297,7 +296,6 @@ function passFrame(type: u32, at: usize, end: usize): usize {
       return 0
   }
 }
-
 
 /** STR by its lengths; a compressed one must not claim more than its tokens can hold. */
 @inline

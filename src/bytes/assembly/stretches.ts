@@ -2,7 +2,7 @@
  * Rows of what stands one by one in an RDB, written out in one call: elements of collections as
  * JSON, string records as lines of JSON or as commands. Each row goes on until its count or its
  * bytes end, the output has no room for the next, or something comes that is not for here (see
- * strings.ts); the stretch… functions say how far it came.
+ * strings.ts); the row… functions say how far it came.
  */
 import { HLL_MAGIC, HLL_MIN_BYTES, isInteger } from './format'
 import { base64Encode } from './json'
