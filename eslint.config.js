@@ -2,7 +2,9 @@ import js from '@eslint/js'
 import tseslint from 'typescript-eslint'
 
 export default tseslint.config(
-  { ignores: ['dist/', 'node_modules/', 'src/bytes/assembly/*.ts', 'src/bytes/*.generated.ts'] },
+  {
+    ignores: ['dist/', 'node_modules/', 'src/kernels/assembly/*.ts', 'src/kernels/*.generated.ts'],
+  },
   js.configs.recommended,
   {
     files: ['**/*.ts'],

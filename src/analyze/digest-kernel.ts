@@ -1,12 +1,12 @@
 /**
- * The kernel that digests are made in (bytes/assembly/digest.ts), with the memory it needs: the
+ * The kernel that digests are made in (kernels/assembly/digest.ts), with the memory it needs: the
  * input, so that stretches of it are digested where they lie, and what becomes of the digests.
  */
 import type { Buffer } from 'node:buffer'
-import { ByteKernel, type KernelExports } from '../bytes/kernel.js'
+import { ByteKernel, type KernelExports } from '../kernels/kernel.js'
 import type { Slice } from '../rdb/visitor.js'
 
-/** As bytes/assembly/digest.ts has them; so few that their sums stay in a core's cache. */
+/** As kernels/assembly/digest.ts has them; so few that their sums stay in a core's cache. */
 export const DIGEST_BUCKETS = 1 << 12
 export const SUM_BYTES = 32
 export const SECRET_BYTES = 64

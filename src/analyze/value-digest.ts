@@ -2,14 +2,14 @@
  * A digest of every key's value that depends on the value alone: not on its encoding, not on the
  * version of the file, not on the order in which a set, hash or sorted set is stored.
  *
- * Elements are hashed to 128 bits by a kernel under a secret of the run (bytes/assembly/digest.ts),
+ * Elements are hashed to 128 bits by a kernel under a secret of the run (kernels/assembly/digest.ts),
  * most of them in whole stretches. Ordered things are chained, unordered ones added up. What older
  * versions do not store (a stream's counters) and the expiry of fields have lanes of their own, so
  * that they can be compared where both sides have them. Not part of it: delivery and seen times of
  * consumers, idle time and frequency.
  */
 import { Buffer } from 'node:buffer'
-import type { KernelExports } from '../bytes/kernel.js'
+import type { KernelExports } from '../kernels/kernel.js'
 import { parseScore } from '../rdb/score.js'
 import { ROW, type PackedFormat, type Row, type Stretch } from '../rdb/stretch.js'
 import {

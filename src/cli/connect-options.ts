@@ -3,7 +3,7 @@
  * target of `replay` and `diff` has the same set with a prefix.
  */
 import type { Command } from 'commander'
-import { makeServerSettings, type ServerSettings } from '../api/server-settings.js'
+import { makeServerSettings, type ServerSettings } from '../net/make-server-settings.js'
 import { UsageError } from '../errors.js'
 import type { Io } from './io.js'
 import { readPassword } from './password.js'

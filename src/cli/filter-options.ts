@@ -1,6 +1,6 @@
 /** `--db --match --no-match --regex --type --min-size --ttl`: the filters that commands share. */
 import { type Command, Option } from 'commander'
-import type { KeyFilterOptions } from '../api/key-filter.js'
+import type { KeyFilterOptions } from '../source/key-filter.js'
 import { UsageError } from '../errors.js'
 import { parseCount, parseList, parseSize } from './units.js'
 

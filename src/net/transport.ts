@@ -8,7 +8,7 @@
  */
 import { connect as connectPlain, isIP, type Socket, type TcpNetConnectOpts } from 'node:net'
 import { connect as connectTls, type ConnectionOptions } from 'node:tls'
-import { allocateIoBuffer } from '../bytes/kernel.js'
+import { allocateIoBuffer } from '../kernels/kernel.js'
 import { AbortedError, InternalError } from '../errors.js'
 import { formatServerAddress } from './address.js'
 import { connectError, lineError, timeoutError } from './line-errors.js'

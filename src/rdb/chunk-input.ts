@@ -10,7 +10,7 @@
  * may go beyond `end`: those bytes are dropped when they come.
  */
 import { Buffer } from 'node:buffer'
-import { kernelOf, type ByteKernel } from '../bytes/kernel.js'
+import { kernelOf, type ByteKernel } from '../kernels/kernel.js'
 
 class NeedMoreError extends Error {}
 

@@ -5,7 +5,7 @@
  * left by NEED_MORE and called again, from `committed` on, once there are more: so a step commits
  * (`input.commit()`) behind each thing it has reported.
  */
-import { Crc64 } from '../bytes/crc64.js'
+import { Crc64 } from '../kernels/crc64.js'
 import { printable } from '../bytes/printable.js'
 import { RdbError, type RdbErrorCode } from '../errors.js'
 import { DuplicateFinder, KeySet } from './duplicates.js'

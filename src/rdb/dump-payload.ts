@@ -7,7 +7,7 @@
  * both write the same.
  */
 import { Buffer } from 'node:buffer'
-import { Crc64 } from '../bytes/crc64.js'
+import { Crc64 } from '../kernels/crc64.js'
 import { Core } from './core.js'
 import { dumpStep, payloadEndStep, setVersion } from './records.js'
 import { MIN_VALKEY_VERSION, type RdbFamily } from './type-table.js'

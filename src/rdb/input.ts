@@ -1,7 +1,7 @@
 /**
  * The primitives of the format over the bytes at hand (rdb-format: LEN, STR, doubles, times).
  */
-import { lzfDecompress, lzfDecompressPrefix, lzfLength, LZF_MAX_EXPANSION } from '../bytes/lzf.js'
+import { lzfDecompress, lzfDecompressPrefix, lzfLength, LZF_MAX_EXPANSION } from '../kernels/lzf.js'
 import { ChunkInput, NEED_MORE } from './chunk-input.js'
 import type { StringSlot } from './slice.js'
 import type { MutableU64 } from './u64.js'

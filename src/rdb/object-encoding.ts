@@ -8,7 +8,7 @@
  * until the server is restarted, and is told here as what it is after that. (HyperLogLogs, which
  * are always made so, are known by their first bytes.)
  */
-import { serverVersionNumber } from './server-version.js'
+import { serverVersionNumber } from '../servers/version.js'
 import type { RdbFamily } from './type-table.js'
 import type { KeyHeader, RdbStart, Slice, ValueStats } from './visitor.js'
 

@@ -1,8 +1,8 @@
 /** Weights of strings by length, where the kernel that walks rows of them finds them. */
-import type { ByteKernel } from '../bytes/kernel.js'
+import type { ByteKernel } from '../kernels/kernel.js'
 import type { Kind, PlainWeights, RdbVisitor } from './visitor.js'
 
-/** As bytes/assembly/packed.ts has them. */
+/** As kernels/assembly/packed.ts has them. */
 const MAX_WEIGHTS = 512
 const MODE = { NOTHING: 0, STRINGS: 1, PAIRS: 2 } as const
 

@@ -5,7 +5,7 @@
  * must come to what the events would have brought it to. All methods may be left out, and a visitor
  * that wants every event leaves them out.
  */
-import type { ByteKernel } from '../bytes/kernel.js'
+import type { ByteKernel } from '../kernels/kernel.js'
 
 /** Bytes in the memory of a kernel. ONE object, reused. */
 export class Stretch {

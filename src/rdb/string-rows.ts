@@ -1,9 +1,9 @@
-/** What the kernel has taken apart (bytes/assembly/rows.ts), as columns over its memory. */
+/** What the kernel has taken apart (kernels/assembly/rows.ts), as columns over its memory. */
 import { Buffer } from 'node:buffer'
-import type { ByteKernel } from '../bytes/kernel.js'
+import type { ByteKernel } from '../kernels/kernel.js'
 import type { StringRows } from './visitor.js'
 
-/** As bytes/assembly/rows.ts has them. */
+/** As kernels/assembly/rows.ts has them. */
 const MAX_ROWS = 1024
 const WORDS = 8
 const FLAG = { INTEGER: 1, COMPRESSED: 2, EXPIRES: 4, HYPERLOGLOG: 8 } as const

@@ -13,7 +13,7 @@
  * The bytes are opaque but for that: magic at the front, opcode and checksum at the end.
  */
 import { RdbError } from '../errors.js'
-import { Crc64 } from '../bytes/crc64.js'
+import { Crc64 } from '../kernels/crc64.js'
 import { printable } from '../bytes/printable.js'
 import type { LinkConsumer, SnapshotEndInfo } from './consumer.js'
 import type { PayloadHeader } from './handshake.js'

@@ -11,7 +11,7 @@ import { DEPTH, KIND, type Depth, type KeyHeader, type Kind, type Slice } from '
 import { bulkOf, CommandWriter, headOf } from './command-writer.js'
 import type { KeyPlan } from './key-plan.js'
 import { LOSS, type Loss } from './loss.js'
-import type { TargetCapabilities } from './target-capabilities.js'
+import type { TargetCapabilities } from '../servers/capabilities.js'
 
 /** Servers take up to proto-max-bulk-len, 512 MB by default. */
 const MAX_BULK_BYTES = 64 << 20

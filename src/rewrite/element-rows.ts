@@ -2,7 +2,7 @@
  * Elements of collections as arguments of RPUSH, SADD, ZADD and HSET, written in rows by the kernel
  * in whose memory they and the output lie: byte for byte what element-commands.ts makes of them.
  */
-import type { ByteKernel } from '../bytes/kernel.js'
+import type { ByteKernel } from '../kernels/kernel.js'
 import { ROW, type PackedFormat, type Row, type Stretch } from '../rdb/stretch.js'
 import { KIND, type Kind } from '../rdb/visitor.js'
 import { BATCH_ARGS, BATCH_BYTES, type CommandWriter } from './command-writer.js'

@@ -8,8 +8,8 @@
  * counted in `losses` and told to `onLoss`. Nothing is allocated per key or element.
  */
 import { Buffer } from 'node:buffer'
-import type { ByteKernel } from '../bytes/kernel.js'
-import { serverVersionNumber } from '../rdb/server-version.js'
+import type { ByteKernel } from '../kernels/kernel.js'
+import { serverVersionNumber } from '../servers/version.js'
 import {
   DEPTH,
   KIND,
@@ -30,7 +30,7 @@ import {
   type RewriteHooks,
 } from './key-plan.js'
 import { LOSS, type Loss, type LossCounts } from './loss.js'
-import { RawValueParser } from './raw-value-parser.js'
+import { RawValueParser } from '../rdb/raw-value-parser.js'
 import { RestoreWriter } from './restore-writer.js'
 import { SetRows } from './set-rows.js'
 import { StreamCommands } from './stream-commands.js'
@@ -40,7 +40,7 @@ import {
   backlenHabit,
   type BacklenHabit,
   type TargetCapabilities,
-} from './target-capabilities.js'
+} from '../servers/capabilities.js'
 
 /** A payload is held in memory until its length is known. */
 export const DEFAULT_MAX_PAYLOAD_BYTES = 16 << 20

@@ -3,15 +3,15 @@
  * and the output lie. Byte for byte what restore-writer.ts and element-commands.ts make of them, for
  * keys that keep their name and stand in nobody's way, or are replaced.
  */
-import type { ByteKernel } from '../bytes/kernel.js'
+import type { ByteKernel } from '../kernels/kernel.js'
 import type { Stretch } from '../rdb/stretch.js'
 import { OPCODE, typeTable, type RdbFamily } from '../rdb/type-table.js'
 import { KIND } from '../rdb/visitor.js'
-import { acceptsType, footerVersion, type TargetCapabilities } from './target-capabilities.js'
+import { acceptsType, footerVersion, type TargetCapabilities } from '../servers/capabilities.js'
 
 /** Type bytes that the kernel knows are less. */
 export const ROW_TYPES = 32
-/** As bytes/assembly/restores.ts has them. */
+/** As kernels/assembly/restores.ts has them. */
 const MAX_OWN_KEY_BYTES = 256
 const LAST_TYPE = 20
 const HOW = { LEAVE: 0, RESTORE: 1, SET_OR_RESTORE: 2, SET: 3 } as const

@@ -8,12 +8,12 @@
  * The payload's length is known only at its end, so the command is held in the output buffer
  * until then; `heldBytes` tells the caller when it grows beyond what it wants to hold.
  */
-import { Crc64 } from '../bytes/crc64.js'
+import { Crc64 } from '../kernels/crc64.js'
 import { digitCount, writeDecimal } from '../bytes/output-buffer.js'
 import type { KeyHeader } from '../rdb/visitor.js'
 import { bulkOf, headOf, type CommandWriter } from './command-writer.js'
 import type { KeyPlan } from './key-plan.js'
-import { footerVersion, type TargetCapabilities } from './target-capabilities.js'
+import { footerVersion, type TargetCapabilities } from '../servers/capabilities.js'
 
 const FOOTER_BYTES = 10
 const DOLLAR = 36

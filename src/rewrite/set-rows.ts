@@ -2,7 +2,7 @@
  * Rows of string records as SET commands, written by the kernel in whose memory they and the output
  * lie. Byte for byte what element-commands.ts makes of them, for keys that keep their name.
  */
-import type { ByteKernel } from '../bytes/kernel.js'
+import type { ByteKernel } from '../kernels/kernel.js'
 import type { Stretch } from '../rdb/stretch.js'
 import type { CommandWriter } from './command-writer.js'
 

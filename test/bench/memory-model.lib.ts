@@ -4,7 +4,7 @@
  */
 import { join } from 'node:path'
 import type { ChainableCommander } from 'ioredis'
-import { inspect } from '../../src/api/inspect.js'
+import { inspect } from '../../src/verbs/inspect/run.js'
 import { startServer, type ServerBinary } from '../helpers/servers.js'
 
 export interface GroupErrors {

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { afterAll, expect, test } from 'vitest'
-import { lzfCompress } from '../../src/bytes/lzf.js'
+import { lzfCompress } from '../../src/kernels/lzf.js'
 import { runCli } from '../helpers/cli.js'
 import { sharedDir } from '../helpers/servers.js'
 

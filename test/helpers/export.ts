@@ -1,6 +1,6 @@
 /** An export into memory. */
 import { Writable } from 'node:stream'
-import { exportKeys, type ExportOptions, type ExportResult } from '../../src/api/export.js'
+import { exportKeys, type ExportOptions, type ExportResult } from '../../src/verbs/export/run.js'
 
 export async function exportToBuffer(
   options: Omit<ExportOptions, 'output'>,

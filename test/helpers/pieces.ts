@@ -1,5 +1,5 @@
 /** Cuts bytes into pieces, each in memory of its own: nothing behind a piece can be read by luck. */
-import { allocateInputBuffer, INPUT_HEADROOM_BYTES } from '../../src/bytes/kernel.js'
+import { allocateInputBuffer, INPUT_HEADROOM_BYTES } from '../../src/kernels/kernel.js'
 
 export function* cutEvery(bytes: Uint8Array, size: number): Generator<Buffer> {
   for (let at = 0; at < bytes.length; at += size) {

@@ -1,5 +1,5 @@
 /**
- * The digests of src/bytes/assembly/digest.ts, written plainly and from its description: for values
+ * The digests of src/kernels/assembly/digest.ts, written plainly and from its description: for values
  * made of strings, members with scores, and pairs. What is no such value has none here.
  */
 import { DEPTH, KIND, type Depth, type KeyHeader, type Slice } from '../../src/rdb/visitor.js'

@@ -1,7 +1,7 @@
 /** `serve` in this process: started, asked, stopped; and real replicas pointed to it. */
-import type { ServeEvent, ServeHandle, ServeOptions } from '../../src/api/serve.js'
-import { serve } from '../../src/api/serve.js'
-import { makeServerSettings, type ServerSettings } from '../../src/api/server-settings.js'
+import type { ServeEvent, ServeHandle, ServeOptions } from '../../src/verbs/serve/run.js'
+import { serve } from '../../src/verbs/serve/run.js'
+import { makeServerSettings, type ServerSettings } from '../../src/net/make-server-settings.js'
 import { waitFor, type TestServer } from './servers.js'
 
 export interface Serving {

@@ -14,8 +14,8 @@ import {
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { replay, type ReplayOptions, type ReplayResult } from '../../src/api/replay.js'
-import { makeServerSettings } from '../../src/api/server-settings.js'
+import { replay, type ReplayOptions, type ReplayResult } from '../../src/verbs/replay/run.js'
+import { makeServerSettings } from '../../src/net/make-server-settings.js'
 import { comparable, expectedRows, serverRows, type StateRow } from '../helpers/server-state.js'
 import {
   serverBinary,

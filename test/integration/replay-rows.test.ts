@@ -6,7 +6,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
-import type { LedgerReport } from '../../src/replay/ledger.js'
+import type { LedgerReport } from '../../src/target/ledger.js'
 import { runCli } from '../helpers/cli.js'
 import { startServer, type TestServer } from '../helpers/servers.js'
 

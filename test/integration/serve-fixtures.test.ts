@@ -5,7 +5,7 @@
 import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { acceptedBy } from '../../src/serve/rdb-version.js'
+import { acceptedBy } from '../../src/servers/rdb-version.js'
 import { comparable, expectedRows, serverRows } from '../helpers/server-state.js'
 import {
   serverBinaries,

@@ -14,8 +14,8 @@ import {
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, describe, expect, test } from 'vitest'
-import { capture, type CaptureOptions, type CaptureRunEvent } from '../../src/api/capture.js'
-import { makeServerSettings } from '../../src/api/server-settings.js'
+import { capture, type CaptureOptions, type CaptureRunEvent } from '../../src/verbs/tail/archive.js'
+import { makeServerSettings } from '../../src/net/make-server-settings.js'
 import { AbortedError, type RrepError } from '../../src/errors.js'
 import { startCaptureProcess } from '../helpers/capture-process.js'
 import {

@@ -1,8 +1,13 @@
 /** `rrep tail` without -o against real masters. */
 import { Writable } from 'node:stream'
 import { afterEach, expect, test } from 'vitest'
-import { makeServerSettings } from '../../src/api/server-settings.js'
-import { tail, type TailNotice, type TailOptions, type TailStats } from '../../src/api/tail.js'
+import { makeServerSettings } from '../../src/net/make-server-settings.js'
+import {
+  tail,
+  type TailNotice,
+  type TailOptions,
+  type TailStats,
+} from '../../src/verbs/tail/watch.js'
 import type { RrepError } from '../../src/errors.js'
 import { infoNumber, masterOffset } from '../helpers/captures.js'
 import { runCli } from '../helpers/cli.js'

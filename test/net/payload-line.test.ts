@@ -2,7 +2,7 @@
 import { createServer, type AddressInfo, type Server } from 'node:net'
 import { afterEach, expect, test } from 'vitest'
 import { PayloadLine, type ReplyVisitor } from '../../src/net/payload-line.js'
-import { makeServerSettings } from '../../src/api/server-settings.js'
+import { makeServerSettings } from '../../src/net/make-server-settings.js'
 
 let server: Server | undefined
 afterEach(() => server?.close())

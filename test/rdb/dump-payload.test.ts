@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { crc64 } from '../../src/bytes/crc64.js'
+import { crc64 } from '../../src/kernels/crc64.js'
 import { parseDumpPayload } from '../../src/rdb/dump-payload.js'
 import { RdbParser } from '../../src/rdb/parser.js'
 import { DEPTH } from '../../src/rdb/visitor.js'

@@ -3,7 +3,7 @@
  * it needs, since the end, the checksum and another's bytes may come right behind.
  */
 import { describe, expect, test } from 'vitest'
-import { allocateInputBuffer } from '../../src/bytes/kernel.js'
+import { allocateInputBuffer } from '../../src/kernels/kernel.js'
 import { RdbParser } from '../../src/rdb/parser.js'
 import { DEPTH, type Depth } from '../../src/rdb/visitor.js'
 import { cutEvery } from '../helpers/pieces.js'

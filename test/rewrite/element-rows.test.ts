@@ -4,13 +4,13 @@
  */
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { ByteKernel } from '../../src/bytes/kernel.js'
+import { ByteKernel } from '../../src/kernels/kernel.js'
 import { OutputBuffer } from '../../src/bytes/output-buffer.js'
 import { RdbParser } from '../../src/rdb/parser.js'
 import type { RdbVisitor } from '../../src/rdb/visitor.js'
 import { CommandWriter } from '../../src/rewrite/command-writer.js'
 import { KeyRewriter } from '../../src/rewrite/key-rewriter.js'
-import { targetCapabilities } from '../../src/rewrite/target-capabilities.js'
+import { targetCapabilities } from '../../src/servers/capabilities.js'
 import { double, integerStr, intset, lengthOf, listpack, str } from '../helpers/rdb-values.js'
 
 const OUTPUT_BYTES = 1 << 18

@@ -11,7 +11,7 @@
 import { writeFileSync } from 'node:fs'
 import { getHeapStatistics } from 'node:v8'
 import { KeyAnalysis } from '../../src/analyze/key-analysis.js'
-import { allocateInputBuffer, allocateIoBuffer } from '../../src/bytes/kernel.js'
+import { allocateInputBuffer, allocateIoBuffer } from '../../src/kernels/kernel.js'
 import { RdbError } from '../../src/errors.js'
 import { RdbParser } from '../../src/rdb/parser.js'
 import { DEPTH, type Depth, type RdbVisitor, type Slice } from '../../src/rdb/visitor.js'

@@ -7,8 +7,8 @@
 import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { capture } from '../../src/api/capture.js'
-import { makeServerSettings } from '../../src/api/server-settings.js'
+import { capture } from '../../src/verbs/tail/archive.js'
+import { makeServerSettings } from '../../src/net/make-server-settings.js'
 import { AbortedError } from '../../src/errors.js'
 import { startCaptureProcess, type CaptureProcess } from '../helpers/capture-process.js'
 import {

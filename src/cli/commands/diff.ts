@@ -7,10 +7,10 @@ import {
   type DiffSideResult,
   type DiffSource,
   type ServerWay,
-} from '../../api/diff.js'
-import { printableText } from '../../api/key-text.js'
-import { formatServerAddress, maskSecrets } from '../../api/server-settings.js'
-import { classifySource } from '../../api/source.js'
+} from '../../verbs/diff/run.js'
+import { printableText } from '../../bytes/key-text.js'
+import { formatServerAddress, maskSecrets } from '../../net/make-server-settings.js'
+import { classifySource } from '../../source/source.js'
 import { UsageError } from '../../errors.js'
 import { addCommonOptions, type CommandCall, type CommandContext } from '../command.js'
 import { addConnectOptions, readServerSettings, type ConnectValues } from '../connect-options.js'

@@ -1,7 +1,7 @@
 /** `rrep export`: options → one call of the library → what could not be carried over, on stderr. */
 import { type Command, Option } from 'commander'
-import { exportKeys, type ExportFormat, type ExportResult } from '../../api/export.js'
-import { maskSecrets } from '../../api/server-settings.js'
+import { exportKeys, type ExportFormat, type ExportResult } from '../../verbs/export/run.js'
+import { maskSecrets } from '../../net/make-server-settings.js'
 import { FileError, UsageError } from '../../errors.js'
 import { addCommonOptions, type CommandContext } from '../command.js'
 import { EXIT } from '../exit-codes.js'

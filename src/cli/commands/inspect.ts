@@ -7,9 +7,9 @@ import {
   type InspectProgress,
   type InspectResult,
   type ReadOutcome,
-} from '../../api/inspect.js'
-import { inspectKey } from '../../api/inspect-key.js'
-import { inspectRows } from '../../api/inspect-rows.js'
+} from '../../verbs/inspect/run.js'
+import { inspectKey } from '../../verbs/inspect/one-key.js'
+import { inspectRows } from '../../verbs/inspect/rows.js'
 import { UsageError } from '../../errors.js'
 import { addCommonOptions, type CommandCall, type CommandContext } from '../command.js'
 import { addFilterOptions, readFilterOptions, type FilterOptions } from '../filter-options.js'

@@ -17,9 +17,9 @@ import {
   type ReplayResult,
   type ReplaySource,
   type Transform,
-} from '../../api/replay.js'
-import { formatServerAddress } from '../../api/server-settings.js'
-import { classifySource } from '../../api/source.js'
+} from '../../verbs/replay/run.js'
+import { formatServerAddress } from '../../net/make-server-settings.js'
+import { classifySource } from '../../source/source.js'
 import { FileError, UsageError } from '../../errors.js'
 import { addCommonOptions, type CommandContext } from '../command.js'
 import { addConnectOptions, readServerSettings, type ConnectValues } from '../connect-options.js'

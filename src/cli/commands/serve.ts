@@ -1,9 +1,14 @@
 /** `rrep serve`: options → one call of the library; events → lines or objects. */
 import { readFileSync } from 'node:fs'
 import { type Command, Option } from 'commander'
-import { serve, type ServeEvent, type ServeHandle, type ServeOptions } from '../../api/serve.js'
-import { formatServerAddress } from '../../api/server-settings.js'
-import { classifySource } from '../../api/source.js'
+import {
+  serve,
+  type ServeEvent,
+  type ServeHandle,
+  type ServeOptions,
+} from '../../verbs/serve/run.js'
+import { formatServerAddress } from '../../net/make-server-settings.js'
+import { classifySource } from '../../source/source.js'
 import { FileError, UsageError } from '../../errors.js'
 import { addCommonOptions, type CommandContext } from '../command.js'
 import {

@@ -1,7 +1,7 @@
 /** `rrep sync`: options → one call of the library → one line or one object. */
 import type { Command } from 'commander'
-import { formatServerAddress } from '../../api/server-settings.js'
-import { sync, type Compression, type SyncProgress, type SyncResult } from '../../api/sync.js'
+import { formatServerAddress } from '../../net/make-server-settings.js'
+import { sync, type Compression, type SyncProgress, type SyncResult } from '../../verbs/sync/run.js'
 import { FileError, UsageError } from '../../errors.js'
 import { addCommonOptions, type CommandContext } from '../command.js'
 import { addConnectOptions, readServerSettings, sourceOf } from '../connect-options.js'

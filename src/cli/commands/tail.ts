@@ -1,8 +1,8 @@
 /** `rrep tail`: options → the library's `tail` or `capture` → lines, figures or events. */
 import type { Command } from 'commander'
-import { capture, type CaptureRunEvent } from '../../api/capture.js'
-import { formatServerAddress, type ServerSettings } from '../../api/server-settings.js'
-import { tail, type CommandFormat, type TailNotice } from '../../api/tail.js'
+import { capture, type CaptureRunEvent } from '../../verbs/tail/archive.js'
+import { formatServerAddress, type ServerSettings } from '../../net/make-server-settings.js'
+import { tail, type CommandFormat, type TailNotice } from '../../verbs/tail/watch.js'
 import { FileError, UsageError } from '../../errors.js'
 import { addCommonOptions, type CommandCall, type CommandContext } from '../command.js'
 import { addConnectOptions, readServerSettings, sourceOf } from '../connect-options.js'

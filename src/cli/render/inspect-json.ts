@@ -1,6 +1,6 @@
 /** The object that `inspect --json` prints: names and shapes are a contract (CLI.md). */
-import type { InspectResult, KeyFacts, ReadOutcome } from '../../api/inspect.js'
-import { textOrBase64 } from '../../api/key-text.js'
+import type { InspectResult, KeyFacts, ReadOutcome } from '../../verbs/inspect/run.js'
+import { textOrBase64 } from '../../bytes/key-text.js'
 
 export function summaryObject(result: InspectResult): object {
   return {

@@ -1,6 +1,6 @@
 /** `inspect --key`: a key as text, element by element, or as an object for --json. */
-import type { KeyDetail, KeyElement, KeyPlace } from '../../api/inspect-key.js'
-import { printableText, textOrBase64 } from '../../api/key-text.js'
+import type { KeyDetail, KeyElement, KeyPlace } from '../../verbs/inspect/one-key.js'
+import { printableText, textOrBase64 } from '../../bytes/key-text.js'
 import { formatCount, formatSize } from '../units.js'
 
 const SHOWN_RAW_BYTES = 256

@@ -1,7 +1,7 @@
 /** The summary of `inspect`: what the file is, what it holds, where the memory goes. */
 import type { ChalkInstance } from 'chalk'
-import type { InspectResult, KeyFacts } from '../../api/inspect.js'
-import { printableText } from '../../api/key-text.js'
+import type { InspectResult, KeyFacts } from '../../verbs/inspect/run.js'
+import { printableText } from '../../bytes/key-text.js'
 import { formatCount, formatDuration, formatSize } from '../units.js'
 import { bar, percent, renderTable, type Column } from './inspect-table.js'
 

@@ -1,5 +1,5 @@
 /** The ledger of a replay, for people: what was read, written, skipped, failed, by db and type. */
-import type { LedgerReport, ReplayResult } from '../../api/replay.js'
+import type { LedgerReport, ReplayResult } from '../../verbs/replay/run.js'
 import type { Talk } from '../talk.js'
 import { formatCount, formatDuration } from '../units.js'
 import { renderTable, type Column } from './inspect-table.js'

@@ -1,5 +1,5 @@
 /** What happens while serving, in words for people. */
-import type { FrozenFacts, ServeEvent } from '../../api/serve.js'
+import type { FrozenFacts, ServeEvent } from '../../verbs/serve/run.js'
 import { formatCount, formatDuration, formatSize } from '../units.js'
 
 /** True for what an operator should look at. */

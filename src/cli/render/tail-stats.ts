@@ -2,7 +2,7 @@
  * The view of `tail --stats`: on a terminal a screen that refreshes, in a pipe a block of lines
  * an interval, with --json an object a line.
  */
-import type { StatsRow, TailStats } from '../../api/tail.js'
+import type { StatsRow, TailStats } from '../../verbs/tail/watch.js'
 import type { Io } from '../io.js'
 import type { Talk } from '../talk.js'
 import { formatSize } from '../units.js'

@@ -1,6 +1,6 @@
 /** One line for people for each thing that a tail or a capture tells. */
-import type { CaptureRunEvent } from '../../api/capture.js'
-import type { TailNotice } from '../../api/tail.js'
+import type { CaptureRunEvent } from '../../verbs/tail/archive.js'
+import type { TailNotice } from '../../verbs/tail/watch.js'
 import { formatDuration, formatSize } from '../units.js'
 
 export function describeNotice(notice: TailNotice, server: string): string | undefined {

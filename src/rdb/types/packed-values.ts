@@ -2,7 +2,7 @@
  * Values in packed blobs: a whole collection in one (types 9 to 13, 16, 17, 20, 23, 25), or a list
  * in many (14, 18). At ELEMENTS depth, and with `validate`, a blob is walked to its last byte.
  */
-import { sharedKernel, type KernelExports } from '../../bytes/kernel.js'
+import { sharedKernel, type KernelExports } from '../../kernels/kernel.js'
 import type { Core, Step } from '../core.js'
 import type { PackedReader } from '../encodings/packed.js'
 import { parseScore } from '../score.js'

@@ -1,0 +1,58 @@
+/**
+ * Cuts an increment at an offset that the stream has already passed.
+ *
+ * A snapshot over a second connection belongs to the moment of the master's fork, and by the
+ * time we learn its offset the stream has gone on. What lies behind the offset is copied to the
+ * head of a new increment, then cut off the old one; the new one goes on from there.
+ */
+import { closeSync, openSync, readSync } from 'node:fs'
+import { formatMark, formatSkew, type IncrRecord } from './format.js'
+import { encodeCommand } from '../resp/encoder.js'
+import type { AppendFile } from '../disk/append-file.js'
+import type { CapturePart, SplitPlace } from './part.js'
+import { fileError } from '../disk/fs-util.js'
+
+const COPY_BYTES = 1 << 20
+
+/** Returns the part that goes on in `file`. The stream must wait meanwhile. */
+export async function splitPart(
+  part: CapturePart,
+  record: IncrRecord,
+  file: AppendFile,
+  replOffset: number,
+  place: SplitPlace,
+): Promise<CapturePart> {
+  await part.file.flush()
+  const { dbnum } = place
+  const mark = formatMark({ replOffset, dbnum, replid: part.replid })
+  file.appendAscii(mark)
+  file.append(encodeCommand('SELECT', String(dbnum)))
+  const isTail = place.copyFrom >= part.boundary.filePosition
+  if (place.unstoredBytes > 0 && !isTail) file.appendAscii(formatSkew(place.unstoredBytes))
+  const shift = file.position - place.copyFrom
+  copyTail(part.file.path, place.copyFrom, part.file.position, file)
+  await file.sync()
+  part.file.truncate(place.filePosition)
+  // Their ends meet, though between them stream bytes lie that are not stored.
+  part.file.appendAscii(mark)
+  return part.moveTo(record, file, shift, place)
+}
+
+function copyTail(path: string, from: number, to: number, file: AppendFile): void {
+  try {
+    const fd = openSync(path, 'r')
+    try {
+      const buffer = Buffer.allocUnsafe(Math.min(COPY_BYTES, Math.max(to - from, 1)))
+      for (let at = from; at < to;) {
+        const count = readSync(fd, buffer, 0, Math.min(buffer.length, to - at), at)
+        if (count === 0) break
+        file.append(buffer, 0, count)
+        at += count
+      }
+    } finally {
+      closeSync(fd)
+    }
+  } catch (error) {
+    throw fileError(path, 'read', error)
+  }
+}

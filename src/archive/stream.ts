@@ -1,0 +1,196 @@
+/**
+ * Stream bytes into an increment: what can be stored as it came goes through in long runs, the
+ * few commands that change the state or cannot be loaded back are looked at one by one.
+ */
+import type { Sidecar } from './format.js'
+import {
+  LOADABLE,
+  makeLoadable,
+  REWRITABLE_NAMES,
+  REWRITABLE_NAMES_RELATIVE,
+  SPECIAL_NAMES,
+  SPECIAL_NAMES_RELATIVE,
+} from '../aof/loadable.js'
+import { selectedDb } from '../aof/aof-parser.js'
+import { ProtocolError } from '../errors.js'
+import { isArg } from '../resp/command-table.js'
+import { CommandDecoder, RESP } from '../resp/decoder.js'
+import { CommandEncoder } from '../resp/encoder.js'
+import type { CapturePart } from './part.js'
+
+/** A command that is not whole in a chunk is held up to this size, else written in pieces. */
+const PIECE_BYTES = 1 << 20
+
+export class CaptureStream {
+  /** Commands stored. */
+  commands = 0
+  /** The master has asked for an acknowledgement; whoever answers sets it back. */
+  getAckSeen = false
+
+  private readonly sidecar: Pick<
+    Sidecar,
+    'relativeTimes' | 'unixSeconds' | 'highestDbnum' | 'dropped'
+  >
+  private readonly out = new CommandEncoder(4096)
+  private readonly companion = new CommandEncoder(256)
+  private decoder = new CommandDecoder()
+  private special: Uint8Array = SPECIAL_NAMES
+
+  /** @param sidecar what it tells decides, and is kept up to date */
+  constructor(sidecar: CaptureStream['sidecar']) {
+    this.sidecar = sidecar
+    this.reset()
+  }
+
+  /** For a stream that begins anew, perhaps from another kind of master. */
+  reset(): void {
+    const { relativeTimes } = this.sidecar
+    this.special = relativeTimes ? SPECIAL_NAMES_RELATIVE : SPECIAL_NAMES
+    this.decoder = new CommandDecoder({
+      pieceBytes: PIECE_BYTES,
+      holdWhole: relativeTimes ? REWRITABLE_NAMES_RELATIVE : REWRITABLE_NAMES,
+    })
+  }
+
+  /** Forgets an unfinished command. */
+  forgetUnfinished(): void {
+    this.decoder.reset()
+  }
+
+  /** Bytes of an unfinished command that are held in memory. */
+  get heldBytes(): number {
+    return this.decoder.heldBytes
+  }
+
+  get atBoundary(): boolean {
+    return this.decoder.atBoundary
+  }
+
+  /**
+   * Takes stream bytes into the part, and starts writing them.
+   *
+   * @param nowMs when they were received, unix ms
+   */
+  take(part: CapturePart, bytes: Uint8Array, start: number, end: number, nowMs: number): void {
+    const decoder = this.decoder
+    const nowSeconds = Math.floor(nowMs / 1000)
+    decoder.feed(bytes, start, end)
+    for (;;) {
+      const skipped = decoder.skip(this.special)
+      if (skipped > 0) {
+        this.stamp(part, nowSeconds)
+        part.store(decoder.bytes, decoder.start, decoder.end)
+        this.commands += skipped
+      }
+      const status = decoder.next()
+      if (status === RESP.COMMAND) {
+        this.takeSpecial(part, decoder, nowMs, nowSeconds)
+      } else if (status === RESP.MORE) {
+        break
+      } else if (status === RESP.PIECE) {
+        this.takePiece(part, decoder, nowSeconds)
+      } else if (status === RESP.NEWLINE) {
+        part.leaveOut(1)
+      } else {
+        throw desyncError(part.replOffset + 1, decoder.problem)
+      }
+    }
+    if (part.atBoundary) part.noteBoundary()
+    part.file.kick()
+  }
+
+  private takeSpecial(
+    part: CapturePart,
+    command: CommandDecoder,
+    nowMs: number,
+    nowSeconds: number,
+  ): void {
+    const { bytes, start, end } = command
+    if (isArg(command, 0, 'SELECT')) {
+      const dbnum = selectedDb(command)
+      if (dbnum < 0) throw desyncError(part.replOffset + 1, 'SELECT of no database')
+      this.stamp(part, nowSeconds)
+      part.store(bytes, start, end)
+      part.select(dbnum)
+      const { sidecar } = this
+      if (dbnum > sidecar.highestDbnum) sidecar.highestDbnum = dbnum
+    } else if (isArg(command, 0, 'MULTI')) {
+      if (part.inTransaction) throw desyncError(part.replOffset + 1, 'MULTI inside MULTI')
+      this.stamp(part, nowSeconds)
+      part.beginTransaction()
+      part.store(bytes, start, end)
+    } else if (isArg(command, 0, 'EXEC')) {
+      if (!part.inTransaction) throw desyncError(part.replOffset + 1, 'EXEC without MULTI')
+      part.store(bytes, start, end)
+      part.endTransaction()
+    } else {
+      this.takeLoadable(part, command, nowMs, nowSeconds)
+    }
+    if (part.atBoundary) part.noteBoundary()
+  }
+
+  private takeLoadable(
+    part: CapturePart,
+    command: CommandDecoder,
+    nowMs: number,
+    nowSeconds: number,
+  ): void {
+    const { bytes, start, end } = command
+    const { out, companion } = this
+    out.reset()
+    companion.reset()
+    switch (makeLoadable(command, out, companion, nowMs)) {
+      case LOADABLE.AS_IS:
+        this.stamp(part, nowSeconds)
+        part.store(bytes, start, end)
+        this.commands += 1
+        break
+      case LOADABLE.REWRITTEN:
+        this.stamp(part, nowSeconds)
+        part.storeInstead(out.bytes, 0, out.length, end - start)
+        if (companion.length > 0) part.storeInstead(companion.bytes, 0, companion.length, 0)
+        this.commands += 1
+        break
+      case LOADABLE.NOTHING:
+        part.leaveOut(end - start)
+        if (isArg(command, 0, 'REPLCONF')) this.getAckSeen = true
+        break
+      case LOADABLE.DROPPED: {
+        part.leaveOut(end - start)
+        const name = command.arg(0).toString('latin1').toUpperCase()
+        const { dropped } = this.sidecar
+        dropped[name] = (dropped[name] ?? 0) + 1
+      }
+    }
+  }
+
+  private takePiece(part: CapturePart, decoder: CommandDecoder, nowSeconds: number): void {
+    if (decoder.pieceFirst) {
+      this.stamp(part, nowSeconds)
+      if (part.atBoundary) part.noteBoundary()
+      part.inPiece = true
+    }
+    part.store(decoder.bytes, decoder.start, decoder.end)
+    if (!decoder.pieceLast) return
+    part.inPiece = false
+    this.commands += 1
+    if (part.atBoundary) part.noteBoundary()
+  }
+
+  /** Before the first command of each second, outside of transactions. Never goes back. */
+  private stamp(part: CapturePart, nowSeconds: number): void {
+    const { sidecar } = this
+    if (nowSeconds <= sidecar.unixSeconds || !part.atBoundary) return
+    sidecar.unixSeconds = nowSeconds
+    part.writeMark(`#TS:${nowSeconds}\r\n`)
+  }
+}
+
+/** The bytes are not what a master sends at a command's boundary. */
+function desyncError(replOffset: number, problem: string): ProtocolError {
+  return new ProtocolError(
+    'ERR_STREAM_DESYNC',
+    `the stream does not go on with a command at offset ${replOffset}: ${problem}`,
+    { details: { replOffset } },
+  )
+}

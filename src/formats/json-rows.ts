@@ -1,0 +1,182 @@
+/**
+ * Whole stretches of an RDB as JSON text, written by the kernel in whose memory they and the output
+ * lie: lines of string keys, elements of collections, packed values. What it cannot write as
+ * json-keys.ts would, it leaves: that is where these texts come from, and the order of the calls.
+ */
+import { Buffer } from 'node:buffer'
+import type { JsonText } from './json-text.js'
+import { KERNEL_SLACK_BYTES, type ByteKernel } from '../kernels/kernel.js'
+import type { OutputBuffer } from '../bytes/output-buffer.js'
+import type { PackedFormat, Row, Stretch } from '../rdb/stretch.js'
+
+/** What surrounds the key and the value of a string in its line. */
+export interface LineTexts {
+  /** Up to the key, */
+  prefix: Uint8Array
+  /** from behind the value. */
+  suffix: Uint8Array
+  /** Between key and expiry, for int, embstr and raw, */
+  heads: readonly Uint8Array[]
+  /** in place of an expiry, and */
+  none: Uint8Array
+  /** between expiry and value. */
+  value: Uint8Array
+}
+
+/** Where jsonRecordSettings of assembly/stretches.ts has what. */
+const SLOT_BYTES = 112
+const TEXT_AT = 16
+const SLOT = { PREFIX: 0, SUFFIX: 1, VALUE: 2, HEADS: 3, LIMITS: 9 } as const
+const KEY_LENGTHS = 256
+
+/** Room for the longest element or record that the kernel writes: two strings of 16 KB each. */
+const ROW_ROOM_BYTES = 6 * 2 * (1 << 14) + 512
+const MAX_EXPANSION = 6
+const COMMA = 0x2c
+
+export class JsonRows {
+  private readonly out: OutputBuffer
+  private readonly kernel: ByteKernel
+  private readonly json: JsonText
+  private readonly settings: number
+  private inexactBefore: number
+
+  /** @param kernel the one in whose memory the output buffer lies */
+  constructor(out: OutputBuffer, kernel: ByteKernel, json: JsonText) {
+    this.out = out
+    this.kernel = kernel
+    this.json = json
+    this.settings = kernel.exports.jsonRecordSettings()
+    this.inexactBefore = kernel.exports.stretchInexact()
+  }
+
+  /** To be called before `records`, and when something has changed. */
+  setTexts(texts: LineTexts): void {
+    this.text(SLOT.PREFIX, texts.prefix)
+    this.text(SLOT.SUFFIX, texts.suffix)
+    this.text(SLOT.VALUE, texts.value)
+    texts.heads.forEach((head, index) => {
+      this.text(SLOT.HEADS + 2 * index, Buffer.concat([head, texts.none, texts.value]))
+      this.text(SLOT.HEADS + 2 * index + 1, head)
+    })
+  }
+
+  /** `limitOf`: the longest value that is `embstr`, by the length of the key. */
+  setLimits(limitOf: (keyBytes: number, hasExpiry: boolean) => number): void {
+    const { memory } = this.kernel
+    let at = this.settings + SLOT.LIMITS * SLOT_BYTES
+    for (const hasExpiry of [false, true]) {
+      for (let keyBytes = 0; keyBytes < KEY_LENGTHS; keyBytes += 1) {
+        at = memory.writeInt32LE(limitOf(keyBytes, hasExpiry), at)
+      }
+    }
+  }
+
+  /** Returns how many keys were written, their strings as text or in base64. */
+  records(stretch: Stretch, base64: boolean): number {
+    const { exports, stagingAddress } = this.kernel
+    let taken = 0
+    stretch.takenTo = stretch.start
+    while (this.makeRoom(stretch, ROW_ROOM_BYTES)) {
+      const { takenTo, end } = stretch
+      const more = exports.jsonRecords(
+        takenTo,
+        end,
+        this.outAt,
+        this.outEnd,
+        stagingAddress,
+        base64 ? 1 : 0,
+      )
+      if (more === 0) break
+      taken += more
+      this.took(stretch)
+    }
+    return taken
+  }
+
+  /**
+   * Returns how many elements were written, with commas between them, and, with `comma`, one before
+   * the first.
+   */
+  elements(stretch: Stretch, row: Row, count: number, comma: boolean): number {
+    const { exports, stagingAddress } = this.kernel
+    if (!this.makeRoom(stretch, ROW_ROOM_BYTES)) return 0
+    const taken = exports.jsonElements(
+      stretch.start,
+      stretch.end,
+      count,
+      row,
+      this.outAt + (comma ? 1 : 0),
+      this.outEnd,
+      stagingAddress,
+    )
+    if (taken === 0) return 0
+    this.separate(comma)
+    this.took(stretch)
+    // The one behind the last.
+    this.out.pos -= 1
+    stretch.stringBytes = exports.rowStringBytes()
+    stretch.largestBytes = exports.rowLargest()
+    stretch.compressed = exports.rowCompressed() !== 0
+    return taken
+  }
+
+  /** The same of a whole packed value. Returns the bytes written, -1: it is left to others. */
+  packed(stretch: Stretch, format: PackedFormat, row: Row, comma: boolean): number {
+    const { exports } = this.kernel
+    const { start } = stretch
+    const length = stretch.end - start
+    if (!this.makeRoom(stretch, MAX_EXPANSION * length + KERNEL_SLACK_BYTES + 1)) return -1
+    const to = this.outAt + (comma ? 1 : 0)
+    const written =
+      format === 'intset'
+        ? exports.jsonIntset(start, length, to)
+        : exports.jsonListpack(start, length, row, to)
+    if (written > 0) {
+      this.separate(comma)
+      this.out.pos = to - this.out.bytes.byteOffset + written - 1
+    }
+    this.noteInexact()
+    return written
+  }
+
+  private separate(comma: boolean): void {
+    if (comma) this.out.bytes[this.out.pos] = COMMA
+  }
+
+  private get outAt(): number {
+    return this.out.bytes.byteOffset + this.out.pos
+  }
+
+  private get outEnd(): number {
+    return this.out.bytes.byteOffset + this.out.bytes.length
+  }
+
+  /** False where the kernel cannot read the one or write to the other. */
+  private makeRoom(stretch: Stretch, byteCount: number): boolean {
+    const { kernel, out } = this
+    if (stretch.kernel !== kernel || byteCount > out.bytes.length) return false
+    out.room(byteCount)
+    return out.bytes.buffer === kernel.memory.buffer
+  }
+
+  private took(stretch: Stretch): void {
+    const { exports } = this.kernel
+    stretch.takenTo = exports.rowInputTo()
+    this.out.pos = exports.rowOutputTo() - this.out.bytes.byteOffset
+    this.noteInexact()
+  }
+
+  private noteInexact(): void {
+    const inexact = this.kernel.exports.stretchInexact()
+    this.json.inexactStrings += inexact - this.inexactBefore
+    this.inexactBefore = inexact
+  }
+
+  private text(slot: number, bytes: Uint8Array): void {
+    const { memory } = this.kernel
+    const at = this.settings + slot * SLOT_BYTES
+    memory.writeUInt32LE(bytes.length, at)
+    memory.set(bytes, at + TEXT_AT)
+  }
+}

@@ -1,0 +1,70 @@
+/**
+ * Lines for strings by the kernel (kernels/assembly/row-text.ts), hundreds of thousands a call. The
+ * part of a line that all strings of a shape share is made here, once.
+ */
+import type { ByteKernel } from '../kernels/kernel.js'
+import { STRING_SHAPES, type StringRows } from '../rdb/visitor.js'
+
+/** As kernels/assembly/row-text.ts has them; the last byte of a text is its length. */
+const SLOT_BYTES = 64
+const MAX_SLOTS = 4096
+const MAX_HEAD_BYTES = 16
+
+/** One at a time for a kernel: the areas are the kernel's. */
+export class RowKernel {
+  private readonly kernel: ByteKernel
+  private readonly order: 0 | 1
+  private readonly slots: Uint16Array
+  private slotCount = 0
+  private headLength = 0
+
+  /** @param order 0: head, key, text, time; 1: head, text, time or `-`, space, key */
+  constructor(kernel: ByteKernel, order: 0 | 1) {
+    this.kernel = kernel
+    this.order = order
+    const at = kernel.exports.rowTextSlots()
+    this.slots = new Uint16Array(kernel.memory.buffer, at, STRING_SHAPES).fill(0)
+  }
+
+  belongsTo(kernel: ByteKernel): boolean {
+    return this.kernel === kernel
+  }
+
+  /** ASCII; false: it is too long for here. */
+  setHead(text: string): boolean {
+    if (text.length > MAX_HEAD_BYTES) return false
+    const at = this.kernel.exports.rowTextHead()
+    this.headLength = this.kernel.memory.write(text, at, MAX_HEAD_BYTES, 'latin1')
+    return true
+  }
+
+  /** The first row that has no line; the lines are `out`. */
+  write(rows: StringRows, first: number): number {
+    return this.kernel.exports.writeRowTexts(first, rows.count, this.order, this.headLength)
+  }
+
+  get outStart(): number {
+    return this.kernel.exports.rowTextOut()
+  }
+
+  get outEnd(): number {
+    return this.kernel.exports.rowTextEnd()
+  }
+
+  /** True where the shape has a text, or one can be given to it. */
+  takes(shape: number): boolean {
+    return shape < STRING_SHAPES && this.slots[shape] === 0 && this.slotCount < MAX_SLOTS
+  }
+
+  /** ASCII; a longer text than fits is left out. */
+  setText(shape: number, text: string): boolean {
+    if (text.length >= SLOT_BYTES) return false
+    const { memory, exports } = this.kernel
+    const at = exports.rowTexts() + this.slotCount * SLOT_BYTES
+    memory.write(text, at, 'latin1')
+    memory[at + SLOT_BYTES - 1] = text.length
+    this.slotCount += 1
+    this.slots[shape] = this.slotCount
+    return true
+  }
+}

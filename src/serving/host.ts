@@ -1,0 +1,46 @@
+/** What a connection needs of the master it belongs to. */
+import type { Connection } from './connection.js'
+import type { ServeEvent } from './events.js'
+import type { ReplicaLimits } from './limits.js'
+import type { Origin } from './origin.js'
+import type { ServerKind } from '../servers/rdb-version.js'
+
+export interface ServeStats {
+  connections: number
+  refusedConnections: number
+  commands: number
+  full: number
+  partialGranted: number
+  partialRefused: number
+  cutOff: number
+  /** Of replicas that are gone; those that are there are added where it is shown. */
+  snapshotBytes: number
+  streamBytes: number
+}
+
+export interface ConnectionHost {
+  readonly origin: Origin
+  readonly password: string | undefined
+  readonly limits: ReplicaLimits
+  /** A replica without a sign of life for so long is dropped (repl-timeout). */
+  readonly timeoutMs: number
+  readonly stats: ServeStats
+  readonly connections: ReadonlySet<Connection>
+  /** What to take replicas for that do not tell. */
+  readonly assumedReplica: ServerKind | undefined
+  readonly probeReplicas: boolean
+  /** Told by INFO and HELLO: the server whose data this is. */
+  readonly reportedServer: ServerKind
+  readonly startedMs: number
+  readonly listenPort: number
+  readonly runId: string
+  nextClientId(): number
+  emit(event: ServeEvent): void
+  closed(connection: Connection): void
+  /** An ACK came: WAIT may be over. */
+  acknowledged(connection: Connection): void
+  /** Resolves at the next second, or when the log grew; rejects when aborted. */
+  nextTick(signal: AbortSignal): Promise<void>
+  /** WAIT: resolves with the number of replicas that have everything of now. */
+  waitForAcks(replicas: number, timeoutMs: number): Promise<number>
+}

@@ -1,0 +1,175 @@
+/**
+ * Where commands that work on keys find an RDB: in a file or a pipe (also gzip and zstd), at the
+ * head of an AOF, or as the base of a multi-part directory. What stands beside it and is no part
+ * of the snapshot (commands behind a preamble, increments) is named, so that nobody takes the
+ * snapshot for the whole.
+ */
+import { readdirSync, readFileSync, statSync } from 'node:fs'
+import { basename, join } from 'node:path'
+import type { Readable } from 'node:stream'
+import { looksLikeManifest, parseManifest } from '../aof/manifest.js'
+import { AofError, FileError, ProtocolError, RdbError, UsageError } from '../errors.js'
+import { allocateInputBuffer } from '../kernels/kernel.js'
+import type { RdbParser } from '../rdb/parser.js'
+import type { RdbSummary } from '../rdb/visitor.js'
+import { openInput, type ByteInput } from './source.js'
+
+/** Small enough that what one chunk unpacks to stays small where the output is a slow stream. */
+export const RDB_READ_BYTES = 1 << 20
+const MANIFEST_SUFFIX = '.manifest'
+const APPEND_DIR = 'appendonlydir'
+
+export interface RdbInput {
+  readonly input: ByteInput
+  /** What was opened: the path, the base file of a directory, or `stdin`. */
+  readonly name: string
+  /** Increments of a multi-part directory that hold commands: they are not read. */
+  readonly increments: readonly string[]
+  close(): void
+}
+
+export interface RdbInputOptions {
+  stdin?: Readable | undefined
+  signal?: AbortSignal | undefined
+}
+
+/** Throws FileError, AofError (manifest), RdbError (no RDB) or ProtocolError (unsupported). */
+export async function openRdbInput(path: string, options: RdbInputOptions = {}): Promise<RdbInput> {
+  const stat = path === '-' ? undefined : statSync(path, { throwIfNoEntry: false })
+  if (stat?.isDirectory() === true) return await openDirectory(path, options)
+  const input = await openInput(path, options)
+  if (input.kind === 'manifest') {
+    input.close()
+    return await openManifest(path, options)
+  }
+  return checked(input, [])
+}
+
+/**
+ * Feeds the parser until the end of the RDB. Bytes behind it are counted by the caller through
+ * the result: an AOF's commands, or a file with something appended.
+ */
+export async function pumpRdb(
+  rdb: RdbInput,
+  parser: RdbParser,
+  options: PumpRdbOptions = {},
+): Promise<PumpedRdb> {
+  const { input } = rdb
+  const { drain, onProgress, signal, buffer = allocateInputBuffer(RDB_READ_BYTES) } = options
+  let trailingBytes = 0
+  const push = (chunk: Buffer): true | Promise<true> => {
+    const taken = parser.push(inKernel(chunk, buffer))
+    trailingBytes += chunk.length - taken
+    const waiting = drain?.()
+    return waiting === undefined ? true : waiting.then(() => true)
+  }
+  await input.pump(push, {
+    signal,
+    // In memory of a kernel, which then runs the checksum over it in place.
+    buffer,
+    onProgress: onProgress && (() => onProgress(input.consumedBytes, parser.keysRead)),
+  })
+  return { summary: parser.end(), trailingBytes }
+}
+
+/** What a stream hands out is copied: kernels then work on it in place. */
+export function inKernel(chunk: Buffer, buffer: Buffer): Buffer {
+  if (chunk.buffer === buffer.buffer || chunk.length > buffer.length) return chunk
+  return buffer.subarray(0, chunk.copy(buffer))
+}
+
+export interface PumpRdbOptions {
+  signal?: AbortSignal | undefined
+  /** What to read into, else RDB_READ_BYTES: memory of the kernel that a visitor works with. */
+  buffer?: Buffer | undefined
+  /** Asked between chunks; a promise is waited for. */
+  drain?: (() => Promise<void> | undefined) | undefined
+  onProgress?: ((consumedBytes: number, keysRead: number) => void) | undefined
+}
+
+export interface PumpedRdb {
+  summary: RdbSummary
+  trailingBytes: number
+}
+
+async function openDirectory(path: string, options: RdbInputOptions): Promise<RdbInput> {
+  const manifest = findManifest(path) ?? findManifest(join(path, APPEND_DIR))
+  if (manifest === undefined) {
+    throw new FileError('ERR_NO_MANIFEST', `no manifest of a multi-part AOF in ${path}`, {
+      hint: 'name the file itself, or the directory that holds appendonly.aof.manifest',
+      details: { file: path },
+    })
+  }
+  return await openManifest(manifest, options)
+}
+
+function findManifest(directory: string): string | undefined {
+  let names: string[]
+  try {
+    names = readdirSync(directory)
+  } catch {
+    return undefined
+  }
+  const found = names.filter((name) => name.endsWith(MANIFEST_SUFFIX)).sort()
+  if (found.length > 1) {
+    throw new UsageError(`${directory} holds ${found.length} manifests: ${found.join(', ')}`, {
+      hint: 'name the manifest itself',
+    })
+  }
+  return found[0] === undefined ? undefined : join(directory, found[0])
+}
+
+async function openManifest(path: string, options: RdbInputOptions): Promise<RdbInput> {
+  const bytes = readFileSync(path)
+  if (!looksLikeManifest(bytes)) {
+    throw new AofError('ERR_AOF_CORRUPT', { file: path, byteOffset: 0 }, 'not a manifest')
+  }
+  const directory = path.slice(0, path.length - basename(path).length) || '.'
+  const manifest = parseManifest(bytes, path)
+  if (manifest.base === undefined) {
+    throw new ProtocolError('ERR_NO_BASE', `${path} names no base file: there are only commands`, {
+      hint: 'load it with rrep replay',
+    })
+  }
+  const input = await openInput(join(directory, manifest.base.name), options)
+  const increments = manifest.incrs
+    .map((entry) => join(directory, entry.name))
+    .filter((file) => (statSync(file, { throwIfNoEntry: false })?.size ?? 0) > 0)
+  return checked(input, increments)
+}
+
+function checked(input: ByteInput, increments: readonly string[]): RdbInput {
+  const { name, kind } = input
+  const fail = (error: Error): never => {
+    input.close()
+    throw error
+  }
+  switch (kind) {
+    // The parser unpacks the envelope itself.
+    case 'rdb':
+    case 'vcs':
+      break
+    case 'aof':
+      fail(
+        new ProtocolError('ERR_NO_RDB', `${name} holds commands only, no snapshot`, {
+          hint: 'load it into a server with rrep replay, then look at that',
+          details: { file: name },
+        }),
+      )
+      break
+    case 'empty':
+      fail(
+        new RdbError(
+          'ERR_RDB_TRUNCATED',
+          { file: name, byteOffset: 0, reading: 'header' },
+          'the file is empty',
+        ),
+      )
+      break
+    // The parser says at which byte it stops to be an RDB.
+    case 'manifest':
+    case 'unknown':
+      break
+  }
+  return { input, name, increments, close: () => input.close() }
+}

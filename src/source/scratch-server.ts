@@ -1,0 +1,245 @@
+/**
+ * A server of our own for a while: what commands make of a snapshot only a server can tell.
+ *
+ * It listens on a unix socket in a directory that nobody else may enter, on no port, keeps nothing
+ * on disk, and belongs to a small shell that holds a pipe from this process. When the pipe closes,
+ * by `stop` or by the end of this process however it came, the shell ends the server and removes
+ * the directory. Signals of the terminal do not reach either of them.
+ */
+import { execFile, spawn, type ChildProcess } from 'node:child_process'
+import { accessSync, constants, readFileSync, rmSync, statSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { basename, delimiter, join } from 'node:path'
+import type { Readable } from 'node:stream'
+import { promisify } from 'node:util'
+import { AbortedError, LinkError, ProtocolError, UsageError } from '../errors.js'
+import { printable } from '../bytes/printable.js'
+import { ControlClient } from '../net/control.js'
+import { DEFAULT_TIMEOUT_MS, type ServerSettings } from '../net/server-settings.js'
+import { makeTemporaryDir } from '../disk/temporary-dir.js'
+
+export interface ScratchServer {
+  readonly settings: ServerSettings
+  /** Such as `redis-server 7.0.15`. */
+  readonly description: string
+  /** Ends it and removes its directory. May be called twice. */
+  stop(): Promise<void>
+}
+
+export interface ScratchOptions {
+  /** The program; by default redis-server or valkey-server from PATH. */
+  program?: string | undefined
+  /** Which of the two is looked for first. */
+  family?: 'redis' | 'valkey' | undefined
+  signal?: AbortSignal | undefined
+}
+
+/** A socket's path has room for about a hundred bytes. */
+const MAX_SOCKET_PATH_BYTES = 100
+const START_MS = 30_000
+const LOOK_AGAIN_MS = 20
+/** As many as any dump in use has; each costs half a kilobyte. */
+const DATABASES = 16_384
+
+/**
+ * $1 is the directory; the rest is the server's command line. The server's log goes to a file
+ * there. Descriptor 3 is held by the server alone, so that its other end tells when it ends.
+ */
+const KEEPER = `
+trap '' INT TERM HUP QUIT PIPE
+dir=$1; shift
+"$@" </dev/null >"$dir/log" 2>&1 &
+server=$!
+exec 3>&-
+read -r _
+kill -9 "$server"
+wait "$server"
+rm -rf "$dir"
+`
+
+/** Rejects with UsageError, ProtocolError (there is none, or it does not start), AbortedError. */
+export async function startScratchServer(options: ScratchOptions): Promise<ScratchServer> {
+  const program = options.program ?? findServer(options.family ?? 'redis')
+  const description = await describeProgram(program)
+  const dir = makeDirectory()
+  const socketPath = join(dir, 'socket')
+  const keeper = spawn('/bin/sh', ['-c', KEEPER, 'rrep-scratch', dir, program, ...argsFor(dir)], {
+    stdio: ['pipe', 'ignore', 'ignore', 'pipe'],
+    detached: true,
+  })
+  const server = new KeptServer(keeper, dir, settingsOf(socketPath), description)
+  try {
+    await server.ready(options.signal)
+    return server
+  } catch (error) {
+    await server.stop()
+    throw error
+  }
+}
+
+/** The first of redis-server and valkey-server that PATH has. Throws ProtocolError. */
+function findServer(family: 'redis' | 'valkey'): string {
+  const names = ['redis-server', 'valkey-server']
+  if (family === 'valkey') names.reverse()
+  for (const name of names) {
+    for (const dir of (process.env['PATH'] ?? '').split(delimiter)) {
+      if (dir !== '' && isProgram(join(dir, name))) return join(dir, name)
+    }
+  }
+  throw new ProtocolError(
+    'ERR_NO_SERVER',
+    'what commands make of a snapshot only a server can tell, and PATH has neither redis-server ' +
+      'nor valkey-server',
+    {
+      hint: 'name one with --with-server, or load it into a server (rrep replay) and name that',
+    },
+  )
+}
+
+function isProgram(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK)
+    return statSync(path).isFile()
+  } catch {
+    return false
+  }
+}
+
+async function describeProgram(program: string): Promise<string> {
+  let text: string
+  try {
+    text = (await promisify(execFile)(program, ['--version'], { timeout: START_MS })).stdout
+  } catch (cause) {
+    throw new UsageError(`${program} cannot be run: ${String(cause)}`, {
+      cause,
+      hint: 'name a redis-server or valkey-server',
+    })
+  }
+  const version = /\bv=(\d+\.\d+\.\d+)/.exec(text)?.[1]
+  if (version === undefined) {
+    throw new UsageError(`${program} is no redis-server or valkey-server`, {
+      details: { version: printable(Buffer.from(text), 0, text.length, 100) },
+    })
+  }
+  return `${basename(program)} ${version}`
+}
+
+function makeDirectory(): string {
+  const prefix = 'rrep-scratch-'
+  const path = join(tmpdir(), `${prefix}XXXXXX`, 'socket')
+  const fits = Buffer.byteLength(path) <= MAX_SOCKET_PATH_BYTES
+  return makeTemporaryDir(prefix, fits ? undefined : '/tmp')
+}
+
+function argsFor(dir: string): string[] {
+  const options: Record<string, string> = {
+    port: '0',
+    unixsocket: join(dir, 'socket'),
+    unixsocketperm: '700',
+    dir,
+    save: '',
+    appendonly: 'no',
+    daemonize: 'no',
+    databases: String(DATABASES),
+    // Sent to us as it is made, without a file of its own.
+    'repl-diskless-sync': 'yes',
+    'repl-diskless-sync-delay': '0',
+    // A payload may be as large as its master allowed.
+    'proto-max-bulk-len': '4gb',
+    maxmemory: '0',
+    'client-output-buffer-limit': 'replica 0 0 0',
+  }
+  return Object.entries(options).flatMap(([name, value]) => [`--${name}`, ...splitValue(value)])
+}
+
+/** A value of several words is several arguments; an empty one stays. */
+function splitValue(value: string): string[] {
+  return value.startsWith('replica ') ? value.split(' ') : [value]
+}
+
+function settingsOf(socketPath: string): ServerSettings {
+  return {
+    address: {
+      transport: 'unix',
+      host: '',
+      port: 0,
+      socketPath,
+      db: 0,
+      username: undefined,
+      password: undefined,
+    },
+    timeoutMs: DEFAULT_TIMEOUT_MS,
+  }
+}
+
+class KeptServer implements ScratchServer {
+  readonly settings: ServerSettings
+  readonly description: string
+  readonly #keeper: ChildProcess
+  readonly #dir: string
+  readonly #keeperGone: Promise<void>
+  #serverEnded = false
+  #spawnFault: Error | undefined
+
+  constructor(keeper: ChildProcess, dir: string, settings: ServerSettings, description: string) {
+    this.#keeper = keeper
+    this.#dir = dir
+    this.settings = settings
+    this.description = description
+    this.#keeperGone = new Promise((resolve) => {
+      keeper.once('error', (error) => {
+        this.#spawnFault = error
+        this.#serverEnded = true
+        resolve()
+      })
+      keeper.once('exit', () => {
+        this.#serverEnded = true
+        resolve()
+      })
+    })
+    const ended = keeper.stdio[3] as Readable | null | undefined
+    ended?.once('end', () => (this.#serverEnded = true)).resume()
+    keeper.stdin?.on('error', () => undefined)
+  }
+
+  /** Waits until it answers. */
+  async ready(signal: AbortSignal | undefined): Promise<void> {
+    const deadlineMs = performance.now() + START_MS
+    for (;;) {
+      if (signal?.aborted === true) throw new AbortedError()
+      if (this.#serverEnded) throw this.#startFault('has ended')
+      try {
+        const control = await ControlClient.open(this.settings)
+        control.close()
+        return
+      } catch (error) {
+        if (!(error instanceof LinkError)) throw error
+        if (performance.now() > deadlineMs) throw this.#startFault('does not answer')
+      }
+      await new Promise((resolve) => setTimeout(resolve, LOOK_AGAIN_MS))
+    }
+  }
+
+  async stop(): Promise<void> {
+    this.#keeper.stdin?.destroy()
+    await this.#keeperGone
+    rmSync(this.#dir, { recursive: true, force: true })
+  }
+
+  #startFault(what: string): ProtocolError {
+    return new ProtocolError('ERR_NO_SERVER', `${this.description} ${what}${this.#lastLine()}`, {
+      cause: this.#spawnFault,
+      hint: 'name another server with --with-server',
+    })
+  }
+
+  #lastLine(): string {
+    try {
+      const lines = readFileSync(join(this.#dir, 'log'), 'utf8').trim().split('\n')
+      const bytes = Buffer.from(lines.at(-1) ?? '')
+      return bytes.length === 0 ? '' : `: ${printable(bytes, 0, bytes.length, 300)}`
+    } catch {
+      return ''
+    }
+  }
+}

@@ -1,0 +1,27 @@
+/** What a loader of keys writes to: a server (`SnapshotWriter`), or nothing (`DryKeyTarget`). */
+import type { ByteKernel } from '../kernels/kernel.js'
+import type { CommandWriter } from '../rewrite/command-writer.js'
+import type { KeyCounts } from './ledger.js'
+
+export type OnConflict = 'fail' | 'skip' | 'replace'
+
+export interface KeyTarget {
+  readonly commands: CommandWriter
+  /** Before the commands of a key: `db` as the target counts. */
+  beginKey(db: number, check: boolean): void
+  endKey(type: string, counts: KeyCounts): void
+  /** In whose memory the buffer behind `commands` lies: kernels may write keys there. */
+  readonly kernel?: ByteKernel | undefined
+  /** So many keys were written there, one command each, perhaps behind a SELECT. */
+  addRow?(
+    db: number,
+    keys: number,
+    check: boolean,
+    counts: readonly (KeyCounts | undefined)[],
+    keysByType: Uint32Array,
+  ): void
+  /** A promise while no more should be written, else undefined. */
+  drain(): Promise<void> | undefined
+  /** Everything written so far has been answered. */
+  flush(): Promise<void>
+}

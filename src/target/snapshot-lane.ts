@@ -1,0 +1,230 @@
+/**
+ * One of several connections that carry the snapshot: sends batches in order, two at a time, and
+ * survives the loss of its connection. After one it ends whatever the server may still hold of the
+ * old connection, clears the keys that may be half written, and sends again what was not answered.
+ */
+import { LinkError, TargetError, type RrepError } from '../errors.js'
+import type { ServerSettings } from '../net/server-settings.js'
+import { CheckBatch, ClearBatch } from './snapshot-repeat.js'
+import { SnapshotBatch } from './snapshot-batch.js'
+import {
+  fence,
+  TargetConnection,
+  type ConnectionOwner,
+  type PipelinedBatch,
+} from './target-connection.js'
+import { replyText } from './reply-reader.js'
+import { backoffMs, sleep, untilOpen } from '../net/waiting.js'
+
+export interface LaneOptions {
+  settings: ServerSettings
+  clientName: string
+  importSource: boolean
+  /** Attempts to connect again before the run fails. */
+  retries: number
+  /** run_id of the target when the run began: another one means that it was restarted. */
+  runId: string | undefined
+  /** Whether keys that come by RESTORE may be deleted before they are sent again: everything of
+   * that name is ours. */
+  mayClearRestored: boolean
+  signal?: AbortSignal | undefined
+  /** See `ConnectionOptions.restMs`. */
+  restMs(): number
+  onAnswered(batch: SnapshotBatch): void
+  /** Keys that are there already were found; the batch is to be replaced by one without them. */
+  onChecked(check: CheckBatch): SnapshotBatch | undefined
+  /** The batch cannot be sent again: it is too large to have been kept. */
+  onUnrepeatable(batch: SnapshotBatch): void
+  onReconnect?: ((error: RrepError, attempt: number) => void) | undefined
+  onFatal(error: Error): void
+}
+
+/** Batches sent ahead on one connection. */
+export const MAX_IN_FLIGHT = 3
+
+export class SnapshotLane implements ConnectionOwner {
+  readonly #options: LaneOptions
+  #connection: TargetConnection | undefined
+  #state: 'ready' | 'checking' | 'recovering' | 'closed' = 'recovering'
+  /** In order; the first ones are in flight. */
+  readonly #queue: SnapshotBatch[] = []
+  readonly #begun = new Set<SnapshotBatch>()
+
+  constructor(options: LaneOptions) {
+    this.#options = options
+  }
+
+  async open(): Promise<void> {
+    const { retries, signal } = this.#options
+    this.#connection = await untilOpen(async () => await this.#connect(), retries, signal)
+    this.#state = 'ready'
+  }
+
+  /** Batches not yet answered. */
+  get load(): number {
+    return this.#queue.length
+  }
+
+  /** Bytes that the system has not taken yet. */
+  get queuedBytes(): number {
+    return this.#state === 'ready' ? (this.#connection?.queuedBytes ?? 0) : 0
+  }
+
+  get isReady(): boolean {
+    return this.#state === 'ready'
+  }
+
+  push(batch: SnapshotBatch): void {
+    this.#queue.push(batch)
+    this.pump()
+  }
+
+  /** Sends what there is to send; called again when an open batch has grown or was closed. */
+  pump(): void {
+    const connection = this.#connection
+    if (this.#state !== 'ready' || connection === undefined || connection.isLost) return
+    for (const batch of this.#queue) {
+      if (!this.#begun.has(batch)) {
+        if (connection.inFlight >= MAX_IN_FLIGHT) return
+        if (batch.mustCheck) {
+          // An open batch is checked too: its one key is known by its first command.
+          if (connection.inFlight === 0) this.#check(connection, batch)
+          return
+        }
+        this.#begun.add(batch)
+        connection.begin(batch)
+      }
+      while (batch.sentChunks < batch.chunks.length) {
+        connection.write(batch.chunks[batch.sentChunks]!)
+        batch.sentChunks += 1
+      }
+      if (!batch.isClosed) return
+      connection.settle()
+    }
+  }
+
+  onAnswered(batch: PipelinedBatch): void {
+    if (batch instanceof CheckBatch) {
+      this.#checked(batch)
+      return
+    }
+    if (!(batch instanceof SnapshotBatch)) return
+    this.#begun.delete(batch)
+    const at = this.#queue.indexOf(batch)
+    if (at >= 0) this.#queue.splice(at, 1)
+    this.#options.onAnswered(batch)
+    this.pump()
+  }
+
+  onLost(error: RrepError): void {
+    if (this.#state === 'closed') return
+    this.#state = 'recovering'
+    this.#recover(error).catch((fault: unknown) =>
+      this.#options.onFatal(fault instanceof Error ? fault : new Error(String(fault))),
+    )
+  }
+
+  close(): void {
+    this.#state = 'closed'
+    this.#connection?.close()
+  }
+
+  #check(connection: TargetConnection, batch: SnapshotBatch): void {
+    this.#state = 'checking'
+    const check = new CheckBatch(batch)
+    connection.begin(check)
+    connection.write(check.bytes)
+  }
+
+  #checked(check: CheckBatch): void {
+    const { source } = check
+    source.mustCheck = false
+    const replacement = this.#options.onChecked(check)
+    const at = this.#queue.indexOf(source)
+    if (replacement !== source && at >= 0) {
+      if (replacement === undefined) this.#queue.splice(at, 1)
+      else this.#queue[at] = replacement
+    }
+    this.#state = 'ready'
+    this.pump()
+  }
+
+  async #recover(cause: RrepError): Promise<void> {
+    let error = cause
+    for (let attempt = 1; ; attempt += 1) {
+      if (!error.retriable) throw error
+      if (attempt > this.#options.retries && !isLoading(error)) throw error
+      this.#options.onReconnect?.(error, attempt)
+      await sleep(backoffMs(Math.min(attempt, 6)), this.#options.signal)
+      try {
+        const connection = await this.#connect()
+        await fence(connection, this.#options.clientName)
+        await this.#checkRestart(connection)
+        this.#connection = connection
+        this.#resend(connection)
+        return
+      } catch (fault) {
+        if (!(fault instanceof LinkError)) throw fault
+        error = fault
+      }
+    }
+  }
+
+  #resend(connection: TargetConnection): void {
+    this.#state = 'ready'
+    for (const batch of [...this.#queue]) {
+      if (!this.#begun.has(batch)) continue
+      this.#begun.delete(batch)
+      if (!batch.canRepeat) {
+        this.#queue.splice(this.#queue.indexOf(batch), 1)
+        this.#options.onUnrepeatable(batch)
+        continue
+      }
+      const clear = new ClearBatch(batch, { restored: this.#options.mayClearRestored })
+      if (clear.expectedReplies > 0) {
+        connection.begin(clear)
+        connection.write(clear.bytes)
+      }
+      batch.isRepeat = true
+      batch.sentChunks = 0
+      batch.troubles.length = 0
+      this.#begun.add(batch)
+      connection.begin(batch)
+      while (batch.sentChunks < batch.chunks.length) {
+        connection.write(batch.chunks[batch.sentChunks]!)
+        batch.sentChunks += 1
+      }
+    }
+    this.pump()
+  }
+
+  async #connect(): Promise<TargetConnection> {
+    const { settings, clientName, importSource, signal } = this.#options
+    return await TargetConnection.open(settings, {
+      clientName,
+      importSource,
+      signal,
+      owner: this,
+      restMs: () => this.#options.restMs(),
+    })
+  }
+
+  /** A target that was restarted without an append-only file has lost what it had confirmed. */
+  async #checkRestart(connection: TargetConnection): Promise<void> {
+    const runId = this.#options.runId
+    if (runId === undefined) return
+    const server = replyText(await connection.call('INFO', 'server'))
+    if (/^run_id:(\w+)/m.exec(server)?.[1] === runId) return
+    const persistence = replyText(await connection.call('INFO', 'persistence'))
+    if (/^aof_enabled:1/m.test(persistence)) return
+    throw new TargetError(
+      'ERR_TARGET_RESTARTED',
+      'the target was restarted and has no append-only file: what was loaded may be lost',
+      { hint: 'run again, with --on-conflict replace or --empty-target' },
+    )
+  }
+}
+
+function isLoading(error: RrepError): boolean {
+  return error.code === 'ERR_TARGET_BUSY'
+}

@@ -1,0 +1,127 @@
+/**
+ * The state that an AOF or a capture comes to, in a scratch server: our own replay of it, at whose
+ * end expiry stays held back. So a key whose time has passed since is still there, with its time
+ * (plus `shiftMs`), as it would be in a snapshot.
+ */
+import { randomBytes } from 'node:crypto'
+import { closeSync, openSync, readSync, statSync } from 'node:fs'
+import { basename } from 'node:path'
+import { UsageError } from '../../errors.js'
+import type { LedgerReport } from '../../target/ledger.js'
+import type { ServerFamily } from '../../servers/capabilities.js'
+import { writerOf } from '../../rewrite/writing-server.js'
+import type { ReplayOptions, ReplayProgress } from '../replay/run.js'
+import { replayFiles } from '../replay/files.js'
+import { planParts } from '../../source/archive-parts.js'
+import { ReplaySession } from '../replay/session.js'
+import { kindOf } from '../../source/source.js'
+import { startScratchServer, type ScratchServer } from '../../source/scratch-server.js'
+
+export interface BuildOptions {
+  /** A file, a directory in multi-part form, or its manifest. */
+  path: string
+  /** For messages. Default: the path. */
+  name?: string | undefined
+  until?: ReplayOptions['until']
+  /** The server's program; by default looked for in PATH. */
+  withServer?: string | undefined
+  signal?: AbortSignal | undefined
+  onProgress?: ((progress: ReplayProgress) => void) | undefined
+  onWarning?: ((message: string) => void) | undefined
+}
+
+export interface BuiltState {
+  readonly server: ScratchServer
+  /** Carried by every time in the server; 0: none is. */
+  readonly shiftMs: number
+  /** False: something could not be written, so that the state is not wholly that of the source. */
+  readonly complete: boolean
+  readonly ledger: LedgerReport
+  /** Where it ends in the source, where that has offsets. */
+  readonly replOffset: number | undefined
+}
+
+/** Rejects with InputError, FileError, UsageError, ProtocolError or AbortedError. The caller stops
+ * the server. */
+export async function buildState(options: BuildOptions): Promise<BuiltState> {
+  const source = sourceOf(options.path)
+  const server = await startScratchServer({
+    program: options.withServer,
+    family: familyOf(source, options.until),
+    signal: options.signal,
+  })
+  const session = new ReplaySession(
+    {
+      source,
+      target: server.settings,
+      until: options.until,
+      // One of an earlier replay that the source holds is a key like others.
+      checkpointKey: `rrep:built:${randomBytes(16).toString('hex')}`,
+      signal: options.signal,
+      onProgress: options.onProgress,
+      onEvent: (event) => {
+        if (event.event === 'warning') options.onWarning?.(event.message)
+      },
+    },
+    { keepHeld: true },
+  )
+  try {
+    const { replOffset } = await replayFiles(session)
+    if (options.until !== undefined && session.streamWriter === undefined) {
+      throw new UsageError(
+        `${options.name ?? options.path} is a snapshot: it has one moment only`,
+        {
+          hint: 'leave out --until, which is for AOFs and captures',
+        },
+      )
+    }
+    return {
+      server,
+      shiftMs: session.shiftMs,
+      complete: session.ledger.isComplete,
+      ledger: session.ledger.report(),
+      replOffset,
+    }
+  } catch (error) {
+    await server.stop()
+    throw error
+  } finally {
+    session.close()
+  }
+}
+
+type FileSource = { kind: 'file'; path: string } | { kind: 'directory'; path: string }
+
+/** A manifest stands for its directory. */
+function sourceOf(path: string): FileSource {
+  if (statSync(path, { throwIfNoEntry: false })?.isDirectory() === true) {
+    return { kind: 'directory', path }
+  }
+  if (!path.endsWith('.manifest')) return { kind: 'file', path }
+  return { kind: 'directory', path: path.slice(0, -basename(path).length) || '.' }
+}
+
+/** Who wrote it, by the head of its base: types of one family are unknown to the other. */
+function familyOf(source: FileSource, until: ReplayOptions['until']): ServerFamily {
+  const file =
+    source.kind === 'file' ? source.path : planParts(source.path, until, undefined)[0]?.path
+  if (file === undefined) return 'redis'
+  const fd = tryOpen(file)
+  // The replay says what is wrong with it.
+  if (fd === undefined) return 'redis'
+  try {
+    const buffer = Buffer.alloc(1024)
+    const head = buffer.subarray(0, readSync(fd, buffer, 0, buffer.length, 0))
+    return kindOf(head) === 'vcs' ? 'valkey' : writerOf(head).family
+  } finally {
+    closeSync(fd)
+  }
+}
+
+function tryOpen(path: string): number | undefined {
+  try {
+    return openSync(path, 'r')
+  } catch {
+    return undefined
+  }
+}

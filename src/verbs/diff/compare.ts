@@ -1,0 +1,89 @@
+/** What is different between the records of one key on two sides. */
+import { RECORD } from '../../analyze/digest-kernel.js'
+import { KIND_NAMES } from '../../rdb/visitor.js'
+import type { RecordTable } from './table.js'
+import type { Difference, DifferenceKind } from './run.js'
+
+export interface CompareOptions {
+  ttlToleranceMs: number
+  /** Keys on one side only whose time is past then are no difference. */
+  nowMs: number
+}
+
+/** One key at a time; reused, and objects are made only for what is asked for. */
+export class KeyComparison {
+  /** What differs. */
+  readonly kinds: DifferenceKind[] = []
+  /** On one side only, and past its time. */
+  isExpired = false
+  private readonly options: CompareOptions
+  private a!: RecordTable
+  private b!: RecordTable
+  private atA = -1
+  private atB = -1
+
+  constructor(options: CompareOptions) {
+    this.options = options
+  }
+
+  /** Offsets are -1 where the side lacks the key. */
+  look(a: RecordTable, atA: number, b: RecordTable, atB: number): void {
+    this.a = a
+    this.atA = atA
+    this.b = b
+    this.atB = atB
+    this.kinds.length = 0
+    this.isExpired = false
+    if (atA === -1) this.lookAtOne(b, atB, 'missing-in-a')
+    else if (atB === -1) this.lookAtOne(a, atA, 'missing-in-b')
+    else this.lookAtBoth()
+  }
+
+  /** The key lies in memory that is used again. */
+  describe(kind: DifferenceKind): Difference {
+    const { a, atA, b, atB } = this
+    const [side, at] = atA === -1 ? [b, atB] : [a, atA]
+    const difference: Difference = {
+      kind,
+      db: side.word(at, RECORD.DB),
+      key: Buffer.from(side.nameOf(at)),
+    }
+    if (kind === 'type') {
+      difference.a = KIND_NAMES[a.word(atA, RECORD.KIND)]!
+      difference.b = KIND_NAMES[b.word(atB, RECORD.KIND)]!
+    } else if (kind === 'ttl') {
+      difference.a = shownExpiry(a.expiryOf(atA))
+      difference.b = shownExpiry(b.expiryOf(atB))
+    }
+    return difference
+  }
+
+  private lookAtOne(side: RecordTable, at: number, kind: DifferenceKind): void {
+    const expireAtMs = side.expiryOf(at)
+    this.isExpired = expireAtMs !== -1 && expireAtMs <= this.options.nowMs
+    if (!this.isExpired) this.kinds.push(kind)
+  }
+
+  private lookAtBoth(): void {
+    const { a, atA, b, atB, kinds } = this
+    if (a.word(atA, RECORD.KIND) !== b.word(atB, RECORD.KIND)) {
+      kinds.push('type')
+    } else {
+      if (!a.isSame(atA, b, atB, RECORD.VALUE, 16)) kinds.push('value')
+      if (!a.isSame(atA, b, atB, RECORD.FIELD_EXPIRY, 8)) kinds.push('field-ttl')
+      const areCounted =
+        a.word(atA, RECORD.HAS_COUNTERS) === 1 && b.word(atB, RECORD.HAS_COUNTERS) === 1
+      if (areCounted && !a.isSame(atA, b, atB, RECORD.COUNTERS, 8)) kinds.push('stream-counters')
+    }
+    if (!this.isSameExpiry(a.expiryOf(atA), b.expiryOf(atB))) kinds.push('ttl')
+  }
+
+  private isSameExpiry(a: number, b: number): boolean {
+    if (a === -1 || b === -1) return a === b
+    return Math.abs(a - b) <= this.options.ttlToleranceMs
+  }
+}
+
+function shownExpiry(expireAtMs: number): number | null {
+  return expireAtMs === -1 ? null : expireAtMs
+}

@@ -1,0 +1,229 @@
+/**
+ * `diff`: do two snapshots hold the same keys with the same values, types and expiries?
+ *
+ * Each side is read once to a digest per key, and these are added up in some thousand buckets by
+ * the key's name. Where all sums agree the sides are the same, and nothing was kept but the sums.
+ * Else both are read again, but only for the keys in buckets that disagree; their records go to
+ * memory, or to files in a temporary directory where they are many, and are compared part by part.
+ * So memory is bounded whatever the size and whatever the number of differences.
+ *
+ * A live server is taken by a sync (a replication link like a replica's) into a temporary file: its
+ * state at one moment, the replication offset of which is in the result. Two moving servers are
+ * compared at two moments, a little apart; keys written in between show as differences. Who may not
+ * sync can SCAN and DUMP (`by`): then each key is from a moment of its own.
+ *
+ * Where commands follow a snapshot (AOF, capture), they are replayed into a scratch server, which
+ * is then taken by a sync. What could not be replayed makes the comparison one that proves nothing.
+ */
+import { randomBytes } from 'node:crypto'
+import { rmSync } from 'node:fs'
+import type { Readable } from 'node:stream'
+import { UsageError } from '../../errors.js'
+import { DigestKernel, SECRET_BYTES } from '../../analyze/digest-kernel.js'
+import { KeyDigests, type DigestOptions } from '../../analyze/value-digest.js'
+import { KIND, KIND_NAMES, type KeyHeader } from '../../rdb/visitor.js'
+import { findSuspects, keysIn } from './buckets.js'
+import { KeyComparison } from './compare.js'
+import { DiffRecords, type DiffSide } from './records.js'
+import { addValueDetails, type ValueDetail } from './values.js'
+import { OpenSide, type DiffSideResult, type DiffSource, type ServerWay } from './side.js'
+import { compileKeyFilter, type KeyFilter, type KeyFilterOptions } from '../../source/key-filter.js'
+import { RDB_READ_BYTES } from '../../source/rdb-input.js'
+import { makeTemporaryDir } from '../../disk/temporary-dir.js'
+
+export type { DiffSideResult, DiffSource, ServerWay } from './side.js'
+export type { ElementDifference, ValueDetail } from './values.js'
+
+/** `missing-in-a`, `missing-in-b`: the key is there on the other side only. `stream-counters`:
+ * entries ever added, highest deleted id, entries read, remembered ids of producers. */
+export type DifferenceKind =
+  'missing-in-a' | 'missing-in-b' | 'type' | 'ttl' | 'value' | 'field-ttl' | 'stream-counters'
+
+export interface Difference {
+  kind: DifferenceKind
+  db: number
+  key: Buffer
+  /** `type`: the types; `ttl`: the expiries in unix ms, null for none. Else undefined. */
+  a?: string | number | null
+  b?: string | number | null
+  /** With `values`: what differs inside. The first hundred keys have it. */
+  detail?: ValueDetail
+}
+
+export interface DiffOptions {
+  a: DiffSource
+  b: DiffSource
+  /** What `-` reads. */
+  stdin?: Readable | undefined
+  /** Expiries that differ by no more than this are the same. Default 1000 ms. */
+  ttlToleranceMs?: number | undefined
+  /** How many differences are handed to `onDifference`; all are counted. Default 100. */
+  limit?: number | undefined
+  filter?: KeyFilterOptions | undefined
+  /** Also look what differs inside the values that are shown: two more readings of both sides. */
+  values?: boolean | undefined
+  /** How servers are read. Default: by a sync; where a server refuses that, by SCAN and DUMP, which
+   * `onWarning` is told. */
+  by?: ServerWay | undefined
+  /** The redis-server or valkey-server that commands are applied in. Default: that of PATH. */
+  withServer?: string | undefined
+  signal?: AbortSignal | undefined
+  onWarning?: ((message: string) => void) | undefined
+  onDifference?: ((difference: Difference) => void) | undefined
+  onProgress?: ((progress: DiffProgress) => void) | undefined
+}
+
+export interface DiffProgress {
+  /** `build`: commands into a scratch server. `scan`: keys by DUMP. */
+  phase: 'sync' | 'scan' | 'build' | 'read' | 'compare' | 'values'
+  side: 'a' | 'b'
+  bytes: number
+  totalBytes: number | undefined
+}
+
+export interface DiffResult {
+  /** No difference was found, and both sides could be had whole. */
+  same: boolean
+  /** False: a side was replayed and not everything could be written; see its `built`. */
+  trusted: boolean
+  a: DiffSideResult
+  b: DiffSideResult
+  /** How many differences of each kind; a key may have several. */
+  differences: Partial<Record<DifferenceKind, number>>
+  /** Keys that differ in anything. */
+  keysDifferent: number
+  /** Keys on one side only whose time is past: gone on the other side, and no difference. */
+  keysExpired: number
+}
+
+const DEFAULT_TTL_TOLERANCE_MS = 1000
+const DEFAULT_LIMIT = 100
+
+/** Rejects with LinkError, AuthError, ProtocolError, InputError, FileError, UsageError (of
+ * `withServer`, `until`) or AbortedError. */
+export async function diff(options: DiffOptions): Promise<DiffResult> {
+  if (options.filter?.minSizeBytes !== undefined) {
+    throw new UsageError('a size cannot be compared by: it depends on the encoding')
+  }
+  const directory = makeTemporaryDir('rrep-diff-')
+  try {
+    const run = new DiffRun(options, directory)
+    return await run.compare()
+  } finally {
+    rmSync(directory, { recursive: true, force: true })
+  }
+}
+
+class DiffRun {
+  private readonly options: DiffOptions
+  private readonly directory: string
+  private readonly filter: KeyFilter
+  private readonly kernel = new DigestKernel(RDB_READ_BYTES, randomBytes(SECRET_BYTES))
+  private nowMs = 0
+
+  constructor(options: DiffOptions, directory: string) {
+    this.options = options
+    this.directory = directory
+    this.filter = compileKeyFilter(options.filter)
+  }
+
+  async compare(): Promise<DiffResult> {
+    // One after the other, but both before the reading: the two moments are close together.
+    const a = await this.open('a', this.options.a)
+    const b = await this.open('b', this.options.b)
+    // What has gone by its time on a server that was just read is past its time now.
+    this.nowMs = Date.now()
+    const { sums, suspects: flags } = this.kernel
+    await this.sum(a, sums.a)
+    await this.sum(b, sums.b)
+    const suspects = findSuspects(sums.a, sums.b, flags)
+    const trusted = a.result.built?.complete !== false && b.result.built?.complete !== false
+    const result: DiffResult = {
+      same: trusted,
+      trusted,
+      a: a.result,
+      b: b.result,
+      differences: {},
+      keysDifferent: 0,
+      keysExpired: 0,
+    }
+    if (suspects.count === 0) return result
+    const records = new DiffRecords(this.directory, suspects)
+    await this.collect(a, records.a)
+    await this.collect(b, records.b)
+    const shown = this.count(records, result)
+    if (this.options.values === true) await addValueDetails(shown, { a, b })
+    for (const each of shown) this.options.onDifference?.(each)
+    return result
+  }
+
+  private async open(side: 'a' | 'b', source: DiffSource): Promise<OpenSide> {
+    return await OpenSide.open(side, source, this.options, this.directory)
+  }
+
+  /** First reading: all keys, sums only. */
+  private async sum(open: OpenSide, sums: Buffer): Promise<void> {
+    await open.read('read', this.kernel.input, () => {
+      sums.fill(0)
+      return this.digests(open, sums)
+    })
+    open.result.keys = keysIn(sums)
+  }
+
+  /** Second reading: only keys of buckets that disagree, each with its record. */
+  private async collect(open: OpenSide, records: DiffSide): Promise<void> {
+    const digests = this.digests(open, (record, at, name) => records.add(record, at, name))
+    await open.read('compare', this.kernel.input, () => digests)
+    records.end()
+  }
+
+  private digests(open: OpenSide, to: DigestOptions['to']): KeyDigests {
+    const { filter, kernel } = this
+    return new KeyDigests({
+      kernel,
+      shiftMs: open.shiftMs,
+      wanted: filter.passesAll
+        ? undefined
+        : (header, expireAtMs) => this.isWanted(header, expireAtMs),
+      to,
+    })
+  }
+
+  private isWanted(header: KeyHeader, expireAtMs: number): boolean {
+    const { filter, nowMs } = this
+    const { key } = header
+    const type = header.kind === KIND.MODULE ? header.moduleName : KIND_NAMES[header.kind]!
+    return (
+      filter.db(header.dbnum) &&
+      filter.name(key.bytes, key.start, key.end) &&
+      filter.type(type) &&
+      filter.ttl(expireAtMs, nowMs)
+    )
+  }
+
+  /** Counts all, and returns those to be shown. */
+  private count(records: DiffRecords, result: DiffResult): Difference[] {
+    const limit = this.options.limit ?? DEFAULT_LIMIT
+    const shown: Difference[] = []
+    const comparison = new KeyComparison({
+      ttlToleranceMs: this.options.ttlToleranceMs ?? DEFAULT_TTL_TOLERANCE_MS,
+      nowMs: this.nowMs,
+    })
+    const { kinds } = comparison
+    records.compare({
+      twice: (side) => (result[side].keys -= 1),
+      pair: (a, atA, b, atB) => {
+        comparison.look(a, atA, b, atB)
+        if (comparison.isExpired) result.keysExpired += 1
+        if (kinds.length === 0) return
+        result.same = false
+        result.keysDifferent += 1
+        for (const kind of kinds) {
+          result.differences[kind] = (result.differences[kind] ?? 0) + 1
+          if (shown.length < limit) shown.push(comparison.describe(kind))
+        }
+      },
+    })
+    return shown
+  }
+}

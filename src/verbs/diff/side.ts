@@ -1,0 +1,266 @@
+/**
+ * One side of a comparison, as an RDB file that can be read as often as need be: the file named,
+ * or a temporary one with what a server holds. Commands behind a snapshot are applied in a scratch
+ * server (built-state.ts), and what it then holds is taken as from any server.
+ */
+import { createReadStream, createWriteStream, statSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import { AbortedError, AuthError, FileError, ProtocolError, UsageError } from '../../errors.js'
+import { formatServerAddress } from '../../net/address.js'
+import type { LedgerReport } from '../../target/ledger.js'
+import type { ServerSettings } from '../../net/server-settings.js'
+import { RdbParser } from '../../rdb/parser.js'
+import type { RdbVisitor } from '../../rdb/visitor.js'
+import { buildState } from './built-state.js'
+import type { DiffProgress } from './run.js'
+import { openRdbInput, pumpRdb } from '../../source/rdb-input.js'
+import type { ReplayOptions } from '../replay/run.js'
+import { scanToRdb } from '../../source/scan-server.js'
+import { fileFault } from '../../disk/file-fault.js'
+import { sync } from '../sync/run.js'
+
+export type DiffSource =
+  | {
+      kind: 'file'
+      /** An RDB, an AOF, a directory in multi-part form; `-` is stdin. */
+      path: string
+      /** AOF and capture: the state at this moment. */
+      until?: ReplayOptions['until']
+    }
+  | { kind: 'server'; server: ServerSettings; retries?: number | undefined }
+
+/** How a server is read: see `DiffOptions.by`. */
+export type ServerWay = 'sync' | 'scan'
+
+export interface DiffSideResult {
+  /** Path or address. */
+  name: string
+  keys: number
+  rdbVersion: number
+  /** `file`: as it stands there. `replay`: by its commands in a scratch server. */
+  by: 'file' | 'replay' | ServerWay
+  /** Of a live server or a capture: where in its stream the state stands. */
+  replid?: string | undefined
+  replOffset?: number | undefined
+  /** Of a replay: the scratch server, and what became of keys and commands there. */
+  built?: { server: string; complete: boolean; ledger: LedgerReport }
+}
+
+export interface SideOptions {
+  stdin?: Readable | undefined
+  by?: ServerWay | undefined
+  withServer?: string | undefined
+  signal?: AbortSignal | undefined
+  onProgress?: ((progress: DiffProgress) => void) | undefined
+  onWarning?: ((message: string) => void) | undefined
+}
+
+export class OpenSide {
+  readonly result: DiffSideResult
+  /** Times from here on carry it as a constant; undefined: none do. */
+  shiftMs: number | undefined
+  readonly #side: 'a' | 'b'
+  readonly #source: DiffSource
+  readonly #options: SideOptions
+  readonly #directory: string
+  /** Where the RDB is. */
+  #path: string
+
+  private constructor(
+    side: 'a' | 'b',
+    source: DiffSource,
+    options: SideOptions,
+    directory: string,
+  ) {
+    this.#side = side
+    this.#source = source
+    this.#options = options
+    this.#directory = directory
+    this.#path = source.kind === 'file' ? source.path : ''
+    const name =
+      source.kind === 'server'
+        ? formatServerAddress(source.server.address)
+        : source.path === '-'
+          ? 'stdin'
+          : source.path
+    const by = source.kind === 'file' ? 'file' : (options.by ?? 'sync')
+    this.result = { name, keys: 0, rdbVersion: 0, by }
+  }
+
+  /** Takes what a server holds, and applies commands; a file that is read as it is waits. */
+  static async open(
+    side: 'a' | 'b',
+    source: DiffSource,
+    options: SideOptions,
+    directory: string,
+  ): Promise<OpenSide> {
+    const opened = new OpenSide(side, source, options, directory)
+    if (source.kind === 'server') await opened.#take(source)
+    else await opened.#look(source)
+    return opened
+  }
+
+  /** Everything once through the visitor, by way of `buffer` (see PumpRdbOptions). Commands found
+   * behind the snapshot are applied first, and all is read again: `begin` is called before each
+   * reading. */
+  async read(
+    phase: 'read' | 'compare' | 'values',
+    buffer: Buffer | undefined,
+    begin: () => RdbVisitor,
+  ): Promise<void> {
+    if (await this.#readOnce(phase, buffer, begin())) return
+    await this.#build()
+    await this.#readOnce(phase, buffer, begin())
+  }
+
+  /** False: there are commands behind the snapshot. */
+  async #readOnce(
+    phase: DiffProgress['phase'],
+    buffer: Buffer | undefined,
+    visitor: RdbVisitor,
+  ): Promise<boolean> {
+    const { signal } = this.#options
+    const rdb = await openRdbInput(this.#path, { signal })
+    try {
+      if (rdb.increments.length > 0) return false
+      const parser = new RdbParser(visitor, { file: this.result.name })
+      const { summary, trailingBytes } = await pumpRdb(rdb, parser, {
+        signal,
+        buffer,
+        onProgress: (bytes) => this.#progress(phase, bytes, rdb.input.sizeBytes),
+      })
+      this.result.rdbVersion = summary.version
+      return trailingBytes === 0
+    } finally {
+      rdb.close()
+    }
+  }
+
+  async #look(source: DiffSource & { kind: 'file' }): Promise<void> {
+    // All is read twice, which a pipe cannot be.
+    if (source.path === '-') {
+      const { stdin } = this.#options
+      if (stdin === undefined) throw new UsageError('there is no standard input to read')
+      await this.#copy(stdin)
+    } else if (isPipe(source.path)) {
+      await this.#copy(createReadStream(source.path))
+    }
+    if (source.until !== undefined || (await this.#isMoreThanSnapshot())) await this.#build()
+  }
+
+  async #copy(input: Readable): Promise<void> {
+    const { signal } = this.#options
+    const path = this.#temporary('in')
+    try {
+      await pipeline(input, createWriteStream(path, { mode: 0o600 }), { signal })
+    } catch (error) {
+      if (signal?.aborted === true) throw new AbortedError()
+      if (input.errored !== error) throw fileFault(path, 'write', error)
+      throw new FileError('ERR_CANNOT_READ', `cannot read ${this.result.name}: ${String(error)}`, {
+        cause: error,
+      })
+    }
+    this.#path = path
+  }
+
+  /** As far as that can be told without reading it. */
+  async #isMoreThanSnapshot(): Promise<boolean> {
+    try {
+      const rdb = await openRdbInput(this.#path, { signal: this.#options.signal })
+      rdb.close()
+      return rdb.increments.length > 0
+    } catch (error) {
+      if (error instanceof ProtocolError && /^ERR_NO_(RDB|BASE)$/.test(error.code)) return true
+      throw error
+    }
+  }
+
+  async #build(): Promise<void> {
+    const { withServer, signal, onWarning } = this.#options
+    const { name } = this.result
+    const state = await buildState({
+      path: this.#path,
+      name,
+      until: this.#source.kind === 'file' ? this.#source.until : undefined,
+      withServer,
+      signal,
+      onProgress: ({ bytes, totalBytes }) => this.#progress('build', bytes, totalBytes),
+      onWarning: (message) => onWarning?.(`${name}: ${message}`),
+    })
+    try {
+      const { complete, ledger } = state
+      this.#path = this.#temporary('built')
+      await this.#sync(state.server.settings, 0)
+      this.shiftMs = state.shiftMs === 0 ? undefined : state.shiftMs
+      this.result.by = 'replay'
+      this.result.built = { server: state.server.description, complete, ledger }
+      if (state.replOffset !== undefined) this.result.replOffset = state.replOffset
+    } finally {
+      await state.server.stop()
+    }
+  }
+
+  async #take(source: DiffSource & { kind: 'server' }): Promise<void> {
+    this.#path = this.#temporary('rdb')
+    if (this.result.by === 'scan') {
+      await this.#scan(source.server)
+      return
+    }
+    try {
+      const { replid, replOffset } = await this.#sync(source.server, source.retries)
+      this.result.replid = replid
+      this.result.replOffset = replOffset
+    } catch (error) {
+      if (this.#options.by !== undefined || !isRefusal(error)) throw error
+      this.#options.onWarning?.(
+        `${error.message}: going on by SCAN and DUMP, key after key while the server moves`,
+      )
+      this.result.by = 'scan'
+      await this.#scan(source.server)
+    }
+  }
+
+  async #sync(
+    server: ServerSettings,
+    retries: number | undefined,
+  ): Promise<{ replid: string | undefined; replOffset: number | undefined }> {
+    return await sync({
+      server,
+      output: this.#path,
+      retries,
+      signal: this.#options.signal,
+      onProgress: ({ bytes, totalBytes }) => this.#progress('sync', bytes, totalBytes),
+    })
+  }
+
+  async #scan(server: ServerSettings): Promise<void> {
+    await scanToRdb({
+      server,
+      path: this.#path,
+      signal: this.#options.signal,
+      onProgress: (bytes) => this.#progress('scan', bytes, undefined),
+    })
+  }
+
+  #temporary(what: string): string {
+    return join(this.#directory, `${this.#side}.${what}`)
+  }
+
+  #progress(phase: DiffProgress['phase'], bytes: number, totalBytes: number | undefined): void {
+    this.#options.onProgress?.({ phase, side: this.#side, bytes, totalBytes })
+  }
+}
+
+/** A fifo, `<(…)` of a shell, a device: what is read is gone. */
+function isPipe(path: string): boolean {
+  const stat = statSync(path, { throwIfNoEntry: false })
+  return stat !== undefined && !stat.isFile() && !stat.isDirectory()
+}
+
+/** The server will not replicate to us, now or later. */
+function isRefusal(error: unknown): error is AuthError | ProtocolError {
+  if (error instanceof AuthError) return error.code === 'ERR_NOPERM'
+  return error instanceof ProtocolError && /^ERR_(NOT_SUPPORTED|REFUSED)$/.test(error.code)
+}

@@ -1,0 +1,264 @@
+/**
+ * `inspect --key`: one key of a file, whole: what is known of it, how it is stored in the file, and
+ * every element. The file is read to its end, since the key may be in several databases.
+ */
+import { Buffer } from 'node:buffer'
+import { KeyAnalysis, type AnalyzedKey } from '../../analyze/key-analysis.js'
+import {
+  DEPTH,
+  KIND,
+  KIND_NAMES,
+  type Depth,
+  type KeyHeader,
+  type Slice,
+  type StreamConsumer,
+  type StreamGroup,
+  type StreamId,
+  type StreamMeta,
+  type U64,
+} from '../../rdb/visitor.js'
+import { streamIdText, u64Text } from '../../rdb/u64.js'
+import { readRdbFile, type InspectOptions, type ReadOutcome } from './run.js'
+
+/** One piece of a value, in the order of the file. Bytes are copies. */
+export type KeyElement =
+  | { readonly kind: 'string'; readonly value: Buffer }
+  /** Of a string of more than a megabyte, in order. */
+  | { readonly kind: 'part'; readonly value: Buffer }
+  | { readonly kind: 'element'; readonly value: Buffer }
+  | { readonly kind: 'member'; readonly value: Buffer }
+  | { readonly kind: 'scored'; readonly value: Buffer; readonly score: number }
+  | {
+      readonly kind: 'field'
+      readonly field: Buffer
+      readonly value: Buffer
+      /** Unix ms, or -1. */
+      readonly expireAtMs: number
+    }
+  /** A new entry of a stream; its fields follow as `field`. */
+  | { readonly kind: 'entry'; readonly id: string }
+  | { readonly kind: 'meta'; readonly name: string; readonly value: string | Buffer }
+
+/** Told in front of the elements of the key. */
+export interface KeyPlace {
+  readonly dbnum: number
+  readonly key: Buffer
+  readonly type: string
+  /** Unix ms, or -1. */
+  readonly expireAtMs: number
+  /** -1 where the file has none. */
+  readonly idleSeconds: number
+  readonly freq: number
+  readonly typeByte: number
+  /** Of the type byte, such as `hash-listpack`. */
+  readonly typeName: string
+  /** Where in the file. */
+  readonly byteOffset: number
+  readonly valueByteOffset: number
+}
+
+/** Told behind the elements of the key. */
+export interface KeyDetail extends KeyPlace {
+  readonly encoding: string
+  readonly memory: number
+  readonly elements: number
+  readonly serializedBytes: number
+  readonly packedBlobs: number
+  readonly packedBytes: number
+  readonly compressed: boolean
+  /** The first bytes of the value as it stands in the file, at most MAX_RAW_BYTES. */
+  readonly raw: Buffer
+}
+
+export const MAX_RAW_BYTES = 4096
+
+export interface InspectKeyOptions extends Omit<InspectOptions, 'onKey' | 'top'> {
+  key: Uint8Array
+  /** In front of the first element of a key found. */
+  onBegin?: ((place: KeyPlace) => void) | undefined
+  onElement: (element: KeyElement) => void
+  /** Behind the last element. Not told where the key is damaged. */
+  onFound: (detail: KeyDetail) => void
+}
+
+/** Throws as `inspect` does; damage is in the result. */
+export async function inspectKey(path: string, options: InspectKeyOptions): Promise<ReadOutcome> {
+  return await readRdbFile(path, new KeyFinder(options), options, false)
+}
+
+/** Analyses every key as usual, and tells the elements of one. */
+class KeyFinder extends KeyAnalysis {
+  private readonly wanted: Uint8Array
+  private readonly dbs: readonly number[] | undefined
+  private readonly tell: (element: KeyElement) => void
+  private readonly begin: ((place: KeyPlace) => void) | undefined
+  readonly rawWithElements = true
+  private raw: Buffer[] = []
+  private rawRoom = 0
+
+  constructor({ key, onBegin, onElement, onFound, nowMs, filter }: InspectKeyOptions) {
+    super({
+      nowMs: nowMs ?? 0,
+      top: 0,
+      onKey: (found) => {
+        if (this.matches(found.header)) onFound(detailOf(found, Buffer.concat(this.raw)))
+      },
+    })
+    this.wanted = key
+    this.dbs = filter?.dbs
+    this.tell = onElement
+    this.begin = onBegin
+  }
+
+  override key(header: KeyHeader): Depth {
+    super.key(header)
+    if (!this.matches(header)) return DEPTH.SKIP
+    this.raw = []
+    this.rawRoom = MAX_RAW_BYTES
+    this.begin?.(placeOf(header))
+    return DEPTH.ELEMENTS
+  }
+
+  rawValue(bytes: Buffer, start: number, end: number): void {
+    const count = Math.min(this.rawRoom, end - start)
+    if (count === 0) return
+    this.raw.push(Buffer.from(bytes.subarray(start, start + count)))
+    this.rawRoom -= count
+  }
+
+  private matches({ key, dbnum }: KeyHeader): boolean {
+    return (
+      (this.dbs?.includes(dbnum) ?? true) &&
+      key.end - key.start === this.wanted.length &&
+      key.bytes.compare(this.wanted, 0, this.wanted.length, key.start, key.end) === 0
+    )
+  }
+
+  stringValue(value: Slice): void {
+    this.tell({ kind: 'string', value: copy(value) })
+  }
+
+  stringPart(part: Slice): void {
+    this.tell({ kind: 'part', value: copy(part) })
+  }
+
+  listElement(value: Slice): void {
+    this.tell({ kind: 'element', value: copy(value) })
+  }
+
+  setMember(value: Slice): void {
+    this.tell({ kind: 'member', value: copy(value) })
+  }
+
+  zsetMember(value: Slice, score: number): void {
+    this.tell({ kind: 'scored', value: copy(value), score })
+  }
+
+  hashField(field: Slice, value: Slice, expireAtMs: number): void {
+    this.tell({ kind: 'field', field: copy(field), value: copy(value), expireAtMs })
+  }
+
+  streamEntry(id: StreamId): void {
+    this.tell({ kind: 'entry', id: streamIdText(id) })
+  }
+
+  streamField(field: Slice, value: Slice): void {
+    this.tell({ kind: 'field', field: copy(field), value: copy(value), expireAtMs: -1 })
+  }
+
+  streamMeta(meta: StreamMeta): void {
+    this.meta('last id', streamIdText(meta.lastId))
+    if (!meta.hasExtended) return
+    this.meta('entries added', u64Text(meta.entriesAdded))
+    this.meta('max deleted id', streamIdText(meta.maxDeletedId))
+  }
+
+  streamGroup(group: StreamGroup): void {
+    this.meta('group', copy(group.name))
+    this.meta('  last delivered id', streamIdText(group.lastId))
+    if (group.hasEntriesRead) this.meta('  entries read', u64Text(group.entriesRead))
+    this.meta('  pending', String(group.pending))
+  }
+
+  streamGroupPending(id: StreamId, deliveryTimeMs: number, deliveryCount: number): void {
+    this.meta(
+      '    pending entry',
+      `${streamIdText(id)}, delivered ${deliveryCount} times, last at ${deliveryTimeMs}`,
+    )
+  }
+
+  streamConsumer(consumer: StreamConsumer): void {
+    this.meta('  consumer', copy(consumer.name))
+    this.meta('    pending', String(consumer.pending))
+  }
+
+  streamProducer(producerId: Slice, ids: number): void {
+    this.meta('producer', copy(producerId))
+    this.meta('  ids', String(ids))
+  }
+
+  moduleSigned(value: U64): void {
+    this.meta('integer', BigInt.asIntN(64, BigInt(u64Text(value))).toString())
+  }
+
+  moduleUnsigned(value: U64): void {
+    this.meta('integer', u64Text(value))
+  }
+
+  moduleFloat(value: number): void {
+    this.meta('float', String(value))
+  }
+
+  moduleDouble(value: number): void {
+    this.meta('double', String(value))
+  }
+
+  moduleString(value: Slice): void {
+    this.meta('string', copy(value))
+  }
+
+  arrayElement(index: U64, value: Slice): void {
+    this.meta(u64Text(index), copy(value))
+  }
+
+  gcra(value: U64): void {
+    this.meta('value', u64Text(value))
+  }
+
+  private meta(name: string, value: string | Buffer): void {
+    this.tell({ kind: 'meta', name, value })
+  }
+}
+
+function copy({ bytes, start, end }: Slice): Buffer {
+  return Buffer.from(bytes.subarray(start, end))
+}
+
+function placeOf(header: KeyHeader): KeyPlace {
+  return {
+    dbnum: header.dbnum,
+    key: copy(header.key),
+    type: header.kind === KIND.MODULE ? header.moduleName : KIND_NAMES[header.kind]!,
+    expireAtMs: header.hasExpiry ? header.expireAtMs : -1,
+    idleSeconds: header.idleSeconds,
+    freq: header.freq,
+    typeByte: header.typeByte,
+    typeName: header.type.name,
+    byteOffset: header.byteOffset,
+    valueByteOffset: header.valueByteOffset,
+  }
+}
+
+function detailOf({ header, stats, encoding, memory }: AnalyzedKey, raw: Buffer): KeyDetail {
+  return {
+    ...placeOf(header),
+    encoding,
+    memory,
+    elements: stats.elements,
+    serializedBytes: stats.serializedBytes,
+    packedBlobs: stats.packedBlobs,
+    packedBytes: stats.packedBytes,
+    compressed: stats.compressed,
+    raw,
+  }
+}

@@ -1,0 +1,39 @@
+/** `inspect`, a line for each key in file order, as it is read: for spreadsheets, cut and awk. */
+import { CSV_HEADER, CsvRows, KeyRows, RowBuffer } from '../../formats/key-rows.js'
+import { Buffer } from 'node:buffer'
+import { inspect, type InspectOptions, type InspectResult } from './run.js'
+
+export interface InspectRowsOptions extends Omit<
+  InspectOptions,
+  'onKey' | 'onStrings' | 'drain' | 'top' | 'prefixDepth'
+> {
+  /**
+   * `csv`: a header, then the columns of redis-rdb-tools' memory report. `text`: db, type, encoding,
+   * elements, bytes of memory, expiry or `-`, key.
+   */
+  format: 'csv' | 'text'
+  /** Resolves when the bytes are not needed any more: they change then. */
+  write: (bytes: Uint8Array) => Promise<void>
+}
+
+/** Throws as `inspect` does; damage is in the result, behind the rows before it. */
+export async function inspectRows(
+  path: string,
+  options: InspectRowsOptions,
+): Promise<InspectResult> {
+  const { format, write, ...rest } = options
+  const isCsv = format === 'csv'
+  const rows = new RowBuffer(isCsv ? new CsvRows() : new KeyRows())
+  if (isCsv) await write(Buffer.from(CSV_HEADER))
+  const result = await inspect(path, {
+    ...rest,
+    top: 0,
+    prefixDepth: 0,
+    walkElements: isCsv,
+    onKey: rows.add,
+    onStrings: rows.addStrings,
+    drain: () => (rows.hasRows ? rows.flush(write) : undefined),
+  })
+  await rows.flush(write)
+  return result
+}

@@ -1,0 +1,265 @@
+/**
+ * `inspect`: what an RDB holds and where the memory goes, in one pass over the file. `check` reads
+ * and verifies everything and counts nothing. Damage does not lose what was read before it: the
+ * result says how far it went and holds the error.
+ */
+import { KeyAnalysis, type AnalyzedKey, type AnalyzedStrings } from '../../analyze/key-analysis.js'
+import type { PrefixTotals } from '../../analyze/prefix-tree.js'
+import { allocateInputBuffer } from '../../kernels/kernel.js'
+import type { KeyFacts } from '../../analyze/top-keys.js'
+import type { DatabaseRow, Row, TtlRow, TypeRow } from '../../analyze/totals.js'
+import { InputError, RdbError } from '../../errors.js'
+import { RdbParser } from '../../rdb/parser.js'
+import {
+  DEPTH,
+  type ChecksumState,
+  type LostRegion,
+  type RdbSummary,
+  type RdbVisitor,
+} from '../../rdb/visitor.js'
+import { compileKeyFilter, type KeyFilter, type KeyFilterOptions } from '../../source/key-filter.js'
+import {
+  openRdbInput,
+  pumpRdb,
+  type RdbInput,
+  type RdbInputOptions,
+} from '../../source/rdb-input.js'
+
+export type { AnalyzedKey, AnalyzedStrings } from '../../analyze/key-analysis.js'
+export type { PrefixTotals } from '../../analyze/prefix-tree.js'
+export type { KeyFacts } from '../../analyze/top-keys.js'
+export type { DatabaseRow, Row, TtlRow, TypeRow } from '../../analyze/totals.js'
+
+export interface InspectOptions extends RdbInputOptions {
+  /** How many of the largest keys to keep. Default 10. */
+  top?: number | undefined
+  /** Most prefixes told. Default 100. */
+  maxPrefixes?: number | undefined
+  /** How many pieces of a name make a prefix. Default 2; 0: none are counted. */
+  prefixDepth?: number | undefined
+  /** Between the pieces. Default `:`. */
+  separator?: Uint8Array | undefined
+  filter?: KeyFilterOptions | undefined
+  /** Goes on behind damage where that is safe. */
+  salvage?: boolean | undefined
+  /** Walks every packed value, so that each key's longest element is known. Slower. */
+  walkElements?: boolean | undefined
+  /** Unix ms that "expired" refers to. Default: now. */
+  nowMs?: number | undefined
+  /** Called for every key that passes the filter; the object is reused. */
+  onKey?: ((key: AnalyzedKey) => void) | undefined
+  /** Takes strings thousands at once, where that can be had; `onKey` is not told of those. */
+  onStrings?: ((strings: AnalyzedStrings) => void) | undefined
+  /** Awaited between chunks: where what `onKey` wrote can go on. */
+  drain?: (() => Promise<void> | undefined) | undefined
+  onProgress?: ((progress: InspectProgress) => void) | undefined
+  onNotice?: ((message: string, byteOffset: number) => void) | undefined
+}
+
+export interface InspectProgress {
+  /** Bytes read, as they are on disk. */
+  readonly bytesRead: number
+  /** Undefined for a pipe. */
+  readonly totalBytes: number | undefined
+  readonly keysRead: number
+}
+
+/** How a file was read to its end, or where not. */
+export interface ReadOutcome {
+  readonly file: string
+  /** Bytes on disk; of a pipe those that came. */
+  readonly bytes: number
+  readonly compression: 'none' | 'gzip' | 'zstd'
+  readonly family: 'redis' | 'valkey'
+  /** 0 where the file ends before it says. */
+  readonly rdbVersion: number
+  readonly checksum: ChecksumState
+  /** False: the end was not reached, or something was lost. `error` says why. */
+  readonly complete: boolean
+  /** What a run that throws would have thrown. */
+  readonly error: InputError | undefined
+  readonly keysRead: number
+  /** Bytes behind the RDB: the commands of an AOF. */
+  readonly trailingBytes: number
+  /** Files of a multi-part AOF behind this one: not read. */
+  readonly increments: RdbInput['increments']
+  /** With `salvage`: the first 1000 stretches that were lost. */
+  readonly lost: readonly LostRegion[]
+  readonly lostRegions: number
+  readonly lostBytes: number
+  /** Things odd but readable, by code. */
+  readonly notices: Readonly<Record<string, number>>
+}
+
+export interface InspectResult extends ReadOutcome {
+  /** As text; of fields that repeat the last. */
+  readonly aux: ReadonlyMap<string, string>
+  /** Libraries of functions. */
+  readonly functions: number
+  readonly keys: number
+  readonly expires: number
+  /** Keys that the filter left out. */
+  readonly filteredOut: number
+  /** Estimated bytes of all keys: the sum of what MEMORY USAGE would say of each. */
+  readonly memory: number
+  /** What INFO's used_memory_dataset would be: without objects and the databases' entries. */
+  readonly datasetMemory: number
+  /** And of the databases' own tables. */
+  readonly tableMemory: number
+  /** Most memory first. */
+  readonly types: readonly (readonly [string, TypeRow])[]
+  readonly encodings: readonly (readonly [string, Row])[]
+  readonly databases: readonly (readonly [number, DatabaseRow])[]
+  readonly ttl: readonly TtlRow[]
+  readonly top: readonly KeyFacts[]
+  readonly prefixes: readonly PrefixTotals[]
+  /** Prefixes that share a row with others, since there were too many. */
+  readonly mergedPrefixes: number
+}
+
+const MAX_LOST = 1000
+
+/** Throws UsageError, FileError, AbortedError; damage of the input is in the result. */
+export async function inspect(path: string, options: InspectOptions = {}): Promise<InspectResult> {
+  const nowMs = options.nowMs ?? Date.now()
+  const filter = compileKeyFilter(options.filter)
+  const depth = options.prefixDepth ?? 2
+  const analysis = new KeyAnalysis({
+    nowMs,
+    top: options.top ?? 10,
+    prefixes:
+      depth === 0
+        ? undefined
+        : { depth, ...(options.separator === undefined ? {} : { separator: options.separator }) },
+    ...filterHooks(filter, options.filter, nowMs),
+    onKey: options.onKey,
+    onStrings: options.onStrings,
+    onNotice: (_code, message, byteOffset) => options.onNotice?.(message, byteOffset),
+  })
+  const outcome = await readRdbFile(path, analysis, options, false)
+  return {
+    ...outcome,
+    aux: analysis.auxFields,
+    functions: analysis.functions,
+    keys: analysis.keys,
+    expires: analysis.expires,
+    filteredOut: analysis.filteredOut,
+    memory: Math.round(analysis.memory),
+    datasetMemory: Math.round(analysis.dataset),
+    tableMemory: Math.round(analysis.tableBytes),
+    types: analysis.types(),
+    encodings: analysis.encodings(),
+    databases: analysis.databases(),
+    ttl: analysis.ttlRows(),
+    top: analysis.top.sorted(),
+    prefixes: analysis.prefixes?.largest(options.maxPrefixes ?? 100) ?? [],
+    mergedPrefixes: analysis.prefixes?.mergedPrefixes ?? 0,
+  }
+}
+
+/**
+ * Reads everything, verifies the checksum and the structure to the last byte of every value.
+ * Throws UsageError, FileError, AbortedError; damage is in the result.
+ */
+export async function checkRdb(path: string, options: InspectOptions = {}): Promise<ReadOutcome> {
+  return await readRdbFile(path, { key: () => DEPTH.SKIP }, options, true, true)
+}
+
+/** Enough for several large strings, which the kernel then checks side by side. */
+const CHECK_READ_BYTES = 2 << 20
+
+/** Reads the whole of a file for a visitor. For `inspect` and its kin. */
+export async function readRdbFile(
+  path: string,
+  visitor: RdbVisitor,
+  options: InspectOptions,
+  validate: boolean,
+  checkOnly = false,
+): Promise<ReadOutcome> {
+  const rdb = await openRdbInput(path, options)
+  const { input, increments } = rdb
+  const lost: LostRegion[] = []
+  let lostRegions = 0
+  let lostBytes = 0
+  visitor.lost = (region) => {
+    lostRegions += 1
+    lostBytes += region.toByte - region.fromByte
+    if (lost.length < MAX_LOST) lost.push(region)
+  }
+  const parser = new RdbParser(visitor, {
+    file: input.name,
+    checksum: 'report',
+    salvage: options.salvage ?? false,
+    validate,
+    checkOnly,
+    walkBlobs: options.walkElements === true,
+  })
+  let summary: RdbSummary | undefined
+  let error: InputError | undefined
+  let trailingBytes = 0
+  try {
+    const pumped = await pumpRdb(rdb, parser, {
+      signal: options.signal,
+      buffer: checkOnly ? allocateInputBuffer(CHECK_READ_BYTES) : undefined,
+      drain: options.drain,
+      onProgress: (bytesRead, keysRead) =>
+        options.onProgress?.({ bytesRead, totalBytes: input.sizeBytes, keysRead }),
+    })
+    summary = pumped.summary
+    trailingBytes = pumped.trailingBytes
+    error = damageOf(summary, lost[0], input.name)
+  } catch (thrown) {
+    if (!(thrown instanceof InputError)) throw thrown
+    error = thrown
+  } finally {
+    rdb.close()
+  }
+  return {
+    file: input.name,
+    bytes: input.sizeBytes ?? input.consumedBytes,
+    compression: input.compression,
+    family: parser.family,
+    rdbVersion: parser.version,
+    checksum: summary?.checksum ?? 'unchecked',
+    complete: error === undefined,
+    error,
+    keysRead: parser.keysRead,
+    trailingBytes,
+    increments,
+    lost,
+    lostRegions,
+    lostBytes,
+    notices: summary?.notices ?? {},
+  }
+}
+
+function damageOf(
+  summary: RdbSummary,
+  firstLost: LostRegion | undefined,
+  file: string,
+): InputError | undefined {
+  if (firstLost?.error instanceof InputError) return firstLost.error
+  if (summary.checksum !== 'bad') return undefined
+  return new RdbError(
+    'ERR_RDB_CORRUPT',
+    { file, byteOffset: summary.rdbBytes - 8, reading: 'checksum', keysRead: summary.keysRead },
+    'the checksum does not match: some byte before it is not what the server wrote',
+  )
+}
+
+/** Tests of the filter that cannot fail are left out, so that they cost nothing. */
+function filterHooks(
+  filter: KeyFilter,
+  options: KeyFilterOptions | undefined,
+  nowMs: number,
+): Pick<ConstructorParameters<typeof KeyAnalysis>[0], 'wantsKey' | 'wantsMemory'> {
+  if (filter.passesAll) return {}
+  return {
+    wantsKey: (header, type) =>
+      filter.db(header.dbnum) &&
+      filter.type(type) &&
+      filter.ttl(header.hasExpiry ? header.expireAtMs : -1, nowMs) &&
+      filter.name(header.key.bytes, header.key.start, header.key.end),
+    wantsMemory: options?.minSizeBytes === undefined ? undefined : (bytes) => filter.size(bytes),
+  }
+}

@@ -1,0 +1,409 @@
+/**
+ * Replay from what lies on disk: an RDB, an AOF with or without a preamble, a directory in
+ * multi-part form (a server's own, or a capture with its offsets).
+ */
+import { statSync } from 'node:fs'
+import { AofError, TargetError, UsageError } from '../../errors.js'
+import { AofParser, type AofPosition, type AofVisitor } from '../../aof/aof-parser.js'
+import { ReplOffsetTracker } from '../../archive/format.js'
+import type { Checkpoint } from '../../target/checkpoint.js'
+import type { SnapshotLoader } from '../../target/snapshot-loader.js'
+import type { KeyTarget } from '../../target/key-target.js'
+import { PieceSize } from '../../target/piece-size.js'
+import { sleep } from '../../net/waiting.js'
+import { isArg } from '../../resp/command-table.js'
+import type { CommandDecoder } from '../../resp/decoder.js'
+import { inKernel } from '../../source/rdb-input.js'
+import { refuseForStream } from './checks.js'
+import {
+  hasPreambleMark,
+  nameOfParts,
+  planParts,
+  type ReplayPart,
+} from '../../source/archive-parts.js'
+import type { ReplaySession } from './session.js'
+import { openInput, type ByteInput } from '../../source/source.js'
+
+const CHUNK_BYTES = 128 << 10
+
+export interface ReplayOutcome {
+  replOffset: number | undefined
+  stopped: boolean
+}
+
+export async function replayFiles(session: ReplaySession): Promise<ReplayOutcome> {
+  const { source } = session.options
+  if (source.kind === 'server') throw new UsageError('not a file')
+  const parts =
+    source.kind === 'directory'
+      ? planParts(source.path, session.options.until, session.options.fromMs)
+      : [{ path: source.kind === 'stdin' ? '-' : source.path, role: 'single' as const }]
+  await refuseEarly(session, parts)
+  await session.meetTarget()
+  return await new FileReplay(session, parts).run()
+}
+
+/** What is no good for commands is said before a target is emptied, where that can be seen: what
+ * comes through a pipe or compressed is refused when its commands begin. */
+async function refuseEarly(session: ReplaySession, parts: readonly ReplayPart[]): Promise<void> {
+  const [first] = parts
+  if (parts.length > 1) refuseForStream(session.options)
+  if (first === undefined || statSync(first.path, { throwIfNoEntry: false })?.isFile() !== true) {
+    return
+  }
+  const input = await openInput(first.path, { signal: session.options.signal })
+  input.close()
+  if (input.kind === 'aof' || hasPreambleMark(first.path, input)) refuseForStream(session.options)
+}
+
+class FileReplay implements AofVisitor {
+  readonly #session: ReplaySession
+  readonly #parts: readonly ReplayPart[]
+  readonly #sourceName: string
+  /** Bytes of the parts before the one at hand. */
+  #partStart = 0
+  #resume: Checkpoint | undefined
+  #parser: AofParser | undefined
+  #tracker = new ReplOffsetTracker()
+  #hasOffsets = false
+  #afterReplOffset = -1
+  #ended = false
+  #ruleSeconds = -1
+  #streamOpen = false
+  readonly #untilSeconds: number
+  readonly #untilOffset: number
+  readonly #fromSeconds: number
+  #keys: KeyTarget | undefined
+
+  constructor(session: ReplaySession, parts: readonly ReplayPart[]) {
+    this.#session = session
+    this.#parts = parts
+    const { until, fromMs } = session.options
+    this.#untilSeconds = until !== undefined && 'unixMs' in until ? until.unixMs / 1000 : Infinity
+    this.#untilOffset = until !== undefined && 'offset' in until ? until.offset : Infinity
+    this.#fromSeconds = fromMs === undefined ? -Infinity : fromMs / 1000
+    this.#sourceName = `file:${nameOfParts(parts)}`
+  }
+
+  async run(): Promise<ReplayOutcome> {
+    const session = this.#session
+    for (const [index, part] of this.#parts.entries()) {
+      if (this.#ended) break
+      const { source } = session.options
+      const input = await openInput(part.path, {
+        stdin: source.kind === 'stdin' ? source.stream : undefined,
+        signal: session.options.signal,
+      })
+      try {
+        await this.#part(part, input, index === this.#parts.length - 1)
+      } finally {
+        input.close()
+      }
+    }
+    await this.#finish()
+    return {
+      replOffset: this.#hasOffsets ? this.#tracker.replOffset : undefined,
+      stopped: false,
+    }
+  }
+
+  async #part(part: ReplayPart, input: ByteInput, isLast: boolean): Promise<void> {
+    switch (input.kind) {
+      case 'empty':
+        return
+      // The parser unpacks Valkey's envelope (`vcs`) itself.
+      case 'rdb':
+      case 'vcs':
+        await this.#rdbPart(part, input, isLast)
+        return
+      case 'aof':
+        await this.#aofPart(part, input, isLast)
+        return
+      case 'manifest':
+        throw new UsageError(`${part.path} is a manifest`, { hint: 'name its directory' })
+      case 'unknown':
+        throw new AofError(
+          'ERR_AOF_CORRUPT',
+          { file: part.path, byteOffset: 0 },
+          'neither an RDB nor an append-only file',
+        )
+    }
+  }
+
+  async #rdbPart(part: ReplayPart, input: ByteInput, isLast: boolean): Promise<void> {
+    const session = this.#session
+    // A preamble says so before its keys; a base in a directory has increments behind it.
+    const streamFollows =
+      this.#parts.length > 1 || (part.role === 'single' && hasPreambleMark(part.path, input))
+    if (streamFollows) await this.#openStream()
+    const resume = this.#resume
+    const skipBase = resume?.phase === 'stream' || resume?.phase === 'stopped'
+    if (resume !== undefined && !skipBase) this.#checkReload(resume)
+    const keys = skipBase ? undefined : await session.openSnapshot(resume !== undefined)
+    this.#keys = keys
+    const loader =
+      keys === undefined
+        ? undefined
+        : session.makeLoader(keys, input.name, {
+            replaceOwn: resume !== undefined,
+            streamFollows,
+          })
+    await this.#pumpRdb(part, input, loader, isLast)
+  }
+
+  /** The RDB, then, in the same file, the commands behind it. */
+  async #pumpRdb(
+    part: ReplayPart,
+    input: ByteInput,
+    loader: SnapshotLoader | undefined,
+    isLast: boolean,
+  ): Promise<void> {
+    const session = this.#session
+    let rdbBytes = 0
+    let inRdb = true as boolean
+    // A base that the target has already is read only to find where its commands begin.
+    const skipper =
+      loader ??
+      session.makeLoader(new (await import('../../target/dry-run.js')).DryKeyTarget(), input.name, {
+        replaceOwn: false,
+        streamFollows: true,
+      })
+    const buffer = session.inputBuffer(this.#keys)
+    const pieces = this.#keys && new PieceSize(this.#keys.commands.out)
+    await input.pump(
+      async (bytes) => {
+        const chunk = inKernel(bytes, buffer)
+        let at = 0
+        while (at < chunk.length) {
+          if (!inRdb) {
+            await this.#pushCommands(chunk.subarray(at))
+            return !this.#ended
+          }
+          const piece = chunk.subarray(at, at + (pieces?.bytes ?? CHUNK_BYTES))
+          const taken = skipper.push(piece)
+          pieces?.loaded(taken)
+          rdbBytes += taken
+          at += taken
+          if (loader !== undefined) {
+            if (loader.functions.length > 0 || loader.scripts.length > 0) {
+              await session.loadFunctions(loader)
+            }
+            const drained = this.#keys?.drain()
+            if (drained !== undefined) await drained
+          }
+          session.progress({
+            phase: 'load',
+            bytes: input.consumedBytes,
+            totalBytes: input.sizeBytes,
+          })
+          if (taken < piece.length) {
+            inRdb = false
+            await this.#endBase(skipper, loader, rdbBytes)
+            await this.#beginCommands(part, rdbBytes)
+          }
+        }
+        return undefined
+      },
+      { signal: session.options.signal, buffer },
+    )
+    if (inRdb) {
+      await this.#endBase(skipper, loader, rdbBytes)
+      this.#partStart += rdbBytes
+    } else {
+      await this.#endPart(part, isLast)
+    }
+  }
+
+  async #endBase(
+    parser: SnapshotLoader,
+    loader: SnapshotLoader | undefined,
+    rdbBytes: number,
+  ): Promise<void> {
+    parser.parser.end()
+    if (loader === undefined) return
+    await this.#session.loadFunctions(loader)
+    await this.#keys!.flush()
+    this.#session.closeSnapshot()
+    this.#session.event({ event: 'loaded', keys: this.#session.ledger.totals.written })
+    if (this.#streamOpen) await this.#checkpoint('stream', this.#partStart + rdbBytes)
+  }
+
+  async #aofPart(part: ReplayPart, input: ByteInput, isLast: boolean): Promise<void> {
+    await this.#openStream()
+    if (this.#partStart === 0) await this.#checkpoint('stream', 0)
+    await this.#beginCommands(part, 0)
+    await input.pump(
+      async (chunk) => {
+        await this.#pushCommands(chunk)
+        this.#session.progress({
+          phase: 'stream',
+          bytes: input.consumedBytes,
+          totalBytes: input.sizeBytes,
+        })
+        return !this.#ended
+      },
+      {
+        signal: this.#session.options.signal,
+        buffer: Buffer.allocUnsafeSlow(CHUNK_BYTES),
+      },
+    )
+    await this.#endPart(part, isLast)
+  }
+
+  async #openStream(): Promise<void> {
+    if (this.#streamOpen) return
+    const session = this.#session
+    // Whether import-mode is used must be known before the connection is opened.
+    await session.holdExpiry()
+    this.#resume = await session.openStream(this.#sourceName, false)
+    this.#streamOpen = true
+    if (this.#resume === undefined) {
+      await this.#checkpoint('load', 0)
+      return
+    }
+    session.resumeExpiry(this.#resume)
+    if (this.#resume.phase === 'load') {
+      await this.#checkpoint('load', 0)
+    } else {
+      session.event({ event: 'resumed', replOffset: this.#resume.nextReplOffset })
+      await session.writeCheckpoint(this.#resume, 'stream')
+    }
+  }
+
+  async #checkpoint(phase: 'load' | 'stream', position: number): Promise<void> {
+    if (phase === 'stream' && this.#resume !== undefined && this.#resume.phase !== 'load') return
+    await this.#session.writeCheckpoint(
+      { source: this.#sourceName, replid: '', nextReplOffset: position, dbnum: 0 },
+      phase,
+    )
+  }
+
+  /** The base was being loaded when the run before this one ended. */
+  #checkReload(resume: Checkpoint): void {
+    if (resume.targetWasEmpty || this.#session.options.onConflict === 'replace') return
+    throw interruptedLoad()
+  }
+
+  async #beginCommands(part: ReplayPart, byteOffset: number): Promise<void> {
+    if (!this.#streamOpen) await this.#openStream()
+    this.#tracker = new ReplOffsetTracker()
+    this.#afterReplOffset = part.afterReplOffset ?? -1
+    this.#parser = new AofParser(this, {
+      file: part.path,
+      byteOffset,
+      unixSeconds: this.#parser?.position.unixSeconds ?? -1,
+    })
+    // Each part begins in db 0.
+    this.#session.applier!.startAt(this.#partStart + byteOffset, 0)
+  }
+
+  async #pushCommands(chunk: Uint8Array): Promise<void> {
+    const session = this.#session
+    this.#parser!.push(chunk)
+    const { streamWriter, applier, rate } = session
+    rate?.spend(chunk.length)
+    const delayMs = rate?.delayMs ?? 0
+    if (delayMs > 0) await sleep(delayMs, session.options.signal)
+    if (streamWriter!.isFull || session.isDry) applier!.seal()
+    const drained = streamWriter!.drain()
+    if (drained !== undefined) await drained
+  }
+
+  async #endPart(part: ReplayPart, isLast: boolean): Promise<void> {
+    const session = this.#session
+    const parser = this.#parser!
+    const end = parser.end()
+    if (!end.complete && !this.#ended) {
+      if (!isLast) {
+        throw new AofError(
+          'ERR_AOF_TRUNCATED',
+          { file: part.path, byteOffset: end.endByteOffset, reading: end.reading },
+          'the file stops short, and is not the last one',
+        )
+      }
+      session.event({
+        event: 'warning',
+        message:
+          `${part.path} ends inside a ${end.reading ?? 'command'}: what follows byte ` +
+          `${end.validByteOffset} is left out, as redis-server does`,
+      })
+      session.ledger.note(
+        'unfinished end left out (bytes)',
+        end.endByteOffset - end.validByteOffset,
+      )
+    }
+    const dropped = session.applier!.dropTransaction()
+    if (dropped > 0) {
+      session.ledger.commands.read -= dropped
+      session.ledger.note('commands of an unfinished transaction left out', dropped)
+    }
+    session.applier!.seal()
+    await session.streamWriter!.flush()
+    this.#partStart += end.endByteOffset
+  }
+
+  command(command: CommandDecoder, at: AofPosition): void {
+    const { applier, rules, ledger } = this.#session
+    const end = this.#partStart + at.endByteOffset
+    const before = this.#tracker.replOffset
+    this.#tracker.command(at.endByteOffset - at.byteOffset)
+    if (this.#tracker.replOffset >= 0) this.#hasOffsets = true
+    const offset = this.#hasOffsets ? this.#tracker.replOffset : end
+    if (offset > this.#untilOffset && (!this.#hasOffsets || before !== offset)) {
+      this.#stop()
+      return
+    }
+    // What the base contains already.
+    const done = this.#hasOffsets && this.#tracker.replOffset <= this.#afterReplOffset
+    const isState =
+      isArg(command, 0, 'SELECT') || isArg(command, 0, 'MULTI') || isArg(command, 0, 'EXEC')
+    if (!isState) {
+      // Done in an earlier run, or older than what was asked for.
+      if (done || (this.#resume !== undefined && end <= this.#resume.nextReplOffset)) return
+      if (at.unixSeconds < this.#fromSeconds) {
+        ledger.commands.read += 1
+        ledger.commands.skipped += 1
+        return
+      }
+    }
+    const { unixSeconds } = at
+    if (unixSeconds !== this.#ruleSeconds) {
+      this.#ruleSeconds = unixSeconds
+      rules!.receivedMs = () => (unixSeconds < 0 ? -1 : unixSeconds * 1000)
+    }
+    applier!.apply(command, end)
+  }
+
+  timestamp(unixSeconds: number): void {
+    if (unixSeconds > this.#untilSeconds) this.#stop()
+  }
+
+  annotation(line: Buffer, at: AofPosition): void {
+    this.#tracker.annotation(line, at.byteOffset)
+  }
+
+  #stop(): void {
+    this.#ended = true
+    this.#parser!.stop()
+  }
+
+  async #finish(): Promise<void> {
+    const session = this.#session
+    if (!this.#streamOpen) return
+    await session.streamWriter!.flush()
+    const unknown = session.rules?.relativeWithoutTime ?? 0
+    if (unknown > 0) {
+      session.ledger.note('relative expiries of unknown time, counted from now', unknown)
+    }
+    await session.releaseExpiry()
+    if (!session.isDry) await session.streamWriter!.deleteCheckpoint()
+  }
+}
+
+export function interruptedLoad(): TargetError {
+  return new TargetError(
+    'ERR_LOAD_INTERRUPTED',
+    'an earlier load into this target was interrupted, and its keys cannot be told from others',
+    { hint: 'run again with --on-conflict replace, or with --empty-target' },
+  )
+}

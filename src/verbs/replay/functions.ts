@@ -1,0 +1,109 @@
+/**
+ * Functions and scripts of a snapshot, into the target: by the ordered connection, before the keys
+ * that follow them. What the target refuses stands in the ledger.
+ */
+import { Buffer } from 'node:buffer'
+import { printable } from '../../bytes/printable.js'
+import { ReplyError } from '../../target/reply-reader.js'
+import type { SnapshotLoader } from '../../target/snapshot-loader.js'
+import { StreamWriter } from '../../target/stream-writer.js'
+import { isTransient } from '../../target/target-connection.js'
+import { backoffMs, sleep } from '../../net/waiting.js'
+import type { ReplaySession } from './session.js'
+
+/** A function refused for reasons that pass is tried so often, over about half a minute. */
+const MAX_TRANSIENT_ATTEMPTS = 10
+
+export class FunctionLoads {
+  readonly #session: ReplaySession
+
+  constructor(session: ReplaySession) {
+    this.#session = session
+  }
+
+  /** Those that the loader has met since the last call. */
+  async load(loader: SnapshotLoader): Promise<void> {
+    const { isDry, ledger } = this.#session
+    for (const code of loader.functions.splice(0)) await this.#loadFunction(code)
+    for (const code of loader.scripts.splice(0)) {
+      if (isDry) continue
+      const reply = await this.#call('SCRIPT', 'LOAD', code)
+      ledger.note(reply instanceof ReplyError ? 'scripts refused' : 'scripts loaded')
+    }
+  }
+
+  async #loadFunction(code: Buffer): Promise<void> {
+    const session = this.#session
+    const { ledger, options } = session
+    const onConflict = options.onConflict ?? 'fail'
+    const counts = ledger.functions
+    counts.read += 1
+    if (!session.facts.capabilities.functions) {
+      counts.failed += 1
+      ledger.name({
+        db: 0,
+        key: functionName(code),
+        type: 'function',
+        reason: 'the target has no functions (7.0)',
+      })
+      return
+    }
+    if (session.isDry) {
+      counts.written += 1
+      return
+    }
+    const replace = onConflict === 'replace' || options.source.kind === 'server'
+    const reply = await this.#call('FUNCTION', 'LOAD', ...(replace ? ['REPLACE'] : []), code)
+    if (!(reply instanceof ReplyError)) {
+      counts.written += 1
+    } else if (onConflict === 'skip' && reply.text.includes('already exists')) {
+      counts.skipped += 1
+    } else {
+      counts.failed += 1
+      ledger.name({
+        db: 0,
+        key: functionName(code),
+        type: 'function',
+        command: 'FUNCTION LOAD',
+        reason: printable(Buffer.from(reply.text)),
+      })
+    }
+  }
+
+  /** Answers that pass by themselves are waited out, as for keys. */
+  async #call(...args: readonly (string | Uint8Array)[]): Promise<unknown> {
+    for (let attempt = 1; ; attempt += 1) {
+      const reply = await this.#callOnce(...args)
+      const passes = reply instanceof ReplyError && isTransient(reply.text)
+      if (!passes || attempt >= MAX_TRANSIENT_ATTEMPTS) return reply
+      await sleep(backoffMs(attempt), this.#session.options.signal)
+    }
+  }
+
+  /** On the ordered connection; a replay of keys alone has none and opens one for this. */
+  async #callOnce(...args: readonly (string | Uint8Array)[]): Promise<unknown> {
+    const { streamWriter, options, owner, checkpointKey, retries, ledger } = this.#session
+    if (streamWriter === undefined) {
+      const writer = new StreamWriter({
+        settings: options.target,
+        clientName: `rrep-${owner}:functions`,
+        checkpointKey,
+        importSource: false,
+        retries,
+        ledger,
+        signal: options.signal,
+      })
+      try {
+        await writer.open()
+        return await writer.connection.call(...args)
+      } finally {
+        writer.close()
+      }
+    }
+    return await streamWriter.connection.call(...args)
+  }
+}
+
+function functionName(code: Buffer): string {
+  return printable(code, 0, Math.max(0, code.indexOf(10)), 100)
+}

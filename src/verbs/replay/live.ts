@@ -1,0 +1,422 @@
+/**
+ * Replay from a live server: its snapshot, then its stream, until stopped or until both are the
+ * same.
+ *
+ * The link writes into the spool at full speed and never waits for the target. The snapshot is
+ * loaded once it is whole and checked, so that a link lost in its midst leaves nothing in the
+ * target. Everything behind it goes by transactions that carry the checkpoint; a run that was
+ * killed goes on from there, with what the spool holds and by a partial resync behind it.
+ */
+import { AbortedError, LinkError, ProtocolError, TargetError, UsageError } from '../../errors.js'
+import { formatServerAddress } from '../../net/address.js'
+import { ControlClient } from '../../net/control.js'
+import type { ServerSettings } from '../../net/server-settings.js'
+import type { Checkpoint } from '../../target/checkpoint.js'
+import { defaultSpoolDirectory } from '../../disk/spool-directory.js'
+import { StreamSpool } from './stream-spool.js'
+import { TargetRewound } from '../../target/stream-writer.js'
+import { PieceSize } from '../../target/piece-size.js'
+import { sleep } from '../../net/waiting.js'
+import type { ResumePoint } from '../../replication/consumer.js'
+import { CommandDecoder, RESP } from '../../resp/decoder.js'
+import { interruptedLoad, type ReplayOutcome } from './files.js'
+import type { ReplaySession } from './session.js'
+import { openInput } from '../../source/source.js'
+import { SpoolFeed } from './spool-feed.js'
+
+const READ_BYTES = 256 << 10
+/** `--until-synced`: nothing to do for so long. */
+const SYNCED_MS = 1000
+/** How often an idle run looks around. */
+const TICK_MS = 50
+const IDLE_CHECKPOINT_MS = 1000
+
+export async function replayLive(session: ReplaySession): Promise<ReplayOutcome> {
+  const { source } = session.options
+  if (source.kind !== 'server') throw new UsageError('not a server')
+  await session.meetTarget()
+  const run = new LiveReplay(session, source.settings)
+  try {
+    return await run.run()
+  } finally {
+    await run.close()
+  }
+}
+
+class LiveReplay {
+  readonly #session: ReplaySession
+  readonly #settings: ServerSettings
+  readonly #sourceName: string
+  readonly #spool: StreamSpool
+  readonly #feed: SpoolFeed
+  /** Next stream byte to be read from the spool. */
+  #readReplOffset = -1
+  #decodedReplOffset = -1
+  /** Stream offset at which the decoder's count began. */
+  #origin = 0
+  readonly #decoder = new CommandDecoder({ lines: 'none' })
+  readonly #buffer = Buffer.allocUnsafeSlow(READ_BYTES)
+  /** What is received later is not applied; and the offset behind which nothing is. */
+  readonly #untilMs: number
+  readonly #untilReplOffset: number
+  #done = false
+
+  constructor(session: ReplaySession, settings: ServerSettings) {
+    this.#session = session
+    this.#settings = settings
+    const { until } = session.options
+    this.#untilMs = until !== undefined && 'unixMs' in until ? until.unixMs : Infinity
+    this.#untilReplOffset = until !== undefined && 'offset' in until ? until.offset : Infinity
+    this.#sourceName = `server:${formatServerAddress(settings.address)}`
+    this.#spool = new StreamSpool({
+      directory: session.options.spoolDir ?? this.#defaultSpool(),
+      source: this.#sourceName,
+    })
+    this.#feed = new SpoolFeed(session, this.#spool)
+  }
+
+  async run(): Promise<ReplayOutcome> {
+    const session = this.#session
+    await session.holdExpiry()
+    const checkpoint = await session.openStream(this.#sourceName, true)
+    if (checkpoint !== undefined) session.resumeExpiry(checkpoint)
+    else await this.#checkUntil()
+    const start = this.#plan(checkpoint)
+    this.#feed.start(this.#settings, start)
+    if (checkpoint === undefined || checkpoint.phase === 'load') {
+      await this.#load(checkpoint)
+    } else {
+      if (checkpoint.phase === 'stopped') await session.moveExpiryAgain()
+      await session.writeCheckpoint(checkpoint, 'stream')
+      session.event({ event: 'resumed', replOffset: checkpoint.nextReplOffset })
+      this.#startAt(checkpoint.nextReplOffset, checkpoint.dbnum)
+    }
+    const stopped = await this.#stream()
+    return await this.#finish(stopped)
+  }
+
+  /** A new run begins now. One that goes on has what was received before in its spool. */
+  async #checkUntil(): Promise<void> {
+    if (this.#untilMs > Date.now()) return
+    await this.#session.releaseExpiry()
+    throw new UsageError('--until is past, and a live source begins with its state of now', {
+      hint: 'a capture (rrep tail -o) can be replayed to a moment of the past',
+    })
+  }
+
+  async close(): Promise<void> {
+    await this.#feed.stop()
+    if (this.#done) this.#spool.remove()
+    else this.#spool.close()
+  }
+
+  /** Where the link begins, by what the target and the spool say. */
+  #plan(checkpoint: Checkpoint | undefined): 'full' | ResumePoint {
+    const spool = this.#spool
+    if (checkpoint === undefined) {
+      this.#feed.wantsSnapshot = true
+      return 'full'
+    }
+    const next = spool.nextReplOffset
+    const covers =
+      next >= 0 &&
+      spool.firstReplOffset <= checkpoint.nextReplOffset &&
+      checkpoint.nextReplOffset <= next
+    if (checkpoint.phase === 'load') {
+      const mayReplace = checkpoint.targetWasEmpty || this.#session.options.onConflict === 'replace'
+      const snapshot = spool.state.snapshot
+      if (!mayReplace || !spool.hasSnapshot || snapshot === undefined || !covers) {
+        throw interruptedLoad()
+      }
+      this.#feed.snapshotReplOffset = snapshot.replOffset
+    } else if (!covers) {
+      spool.beginStream(checkpoint.replid, checkpoint.nextReplOffset)
+    }
+    return { replid: spool.state.replid, nextReplOffset: spool.nextReplOffset }
+  }
+
+  /** Waits for the snapshot, then writes its keys. */
+  async #load(checkpoint: Checkpoint | undefined): Promise<void> {
+    const session = this.#session
+    const spool = this.#spool
+    while (!spool.hasSnapshot || this.#feed.wantsSnapshot) {
+      if (spool.isEnded) throw spool.fault ?? new AbortedError()
+      await spool.more()
+    }
+    const replOffset = this.#feed.snapshotReplOffset
+    const at = {
+      source: this.#sourceName,
+      replid: spool.state.replid,
+      nextReplOffset: replOffset + 1,
+      dbnum: 0,
+    }
+    await session.writeCheckpoint(at, 'load')
+    if (this.#feed.snapshotMs > this.#untilMs) {
+      session.event({
+        event: 'warning',
+        message: 'the source has made its snapshot after --until: what is written is of that time',
+      })
+    }
+    session.event({ event: 'snapshot', replOffset, bytes: spool.state.snapshot?.bytes ?? 0 })
+    const again = checkpoint !== undefined
+    const keys = await session.openSnapshot(again)
+    const loader = session.makeLoader(keys, 'the snapshot', {
+      replaceOwn: again,
+      streamFollows: true,
+    })
+    const pieces = new PieceSize(keys.commands.out)
+    const input = await openInput(spool.snapshotPath, { signal: session.options.signal })
+    try {
+      await input.pump(
+        async (chunk) => {
+          for (let at = 0; at < chunk.length;) {
+            const piece = chunk.subarray(at, at + pieces.bytes)
+            loader.push(piece)
+            pieces.loaded(piece.length)
+            at += piece.length
+            if (loader.functions.length > 0 || loader.scripts.length > 0) {
+              await session.loadFunctions(loader)
+            }
+            await keys.drain()
+          }
+          session.progress({
+            phase: 'load',
+            bytes: input.consumedBytes,
+            totalBytes: input.sizeBytes,
+            ...this.#lag(),
+          })
+          return undefined
+        },
+        { signal: session.options.signal, buffer: session.inputBuffer(keys) },
+      )
+      loader.parser.end()
+      await session.loadFunctions(loader)
+      await keys.flush()
+    } finally {
+      input.close()
+    }
+    session.closeSnapshot()
+    if (session.ledger.conflicts > 0) await this.#refuseMixture()
+    session.event({ event: 'loaded', keys: session.ledger.totals.written })
+    // A master that is a replica itself goes on in the db that its own master had selected.
+    await session.writeCheckpoint({ ...at, dbnum: loader.replDb }, 'stream')
+    spool.dropSnapshot()
+    this.#startAt(at.nextReplOffset, loader.replDb)
+  }
+
+  /** Commands of the stream on top of keys of somebody else's would make neither. */
+  async #refuseMixture(): Promise<void> {
+    const { ledger } = this.#session
+    await this.#session.releaseExpiry()
+    await this.#session.streamWriter!.deleteCheckpoint()
+    this.#done = true
+    throw new TargetError(
+      'ERR_TARGET_CONFLICT',
+      `${ledger.conflicts} keys exist in the target already; the stream is not played on top of them`,
+      { hint: 'use --on-conflict replace or skip, or --empty-target' },
+    )
+  }
+
+  #startAt(replOffset: number, db: number): void {
+    this.#readReplOffset = replOffset
+    this.#decodedReplOffset = replOffset
+    this.#decoder.reset()
+    this.#origin = replOffset - this.#decoder.consumedBytes
+    this.#session.applier!.startAt(replOffset, db)
+    this.#session.rules!.receivedMs = () => this.#spool.receivedMs(this.#decodedReplOffset)
+  }
+
+  /** Applies the stream until the end that was asked for. True: stopped by the caller. */
+  async #stream(): Promise<boolean> {
+    for (;;) {
+      try {
+        return await this.#follow()
+      } catch (error) {
+        if (!(error instanceof TargetRewound)) throw error
+        this.#rewind(error.checkpoint)
+      }
+    }
+  }
+
+  #rewind(checkpoint: Checkpoint): void {
+    const session = this.#session
+    if (checkpoint.nextReplOffset < this.#spool.firstReplOffset) {
+      throw new TargetError(
+        'ERR_TARGET_REWOUND',
+        'the target has gone back to a state older than what is kept of the stream',
+        { hint: 'begin anew with --empty-target' },
+      )
+    }
+    session.event({
+      event: 'warning',
+      message: `the target has gone back to offset ${checkpoint.nextReplOffset}; going on from there`,
+    })
+    session.ledger.note('times the target had gone back')
+    session.streamWriter!.rewind(checkpoint)
+    this.#startAt(checkpoint.nextReplOffset, checkpoint.dbnum)
+  }
+
+  async #follow(): Promise<boolean> {
+    const session = this.#session
+    const writer = session.streamWriter!
+    const spool = this.#spool
+    const { signal, untilSynced } = session.options
+    let quietSinceMs = performance.now()
+    let lastSealMs = performance.now()
+    let caughtUp = false
+    for (;;) {
+      if (signal?.aborted === true) return true
+      const count = spool.read(this.#readReplOffset, this.#buffer)
+      if (count > 0) {
+        const reached = this.#apply(count)
+        if (writer.current.frameCount > 0 || session.applier!.inTransaction) {
+          quietSinceMs = performance.now()
+        }
+        if (reached) return false
+        if (writer.isFull || session.isDry) session.applier!.seal()
+        await writer.drain()
+        await this.#pace(count)
+        session.progress({ phase: 'stream', bytes: 0, totalBytes: undefined, ...this.#lag() })
+        continue
+      }
+      // Everything received is in the batch: send it as soon as the one before is answered.
+      const waiting = writer.current.frameCount > 0
+      const idleMs = performance.now() - lastSealMs
+      if (writer.isIdle && (waiting || idleMs > IDLE_CHECKPOINT_MS)) {
+        session.applier!.seal()
+        lastSealMs = performance.now()
+      }
+      if (writer.isIdle && !waiting) {
+        spool.release(writer.appliedReplOffset)
+        if (!caughtUp) {
+          caughtUp = true
+          session.event({ event: 'caught-up', replOffset: this.#decodedReplOffset - 1 })
+        }
+        if (spool.isEnded) {
+          throw spool.fault ?? new LinkError('ERR_LINK_LOST', 'the link to the source has ended')
+        }
+        if (Date.now() > this.#untilMs) return false
+        if (untilSynced === true && performance.now() - quietSinceMs >= SYNCED_MS) {
+          if (await this.#isSynced()) return false
+          quietSinceMs = performance.now()
+        }
+      } else {
+        quietSinceMs = performance.now()
+      }
+      await writer.drain()
+      session.progress({ phase: 'stream', bytes: 0, totalBytes: undefined, ...this.#lag() })
+      await Promise.race([spool.more(), writer.progress(), tick()])
+    }
+  }
+
+  /** Decodes and applies so many bytes of the buffer. True: the offset asked for is reached. */
+  #apply(count: number): boolean {
+    const { applier } = this.#session
+    const decoder = this.#decoder
+    const limit = this.#untilReplOffset
+    decoder.feed(this.#buffer, 0, count)
+    this.#readReplOffset += count
+    for (;;) {
+      const status = decoder.next()
+      if (status === RESP.MORE) return false
+      if (status === RESP.BAD) {
+        throw new ProtocolError(
+          'ERR_SOURCE_STREAM',
+          `the stream holds bytes that are no command at offset ${this.#decodedReplOffset}: ` +
+            decoder.problem,
+        )
+      }
+      const next = this.#origin + decoder.consumedBytes
+      if (status === RESP.COMMAND) {
+        if (next - 1 > limit || this.#isLate()) return true
+        applier!.apply(decoder, next)
+      }
+      this.#decodedReplOffset = next
+      if (next - 1 >= limit) return true
+    }
+  }
+
+  /** The command at hand was received after `--until`. */
+  #isLate(): boolean {
+    return (
+      this.#untilMs !== Infinity && this.#spool.receivedMs(this.#decodedReplOffset) > this.#untilMs
+    )
+  }
+
+  async #pace(count: number): Promise<void> {
+    const { rate, options } = this.#session
+    rate?.spend(count)
+    const delayMs = rate?.delayMs ?? 0
+    // A stop by the user is a good end.
+    if (delayMs > 0) await sleep(delayMs, options.signal).catch(() => undefined)
+  }
+
+  /** The source itself says that it has nothing more. */
+  async #isSynced(): Promise<boolean> {
+    if (!this.#feed.isStreaming) return false
+    let control: ControlClient | undefined
+    try {
+      control = await ControlClient.open(this.#settings)
+      const info = await control.info('replication')
+      const replOffset = Number(info.get('master_repl_offset') ?? -1)
+      const has = this.#spool.nextReplOffset - 1
+      if (replOffset > has) return false
+      this.#session.event({ event: 'synced', replOffset: has })
+      return true
+    } catch (error) {
+      // Who may not ask must believe what has come.
+      return !(error instanceof LinkError)
+    } finally {
+      control?.close()
+    }
+  }
+
+  #lag(): { lagBytes: number; lagMs: number } {
+    const applied = this.#session.streamWriter?.appliedReplOffset ?? -1
+    const received = this.#spool.nextReplOffset
+    if (applied < 0 || received <= applied) return { lagBytes: 0, lagMs: 0 }
+    const receivedMs = this.#spool.receivedMs(applied)
+    return {
+      lagBytes: received - applied,
+      lagMs: receivedMs < 0 ? 0 : Math.max(0, Date.now() - receivedMs),
+    }
+  }
+
+  async #finish(stopped: boolean): Promise<ReplayOutcome> {
+    const session = this.#session
+    const writer = session.streamWriter!
+    await this.#feed.stop()
+    session.applier!.dropTransaction()
+    session.applier!.seal()
+    await writer.flush()
+    await session.releaseExpiry()
+    const nextReplOffset = writer.appliedReplOffset
+    if (stopped) {
+      await session.writeCheckpoint(
+        {
+          source: this.#sourceName,
+          replid: this.#spool.state.replid,
+          nextReplOffset,
+          dbnum: writer.appliedDb,
+        },
+        'stopped',
+      )
+      // What is not applied yet may be more than the source's backlog has at the next start.
+      this.#done = this.#spool.nextReplOffset === nextReplOffset
+    } else {
+      if (!session.isDry) await writer.deleteCheckpoint()
+      this.#done = true
+    }
+    return { replOffset: nextReplOffset - 1, stopped }
+  }
+
+  #defaultSpool(): string {
+    const { options, checkpointKey } = this.#session
+    const target = formatServerAddress(options.target.address)
+    return defaultSpoolDirectory(`${this.#sourceName} ${target} `, checkpointKey)
+  }
+}
+
+async function tick(): Promise<void> {
+  await new Promise((resolve) => setTimeout(resolve, TICK_MS))
+}

@@ -1,0 +1,424 @@
+/**
+ * What every replay shares, whatever its source: the target and what is known of it, the ledger,
+ * how expiry is held back, the checkpoint, and the end.
+ */
+import { createHash, randomBytes } from 'node:crypto'
+import { Buffer } from 'node:buffer'
+import { allocateInputBuffer } from '../../kernels/kernel.js'
+import { AbortedError, LinkError, TargetError, UsageError } from '../../errors.js'
+import { DEFAULT_RETRIES } from '../../net/server-settings.js'
+import {
+  DEFAULT_CHECKPOINT_KEY,
+  type Checkpoint,
+  type CheckpointPhase,
+} from '../../target/checkpoint.js'
+import { CommandApplier } from '../../target/command-applier.js'
+import { TTL_SHIFT_MS } from '../../target/expiry-time.js'
+import { compileKeyMapping } from '../../target/key-mapping.js'
+import { Ledger } from '../../target/ledger.js'
+import { RateLimiter } from '../../target/rate-limiter.js'
+import { SnapshotLoader } from '../../target/snapshot-loader.js'
+import type { KeyTarget } from '../../target/key-target.js'
+import { SnapshotWriter } from '../../target/snapshot-writer.js'
+import { DryKeyTarget, DryStreamWriter } from '../../target/dry-run.js'
+import { LARGE_PIECE_BYTES } from '../../target/piece-size.js'
+import { StreamRules } from '../../target/stream-rules.js'
+import { StreamWriter } from '../../target/stream-writer.js'
+import {
+  flushTarget,
+  probeTarget,
+  setImportMode,
+  type TargetFacts,
+} from '../../target/target-probe.js'
+import { shiftTtls } from '../../target/ttl-shift.js'
+import { backoffMs, sleep } from '../../net/waiting.js'
+import { CommandTable } from '../../resp/command-table.js'
+import { printable } from '../../bytes/printable.js'
+import { compileKeyFilter, type KeyFilter } from '../../source/key-filter.js'
+import type { ReplayEvent, ReplayOptions, ReplayProgress } from './run.js'
+import { refuseForStream } from './checks.js'
+import { FunctionLoads } from './functions.js'
+import { SizeGate } from '../../source/size-gate.js'
+
+const DEFAULT_CONNECTIONS = 3
+/** Progress is told no more often. */
+const PROGRESS_MS = 20
+/** A snapshot's file is read so: one piece for the loader where values do not grow much. */
+const SNAPSHOT_READ_BYTES = LARGE_PIECE_BYTES
+
+export class ReplaySession {
+  readonly options: ReplayOptions
+  readonly ledger = new Ledger()
+  readonly selection: KeyFilter
+  readonly mapping: ReturnType<typeof compileKeyMapping>
+  readonly checkpointKey: Buffer
+  /** Names this process in the checkpoint. */
+  readonly owner = randomBytes(8).toString('hex')
+  readonly table = new CommandTable()
+  readonly isDry: boolean
+  streamWriter: StreamWriter | undefined
+  rules: StreamRules | undefined
+  applier: CommandApplier | undefined
+  /** Added to expiries while the target is behind; 0 with import-mode or where nothing follows. */
+  shiftMs = 0
+  targetWasEmpty = false
+  readonly #rate: RateLimiter | undefined
+  #facts: TargetFacts | undefined
+  #snapshotWriter: SnapshotWriter | undefined
+  #importModeOn = false
+  #fieldsMoved = false
+  #isReleased = false
+  #toldPhase = ''
+  #toldMs = 0
+  readonly #keepsHeld: boolean
+  readonly #functions = new FunctionLoads(this)
+
+  /** @param wishes `keepHeld`: all expiries stay moved by `shiftMs` at the end; nothing expires. */
+  constructor(options: ReplayOptions, wishes: { keepHeld?: boolean } = {}) {
+    this.options = options
+    this.#keepsHeld = wishes.keepHeld === true
+    this.isDry = options.dryRun === true
+    this.selection = compileKeyFilter(options.filter)
+    this.mapping = compileKeyMapping({ mapDb: options.mapDb, rewriteKey: options.rewriteKey })
+    this.checkpointKey = Buffer.from(options.checkpointKey ?? DEFAULT_CHECKPOINT_KEY)
+    if (this.checkpointKey.length === 0) throw new UsageError('the checkpoint key is empty')
+    const rate = options.rateBytesPerSecond
+    if (rate !== undefined && !(rate > 0)) throw new UsageError('the rate must be more than 0')
+    this.#rate = rate === undefined ? undefined : new RateLimiter(rate)
+  }
+
+  get facts(): TargetFacts {
+    return this.#facts!
+  }
+
+  get retries(): number {
+    return this.options.retries ?? DEFAULT_RETRIES
+  }
+
+  get rate(): RateLimiter | undefined {
+    return this.#rate
+  }
+
+  event(event: ReplayEvent): void {
+    this.options.onEvent?.(event)
+  }
+
+  progress(progress: Omit<ReplayProgress, 'keys' | 'commands'>): void {
+    const nowMs = performance.now()
+    if (progress.phase === this.#toldPhase && nowMs - this.#toldMs < PROGRESS_MS) return
+    this.#toldPhase = progress.phase
+    this.#toldMs = nowMs
+    this.options.onProgress?.({
+      ...progress,
+      keys: this.ledger.totals.written,
+      commands: this.ledger.commands.written,
+    })
+  }
+
+  checkAborted(): void {
+    if (this.options.signal?.aborted === true) throw new AbortedError()
+  }
+
+  /** Asks the target what it is; empties it if that was wished. */
+  async meetTarget(): Promise<void> {
+    let facts = await this.#probe()
+    if (facts.isReplica && !this.isDry) {
+      throw new TargetError(
+        'ERR_TARGET_REPLICA',
+        `${facts.name} is a replica and takes no writes`,
+        {
+          hint: 'name its master',
+        },
+      )
+    }
+    const holds = (of: TargetFacts): number => [...of.keysByDb.values()].reduce((a, b) => a + b, 0)
+    this.event({
+      event: 'target',
+      server: facts.name,
+      version: facts.versionText,
+      keys: holds(facts),
+    })
+    if (this.options.emptyTarget === true && !this.isDry) {
+      await flushTarget(this.options.target)
+      this.event({ event: 'emptied' })
+      facts = await this.#probe()
+    }
+    this.#facts = facts
+    this.targetWasEmpty = holds(facts) === 0 || (this.isDry && this.options.emptyTarget === true)
+  }
+
+  /**
+   * Opens the ordered connection and reads the checkpoint. `source` names what is replayed; a
+   * checkpoint of something else is refused.
+   */
+  async openStream(source: string, publish: boolean): Promise<Checkpoint | undefined> {
+    refuseForStream(this.options)
+    const writer = this.isDry
+      ? new DryStreamWriter(this.ledger)
+      : new StreamWriter({
+          settings: this.options.target,
+          clientName: `rrep-${shortHash(this.checkpointKey)}:stream`,
+          checkpointKey: this.checkpointKey,
+          // Turned on before, where the target has it.
+          importSource: this.#importModeOn,
+          retries: this.retries,
+          ledger: this.ledger,
+          // A stop by the user is a good end: what is in flight is waited for.
+          signal: undefined,
+          onReconnect: (error) =>
+            this.event({ event: 'link-lost', side: 'target', message: error.message }),
+        })
+    this.streamWriter = writer
+    await writer.open()
+    this.rules = new StreamRules(this.table, {
+      target: this.facts.capabilities,
+      hasCommand: (name) => this.facts.commandNames?.has(name) ?? true,
+      publish,
+      onLoss: (what) => this.ledger.notHeld(what),
+    })
+    this.rules.shiftMs = this.shiftMs
+    this.applier = new CommandApplier({
+      writer,
+      rules: this.rules,
+      table: this.table,
+      selection: this.selection,
+      mapping: this.mapping,
+      transform: this.options.transform,
+      ledger: this.ledger,
+      databases: this.facts.databases,
+      checkpointKey: this.checkpointKey,
+    })
+    if (this.isDry) return undefined
+    const found = await writer.readCheckpoint()
+    if (found === undefined) return undefined
+    if (found.source !== source) {
+      throw new TargetError(
+        'ERR_OTHER_CHECKPOINT',
+        `the target holds the checkpoint of another replay (${printable(Buffer.from(found.source))})`,
+        {
+          hint:
+            `if that one is over, DEL ${printable(this.checkpointKey)} in db 0 of the target; ` +
+            'two at once need --checkpoint-key',
+        },
+      )
+    }
+    this.#countOutCheckpoint()
+    return found
+  }
+
+  /** From now on keys do not expire in the target until `releaseExpiry`. */
+  async holdExpiry(): Promise<void> {
+    if (this.isDry) return
+    if (this.facts.importMode !== undefined && !this.#keepsHeld) {
+      try {
+        await setImportMode(this.options.target, true)
+        this.#importModeOn = true
+        this.event({ event: 'expiry', how: 'import-mode' })
+        return
+      } catch (error) {
+        // CONFIG may be forbidden: the way that needs no rights serves as well.
+        this.event({
+          event: 'warning',
+          message: `import-mode cannot be used (${error instanceof Error ? error.message : ''})`,
+        })
+      }
+    }
+    this.shiftMs = TTL_SHIFT_MS
+    this.event({ event: 'expiry', how: 'shift' })
+  }
+
+  /** A run that fails leaves expiry as it is, so that the next one can go on: to be known. */
+  warnOfHeldExpiry(): void {
+    if (this.#importModeOn) {
+      this.event({
+        event: 'warning',
+        message:
+          'the target is still in import-mode: the same call again goes on and ends it; ' +
+          'or CONFIG SET import-mode no',
+      })
+    } else if (this.shiftMs !== 0 && !this.#isReleased && this.streamWriter !== undefined) {
+      this.event({
+        event: 'warning',
+        message:
+          'expiries in the target are still moved to the far future: the same call again goes on ' +
+          'and puts them right',
+      })
+    }
+  }
+
+  /** What an earlier run did about expiry goes on. */
+  resumeExpiry(checkpoint: Checkpoint): void {
+    this.targetWasEmpty = checkpoint.targetWasEmpty
+    if (this.#importModeOn) return
+    this.shiftMs = checkpoint.shiftMs
+    this.#fieldsMoved = true
+    if (this.rules !== undefined) this.rules.shiftMs = this.shiftMs
+  }
+
+  /** Puts all times right. What is past its time then expires, as it should. */
+  async releaseExpiry(): Promise<void> {
+    if (this.isDry || this.#keepsHeld) return
+    if (this.#importModeOn) {
+      await setImportMode(this.options.target, false)
+      this.#importModeOn = false
+      return
+    }
+    if (this.shiftMs === 0 || this.streamWriter === undefined) return
+    const result = await this.streamWriter.withConnection(
+      async (connection) =>
+        await shiftTtls(connection, {
+          direction: 'off',
+          fields: this.#fieldsMoved || this.ledger.commands.read > 0,
+          target: this.facts.capabilities,
+          onProgress: (keys) =>
+            this.progress({ phase: 'finish', bytes: keys, totalBytes: undefined }),
+        }),
+    )
+    this.#isReleased = true
+    if (result.expired > 0) this.ledger.note('keys past their time at the end', result.expired)
+  }
+
+  /** After a clean stop times were put right: a run that goes on moves them again. */
+  async moveExpiryAgain(): Promise<void> {
+    if (this.shiftMs === 0 || this.streamWriter === undefined || this.isDry) return
+    await this.streamWriter.withConnection(
+      async (connection) =>
+        await shiftTtls(connection, {
+          direction: 'on',
+          fields: true,
+          target: this.facts.capabilities,
+          signal: this.options.signal,
+        }),
+    )
+    this.#fieldsMoved = true
+  }
+
+  async writeCheckpoint(
+    checkpoint: Pick<Checkpoint, 'source' | 'replid' | 'nextReplOffset' | 'dbnum'>,
+    phase: CheckpointPhase,
+  ): Promise<void> {
+    if (this.isDry) return
+    await this.streamWriter!.writeCheckpoint({
+      ...checkpoint,
+      phase,
+      shiftMs: this.shiftMs,
+      targetWasEmpty: this.targetWasEmpty,
+      owner: this.owner,
+    })
+  }
+
+  /** Where the keys of a snapshot go. */
+  async openSnapshot(replaceOwn: boolean): Promise<KeyTarget> {
+    if (this.isDry) return new DryKeyTarget()
+    const name =
+      this.streamWriter === undefined
+        ? `rrep-${this.owner}`
+        : `rrep-${shortHash(this.checkpointKey)}`
+    const writer = new SnapshotWriter({
+      settings: this.options.target,
+      clientName: name,
+      inputBytes: SNAPSHOT_READ_BYTES,
+      lanes: this.options.connections ?? DEFAULT_CONNECTIONS,
+      retries: this.retries,
+      onConflict: replaceOwn ? 'replace' : this.#onConflict,
+      targetWasEmpty: this.targetWasEmpty,
+      importSource: this.#importModeOn,
+      runId: this.facts.runId,
+      ledger: this.ledger,
+      rate: this.#rate,
+      signal: this.options.signal,
+      onReconnect: (error) =>
+        this.event({ event: 'link-lost', side: 'target', message: error.message }),
+    })
+    this.#snapshotWriter = writer
+    await writer.open()
+    return writer
+  }
+
+  makeLoader(
+    writer: KeyTarget,
+    file: string | undefined,
+    { replaceOwn, streamFollows }: { replaceOwn: boolean; streamFollows: boolean },
+  ): SnapshotLoader {
+    const { facts } = this
+    const minSizeBytes = this.options.filter?.minSizeBytes
+    return new SnapshotLoader({
+      file,
+      target: facts.capabilities,
+      writer,
+      restore: this.options.restore ?? 'auto',
+      onConflict: replaceOwn ? 'replace' : this.#onConflict,
+      keysByDb: this.targetWasEmpty ? new Map() : facts.keysByDb,
+      databases: facts.databases,
+      hasModule: () => facts.modules === undefined || facts.modules.length > 0,
+      selection: this.selection,
+      mapping: this.mapping,
+      transform: this.options.transform,
+      ledger: this.ledger,
+      shiftMs: streamFollows ? this.shiftMs : 0,
+      keepExpired: streamFollows,
+      checkpointKey: this.streamWriter === undefined ? undefined : this.checkpointKey,
+      maxPayloadBytes: this.options.maxPayloadBytes,
+      gate:
+        minSizeBytes === undefined
+          ? undefined
+          : (inner, skipped) => new SizeGate(inner, minSizeBytes, skipped),
+    })
+  }
+
+  /** What to read a snapshot into, to go to this target: kernels then work on it in place. */
+  inputBuffer(keys: KeyTarget | undefined): Buffer {
+    const kernel = keys?.kernel
+    return kernel === undefined
+      ? allocateInputBuffer(SNAPSHOT_READ_BYTES)
+      : kernel.allocateInput(SNAPSHOT_READ_BYTES)
+  }
+
+  /** Functions and scripts that the loader has met. */
+  async loadFunctions(loader: SnapshotLoader): Promise<void> {
+    await this.#functions.load(loader)
+    if (loader.movedFields) this.#fieldsMoved = true
+  }
+
+  close(): void {
+    this.#snapshotWriter?.close()
+    this.streamWriter?.close()
+  }
+
+  /** The snapshot is in: its connections are not needed any more. */
+  closeSnapshot(): void {
+    this.#snapshotWriter?.close()
+    this.#snapshotWriter = undefined
+  }
+
+  get #onConflict(): 'fail' | 'skip' | 'replace' {
+    return this.options.onConflict ?? 'fail'
+  }
+
+  async #probe(): Promise<TargetFacts> {
+    for (let attempt = 1; ; attempt += 1) {
+      this.checkAborted()
+      try {
+        return await probeTarget(this.options.target)
+      } catch (error) {
+        const passes =
+          (error instanceof LinkError && error.retriable) ||
+          (error instanceof Error && /LOADING|BUSY/.test(error.message))
+        if (!passes || attempt > this.retries) throw error
+        await sleep(backoffMs(attempt), this.options.signal)
+      }
+    }
+  }
+
+  /** Our own key is nobody's conflict. */
+  #countOutCheckpoint(): void {
+    const keys = this.facts.keysByDb as Map<number, number>
+    const count = keys.get(0)
+    if (count === 1) keys.delete(0)
+    else if (count !== undefined) keys.set(0, count - 1)
+  }
+}
+
+function shortHash(bytes: Uint8Array): string {
+  return createHash('sha1').update(bytes).digest('hex').slice(0, 12)
+}

@@ -1,0 +1,125 @@
+/**
+ * From the link to the spool: what a live source sends, written at the speed at which it comes.
+ * A full resync is taken once, where the replay begins with one; later it would be another state
+ * than the one the target has.
+ */
+import type { Buffer } from 'node:buffer'
+import { InternalError, ProtocolError } from '../../errors.js'
+import type { ServerSettings } from '../../net/server-settings.js'
+import type { StreamSpool } from './stream-spool.js'
+import type {
+  ContinueInfo,
+  FullResyncInfo,
+  LinkConsumer,
+  LinkLostInfo,
+  ResumePoint,
+} from '../../replication/consumer.js'
+import { ReplicationLink } from '../../replication/link.js'
+import type { ReplaySession } from './session.js'
+
+export class SpoolFeed implements LinkConsumer {
+  /** A snapshot is wanted, or one that is coming may begin again. */
+  wantsSnapshot = false
+  snapshotReplOffset = -1
+  /** When it began to come, by our clock; 0: in an earlier run. */
+  snapshotMs = 0
+  readonly #session: ReplaySession
+  readonly #spool: StreamSpool
+  #link: ReplicationLink | undefined
+  #linkEnd: Promise<void> = Promise.resolve()
+
+  constructor(session: ReplaySession, spool: StreamSpool) {
+    this.#session = session
+    this.#spool = spool
+  }
+
+  start(server: ServerSettings, start: 'full' | ResumePoint): void {
+    const { options } = this.#session
+    const link = new ReplicationLink(
+      {
+        server,
+        purpose: 'stream',
+        start,
+        allowFullResync: this.wantsSnapshot,
+        retries: options.retries,
+        signal: options.signal,
+        onWire: options.onWire,
+      },
+      this,
+    )
+    this.#link = link
+    this.#linkEnd = link.run().then(
+      () => this.#spool.end(),
+      (error: unknown) =>
+        this.#spool.end(error instanceof Error ? error : new Error(String(error))),
+    )
+  }
+
+  /** Nothing more is received. Resolves when the link has ended. */
+  async stop(): Promise<void> {
+    this.#link?.stop()
+    await this.#linkEnd
+  }
+
+  /** It is up, and behind the snapshot. */
+  get isStreaming(): boolean {
+    return this.#link?.state === 'stream'
+  }
+
+  onFullResync(info: FullResyncInfo): void {
+    if (!this.wantsSnapshot) {
+      throw new ProtocolError(
+        'ERR_FULL_RESYNC_NEEDED',
+        'the source no longer has the stream from where this replay stands',
+        {
+          hint: 'begin anew with --empty-target; a larger repl-backlog-size bridges longer breaks',
+          details: { replOffset: info.refusedResume?.nextReplOffset },
+        },
+      )
+    }
+    this.snapshotReplOffset = Math.max(0, info.replOffset)
+    this.snapshotMs = Date.now()
+    this.#spool.beginSnapshot(info.replid ?? '')
+  }
+
+  onSnapshotBytes(bytes: Buffer, start: number, end: number): void {
+    this.#spool.snapshotWrite(bytes, start, end)
+    this.#session.progress({
+      phase: 'receive',
+      bytes: this.#spool.snapshotBytes,
+      totalBytes: undefined,
+    })
+  }
+
+  onSnapshotEnd(): void {
+    this.wantsSnapshot = false
+    this.#spool.endSnapshot(this.snapshotReplOffset, 0)
+  }
+
+  onContinue(info: ContinueInfo): void {
+    if (info.nextReplOffset !== this.#spool.nextReplOffset) {
+      throw new InternalError(
+        `the stream goes on at ${info.nextReplOffset}, not at ${this.#spool.nextReplOffset}`,
+      )
+    }
+    this.#spool.setReplid(info.replid)
+  }
+
+  onStream(bytes: Buffer, start: number, end: number): void {
+    this.#spool.append(bytes, start, end)
+  }
+
+  onLinkLost(info: LinkLostInfo): void {
+    this.#session.event({
+      event: 'link-lost',
+      side: 'source',
+      message: info.error.message,
+      ...(info.retryInMs === undefined ? {} : { retryInMs: info.retryInMs }),
+    })
+  }
+
+  resumePoint(): ResumePoint | 'full' | undefined {
+    if (this.wantsSnapshot || this.#spool.state.replid === '') return 'full'
+    return { replid: this.#spool.state.replid, nextReplOffset: this.#spool.nextReplOffset }
+  }
+}

@@ -1,0 +1,400 @@
+/**
+ * What a live source has sent and the target has not got yet, on disk: the snapshot as one file,
+ * the stream as segments, and the times at which it came. The link writes at full speed and never
+ * waits; the replay reads at the target's pace.
+ *
+ * The directory outlives the process. A restarted rrep finds in it what it had received and goes
+ * on from there, with the target's checkpoint saying from where to read. Segments are kept for a
+ * while after they were applied, since a target that crashes may come back a little older.
+ *
+ *   state.json              what it is of: source, replid, the snapshot's offset
+ *   snapshot.rdb            whole, or `.part` while it comes
+ *   stream-<offset>.seg     stream bytes from that offset on
+ *   stream-<offset>.times   pairs of (offset, unix ms), 16 bytes each
+ *   lock                    pid of the rrep at work
+ */
+import { Buffer } from 'node:buffer'
+import {
+  closeSync,
+  existsSync,
+  fstatSync,
+  ftruncateSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs'
+import { join } from 'node:path'
+import { FileError } from '../../errors.js'
+import { makeSpoolDirectory, readText, takeLock } from '../../disk/spool-directory.js'
+import { Gate } from '../../net/waiting.js'
+
+const STATE_FILE = 'state.json'
+const SNAPSHOT_FILE = 'snapshot.rdb'
+const LOCK_FILE = 'lock'
+const DEFAULT_SEGMENT_BYTES = 64 << 20
+/** Applied stream bytes that are kept at least. */
+const KEPT_BYTES = 64 << 20
+/** Times are noted at most so often. */
+const MARK_MS = 5
+const MARK_BYTES = 16
+
+export interface SpoolState {
+  version: 1
+  source: string
+  /** Of the history at the stream's end. */
+  replid: string
+  snapshot: { replOffset: number; dbnum: number; bytes: number } | undefined
+}
+
+interface Segment {
+  startReplOffset: number
+  bytes: number
+  fd: number
+  timesFd: number
+  /** (offset, ms) pairs. */
+  marks: Float64Array
+  markCount: number
+}
+
+export interface StreamSpoolOptions {
+  directory: string
+  /** What is replayed; a directory of something else is refused. */
+  source: string
+  segmentBytes?: number
+}
+
+export class StreamSpool {
+  readonly directory: string
+  state: SpoolState
+  readonly #segmentBytes: number
+  readonly #segments: Segment[] = []
+  readonly #more = new Gate()
+  #snapshotFd: number | undefined
+  #snapshotBytes = 0
+  #lastMarkMs = 0
+  #ended = false
+  #fault: Error | undefined
+
+  /** Makes or opens the directory and takes its lock. Throws FileError. */
+  constructor(options: StreamSpoolOptions) {
+    this.directory = options.directory
+    this.#segmentBytes = options.segmentBytes ?? DEFAULT_SEGMENT_BYTES
+    makeSpoolDirectory(this.directory)
+    takeLock(join(this.directory, LOCK_FILE))
+    this.state = { version: 1, source: options.source, replid: '', snapshot: undefined }
+    const found = readState(join(this.directory, STATE_FILE))
+    if (found === undefined) return
+    if (found.source !== options.source) {
+      throw new FileError(
+        'ERR_SPOOL_IN_USE',
+        `${this.directory} holds the spool of another replay (${found.source})`,
+        { hint: 'name another directory with --spool-dir, or remove this one' },
+      )
+    }
+    this.state = found
+    this.#openSegments()
+  }
+
+  /** True if snapshot and stream of an earlier run are there. */
+  get hasSnapshot(): boolean {
+    return this.state.snapshot !== undefined && existsSync(this.snapshotPath)
+  }
+
+  get snapshotPath(): string {
+    return join(this.directory, SNAPSHOT_FILE)
+  }
+
+  /** First stream byte held; equal to `nextReplOffset` if there is none. */
+  get firstReplOffset(): number {
+    return this.#segments[0]?.startReplOffset ?? -1
+  }
+
+  /** Next stream byte wanted from the source; -1 before the first snapshot. */
+  get nextReplOffset(): number {
+    const last = this.#segments.at(-1)
+    return last === undefined ? -1 : last.startReplOffset + last.bytes
+  }
+
+  /** Forgets everything and begins with a snapshot of which nothing has come yet. */
+  beginSnapshot(replid: string): void {
+    this.#clear()
+    this.state = { version: 1, source: this.state.source, replid, snapshot: undefined }
+    this.#saveState()
+    this.#snapshotFd = this.#guard(() => openSync(`${this.snapshotPath}.part`, 'w', 0o600))
+    this.#snapshotBytes = 0
+  }
+
+  snapshotWrite(bytes: Buffer, start: number, end: number): void {
+    this.#guard(() => writeAll(this.#snapshotFd!, bytes, start, end, this.#snapshotBytes))
+    this.#snapshotBytes += end - start
+  }
+
+  /** The snapshot is whole; the stream goes on behind `replOffset`. */
+  endSnapshot(replOffset: number, dbnum: number): void {
+    this.#guard(() => {
+      closeSync(this.#snapshotFd!)
+      this.#snapshotFd = undefined
+      renameSync(`${this.snapshotPath}.part`, this.snapshotPath)
+    })
+    this.state.snapshot = { replOffset, dbnum, bytes: this.#snapshotBytes }
+    this.#saveState()
+    this.#addSegment(replOffset + 1)
+    this.#more.open()
+  }
+
+  get snapshotBytes(): number {
+    return this.#snapshotBytes
+  }
+
+  /** A stream from the middle, without a snapshot: the target has it already. */
+  beginStream(replid: string, nextReplOffset: number): void {
+    this.#clear()
+    this.state = { version: 1, source: this.state.source, replid, snapshot: undefined }
+    this.#saveState()
+    this.#addSegment(nextReplOffset)
+  }
+
+  setReplid(replid: string): void {
+    if (this.state.replid === replid) return
+    this.state.replid = replid
+    this.#saveState()
+  }
+
+  /** The snapshot has been loaded and is not needed any more. */
+  dropSnapshot(): void {
+    rmSync(this.snapshotPath, { force: true })
+  }
+
+  append(bytes: Buffer, start: number, end: number): void {
+    let segment = this.#segments.at(-1)!
+    if (segment.bytes >= this.#segmentBytes) {
+      segment = this.#addSegment(segment.startReplOffset + segment.bytes)
+    }
+    this.#mark(segment)
+    this.#guard(() => writeAll(segment.fd, bytes, start, end, segment.bytes))
+    segment.bytes += end - start
+    this.#more.open()
+  }
+
+  /** Fills `into` from `replOffset` on; returns how many bytes, 0 if there are none yet. */
+  read(replOffset: number, into: Buffer): number {
+    for (let i = this.#segments.length - 1; i >= 0; i -= 1) {
+      const segment = this.#segments[i]!
+      if (replOffset < segment.startReplOffset) continue
+      const at = replOffset - segment.startReplOffset
+      const count = Math.min(into.length, segment.bytes - at)
+      if (count <= 0) return 0
+      return this.#guard(() => readSync(segment.fd, into, 0, count, at))
+    }
+    throw new FileError(
+      'ERR_SPOOL_GONE',
+      `the spool does not hold the stream at offset ${replOffset} any more`,
+      { hint: 'begin anew with --empty-target' },
+    )
+  }
+
+  /** Unix ms at which the byte was received, or -1 if that is not known. */
+  receivedMs(replOffset: number): number {
+    for (let i = this.#segments.length - 1; i >= 0; i -= 1) {
+      const segment = this.#segments[i]!
+      if (replOffset < segment.startReplOffset) continue
+      let low = 0
+      let high = segment.markCount
+      while (low < high) {
+        const middle = (low + high) >>> 1
+        if (segment.marks[2 * middle]! <= replOffset) low = middle + 1
+        else high = middle
+      }
+      return low === 0 ? -1 : segment.marks[2 * low - 1]!
+    }
+    return -1
+  }
+
+  /** Resolves when more has been appended, a snapshot is whole, or the stream has ended. */
+  async more(): Promise<void> {
+    if (this.#ended) return
+    await this.#more.wait()
+  }
+
+  /** The link has ended: nothing more will come. */
+  end(fault?: Error): void {
+    this.#ended = true
+    this.#fault = fault
+    this.#more.open()
+  }
+
+  get isEnded(): boolean {
+    return this.#ended
+  }
+
+  get fault(): Error | undefined {
+    return this.#fault
+  }
+
+  /** Everything before `replOffset` is in the target: lets go of what is old enough. */
+  release(replOffset: number): void {
+    while (this.#segments.length > 1) {
+      const first = this.#segments[0]!
+      if (first.startReplOffset + first.bytes + KEPT_BYTES > replOffset) return
+      this.#segments.shift()
+      this.#dropSegment(first)
+    }
+  }
+
+  /** Closes the files; the directory stays for the next run. */
+  close(): void {
+    for (const segment of this.#segments) {
+      closeSync(segment.fd)
+      closeSync(segment.timesFd)
+    }
+    this.#segments.length = 0
+    if (this.#snapshotFd !== undefined) closeSync(this.#snapshotFd)
+    this.#snapshotFd = undefined
+    rmSync(join(this.directory, LOCK_FILE), { force: true })
+  }
+
+  /** Closes and removes everything: the replay is done. */
+  remove(): void {
+    this.close()
+    rmSync(this.directory, { recursive: true, force: true })
+  }
+
+  #openSegments(): void {
+    const starts = readdirSync(this.directory)
+      .map((name) => /^stream-(\d+)\.seg$/.exec(name)?.[1])
+      .filter((text) => text !== undefined)
+      .map(Number)
+      .sort((a, b) => a - b)
+    for (const startReplOffset of starts) {
+      const fd = openSync(this.#segmentPath(startReplOffset), 'r+')
+      const { size } = fstatSync(fd)
+      const before = this.#segments.at(-1)
+      if (before !== undefined && before.startReplOffset + before.bytes !== startReplOffset) {
+        throw new FileError('ERR_SPOOL_GAP', `the spool in ${this.directory} has a gap`, {
+          hint: 'remove it, and begin anew with --empty-target',
+        })
+      }
+      const times = readFileSync(this.#timesPath(startReplOffset))
+      const markCount = Math.floor(times.length / MARK_BYTES)
+      const marks = new Float64Array(Math.max(1024, 4 * markCount))
+      for (let i = 0; i < 2 * markCount; i += 1) marks[i] = times.readDoubleLE(8 * i)
+      const timesFd = openSync(this.#timesPath(startReplOffset), 'a')
+      this.#segments.push({ startReplOffset, bytes: size, fd, timesFd, marks, markCount })
+    }
+  }
+
+  #addSegment(startReplOffset: number): Segment {
+    return this.#guard(() => {
+      const fd = openSync(this.#segmentPath(startReplOffset), 'w+', 0o600)
+      const timesFd = openSync(this.#timesPath(startReplOffset), 'w', 0o600)
+      const segment: Segment = {
+        startReplOffset,
+        bytes: 0,
+        fd,
+        timesFd,
+        marks: new Float64Array(1024),
+        markCount: 0,
+      }
+      this.#segments.push(segment)
+      this.#lastMarkMs = 0
+      return segment
+    })
+  }
+
+  #mark(segment: Segment): void {
+    const nowMs = Date.now()
+    if (segment.markCount > 0 && nowMs - this.#lastMarkMs < MARK_MS) return
+    this.#lastMarkMs = nowMs
+    if (2 * segment.markCount + 2 > segment.marks.length) {
+      const next = new Float64Array(2 * segment.marks.length)
+      next.set(segment.marks)
+      segment.marks = next
+    }
+    const replOffset = segment.startReplOffset + segment.bytes
+    segment.marks[2 * segment.markCount] = replOffset
+    segment.marks[2 * segment.markCount + 1] = nowMs
+    segment.markCount += 1
+    const record = Buffer.allocUnsafe(MARK_BYTES)
+    record.writeDoubleLE(replOffset, 0)
+    record.writeDoubleLE(nowMs, 8)
+    this.#guard(() => writeSync(segment.timesFd, record))
+  }
+
+  #dropSegment(segment: Segment): void {
+    closeSync(segment.fd)
+    closeSync(segment.timesFd)
+    rmSync(this.#segmentPath(segment.startReplOffset), { force: true })
+    rmSync(this.#timesPath(segment.startReplOffset), { force: true })
+  }
+
+  #clear(): void {
+    for (const segment of this.#segments.splice(0)) this.#dropSegment(segment)
+    rmSync(this.snapshotPath, { force: true })
+    if (this.#snapshotFd !== undefined) {
+      ftruncateSync(this.#snapshotFd)
+      closeSync(this.#snapshotFd)
+      this.#snapshotFd = undefined
+    }
+    rmSync(`${this.snapshotPath}.part`, { force: true })
+  }
+
+  #saveState(): void {
+    this.#guard(() => {
+      const path = join(this.directory, STATE_FILE)
+      writeFileSync(`${path}.new`, JSON.stringify(this.state), { mode: 0o600 })
+      renameSync(`${path}.new`, path)
+    })
+  }
+
+  #segmentPath(startReplOffset: number): string {
+    return join(this.directory, `stream-${startReplOffset}.seg`)
+  }
+
+  #timesPath(startReplOffset: number): string {
+    return join(this.directory, `stream-${startReplOffset}.times`)
+  }
+
+  #guard<T>(work: () => T): T {
+    try {
+      return work()
+    } catch (error) {
+      const code = (error as NodeJS.ErrnoException).code ?? String(error)
+      throw new FileError('ERR_SPOOL', `the spool in ${this.directory} fails: ${code}`, {
+        cause: error,
+        hint:
+          code === 'ENOSPC'
+            ? 'the disk is full: free space or name another directory with --spool-dir'
+            : undefined,
+      })
+    }
+  }
+}
+
+/** At a position of its own: a file opened again begins at 0. */
+function writeAll(
+  fd: number,
+  bytes: Buffer,
+  start: number,
+  end: number,
+  filePosition: number,
+): void {
+  for (let at = start; at < end;) {
+    at += writeSync(fd, bytes, at, end - at, filePosition + at - start)
+  }
+}
+
+function readState(path: string): SpoolState | undefined {
+  const text = readText(path)
+  if (text === '') return undefined
+  try {
+    const state = JSON.parse(text) as SpoolState
+    return typeof state.source === 'string' ? state : undefined
+  } catch {
+    return undefined
+  }
+}

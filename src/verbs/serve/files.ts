@@ -1,0 +1,373 @@
+/**
+ * A file or a capture as a frozen master: which bytes are the snapshot, which ranges are the
+ * commands behind it, and an id that the content alone decides.
+ *
+ * Everything is read once, and checked, before anybody is served: a bad snapshot would end a
+ * replica's process, a bad stream would make it diverge. Nothing is copied but what has to be
+ * unpacked.
+ */
+import { createHash } from 'node:crypto'
+import { closeSync, existsSync, openSync, readFileSync, statSync, writeSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import type { Readable } from 'node:stream'
+import { AofParser, type AofVisitor } from '../../aof/aof-parser.js'
+import { parseManifest } from '../../aof/manifest.js'
+import { AofError, FileError, UsageError } from '../../errors.js'
+import { Envelope } from '../../rdb/envelope.js'
+import { FrozenLog, type StreamPart } from '../../serving/frozen-log.js'
+import type { FrozenSource } from '../../serving/frozen-origin.js'
+import { command } from '../../serving/replies.js'
+import { RdbScan, type RdbFacts } from '../../serving/rdb-scan.js'
+import { kindOf, openInput } from '../../source/source.js'
+
+export interface ServeFilesOptions {
+  /** A file, a manifest, a directory with one, or `-`. */
+  path: string
+  /** State of this moment (unix ms): commands of later seconds are left out. */
+  untilMs?: number | undefined
+  stdin?: Readable | undefined
+  /** Where compressed input and stdin are unpacked to. */
+  temporaryDir: string
+  signal?: AbortSignal | undefined
+  onProgress?: ((readBytes: number, totalBytes: number | undefined) => void) | undefined
+}
+
+export interface FrozenFacts {
+  source: FrozenSource
+  /** Undefined where the source holds commands only. */
+  rdb: RdbFacts | undefined
+  commands: number
+  streamBytes: number
+  /** Behind the last whole command or transaction, cut off: bytes, and where. */
+  cutBytes: number
+  cutFile: string | undefined
+  /** Unix seconds of the last `#TS:` line that was followed. */
+  lastSeconds: number | undefined
+}
+
+const MANIFEST = 'appendonly.aof.manifest'
+const SELECT_0 = command('SELECT', '0')
+const HASH_BYTES = 1 << 20
+
+/** Throws RdbError, AofError, FileError, UsageError. */
+export async function openFrozenSource(options: ServeFilesOptions): Promise<FrozenFacts> {
+  const reader = new SourceReader(options)
+  const manifest = await findManifest(options)
+  if (manifest === undefined) await reader.readPart(options.path, 'only')
+  else {
+    const { base, incrs } = parseManifest(readFileSync(manifest), manifest)
+    const parts = [...(base === undefined ? [] : [base]), ...incrs]
+    for (const [index, part] of parts.entries()) {
+      const path = join(dirname(manifest), part.name)
+      if (!existsSync(path)) {
+        throw new FileError(
+          'ERR_NO_SUCH_FILE',
+          `${manifest} names ${part.name}, which is not there`,
+        )
+      }
+      await reader.readPart(
+        path,
+        index === parts.length - 1 ? 'last' : index === 0 ? 'first' : 'one',
+      )
+    }
+  }
+  return await reader.finish()
+}
+
+async function findManifest({ path, stdin }: ServeFilesOptions): Promise<string | undefined> {
+  if (path === '-') return undefined
+  const stat = statSync(path, { throwIfNoEntry: false })
+  if (stat === undefined) throw new FileError('ERR_NO_SUCH_FILE', `no such file: ${path}`)
+  if (!stat.isDirectory()) {
+    const input = await openInput(path, { stdin })
+    input.close()
+    return input.kind === 'manifest' ? path : undefined
+  }
+  const found = [join(path, MANIFEST), join(path, 'appendonlydir', MANIFEST)].find(existsSync)
+  if (found !== undefined) return found
+  throw new FileError('ERR_NO_MANIFEST', `${path} holds no ${MANIFEST}`, {
+    hint: 'name the file itself: an RDB, an AOF, or the manifest',
+  })
+}
+
+class SourceReader {
+  readonly #options: ServeFilesOptions
+  #rdb: { facts: RdbFacts; path: string } | undefined
+  readonly #stream: StreamPart[] = []
+  #isAny = false
+  /** Past the time that was asked for: later parts are left out. */
+  #isOver = false
+  #dbnum = -1
+  #unixSeconds = -1
+  #commands = 0
+  #cutBytes = 0
+  #cutFile: string | undefined
+  #readBytes = 0
+
+  constructor(options: ServeFilesOptions) {
+    this.#options = options
+  }
+
+  async readPart(path: string, place: 'only' | 'first' | 'one' | 'last'): Promise<void> {
+    if (this.#isOver) return
+    const { stdin, signal, temporaryDir, onProgress } = this.#options
+    const input = await openInput(path, { stdin, signal })
+    const isPacked = input.kind === 'vcs'
+    const isFile =
+      input.compression === 'none' && !isPacked && path !== '-' && statSync(path).isFile()
+    const spool = isFile ? undefined : new Spool(join(temporaryDir, 'source'))
+    const part = new PartReader(this, spool?.path ?? path, this.#options.untilMs, isPacked)
+    const take = (bytes: Buffer): number => {
+      spool?.write(bytes)
+      part.push(bytes)
+      return bytes.length
+    }
+    // Valkey's envelope around the RDB; commands may stand behind it.
+    const envelope = isPacked ? new Envelope(input.name, take) : undefined
+    try {
+      checkKind(input.kind, input.name)
+      await input.pump(
+        (chunk) => {
+          const own = envelope?.push(chunk) ?? 0
+          if (own < chunk.length) take(chunk.subarray(own))
+          return true
+        },
+        { signal, onProgress: (bytes) => onProgress?.(this.#readBytes + bytes, input.sizeBytes) },
+      )
+      this.#readBytes += input.consumedBytes
+    } finally {
+      input.close()
+      spool?.close()
+    }
+    part.end(place === 'last' || place === 'only')
+  }
+
+  takeRdb(facts: RdbFacts, path: string): void {
+    if (this.#isAny) {
+      throw new AofError(
+        'ERR_AOF_UNSUPPORTED',
+        { file: path, byteOffset: 0 },
+        'a snapshot behind commands cannot be served',
+      )
+    }
+    const { untilMs } = this.#options
+    if (untilMs !== undefined && facts.savedAtMs !== undefined && facts.savedAtMs > untilMs) {
+      const savedAt = new Date(facts.savedAtMs).toISOString()
+      throw new UsageError(`${path} was saved at ${savedAt}, after the time that is asked for`, {
+        hint: 'an older snapshot is needed to go back further',
+      })
+    }
+    this.#isAny = true
+    this.#rdb = { facts, path }
+  }
+
+  /** Commands of one part: ranges of its file, in order. */
+  takeCommands(
+    path: string,
+    ranges: readonly { byteOffset: number; endByteOffset: number }[],
+    state: { commands: number; dbnum: number; unixSeconds: number; isOver: boolean },
+  ): void {
+    this.#isOver = state.isOver
+    this.#unixSeconds = state.unixSeconds
+    this.#commands += state.commands
+    this.#isAny = true
+    if (ranges.length === 0) return
+    // Every part begins in db 0, whatever the one before it, or the snapshot, ended in.
+    if (this.#dbnum !== 0) this.#stream.push({ bytes: SELECT_0 })
+    this.#dbnum = state.dbnum
+    for (const { byteOffset, endByteOffset } of ranges) {
+      this.#stream.push({ path, byteOffset, lengthBytes: endByteOffset - byteOffset })
+    }
+  }
+
+  cut(path: string, bytes: number): void {
+    this.#cutBytes += bytes
+    this.#cutFile = path
+  }
+
+  get unixSeconds(): number {
+    return this.#unixSeconds
+  }
+
+  async finish(): Promise<FrozenFacts> {
+    const hash = createHash('sha1').update(`rrep serve\n${this.#rdb?.facts.sha1 ?? ''}\n`)
+    const log = new FrozenLog(0, this.#stream)
+    const buffer = Buffer.allocUnsafe(HASH_BYTES)
+    try {
+      for (let next = 1; next <= log.commandsEndReplOffset;) {
+        const count = await log.read(next, buffer)
+        hash.update(buffer.subarray(0, count))
+        next += count
+      }
+    } finally {
+      await log.close()
+    }
+    const rdb = this.#rdb
+    return {
+      source: {
+        replid: hash.digest('hex'),
+        snapshot:
+          rdb === undefined
+            ? undefined
+            : {
+                path: rdb.path,
+                byteOffset: 0,
+                lengthBytes: rdb.facts.rdbBytes,
+                neededVersion: rdb.facts.neededVersion,
+              },
+        stream: this.#stream,
+      },
+      rdb: rdb?.facts,
+      commands: this.#commands,
+      streamBytes: log.commandsEndReplOffset,
+      cutBytes: this.#cutBytes,
+      cutFile: this.#cutFile,
+      lastSeconds: this.#unixSeconds < 0 ? undefined : this.#unixSeconds,
+    }
+  }
+}
+
+/** One file: an RDB, commands, or the first and then the second. */
+class PartReader implements AofVisitor {
+  readonly #reader: SourceReader
+  readonly #path: string
+  readonly #untilSeconds: number
+  readonly #ranges: { byteOffset: number; endByteOffset: number }[] = []
+  #scan: RdbScan | undefined
+  #parser: AofParser | undefined
+  #isFirst = true
+  #byteOffset = 0
+  /** What is behind the RDB is no AOF: servers ignore it too. */
+  #isIgnoring = false
+
+  constructor(
+    reader: SourceReader,
+    path: string,
+    untilMs: number | undefined,
+    isSurelyRdb: boolean,
+  ) {
+    this.#reader = reader
+    this.#path = path
+    if (isSurelyRdb) {
+      this.#isFirst = false
+      this.#scan = new RdbScan(path)
+    }
+    this.#untilSeconds = untilMs === undefined ? Infinity : Math.floor(untilMs / 1000)
+  }
+
+  push(chunk: Buffer): void {
+    let rest = chunk
+    if (this.#isFirst && chunk.length > 0) {
+      this.#isFirst = false
+      if (kindOf(chunk) === 'rdb') this.#scan = new RdbScan(this.#path)
+    }
+    if (this.#scan !== undefined) {
+      const count = this.#scan.push(rest)
+      this.#byteOffset += count
+      if (!this.#scan.done) return
+      this.#reader.takeRdb(this.#scan.facts(), this.#path)
+      this.#scan = undefined
+      rest = rest.subarray(count)
+      if (rest.length === 0) return
+    }
+    if (this.#isIgnoring || rest.length === 0) return
+    if (this.#parser === undefined) {
+      if (this.#byteOffset > 0 && kindOf(rest) !== 'aof') {
+        this.#isIgnoring = true
+        return
+      }
+      this.#parser = new AofParser(this, {
+        file: this.#path,
+        byteOffset: this.#byteOffset,
+        unixSeconds: this.#reader.unixSeconds,
+      })
+    }
+    this.#parser.push(rest)
+  }
+
+  end(isLast: boolean): void {
+    // Throws where the RDB stops before its end.
+    this.#scan?.facts()
+    const parser = this.#parser
+    if (parser === undefined) return
+    const end = parser.end()
+    if (!end.complete && !isLast && !parser.stopped) {
+      throw new AofError(
+        'ERR_AOF_TRUNCATED',
+        { file: this.#path, byteOffset: end.endByteOffset, reading: end.reading },
+        'the file stops inside a command, and more files follow it',
+      )
+    }
+    this.#clip(end.validByteOffset)
+    if (!end.complete && !parser.stopped) {
+      this.#reader.cut(this.#path, end.endByteOffset - end.validByteOffset)
+    }
+    this.#reader.takeCommands(this.#path, this.#ranges, {
+      commands: end.commands,
+      dbnum: parser.position.dbnum,
+      unixSeconds: parser.position.unixSeconds,
+      isOver: parser.stopped,
+    })
+  }
+
+  // ---- AofVisitor -----------------------------------------------------------------------------
+
+  command(_command: unknown, at: { byteOffset: number; endByteOffset: number }): void {
+    const last = this.#ranges.at(-1)
+    if (last?.endByteOffset === at.byteOffset) last.endByteOffset = at.endByteOffset
+    else this.#ranges.push({ byteOffset: at.byteOffset, endByteOffset: at.endByteOffset })
+  }
+
+  timestamp(unixSeconds: number): void {
+    if (unixSeconds > this.#untilSeconds) this.#parser?.stop()
+  }
+
+  /** Leaves out a transaction that has no end. */
+  #clip(endByteOffset: number): void {
+    for (let last = this.#ranges.at(-1); last !== undefined; last = this.#ranges.at(-1)) {
+      if (last.byteOffset >= endByteOffset) this.#ranges.pop()
+      else {
+        last.endByteOffset = Math.min(last.endByteOffset, endByteOffset)
+        return
+      }
+    }
+  }
+}
+
+/** What cannot be read at any offset is written down first. */
+class Spool {
+  readonly path: string
+  readonly #fd: number
+
+  constructor(path: string) {
+    this.path = path
+    this.#fd = openSync(path, 'w', 0o600)
+  }
+
+  write(chunk: Buffer): void {
+    try {
+      writeSync(this.#fd, chunk)
+    } catch (error) {
+      const code = (error as NodeJS.ErrnoException).code ?? 'failed'
+      throw new FileError('ERR_CANNOT_WRITE', `cannot unpack to ${this.path}: ${code}`, {
+        cause: error,
+      })
+    }
+  }
+
+  close(): void {
+    closeSync(this.#fd)
+  }
+}
+
+function checkKind(kind: string, name: string): void {
+  if (kind === 'rdb' || kind === 'aof' || kind === 'vcs') return
+  if (kind === 'empty') {
+    throw new AofError('ERR_AOF_TRUNCATED', { file: name, byteOffset: 0 }, 'the file is empty')
+  }
+  throw new AofError(
+    'ERR_AOF_UNSUPPORTED',
+    { file: name, byteOffset: 0 },
+    'neither an RDB nor an append-only file',
+  )
+}

@@ -1,0 +1,203 @@
+/**
+ * `serve`: be the master, from a file, a capture or a live upstream, until aborted.
+ */
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { Readable } from 'node:stream'
+import { AbortedError, FileError, UsageError } from '../../errors.js'
+import { checkExposure } from '../../serving/access.js'
+import type { OnServeEvent } from '../../serving/events.js'
+import { FrozenOrigin } from '../../serving/frozen-origin.js'
+import { DEFAULT_REPLICA_LIMITS, type ReplicaLimits } from '../../serving/limits.js'
+import { Master } from '../../serving/master.js'
+import type { Origin } from '../../serving/origin.js'
+import type { ServerKind } from '../../servers/rdb-version.js'
+import { RelayOrigin } from '../../serving/relay-origin.js'
+import { RelayDir } from '../../serving/relay-state.js'
+import type { FrozenFacts } from './files.js'
+import { openFrozenSource } from './files.js'
+import type { ServerSettings } from '../../net/make-server-settings.js'
+
+export type { OnServeEvent, ServeEvent } from '../../serving/events.js'
+export type { ReplicaLimits } from '../../serving/limits.js'
+export type { FrozenFacts } from './files.js'
+
+export type ServeSource =
+  | { kind: 'server'; server: ServerSettings }
+  /** An RDB, AOF, manifest, directory with one, or `-` (then `stdin`). `untilMs`: unix ms. */
+  | { kind: 'files'; path: string; untilMs?: number | undefined; stdin?: Readable | undefined }
+
+export interface ServeOptions {
+  source: ServeSource
+  listen: { host: string; port: number }
+  /** Replicas give it with `masterauth`. */
+  password?: string | undefined
+  /** PEM files. With `caFile`, clients must have a certificate that it signed. */
+  tls?: { certFile: string; keyFile: string; caFile?: string | undefined } | undefined
+  /** Listen on any address without password or TLS. */
+  unprotected?: boolean | undefined
+  /** Bytes of stream kept for those who come back. Default 256 MiB. */
+  backlogBytes?: number | undefined
+  /** Keep backlog and last snapshot here; they survive the process. */
+  backlogDir?: string | undefined
+  /** Where snapshots go without `backlogDir`. Default: the system's temporary directory. */
+  temporaryDir?: string | undefined
+  limits?: Partial<ReplicaLimits> | undefined
+  /** A replica without a sign of life for so long is dropped. Default 60 s. */
+  replicaTimeoutMs?: number | undefined
+  maxConnections?: number | undefined
+  connectionsPerSecond?: number | undefined
+  metrics?: { host: string; port: number } | undefined
+  /** Ask replicas with INFO which version they are, where that decides. Default true. */
+  probeReplicas?: boolean | undefined
+  /** What to take a replica for that cannot be asked. */
+  assumedReplica?: ServerKind | undefined
+  /** Attempts to reach upstream before the first success. Default 5. */
+  retries?: number | undefined
+  signal: AbortSignal
+  onEvent?: OnServeEvent | undefined
+  onWire?: ((direction: 'sent' | 'received', line: string) => void) | undefined
+  /** Called while a file is read and checked. */
+  onProgress?: ((readBytes: number, totalBytes: number | undefined) => void) | undefined
+  /** Called once it listens. */
+  onReady?: ((handle: ServeHandle) => void) | undefined
+}
+
+export interface ServeHandle {
+  /** Where replicas connect. */
+  host: string
+  port: number
+  metricsPort: number | undefined
+  replid: string
+  /** Of a source of files. */
+  frozen: FrozenFacts | undefined
+  /** Another upstream from now on; replicas continue if it knows the history. Throws UsageError
+   * where the source is a file. */
+  follow(server: ServerSettings): void
+}
+
+export interface ServeResult {
+  fullResyncs: number
+  partialResyncs: number
+  cutOff: number
+}
+
+const DEFAULT_BACKLOG_BYTES = 256 << 20
+
+/** Serves until `signal` is aborted; resolves after everything is put away. Rejects with LinkError
+ * (upstream not reached, cannot listen), AuthError, ProtocolError, RdbError, AofError, FileError,
+ * UsageError. */
+export async function serve(options: ServeOptions): Promise<ServeResult> {
+  const { signal, source, listen, metrics } = options
+  checkExposure(listen.host, {
+    password: options.password !== undefined,
+    tls: options.tls !== undefined,
+    unprotected: options.unprotected ?? false,
+  })
+  const onEvent = options.onEvent ?? (() => undefined)
+  const temporaryDir = mkdtempSync(join(options.temporaryDir ?? tmpdir(), 'rrep-serve-'))
+  let keepDir: RelayDir | undefined
+  let origin: Origin | undefined
+  let master: Master | undefined
+  try {
+    let frozen: FrozenFacts | undefined
+    let relay: RelayOrigin | undefined
+    if (source.kind === 'files') {
+      if (options.backlogDir !== undefined) {
+        throw new UsageError('a source of files needs no backlog directory: the files are it')
+      }
+      frozen = await openFrozenSource({
+        ...source,
+        temporaryDir,
+        signal,
+        onProgress: options.onProgress,
+      })
+      origin = await FrozenOrigin.open(frozen.source)
+    } else {
+      if (options.backlogDir !== undefined) keepDir = new RelayDir(options.backlogDir)
+      relay = new RelayOrigin({
+        server: source.server,
+        retries: options.retries ?? 5,
+        backlogSizeBytes: options.backlogBytes ?? DEFAULT_BACKLOG_BYTES,
+        temporaryDir,
+        keepDir,
+        onEvent,
+        onWire: options.onWire,
+      })
+      origin = relay
+      await relay.restore()
+    }
+    const running = new Master({
+      origin,
+      password: options.password,
+      tls: options.tls === undefined ? undefined : readTls(options.tls),
+      limits: { ...DEFAULT_REPLICA_LIMITS, ...options.limits },
+      timeoutMs: options.replicaTimeoutMs ?? 60_000,
+      maxConnections: options.maxConnections ?? 256,
+      connectionsPerSecond: options.connectionsPerSecond ?? 100,
+      probeReplicas: options.probeReplicas ?? true,
+      assumedReplica: options.assumedReplica,
+      onEvent,
+    })
+    master = running
+    if (relay !== undefined) relay.retain = () => running.retainedReplOffset()
+    const address = await running.listen(listen.host, listen.port)
+    const metricsAddress =
+      metrics === undefined ? undefined : await running.listenForMetrics(metrics.host, metrics.port)
+    options.onReady?.({
+      host: address.address,
+      port: address.port,
+      metricsPort: metricsAddress?.port,
+      replid: origin.history.replid,
+      frozen,
+      follow: (server) => {
+        if (relay === undefined) throw new UsageError('a source of files follows nobody')
+        relay.follow(server)
+      },
+    })
+    if (relay === undefined) await aborted(signal)
+    else await relay.run(signal)
+  } catch (error) {
+    // Being aborted is how serving ends; what was being read first is an interruption.
+    if (!(error instanceof AbortedError) || master === undefined) throw error
+  } finally {
+    await master?.close()
+    await origin?.close()
+    keepDir?.unlock()
+    rmSync(temporaryDir, { recursive: true, force: true })
+  }
+  const { full, partialGranted, cutOff } = master.stats
+  return { fullResyncs: full, partialResyncs: partialGranted, cutOff }
+}
+
+async function aborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return
+  await new Promise<void>((resolve) =>
+    signal.addEventListener('abort', () => resolve(), { once: true }),
+  )
+}
+
+function readTls(files: { certFile: string; keyFile: string; caFile?: string | undefined }): {
+  cert: Buffer
+  key: Buffer
+  ca?: Buffer
+  requestCert?: boolean
+  rejectUnauthorized?: boolean
+} {
+  const pem = (path: string): Buffer => {
+    try {
+      return readFileSync(path)
+    } catch (error) {
+      const code = (error as NodeJS.ErrnoException).code ?? 'failed'
+      throw new FileError('ERR_CANNOT_READ', `cannot read ${path}: ${code}`, { cause: error })
+    }
+  }
+  return {
+    cert: pem(files.certFile),
+    key: pem(files.keyFile),
+    ...(files.caFile === undefined
+      ? {}
+      : { ca: pem(files.caFile), requestCert: true, rejectUnauthorized: true }),
+  }
+}

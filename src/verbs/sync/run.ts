@@ -1,0 +1,290 @@
+/**
+ * `sync`: the snapshot of a master, once, into a file or a stream.
+ *
+ * The file appears under its name only when it is whole, its checksum compared and its bytes on
+ * disk; whatever goes wrong before leaves the old file as it was. The link is never made to wait
+ * for the disk's reader or a compressor.
+ */
+import type { Writable } from 'node:stream'
+import { FileError, LinkError, RdbError } from '../../errors.js'
+import { formatServerAddress } from '../../net/address.js'
+import type { ServerSettings } from '../../net/server-settings.js'
+import type {
+  FullResyncInfo,
+  LinkConsumer,
+  LinkState,
+  PayloadFraming,
+  SnapshotEndInfo,
+} from '../../replication/consumer.js'
+import { ReplicationLink } from '../../replication/link.js'
+import {
+  CompressedFileOutput,
+  PlainFileOutput,
+  StreamOutput,
+  type Compression,
+  type SnapshotOutput,
+} from '../../disk/snapshot-output.js'
+import { diagnoseDrop } from '../../replication/diagnose-drop.js'
+import { fillNamePattern } from './name-pattern.js'
+import { serverVersionOf } from '../../rdb/head.js'
+import { SnapshotWalk, walkFile } from '../../source/snapshot-walk.js'
+
+export type { Compression } from '../../disk/snapshot-output.js'
+
+export interface SyncOptions {
+  server: ServerSettings
+  /** A path (`{host} {port} {time}` and strftime places are filled in; the directory must exist)
+   * or a stream, which is not ended. */
+  output: string | Writable
+  compress?: Compression | undefined
+  /** Attempts after a failure that can pass. Default 5. */
+  retries?: number | undefined
+  signal?: AbortSignal | undefined
+  onProgress?: ((progress: SyncProgress) => void) | undefined
+  /** An attempt failed and another follows. */
+  onRetry?: ((error: Error, retryInMs: number) => void) | undefined
+  /** Each line of the handshake, secrets masked. */
+  onWire?: ((direction: 'sent' | 'received', line: string) => void) | undefined
+}
+
+export interface SyncProgress {
+  /** `waiting`: the master saves or waits. `storing`: on the way to the disk. */
+  phase: 'connecting' | 'waiting' | 'transfer' | 'storing'
+  bytes: number
+  /** Where the master told the length. */
+  totalBytes: number | undefined
+}
+
+export interface SyncResult {
+  /** Address without secrets. */
+  source: string
+  /** Path as filled in; undefined for a stream. */
+  file: string | undefined
+  /** Of the snapshot. */
+  bytes: number
+  /** Of the file or stream: less than `bytes` where compressed. */
+  fileBytes: number
+  /** Undefined for masters that know SYNC only (<= 2.6). */
+  replid: string | undefined
+  replOffset: number | undefined
+  rdbVersion: number
+  /** From the snapshot itself; undefined before RDB 7. */
+  serverVersion: string | undefined
+  transfer: 'disk' | 'eof'
+  checksum: 'ok' | 'absent'
+  /** From the begin to the first byte of the snapshot. */
+  waitMs: number
+  /** From there until the file was in its place. */
+  transferMs: number
+}
+
+/**
+ * Rejects with LinkError, AuthError, ProtocolError, RdbError (the snapshot is damaged), FileError
+ * or AbortedError.
+ */
+export async function sync(options: SyncOptions): Promise<SyncResult> {
+  const { server, output: target } = options
+  const file =
+    typeof target === 'string' ? fillNamePattern(target, server.address, new Date()) : undefined
+  const output = openOutput(options, file)
+  const receiver = new Receiver(options, output)
+  try {
+    const link = new ReplicationLink(
+      {
+        server,
+        purpose: 'snapshot',
+        start: 'full',
+        retries: options.retries,
+        signal: options.signal,
+        onWire: options.onWire,
+      },
+      receiver,
+    )
+    await link.run()
+    receiver.report('storing')
+    await output.finish()
+  } catch (error) {
+    output.discard()
+    throw await explained(error, options, receiver)
+  }
+  return receiver.result(file)
+}
+
+function openOutput(options: SyncOptions, file: string | undefined): SnapshotOutput {
+  const { output, compress } = options
+  if (typeof output !== 'string') return new StreamOutput(output, compress)
+  if (file === undefined || file === '') {
+    throw new FileError('ERR_CANNOT_WRITE', 'the name of the output file is empty')
+  }
+  return compress === undefined
+    ? new PlainFileOutput(file)
+    : new CompressedFileOutput(file, compress)
+}
+
+/** Enough for the aux fields at the front. */
+const HEAD_BYTES = 4096
+
+class Receiver implements LinkConsumer {
+  readonly #options: SyncOptions
+  readonly #output: SnapshotOutput
+  readonly #startMs = performance.now()
+  #attemptMs = performance.now()
+  #firstByteMs = 0
+  #resync: FullResyncInfo | undefined
+  #end: SnapshotEndInfo | undefined
+  #bytes = 0
+  #head: Buffer = Buffer.alloc(0)
+  #phase: SyncProgress['phase'] = 'connecting'
+  /** Of what passes; a plain file is walked once it is there, and only if need be. */
+  #walk: SnapshotWalk | undefined
+  /** Payload bytes of the attempt that failed last, and its age then. */
+  lostBytes = 0
+  lostAfterMs = 0
+  lostDuring: LinkState = 'idle'
+  /** True where the master may have had to buffer writes for this link. */
+  streamKept = true
+  /** A second attempt was out of question. */
+  notRetried = false
+
+  constructor(options: SyncOptions, output: SnapshotOutput) {
+    this.#options = options
+    this.#output = output
+  }
+
+  onState(state: LinkState): void {
+    if (state === 'connecting') {
+      this.#attemptMs = performance.now()
+      this.report('connecting')
+    } else if (state === 'waiting') {
+      this.report('waiting')
+    }
+  }
+
+  onKeepalive(): void {
+    this.report('waiting')
+  }
+
+  onFullResync(info: FullResyncInfo): void {
+    if (this.#bytes > 0) this.#output.restart()
+    this.#resync = info
+    this.#bytes = 0
+    this.#head = Buffer.alloc(0)
+    this.#walk = this.#output instanceof PlainFileOutput ? undefined : new SnapshotWalk()
+    this.#firstByteMs = performance.now()
+    this.report('transfer')
+  }
+
+  onSnapshotBytes(bytes: Buffer, start: number, end: number): void {
+    if (this.#head.length < HEAD_BYTES) {
+      const more = bytes.subarray(start, Math.min(end, start + HEAD_BYTES - this.#head.length))
+      this.#head = Buffer.concat([this.#head, more])
+    }
+    this.#output.write(bytes, start, end)
+    this.#walk?.push(bytes.subarray(start, end))
+    this.#bytes += end - start
+    this.report('transfer')
+  }
+
+  onSnapshotEnd(info: SnapshotEndInfo): void {
+    this.#end = info
+  }
+
+  isSnapshotWhole(): boolean | undefined {
+    if (this.#output instanceof PlainFileOutput) {
+      this.#walk = walkFile(this.#output.file.openFd(), this.#output.file.bytes)
+    }
+    return this.#walk?.isWhole
+  }
+
+  /** What the structure says against a snapshot that the link refused. */
+  get structureFault(): RdbError | undefined {
+    return this.#walk?.fault
+  }
+
+  onContinue(): void {
+    // Never asked for.
+  }
+
+  onStream(): void {
+    // A master without rdb-only may already send it; the link is about to close.
+  }
+
+  onLinkLost(info: Parameters<NonNullable<LinkConsumer['onLinkLost']>>[0]): void {
+    this.lostBytes = info.snapshotBytes
+    this.lostAfterMs = performance.now() - this.#attemptMs
+    this.lostDuring = info.during
+    this.streamKept = info.streamKept
+    if (info.retryInMs === undefined) return
+    if (!this.#output.canRestart) {
+      // What a reader has got cannot be taken back, so a second snapshot could not follow it.
+      this.notRetried = true
+      throw withoutRetry(info.error)
+    }
+    this.#options.onRetry?.(info.error, info.retryInMs)
+  }
+
+  report(phase: SyncProgress['phase']): void {
+    this.#phase = phase
+    this.#options.onProgress?.({
+      phase: this.#phase,
+      bytes: this.#bytes,
+      totalBytes: this.#resync?.lengthBytes,
+    })
+  }
+
+  result(file: string | undefined): SyncResult {
+    const resync = this.#resync
+    const end = this.#end
+    if (resync === undefined || end === undefined) {
+      throw new LinkError('ERR_LINK_LOST', 'the link ended without a snapshot')
+    }
+    const doneMs = performance.now()
+    return {
+      source: formatServerAddress(this.#options.server.address),
+      file,
+      bytes: end.bytes,
+      fileBytes: this.#output.writtenBytes,
+      replid: resync.replid,
+      replOffset: resync.replid === undefined ? undefined : resync.replOffset,
+      rdbVersion: end.rdbVersion,
+      serverVersion: serverVersionOf(this.#head),
+      transfer: TRANSFER[resync.framing],
+      checksum: end.checksum,
+      waitMs: Math.round(this.#firstByteMs - this.#startMs),
+      transferMs: Math.round(doneMs - this.#firstByteMs),
+    }
+  }
+}
+
+const TRANSFER: Readonly<Record<PayloadFraming, 'disk' | 'eof'>> = { length: 'disk', eof: 'eof' }
+
+function withoutRetry(error: Error): Error {
+  if (!(error instanceof LinkError)) return error
+  return new LinkError(error.code, error.message, {
+    cause: error,
+    hint: 'not tried again, since a part of the snapshot is in the pipe already; -o FILE could be',
+    details: error.details,
+  })
+}
+
+/** A link lost while the master saved or sent: with the likeliest reason. A snapshot that does not
+ * end as one: with the place where it goes wrong. */
+async function explained(error: unknown, options: SyncOptions, lost: Receiver): Promise<unknown> {
+  if (error instanceof RdbError && error.code === 'ERR_RDB_TRUNCATED') {
+    return lost.structureFault ?? error
+  }
+  const inSnapshot = lost.lostDuring === 'snapshot' || lost.lostDuring === 'waiting'
+  const dropped =
+    error instanceof LinkError && ['ERR_LINK_LOST', 'ERR_TIMEOUT'].includes(error.code)
+  if (!inSnapshot || !dropped || options.signal?.aborted === true) return error
+  const diagnosis = await diagnoseDrop(options.server, {
+    elapsedMs: lost.lostAfterMs,
+    snapshotBytes: lost.lostBytes,
+    streamKept: lost.streamKept,
+  })
+  return new LinkError(error.code, `${error.message}: ${diagnosis.what}`, {
+    cause: error,
+    hint: lost.notRetried ? `${error.hint ?? ''}; ${diagnosis.advice}` : diagnosis.advice,
+    details: { ...error.details, snapshotBytes: lost.lostBytes, likelyCause: diagnosis.cause },
+  })
+}

@@ -1,0 +1,340 @@
+/**
+ * `tail -o`: a master's snapshot and every write since, kept in a directory that redis-server
+ * loads as it is; started again, it goes on at the byte where it stopped.
+ */
+import { AbortedError, ProtocolError, UsageError } from '../../errors.js'
+import { formatServerAddress } from '../../net/address.js'
+import { DEFAULT_RETRIES, type ServerSettings } from '../../net/server-settings.js'
+import type {
+  AckOffsets,
+  ContinueInfo,
+  FullResyncInfo,
+  LinkConsumer,
+  LinkLostInfo,
+  LinkState,
+  ResumePoint,
+  SnapshotEndInfo,
+} from '../../replication/consumer.js'
+import { ReplicationLink } from '../../replication/link.js'
+import { AofCapture, type CaptureEvent } from '../../archive/writer.js'
+import { CaptureLock } from '../../archive/lock.js'
+import { CaptureStore } from '../../archive/store.js'
+import { takeSnapshot } from './archive-snapshot.js'
+
+export type { CaptureEvent } from '../../archive/writer.js'
+
+export type CaptureRunEvent =
+  | CaptureEvent
+  /** Goes on where an earlier run (or connection) stopped. */
+  | { event: 'continued'; replid: string; replOffset: number; previousReplid?: string | undefined }
+  | {
+      event: 'full-resync'
+      replid: string
+      replOffset: number
+      reason: 'first' | 'refused' | 'desync'
+    }
+  | { event: 'link-lost'; message: string; retryInMs: number | undefined }
+  | { event: 'snapshot-failed'; message: string }
+  /** Cut off from what a crash left: an unfinished command or transaction. */
+  | { event: 'recovered'; file: string; cutBytes: number; replOffset: number }
+
+export interface CaptureOptions {
+  server: ServerSettings
+  /** Made where it does not exist; its parent must. */
+  dir: string
+  /** Begin a new increment above this size, bytes; 0: never. Default 256 MB. */
+  rotateBytes?: number | undefined
+  /** A new base so often, over a second connection. Default: never. */
+  snapshotEveryMs?: number | undefined
+  /** Which older bases to keep. Default: all. */
+  keep?: { bases: number } | { ageMs: number } | undefined
+  /** Default everysec. */
+  fsync?: 'always' | 'everysec' | 'no' | undefined
+  /** Acknowledge what is fsynced, so that WAITAOF (7.2+) counts the archive. WAIT then counts it
+   * too, and FAILOVER may choose it. Default: ACK 0, which counts for nothing. */
+  durable?: boolean | undefined
+  /** Failed attempts in a row before giving up. Default: 5 until the first connection has
+   * succeeded, then without end. */
+  retries?: number | undefined
+  /** End after this time as if done. */
+  durationMs?: number | undefined
+  signal?: AbortSignal | undefined
+  onEvent?: ((event: CaptureRunEvent) => void) | undefined
+  /** Each second. */
+  onProgress?: ((progress: CaptureProgress) => void) | undefined
+  onWire?: ((direction: 'sent' | 'received', line: string) => void) | undefined
+  /** In place of fdatasync; for tests of slow disks. */
+  sync?: ((fd: number) => Promise<void>) | undefined
+}
+
+export interface CaptureProgress {
+  state: LinkState
+  snapshotBytes: number
+  streamBytes: number
+  commands: number
+  replOffset: number
+  syncedReplOffset: number
+}
+
+export interface CaptureResult {
+  source: string
+  dir: string
+  replid: string | undefined
+  replOffset: number
+  /** Of this run. */
+  streamBytes: number
+  commands: number
+  snapshots: number
+  /** Times that the master no longer had what came next, in this run. */
+  gaps: number
+  /** Commands left out that had an effect on data (TRIMSLOTS, …), by name, over all runs. */
+  dropped: Readonly<Record<string, number>>
+  /** A server that loads the capture needs `databases` above this. */
+  highestDbnum: number
+}
+
+const DEFAULT_ROTATE_BYTES = 256 << 20
+const TICK_MS = 1000
+/** Full resyncs in a row because the stream made no sense. */
+const MAX_DESYNCS = 3
+
+/**
+ * Resolves when `durationMs` is over. Rejects with AbortedError by the signal, FileError (the
+ * disk is full, the directory is in use or foreign), LinkError, AuthError, ProtocolError, AofError
+ * (what is there is damaged). In every case what was whole is on disk and the state is saved.
+ */
+export async function capture(options: CaptureOptions): Promise<CaptureResult> {
+  if (options.durable === true && options.fsync === 'no') {
+    throw new UsageError('--durable acknowledges what is fsynced, and --fsync no does not fsync')
+  }
+  const store = new CaptureStore(options.dir, formatServerAddress(options.server.address))
+  store.create()
+  const lock = CaptureLock.acquire(options.dir)
+  try {
+    store.load()
+    return await new CaptureRun(options, store, lock).run()
+  } finally {
+    lock.release()
+  }
+}
+
+class CaptureRun implements LinkConsumer {
+  private readonly options: CaptureOptions
+  private readonly store: CaptureStore
+  private readonly lock: CaptureLock
+  private readonly capture: AofCapture
+  private link: ReplicationLink | undefined
+  private failure: Error | undefined
+  private connected = false
+  private snapshotBytes = 0
+  private snapshots = 0
+  private reason: 'first' | 'refused' | 'desync' = 'first'
+  private readonly snapshotHalt = new AbortController()
+  private snapshotting: Promise<void> | undefined
+  private lastSnapshotMs = Date.now()
+
+  constructor(options: CaptureOptions, store: CaptureStore, lock: CaptureLock) {
+    this.options = options
+    this.store = store
+    this.lock = lock
+    this.capture = new AofCapture(store, {
+      rotateBytes: options.rotateBytes ?? DEFAULT_ROTATE_BYTES,
+      fsync: options.fsync ?? 'everysec',
+      syncOnGetAck: options.durable === true,
+      keep: options.keep,
+      onEvent: (event) => {
+        if (event.event === 'snapshot') this.snapshots += 1
+        options.onEvent?.(event)
+      },
+      onError: (error) => this.fail(error),
+      onSynced: () => {
+        if (options.durable === true) this.link?.acknowledge()
+      },
+      ...(options.sync === undefined ? {} : { sync: options.sync }),
+    })
+    const base = store.currentBase
+    if (base !== undefined) this.lastSnapshotMs = base.unixMs
+  }
+
+  async run(): Promise<CaptureResult> {
+    const { signal, durationMs, server, dir } = this.options
+    this.tellRecovery()
+    const timers = [setInterval(() => this.tick(), TICK_MS)]
+    if (durationMs !== undefined) timers.push(setTimeout(() => this.link?.stop(), durationMs))
+    try {
+      await this.follow()
+    } catch (error) {
+      this.failure ??= error instanceof Error ? error : new Error(String(error))
+    } finally {
+      for (const timer of timers) clearTimeout(timer)
+      this.snapshotHalt.abort()
+      await this.snapshotting
+    }
+    try {
+      await this.capture.close()
+    } catch (error) {
+      this.failure ??= error instanceof Error ? error : new Error(String(error))
+    }
+    if (this.failure !== undefined) throw this.failure
+    if (signal?.aborted === true) throw new AbortedError()
+    return {
+      source: formatServerAddress(server.address),
+      dir,
+      replid: this.capture.replid,
+      replOffset: this.capture.replOffset,
+      streamBytes: this.capture.streamBytes,
+      commands: this.capture.commands,
+      snapshots: this.snapshots,
+      gaps: this.capture.gaps,
+      dropped: this.capture.dropped,
+      highestDbnum: this.capture.highestDbnum,
+    }
+  }
+
+  /** One link after the other: the next only where the stream made no sense. */
+  private async follow(): Promise<void> {
+    const { server, signal, retries, onWire } = this.options
+    let start: 'full' | ResumePoint = this.capture.resumePoint ?? 'full'
+    if (start !== 'full') this.reason = 'refused'
+    for (let desyncs = 0; ;) {
+      const before = this.capture.commands
+      this.link = new ReplicationLink(
+        { server, purpose: 'stream', start, retries: retries ?? Infinity, signal, onWire },
+        this,
+      )
+      try {
+        await this.link.run()
+        return
+      } catch (error) {
+        const isDesync = error instanceof ProtocolError && error.code === 'ERR_STREAM_DESYNC'
+        desyncs = this.capture.commands > before ? 1 : desyncs + 1
+        if (!isDesync || desyncs > MAX_DESYNCS) throw error
+        this.options.onEvent?.({ event: 'link-lost', message: error.message, retryInMs: 0 })
+        this.capture.linkLost()
+        this.reason = 'desync'
+        start = 'full'
+      }
+    }
+  }
+
+  onFullResync(info: FullResyncInfo): void {
+    const { replid, replOffset } = info
+    if (replid === undefined) {
+      throw new ProtocolError(
+        'ERR_UNSUPPORTED',
+        'the master has no PSYNC: its stream has no offsets',
+        {
+          hint: 'captures need Redis 2.8 or newer; sync takes its snapshot',
+        },
+      )
+    }
+    this.connected = true
+    this.snapshotBytes = 0
+    this.options.onEvent?.({ event: 'full-resync', replid, replOffset, reason: this.reason })
+    this.capture.beginSnapshot({ replid, replOffset })
+    this.lastSnapshotMs = Date.now()
+  }
+
+  onSnapshotBytes(bytes: Buffer, start: number, end: number): void {
+    this.snapshotBytes += end - start
+    this.capture.snapshotBytes(bytes, start, end)
+  }
+
+  onSnapshotEnd(info: SnapshotEndInfo): void {
+    this.capture.endSnapshot(info.rdbVersion)
+    this.reason = 'refused'
+  }
+
+  onContinue(info: ContinueInfo): void {
+    this.connected = true
+    const { replid, previousReplid, nextReplOffset } = info
+    this.capture.continued(replid, nextReplOffset)
+    this.options.onEvent?.({
+      event: 'continued',
+      replid,
+      replOffset: nextReplOffset - 1,
+      previousReplid,
+    })
+  }
+
+  onStream(bytes: Buffer, start: number, end: number): void {
+    this.capture.stream(bytes, start, end)
+  }
+
+  onLinkLost(info: LinkLostInfo): void {
+    this.capture.linkLost()
+    const { error, retryInMs, attempt } = info
+    this.options.onEvent?.({ event: 'link-lost', message: error.message, retryInMs })
+    if (!this.connected && this.options.retries === undefined && attempt > DEFAULT_RETRIES) {
+      throw error
+    }
+  }
+
+  drain(): Promise<void> | undefined {
+    return this.capture.drain()
+  }
+
+  resumePoint(): ResumePoint | 'full' | undefined {
+    return this.capture.resumePoint ?? 'full'
+  }
+
+  ackOffsets(): AckOffsets {
+    const synced = this.capture.syncedReplOffset
+    if (this.options.durable !== true || synced < 0) return { ack: 0 }
+    return { ack: synced, fack: synced }
+  }
+
+  private tick(): void {
+    this.lock.touch()
+    if ((this.options.fsync ?? 'everysec') === 'everysec') {
+      // Its failure comes by onError.
+      void this.capture.sync()
+    }
+    const { snapshotEveryMs, onProgress } = this.options
+    if (
+      snapshotEveryMs !== undefined &&
+      this.link?.state === 'stream' &&
+      this.snapshotting === undefined &&
+      Date.now() - this.lastSnapshotMs >= snapshotEveryMs
+    ) {
+      this.lastSnapshotMs = Date.now()
+      this.snapshotting = this.snapshot().finally(() => (this.snapshotting = undefined))
+    }
+    onProgress?.({
+      state: this.link?.state ?? 'idle',
+      snapshotBytes: this.snapshotBytes,
+      streamBytes: this.capture.streamBytes,
+      commands: this.capture.commands,
+      replOffset: this.capture.replOffset,
+      syncedReplOffset: this.capture.syncedReplOffset,
+    })
+  }
+
+  private async snapshot(): Promise<void> {
+    const { server, onEvent, onWire } = this.options
+    try {
+      await takeSnapshot(this.capture, server, this.snapshotHalt.signal, onWire)
+    } catch (error) {
+      if (this.snapshotHalt.signal.aborted) return
+      onEvent?.({
+        event: 'snapshot-failed',
+        message: error instanceof Error ? error.message : String(error),
+      })
+    }
+  }
+
+  private tellRecovery(): void {
+    const resume = this.store.resume
+    if (resume === undefined) return
+    const { part, incr } = resume
+    const cutBytes = part.fileBytes - part.filePosition
+    if (cutBytes === 0) return
+    const { replOffset } = part
+    this.options.onEvent?.({ event: 'recovered', file: incr.file, cutBytes, replOffset })
+  }
+
+  private fail(error: Error): void {
+    this.failure ??= error
+    this.link?.stop()
+  }
+}
