@@ -8,12 +8,18 @@ import { tmpdir, userInfo } from 'node:os'
 import { join } from 'node:path'
 import { FileError } from '../errors.js'
 
-/** The same for every run of the same replay: what a run leaves, the next one finds. */
-export function defaultSpoolDirectory(what: string, checkpointKey: Uint8Array): string {
+/** The same for every run of the same replay: what a run leaves, the next one finds. Always a
+ * directory of its own, also in a `parent` that the user named: that one may hold anything. */
+export function spoolDirectory(
+  parent: string | undefined,
+  what: string,
+  checkpointKey: Uint8Array,
+): string {
   const hash = createHash('sha1').update(what).update(checkpointKey).digest('hex').slice(0, 16)
+  if (parent !== undefined) return join(parent, `rrep-spool-${hash}`)
   // A disk, where there is one: /tmp is memory on many systems.
-  const parent = existsSync('/var/tmp') ? '/var/tmp' : tmpdir()
-  return join(parent, `rrep-spool-${userInfo().uid}-${hash}`)
+  const common = existsSync('/var/tmp') ? '/var/tmp' : tmpdir()
+  return join(common, `rrep-spool-${userInfo().uid}-${hash}`)
 }
 
 /** In a directory that all may write to, somebody else may have made it first. */

@@ -12,7 +12,7 @@ import { formatServerAddress } from '../../net/address.js'
 import { ControlClient } from '../../net/control.js'
 import type { ServerSettings } from '../../net/server-settings.js'
 import type { Checkpoint } from '../../target/checkpoint.js'
-import { defaultSpoolDirectory } from '../../disk/spool-directory.js'
+import { spoolDirectory } from '../../disk/spool-directory.js'
 import { StreamSpool } from './stream-spool.js'
 import { TargetRewound } from '../../target/stream-writer.js'
 import { PieceSize } from '../../target/piece-size.js'
@@ -69,7 +69,7 @@ class LiveReplay {
     this.#untilReplOffset = until !== undefined && 'offset' in until ? until.offset : Infinity
     this.#sourceName = `server:${formatServerAddress(settings.address)}`
     this.#spool = new StreamSpool({
-      directory: session.options.spoolDir ?? this.#defaultSpool(),
+      directory: this.#spoolDirectory(),
       source: this.#sourceName,
     })
     this.#feed = new SpoolFeed(session, this.#spool)
@@ -410,10 +410,10 @@ class LiveReplay {
     return { replOffset: nextReplOffset - 1, stopped }
   }
 
-  #defaultSpool(): string {
+  #spoolDirectory(): string {
     const { options, checkpointKey } = this.#session
     const target = formatServerAddress(options.target.address)
-    return defaultSpoolDirectory(`${this.#sourceName} ${target} `, checkpointKey)
+    return spoolDirectory(options.spoolDir, `${this.#sourceName} ${target} `, checkpointKey)
   }
 }
 

@@ -24,6 +24,7 @@ import {
   readFileSync,
   readSync,
   renameSync,
+  rmdirSync,
   rmSync,
   writeFileSync,
   writeSync,
@@ -258,10 +259,19 @@ export class StreamSpool {
     rmSync(join(this.directory, LOCK_FILE), { force: true })
   }
 
-  /** Closes and removes everything: the replay is done. */
+  /** Closes and removes what is ours, by name: the replay is done. Whatever else lies in the
+   * directory stays, and then the directory too. */
   remove(): void {
+    for (const segment of this.#segments.splice(0)) this.#dropSegment(segment)
+    for (const name of [SNAPSHOT_FILE, `${SNAPSHOT_FILE}.part`, STATE_FILE]) {
+      rmSync(join(this.directory, name), { force: true })
+    }
     this.close()
-    rmSync(this.directory, { recursive: true, force: true })
+    try {
+      rmdirSync(this.directory)
+    } catch {
+      // Something else lies in it.
+    }
   }
 
   #openSegments(): void {
