@@ -8,6 +8,7 @@ import { Buffer } from 'node:buffer'
 import { streamIdText, u64Text } from '../rdb/u64.js'
 import {
   DEPTH,
+  KIND,
   type Depth,
   type KeyHeader,
   type RdbVisitor,
@@ -19,6 +20,7 @@ import {
   type U64,
   type ValueStats,
 } from '../rdb/visitor.js'
+import { VECTOR_PART, VECTOR_SET_MODULE, VectorSetParts } from './vector-set.js'
 
 /** Strings are compared block by block. */
 export const STRING_BLOCK_BYTES = 1024
@@ -73,6 +75,8 @@ export class ElementWalk implements RdbVisitor {
   private keepBytes = 0
   private place = 0
   private isString = false
+  private isVectorSet = false
+  private readonly vectorSet = new VectorSetParts()
   private group = ''
   private consumer = ''
   private producer = ''
@@ -84,6 +88,8 @@ export class ElementWalk implements RdbVisitor {
   key(header: KeyHeader): Depth {
     this.place = 0
     this.isString = false
+    this.isVectorSet = header.kind === KIND.MODULE && header.moduleName === VECTOR_SET_MODULE
+    if (this.isVectorSet) this.vectorSet.begin()
     return this.options.wanted(header) ? DEPTH.ELEMENTS : DEPTH.SKIP
   }
 
@@ -196,6 +202,14 @@ export class ElementWalk implements RdbVisitor {
   }
 
   moduleUnsigned(value: U64): void {
+    if (this.isVectorSet) {
+      const part = this.vectorSet.number(value)
+      if (part === VECTOR_PART.GRAPH) return
+      if (part === VECTOR_PART.RANGE) {
+        this.addText(` ${u64Text(value)}`)
+        return
+      }
+    }
     this.openAt('item')
     this.addText(u64Text(value))
   }
@@ -210,6 +224,22 @@ export class ElementWalk implements RdbVisitor {
   }
 
   moduleString(value: Slice): void {
+    const part = this.isVectorSet ? this.vectorSet.string() : VECTOR_PART.HEAD
+    if (part === VECTOR_PART.NAME) {
+      this.open('element', value)
+      return
+    }
+    if (part === VECTOR_PART.ATTRIBUTE) {
+      if (value.start < value.end) this.addText('attribute ')
+      this.addSlice(value)
+      if (value.start < value.end) this.addText(' ')
+      return
+    }
+    if (part === VECTOR_PART.VECTOR) {
+      this.addText('vector ')
+      this.addSlice(value)
+      return
+    }
     this.openAt('item')
     this.addSlice(value)
   }

@@ -6,7 +6,7 @@
  * most of them in whole stretches. Ordered things are chained, unordered ones added up. What older
  * versions do not store (a stream's counters) and the expiry of fields have lanes of their own, so
  * that they can be compared where both sides have them. Not part of it: delivery and seen times of
- * consumers, idle time and frequency.
+ * consumers, idle time and frequency, the graph of a vector set.
  */
 import { Buffer } from 'node:buffer'
 import type { KernelExports } from '../kernels/kernel.js'
@@ -26,6 +26,7 @@ import {
   type U64,
 } from '../rdb/visitor.js'
 import { RECORD, type DigestKernel } from './digest-kernel.js'
+import { VECTOR_PART, VECTOR_SET_MODULE, VectorSetParts } from './vector-set.js'
 
 /** Where in the chain of a value something stands, so that parts cannot be taken for others. */
 const TAG = {
@@ -45,6 +46,8 @@ const TAG = {
 
 /** What is put aside in the kernel. */
 const KEPT = { GROUP: 0, CONSUMER: 1, PRODUCER: 2 } as const
+
+const NOTHING: Slice = { bytes: Buffer.alloc(0), start: 0, end: 0 }
 
 /** Behind a listpack's header. */
 const LISTPACK_HEAD_BYTES = 6
@@ -78,6 +81,9 @@ export class KeyDigests implements RdbVisitor {
   private isWanted = true
   private hasCounters = false
   private kind = 0
+  private isVectorSet = false
+  private hasAttribute = false
+  private readonly vectorSet = new VectorSetParts()
 
   constructor(options: DigestOptions) {
     this.options = options
@@ -93,6 +99,8 @@ export class KeyDigests implements RdbVisitor {
   key(header: KeyHeader): Depth {
     const bucket = this.kernel.key(header.key, header.dbnum)
     this.kind = header.kind
+    this.isVectorSet = header.kind === KIND.MODULE && header.moduleName === VECTOR_SET_MODULE
+    if (this.isVectorSet) this.vectorSet.begin()
     this.hasCounters = false
     const isHere = this.sums !== 0 || this.kernel.suspects[bucket] === 1
     this.isWanted =
@@ -278,6 +286,15 @@ export class KeyDigests implements RdbVisitor {
   }
 
   moduleSigned(value: U64): void {
+    if (this.isVectorSet) {
+      const part = this.vectorSet.number(value)
+      if (part === VECTOR_PART.GRAPH) return
+      if (part === VECTOR_PART.RANGE) {
+        this.u64(value)
+        this.exports.digestAdd()
+        return
+      }
+    }
     this.begin(TAG.ITEM)
     this.u64(value)
     this.exports.digestChain()
@@ -298,6 +315,19 @@ export class KeyDigests implements RdbVisitor {
   }
 
   moduleString(value: Slice): void {
+    const part = this.isVectorSet ? this.vectorSet.string() : VECTOR_PART.HEAD
+    if (part === VECTOR_PART.NAME) {
+      this.string(value)
+      // An element without an attribute is the same whether others have one or not.
+      this.hasAttribute = false
+      return
+    }
+    if (part === VECTOR_PART.ATTRIBUTE || part === VECTOR_PART.VECTOR) {
+      if (part === VECTOR_PART.ATTRIBUTE) this.hasAttribute = true
+      else if (!this.hasAttribute) this.kernel.string(NOTHING)
+      this.kernel.string(value)
+      return
+    }
     this.string(value)
     this.exports.digestChain()
   }
