@@ -3,7 +3,7 @@
  * survives the loss of its connection. After one it ends whatever the server may still hold of the
  * old connection, clears the keys that may be half written, and sends again what was not answered.
  */
-import { LinkError, TargetError, type RrepError } from '../errors.js'
+import { AbortedError, LinkError, TargetError, type RrepError } from '../errors.js'
 import type { ServerSettings } from '../net/server-settings.js'
 import { CheckBatch, ClearBatch } from './snapshot-repeat.js'
 import { SnapshotBatch } from './snapshot-batch.js'
@@ -49,15 +49,23 @@ export class SnapshotLane implements ConnectionOwner {
   /** In order; the first ones are in flight. */
   readonly #queue: SnapshotBatch[] = []
   readonly #begun = new Set<SnapshotBatch>()
+  /** Ends what waits: by the caller, or by `close`. */
+  readonly #end = new AbortController()
+  readonly #signal: AbortSignal
 
   constructor(options: LaneOptions) {
     this.#options = options
+    const { signal } = options
+    this.#signal =
+      signal === undefined ? this.#end.signal : AbortSignal.any([this.#end.signal, signal])
   }
 
   async open(): Promise<void> {
-    const { retries, signal } = this.#options
-    this.#connection = await untilOpen(async () => await this.#connect(), retries, signal)
-    this.#state = 'ready'
+    const { retries } = this.#options
+    const connection = await untilOpen(async () => await this.#connect(), retries, this.#signal)
+    if (this.#state === 'closed') connection.close()
+    else this.#state = 'ready'
+    this.#connection = connection
   }
 
   /** Batches not yet answered. */
@@ -117,15 +125,18 @@ export class SnapshotLane implements ConnectionOwner {
   }
 
   onLost(error: RrepError): void {
-    if (this.#state === 'closed') return
+    // One that breaks while it is being made is told to `#recover` by its call.
+    if (this.#state === 'closed' || this.#state === 'recovering') return
     this.#state = 'recovering'
-    this.#recover(error).catch((fault: unknown) =>
-      this.#options.onFatal(fault instanceof Error ? fault : new Error(String(fault))),
-    )
+    this.#recover(error).catch((fault: unknown) => {
+      if (this.#state === 'closed') return
+      this.#options.onFatal(fault instanceof Error ? fault : new Error(String(fault)))
+    })
   }
 
   close(): void {
     this.#state = 'closed'
+    this.#end.abort()
     this.#connection?.close()
   }
 
@@ -155,15 +166,18 @@ export class SnapshotLane implements ConnectionOwner {
       if (!error.retriable) throw error
       if (attempt > this.#options.retries && !isLoading(error)) throw error
       this.#options.onReconnect?.(error, attempt)
-      await sleep(backoffMs(Math.min(attempt, 6)), this.#options.signal)
+      await sleep(backoffMs(Math.min(attempt, 6)), this.#signal)
+      let connection: TargetConnection | undefined
       try {
-        const connection = await this.#connect()
+        connection = await this.#connect()
         await fence(connection, this.#options.clientName)
         await this.#checkRestart(connection)
+        if (this.#signal.aborted) throw new AbortedError()
         this.#connection = connection
         this.#resend(connection)
         return
       } catch (fault) {
+        connection?.close()
         if (!(fault instanceof LinkError)) throw fault
         error = fault
       }
@@ -199,11 +213,11 @@ export class SnapshotLane implements ConnectionOwner {
   }
 
   async #connect(): Promise<TargetConnection> {
-    const { settings, clientName, importSource, signal } = this.#options
+    const { settings, clientName, importSource } = this.#options
     return await TargetConnection.open(settings, {
       clientName,
       importSource,
-      signal,
+      signal: this.#signal,
       owner: this,
       restMs: () => this.#options.restMs(),
     })

@@ -6,7 +6,14 @@
  * others behind it, they would be executed without it. After a loss of the connection the
  * checkpoint in the target tells whether the batch was executed: nothing is lost or done twice.
  */
-import { AuthError, InternalError, LinkError, TargetError, type RrepError } from '../errors.js'
+import {
+  AbortedError,
+  AuthError,
+  InternalError,
+  LinkError,
+  TargetError,
+  type RrepError,
+} from '../errors.js'
 import { printable } from '../bytes/printable.js'
 import type { ServerSettings } from '../net/server-settings.js'
 import { deleteCheckpoint, readCheckpoint, writeCheckpoint, type Checkpoint } from './checkpoint.js'
@@ -66,9 +73,15 @@ export class StreamWriter implements ConnectionOwner {
   #fatal: Error | undefined
   #recovering = false
   #closed = false
+  /** Ends what waits: by the caller, or by `close`. */
+  readonly #end = new AbortController()
+  readonly #signal: AbortSignal
 
   constructor(options: StreamWriterOptions) {
     this.#options = options
+    const { signal } = options
+    this.#signal =
+      signal === undefined ? this.#end.signal : AbortSignal.any([this.#end.signal, signal])
   }
 
   /** A target that restarts or loads its data is waited for. */
@@ -76,7 +89,7 @@ export class StreamWriter implements ConnectionOwner {
     this.#connection = await untilOpen(
       async () => await this.#connect(),
       this.#options.retries,
-      this.#options.signal,
+      this.#signal,
     )
     await fence(this.#connection, this.#options.clientName)
   }
@@ -151,7 +164,7 @@ export class StreamWriter implements ConnectionOwner {
       } catch (error) {
         if (!(error instanceof LinkError) || !error.retriable) throw error
         if (attempt > this.#options.retries) throw error
-        await sleep(backoffMs(attempt))
+        await sleep(backoffMs(attempt), this.#signal)
       }
     }
   }
@@ -164,6 +177,7 @@ export class StreamWriter implements ConnectionOwner {
   close(): void {
     this.#closed = true
     this.#fatal ??= new TargetError('ERR_TARGET_CLOSED', 'the target was closed')
+    this.#end.abort()
     this.#connection?.close()
     this.#progress.open()
   }
@@ -279,7 +293,7 @@ export class StreamWriter implements ConnectionOwner {
       return
     }
     this.#recovering = true
-    sleep(delayMs, this.#options.signal).then(
+    sleep(delayMs, this.#signal).then(
       () => {
         this.#recovering = false
         if (this.#connection?.isLost === true) {
@@ -310,13 +324,16 @@ export class StreamWriter implements ConnectionOwner {
       if (!error.retriable) throw error
       if (attempt > this.#options.retries && error.code !== 'ERR_TARGET_BUSY') throw error
       this.#options.onReconnect?.(error, attempt)
-      await sleep(backoffMs(Math.min(attempt, 6)), this.#options.signal)
+      await sleep(backoffMs(Math.min(attempt, 6)), this.#signal)
+      let connection: TargetConnection | undefined
       try {
-        const connection = await this.#connect()
+        connection = await this.#connect()
         await fence(connection, this.#options.clientName)
+        if (this.#signal.aborted) throw new AbortedError()
         await this.#resume(connection)
         return
       } catch (fault) {
+        if (connection !== this.#connection) connection?.close()
         if (!(fault instanceof LinkError)) throw fault
         error = fault
       }
@@ -363,8 +380,13 @@ export class StreamWriter implements ConnectionOwner {
   }
 
   async #connect(): Promise<TargetConnection> {
-    const { settings, clientName, importSource, signal } = this.#options
-    return await TargetConnection.open(settings, { clientName, importSource, signal, owner: this })
+    const { settings, clientName, importSource } = this.#options
+    return await TargetConnection.open(settings, {
+      clientName,
+      importSource,
+      signal: this.#signal,
+      owner: this,
+    })
   }
 
   async #waitFor(condition: () => boolean): Promise<void> {

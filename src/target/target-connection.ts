@@ -7,7 +7,14 @@
  * gets the batches that were not wholly answered: what became of them it must find out itself
  * (`fence` first, so that nothing of them is executed any more).
  */
-import { AuthError, InternalError, LinkError, ProtocolError, type RrepError } from '../errors.js'
+import {
+  AbortedError,
+  AuthError,
+  InternalError,
+  LinkError,
+  ProtocolError,
+  type RrepError,
+} from '../errors.js'
 import { printable } from '../bytes/printable.js'
 import type { ServerSettings } from '../net/server-settings.js'
 import { openLine, type Line } from '../net/transport.js'
@@ -114,18 +121,22 @@ export class TargetConnection {
       },
       options.signal,
     )
+    connection.#timer = setInterval(() => connection.#checkSilence(), 1000)
+    connection.#timer.unref()
+    const onAbort = (): void => connection.#fail(new AbortedError())
+    options.signal?.addEventListener('abort', onAbort, { once: true })
     try {
       await connection.#greet()
     } catch (error) {
       connection.close()
       throw error
+    } finally {
+      options.signal?.removeEventListener('abort', onAbort)
     }
     const { restMs } = options
     if (restMs !== undefined && connection.#roundTripMs < NEAR_MS) {
       connection.#line.pace(() => (connection.#inFlight.length > 0 ? restMs() : 0))
     }
-    connection.#timer = setInterval(() => connection.#checkSilence(), 1000)
-    connection.#timer.unref()
     return connection
   }
 
@@ -212,7 +223,18 @@ export class TargetConnection {
     const id = await this.call('CLIENT', 'ID')
     this.#roundTripMs = (performance.now() - startedMs) / 3
     if (typeof id === 'number') this.clientId = id
-    if (this.#options.importSource === true) await this.expect('CLIENT', 'IMPORT-SOURCE', 'ON')
+    if (this.#options.importSource === true) await this.#becomeImportSource()
+  }
+
+  /** import-mode is a setting at run time: a server that was restarted has forgotten it. */
+  async #becomeImportSource(): Promise<void> {
+    const reply = await this.call('CLIENT', 'IMPORT-SOURCE', 'ON')
+    if (!(reply instanceof ReplyError)) return
+    if (!/not in import mode/i.test(reply.text)) {
+      throw refused(this.#line!.name, 'CLIENT IMPORT-SOURCE', reply.text)
+    }
+    await this.expect('CONFIG', 'SET', 'import-mode', 'yes')
+    await this.expect('CLIENT', 'IMPORT-SOURCE', 'ON')
   }
 
   #write(bytes: Uint8Array): void {
