@@ -2,7 +2,7 @@
 import { RECORD } from '../../analyze/digest-kernel.js'
 import { KIND_NAMES } from '../../rdb/visitor.js'
 import type { RecordTable } from './table.js'
-import type { Difference, DifferenceKind } from './run.js'
+import type { Difference, DifferenceKind } from './options.js'
 
 export interface CompareOptions {
   ttlToleranceMs: number

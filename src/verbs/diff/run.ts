@@ -17,7 +17,6 @@
  */
 import { randomBytes } from 'node:crypto'
 import { rmSync } from 'node:fs'
-import type { Readable } from 'node:stream'
 import { UsageError } from '../../errors.js'
 import { DigestKernel, SECRET_BYTES } from '../../analyze/digest-kernel.js'
 import { KeyDigests, type DigestOptions } from '../../analyze/value-digest.js'
@@ -25,76 +24,14 @@ import { KIND, KIND_NAMES, type KeyHeader } from '../../rdb/visitor.js'
 import { findSuspects, keysIn } from './buckets.js'
 import { KeyComparison } from './compare.js'
 import { DiffRecords, type DiffSide } from './records.js'
-import { addValueDetails, type ValueDetail } from './values.js'
-import { OpenSide, type DiffSideResult, type DiffSource, type ServerWay } from './side.js'
-import { compileKeyFilter, type KeyFilter, type KeyFilterOptions } from '../../source/key-filter.js'
+import type { DiffOptions, DiffResult, DiffSource, Difference } from './options.js'
+import { addValueDetails } from './values.js'
+import { OpenSide } from './side.js'
+import { compileKeyFilter, type KeyFilter } from '../../source/key-filter.js'
 import { RDB_READ_BYTES } from '../../source/rdb-input.js'
 import { makeTemporaryDir } from '../../disk/temporary-dir.js'
 
-export type { DiffSideResult, DiffSource, ServerWay } from './side.js'
-export type { ElementDifference, ValueDetail } from './values.js'
-
-/** `missing-in-a`, `missing-in-b`: the key is there on the other side only. `stream-counters`:
- * entries ever added, highest deleted id, entries read, remembered ids of producers. */
-export type DifferenceKind =
-  'missing-in-a' | 'missing-in-b' | 'type' | 'ttl' | 'value' | 'field-ttl' | 'stream-counters'
-
-export interface Difference {
-  kind: DifferenceKind
-  db: number
-  key: Buffer
-  /** `type`: the types; `ttl`: the expiries in unix ms, null for none. Else undefined. */
-  a?: string | number | null
-  b?: string | number | null
-  /** With `values`: what differs inside. The first hundred keys have it. */
-  detail?: ValueDetail
-}
-
-export interface DiffOptions {
-  a: DiffSource
-  b: DiffSource
-  /** What `-` reads. */
-  stdin?: Readable | undefined
-  /** Expiries that differ by no more than this are the same. Default 1000 ms. */
-  ttlToleranceMs?: number | undefined
-  /** How many differences are handed to `onDifference`; all are counted. Default 100. */
-  limit?: number | undefined
-  filter?: KeyFilterOptions | undefined
-  /** Also look what differs inside the values that are shown: two more readings of both sides. */
-  values?: boolean | undefined
-  /** How servers are read. Default: by a sync; where a server refuses that, by SCAN and DUMP, which
-   * `onWarning` is told. */
-  by?: ServerWay | undefined
-  /** The redis-server or valkey-server that commands are applied in. Default: that of PATH. */
-  withServer?: string | undefined
-  signal?: AbortSignal | undefined
-  onWarning?: ((message: string) => void) | undefined
-  onDifference?: ((difference: Difference) => void) | undefined
-  onProgress?: ((progress: DiffProgress) => void) | undefined
-}
-
-export interface DiffProgress {
-  /** `build`: commands into a scratch server. `scan`: keys by DUMP. */
-  phase: 'sync' | 'scan' | 'build' | 'read' | 'compare' | 'values'
-  side: 'a' | 'b'
-  bytes: number
-  totalBytes: number | undefined
-}
-
-export interface DiffResult {
-  /** No difference was found, and both sides could be had whole. */
-  same: boolean
-  /** False: a side was replayed and not everything could be written; see its `built`. */
-  trusted: boolean
-  a: DiffSideResult
-  b: DiffSideResult
-  /** How many differences of each kind; a key may have several. */
-  differences: Partial<Record<DifferenceKind, number>>
-  /** Keys that differ in anything. */
-  keysDifferent: number
-  /** Keys on one side only whose time is past: gone on the other side, and no difference. */
-  keysExpired: number
-}
+export type * from './options.js'
 
 const DEFAULT_TTL_TOLERANCE_MS = 1000
 const DEFAULT_LIMIT = 100

@@ -9,44 +9,15 @@ import type { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { AbortedError, AuthError, FileError, ProtocolError, UsageError } from '../../errors.js'
 import { formatServerAddress } from '../../net/address.js'
-import type { LedgerReport } from '../../target/ledger.js'
 import type { ServerSettings } from '../../net/server-settings.js'
 import { RdbParser } from '../../rdb/parser.js'
 import type { RdbVisitor } from '../../rdb/visitor.js'
 import { buildState } from './built-state.js'
-import type { DiffProgress } from './run.js'
+import type { DiffProgress, DiffSideResult, DiffSource, ServerWay } from './options.js'
 import { openRdbInput, pumpRdb } from '../../source/rdb-input.js'
-import type { ReplayOptions } from '../replay/run.js'
 import { scanToRdb } from '../../source/scan-server.js'
 import { fileFault } from '../../disk/file-fault.js'
 import { sync } from '../sync/run.js'
-
-export type DiffSource =
-  | {
-      kind: 'file'
-      /** An RDB, an AOF, a directory in multi-part form; `-` is stdin. */
-      path: string
-      /** AOF and capture: the state at this moment. */
-      until?: ReplayOptions['until']
-    }
-  | { kind: 'server'; server: ServerSettings; retries?: number | undefined }
-
-/** How a server is read: see `DiffOptions.by`. */
-export type ServerWay = 'sync' | 'scan'
-
-export interface DiffSideResult {
-  /** Path or address. */
-  name: string
-  keys: number
-  rdbVersion: number
-  /** `file`: as it stands there. `replay`: by its commands in a scratch server. */
-  by: 'file' | 'replay' | ServerWay
-  /** Of a live server or a capture: where in its stream the state stands. */
-  replid?: string | undefined
-  replOffset?: number | undefined
-  /** Of a replay: the scratch server, and what became of keys and commands there. */
-  built?: { server: string; complete: boolean; ledger: LedgerReport }
-}
 
 export interface SideOptions {
   stdin?: Readable | undefined

@@ -11,26 +11,8 @@ import type { Buffer } from 'node:buffer'
 import { ElementWalk, STRING_BLOCK_BYTES, type WalkedElement } from '../../analyze/element-walk.js'
 import { printable } from '../../bytes/printable.js'
 import type { KeyHeader } from '../../rdb/visitor.js'
-import type { Difference } from './run.js'
+import type { Difference, ElementDifference, ValueDetail } from './options.js'
 import type { OpenSide } from './side.js'
-
-export interface ValueDetail {
-  /** Bytes of strings, else elements. */
-  sizeA: number
-  sizeB: number
-  /** The first ones that differ. */
-  elements: ElementDifference[]
-  /** There are others. */
-  more: boolean
-}
-
-export interface ElementDifference {
-  /** Printable: `field "name"`, `element 7`, `byte 1042`. */
-  element: string
-  /** Printable and cut; null where the side lacks it. */
-  a: string | null
-  b: string | null
-}
 
 /** So many keys get details; further ones are only named. */
 const MAX_KEYS = 100

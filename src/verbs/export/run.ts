@@ -5,14 +5,12 @@
  * with the file or with the size of a value. What could not be carried over is in the result.
  */
 import type { Buffer } from 'node:buffer'
-import type { Readable, Writable } from 'node:stream'
 import { ByteKernel } from '../../kernels/kernel.js'
 import { OutputBuffer } from '../../bytes/output-buffer.js'
 import { RdbParser } from '../../rdb/parser.js'
 import {
   KIND,
   KIND_NAMES,
-  type ChecksumState,
   type KeyHeader,
   type RdbSummary,
   type RdbVisitor,
@@ -20,77 +18,20 @@ import {
 import { METHOD } from '../../rewrite/key-plan.js'
 import { CommandWriter } from '../../rewrite/command-writer.js'
 import { KeyRewriter } from '../../rewrite/key-rewriter.js'
-import type { LossCounts } from '../../rewrite/loss.js'
 import {
   parseServerVersion,
   targetCapabilities,
-  type ServerFamily,
   type TargetCapabilities,
 } from '../../servers/capabilities.js'
 import { openExportOutput } from '../../disk/export-output.js'
 import { JsonKeys } from '../../formats/json-keys.js'
-import { compileKeyFilter, type KeyFilter, type KeyFilterOptions } from '../../source/key-filter.js'
+import { compileKeyFilter, type KeyFilter } from '../../source/key-filter.js'
 import { openRdbInput, pumpRdb, RDB_READ_BYTES, type RdbInput } from '../../source/rdb-input.js'
 import { writerOf } from '../../rewrite/writing-server.js'
 import { SizeGate } from '../../source/size-gate.js'
+import type { ExportFormat, ExportOptions, ExportResult } from './options.js'
 
-export type ExportFormat = 'jsonl' | 'json' | 'resp'
-
-export interface ExportOptions {
-  /** An RDB, an AOF with an RDB preamble, a multi-part directory (its base), or `-`. */
-  source: string
-  /** What `-` reads. */
-  stdin?: Readable | undefined
-  /** A path (the file appears when it is whole) or a stream, which is not ended. */
-  output: string | Writable
-  /** Default `jsonl`. */
-  format?: ExportFormat | undefined
-  /** Of jsonl and json. Default `text`; `base64` is lossless and in a fixed order. */
-  strings?: 'text' | 'base64' | undefined
-  /** For `resp`: the server that the commands are for. Default: the one that wrote the file. */
-  target?: { family: ServerFamily; version: string } | undefined
-  filter?: KeyFilterOptions | undefined
-  signal?: AbortSignal | undefined
-  onProgress?: ((progress: ExportProgress) => void) | undefined
-}
-
-export interface ExportProgress {
-  /** Bytes of the file read so far, as it lies on disk. */
-  readBytes: number
-  /** Undefined for a pipe. */
-  totalBytes: number | undefined
-  keys: number
-}
-
-export interface ExportResult {
-  /** The file that was read. */
-  source: string
-  format: ExportFormat
-  rdbVersion: number
-  checksum: ChecksumState
-  keysRead: number
-  keysWritten: number
-  /** Left out by the filters. */
-  keysFiltered: number
-  /** Commands written (`resp`). */
-  commands: number
-  functions: number
-  writtenBytes: number
-  /** Values of modules, by type: `null` in JSON, a RESTORE payload in RESP. */
-  modules: Record<string, number>
-  /** What the commands cannot bring to the target (`resp`). */
-  losses: LossCounts
-  /** Strings that are not UTF-8 and stand as text with U+FFFD in them. */
-  inexactStrings: number
-  /** Values too big to be put in order (base64): they are in the order of the file. */
-  unorderedValues: number
-  /** Oddities of the file, by name. */
-  notices: Readonly<Record<string, number>>
-  /** Bytes behind the RDB that were not read: the commands of an AOF, or junk. */
-  trailingBytes: number
-  /** Files of a multi-part directory that hold commands and were not read. */
-  increments: readonly string[]
-}
+export type * from './options.js'
 
 /** A row of many keys is written at once, and a list may be held back until its end. */
 const OUTPUT_BYTES = 1 << 20

@@ -18,68 +18,12 @@ import {
   type U64,
 } from '../../rdb/visitor.js'
 import { streamIdText, u64Text } from '../../rdb/u64.js'
-import { readRdbFile, type InspectOptions, type ReadOutcome } from './run.js'
+import type { InspectKeyOptions, KeyDetail, KeyElement, KeyPlace, ReadOutcome } from './options.js'
+import { readRdbFile } from './run.js'
 
-/** One piece of a value, in the order of the file. Bytes are copies. */
-export type KeyElement =
-  | { readonly kind: 'string'; readonly value: Buffer }
-  /** Of a string of more than a megabyte, in order. */
-  | { readonly kind: 'part'; readonly value: Buffer }
-  | { readonly kind: 'element'; readonly value: Buffer }
-  | { readonly kind: 'member'; readonly value: Buffer }
-  | { readonly kind: 'scored'; readonly value: Buffer; readonly score: number }
-  | {
-      readonly kind: 'field'
-      readonly field: Buffer
-      readonly value: Buffer
-      /** Unix ms, or -1. */
-      readonly expireAtMs: number
-    }
-  /** A new entry of a stream; its fields follow as `field`. */
-  | { readonly kind: 'entry'; readonly id: string }
-  | { readonly kind: 'meta'; readonly name: string; readonly value: string | Buffer }
-
-/** Told in front of the elements of the key. */
-export interface KeyPlace {
-  readonly dbnum: number
-  readonly key: Buffer
-  readonly type: string
-  /** Unix ms, or -1. */
-  readonly expireAtMs: number
-  /** -1 where the file has none. */
-  readonly idleSeconds: number
-  readonly freq: number
-  readonly typeByte: number
-  /** Of the type byte, such as `hash-listpack`. */
-  readonly typeName: string
-  /** Where in the file. */
-  readonly byteOffset: number
-  readonly valueByteOffset: number
-}
-
-/** Told behind the elements of the key. */
-export interface KeyDetail extends KeyPlace {
-  readonly encoding: string
-  readonly memory: number
-  readonly elements: number
-  readonly serializedBytes: number
-  readonly packedBlobs: number
-  readonly packedBytes: number
-  readonly compressed: boolean
-  /** The first bytes of the value as it stands in the file, at most MAX_RAW_BYTES. */
-  readonly raw: Buffer
-}
+export type { InspectKeyOptions, KeyDetail, KeyElement, KeyPlace } from './options.js'
 
 export const MAX_RAW_BYTES = 4096
-
-export interface InspectKeyOptions extends Omit<InspectOptions, 'onKey' | 'top'> {
-  key: Uint8Array
-  /** In front of the first element of a key found. */
-  onBegin?: ((place: KeyPlace) => void) | undefined
-  onElement: (element: KeyElement) => void
-  /** Behind the last element. Not told where the key is damaged. */
-  onFound: (detail: KeyDetail) => void
-}
 
 /** Throws as `inspect` does; damage is in the result. */
 export async function inspectKey(path: string, options: InspectKeyOptions): Promise<ReadOutcome> {

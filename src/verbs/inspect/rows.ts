@@ -1,20 +1,10 @@
 /** `inspect`, a line for each key in file order, as it is read: for spreadsheets, cut and awk. */
 import { CSV_HEADER, CsvRows, KeyRows, RowBuffer } from '../../formats/key-rows.js'
 import { Buffer } from 'node:buffer'
-import { inspect, type InspectOptions, type InspectResult } from './run.js'
+import type { InspectResult, InspectRowsOptions } from './options.js'
+import { inspect } from './run.js'
 
-export interface InspectRowsOptions extends Omit<
-  InspectOptions,
-  'onKey' | 'onStrings' | 'drain' | 'top' | 'prefixDepth'
-> {
-  /**
-   * `csv`: a header, then the columns of redis-rdb-tools' memory report. `text`: db, type, encoding,
-   * elements, bytes of memory, expiry or `-`, key.
-   */
-  format: 'csv' | 'text'
-  /** Resolves when the bytes are not needed any more: they change then. */
-  write: (bytes: Uint8Array) => Promise<void>
-}
+export type { InspectRowsOptions } from './options.js'
 
 /** Throws as `inspect` does; damage is in the result, behind the rows before it. */
 export async function inspectRows(

@@ -3,119 +3,20 @@
  * and verifies everything and counts nothing. Damage does not lose what was read before it: the
  * result says how far it went and holds the error.
  */
-import { KeyAnalysis, type AnalyzedKey, type AnalyzedStrings } from '../../analyze/key-analysis.js'
-import type { PrefixTotals } from '../../analyze/prefix-tree.js'
+import { KeyAnalysis } from '../../analyze/key-analysis.js'
 import { allocateInputBuffer } from '../../kernels/kernel.js'
-import type { KeyFacts } from '../../analyze/top-keys.js'
-import type { DatabaseRow, Row, TtlRow, TypeRow } from '../../analyze/totals.js'
 import { InputError, RdbError } from '../../errors.js'
 import { RdbParser } from '../../rdb/parser.js'
-import {
-  DEPTH,
-  type ChecksumState,
-  type LostRegion,
-  type RdbSummary,
-  type RdbVisitor,
-} from '../../rdb/visitor.js'
+import { DEPTH, type LostRegion, type RdbSummary, type RdbVisitor } from '../../rdb/visitor.js'
 import { compileKeyFilter, type KeyFilter, type KeyFilterOptions } from '../../source/key-filter.js'
-import {
-  openRdbInput,
-  pumpRdb,
-  type RdbInput,
-  type RdbInputOptions,
-} from '../../source/rdb-input.js'
+import { openRdbInput, pumpRdb } from '../../source/rdb-input.js'
+import type { InspectOptions, InspectResult, ReadOutcome } from './options.js'
 
+export type * from './options.js'
 export type { AnalyzedKey, AnalyzedStrings } from '../../analyze/key-analysis.js'
 export type { PrefixTotals } from '../../analyze/prefix-tree.js'
 export type { KeyFacts } from '../../analyze/top-keys.js'
 export type { DatabaseRow, Row, TtlRow, TypeRow } from '../../analyze/totals.js'
-
-export interface InspectOptions extends RdbInputOptions {
-  /** How many of the largest keys to keep. Default 10. */
-  top?: number | undefined
-  /** Most prefixes told. Default 100. */
-  maxPrefixes?: number | undefined
-  /** How many pieces of a name make a prefix. Default 2; 0: none are counted. */
-  prefixDepth?: number | undefined
-  /** Between the pieces. Default `:`. */
-  separator?: Uint8Array | undefined
-  filter?: KeyFilterOptions | undefined
-  /** Goes on behind damage where that is safe. */
-  salvage?: boolean | undefined
-  /** Walks every packed value, so that each key's longest element is known. Slower. */
-  walkElements?: boolean | undefined
-  /** Unix ms that "expired" refers to. Default: now. */
-  nowMs?: number | undefined
-  /** Called for every key that passes the filter; the object is reused. */
-  onKey?: ((key: AnalyzedKey) => void) | undefined
-  /** Takes strings thousands at once, where that can be had; `onKey` is not told of those. */
-  onStrings?: ((strings: AnalyzedStrings) => void) | undefined
-  /** Awaited between chunks: where what `onKey` wrote can go on. */
-  drain?: (() => Promise<void> | undefined) | undefined
-  onProgress?: ((progress: InspectProgress) => void) | undefined
-  onNotice?: ((message: string, byteOffset: number) => void) | undefined
-}
-
-export interface InspectProgress {
-  /** Bytes read, as they are on disk. */
-  readonly bytesRead: number
-  /** Undefined for a pipe. */
-  readonly totalBytes: number | undefined
-  readonly keysRead: number
-}
-
-/** How a file was read to its end, or where not. */
-export interface ReadOutcome {
-  readonly file: string
-  /** Bytes on disk; of a pipe those that came. */
-  readonly bytes: number
-  readonly compression: 'none' | 'gzip' | 'zstd'
-  readonly family: 'redis' | 'valkey'
-  /** 0 where the file ends before it says. */
-  readonly rdbVersion: number
-  readonly checksum: ChecksumState
-  /** False: the end was not reached, or something was lost. `error` says why. */
-  readonly complete: boolean
-  /** What a run that throws would have thrown. */
-  readonly error: InputError | undefined
-  readonly keysRead: number
-  /** Bytes behind the RDB: the commands of an AOF. */
-  readonly trailingBytes: number
-  /** Files of a multi-part AOF behind this one: not read. */
-  readonly increments: RdbInput['increments']
-  /** With `salvage`: the first 1000 stretches that were lost. */
-  readonly lost: readonly LostRegion[]
-  readonly lostRegions: number
-  readonly lostBytes: number
-  /** Things odd but readable, by code. */
-  readonly notices: Readonly<Record<string, number>>
-}
-
-export interface InspectResult extends ReadOutcome {
-  /** As text; of fields that repeat the last. */
-  readonly aux: ReadonlyMap<string, string>
-  /** Libraries of functions. */
-  readonly functions: number
-  readonly keys: number
-  readonly expires: number
-  /** Keys that the filter left out. */
-  readonly filteredOut: number
-  /** Estimated bytes of all keys: the sum of what MEMORY USAGE would say of each. */
-  readonly memory: number
-  /** What INFO's used_memory_dataset would be: without objects and the databases' entries. */
-  readonly datasetMemory: number
-  /** And of the databases' own tables. */
-  readonly tableMemory: number
-  /** Most memory first. */
-  readonly types: readonly (readonly [string, TypeRow])[]
-  readonly encodings: readonly (readonly [string, Row])[]
-  readonly databases: readonly (readonly [number, DatabaseRow])[]
-  readonly ttl: readonly TtlRow[]
-  readonly top: readonly KeyFacts[]
-  readonly prefixes: readonly PrefixTotals[]
-  /** Prefixes that share a row with others, since there were too many. */
-  readonly mergedPrefixes: number
-}
 
 const MAX_LOST = 1000
 

@@ -1,7 +1,7 @@
 /** What does not go together in the options of a replay. */
 import { statSync } from 'node:fs'
 import { UsageError } from '../../errors.js'
-import type { ReplayOptions, ReplaySource } from './run.js'
+import type { ReplayOptions, ReplaySource } from './options.js'
 
 /** Each has memory for what it sends ahead. */
 const MAX_CONNECTIONS = 1000

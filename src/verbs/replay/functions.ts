@@ -9,15 +9,29 @@ import type { SnapshotLoader } from '../../target/snapshot-loader.js'
 import { StreamWriter } from '../../target/stream-writer.js'
 import { isTransient } from '../../target/target-connection.js'
 import { backoffMs, sleep } from '../../net/waiting.js'
-import type { ReplaySession } from './session.js'
+import type { Ledger } from '../../target/ledger.js'
+import type { TargetFacts } from '../../target/target-probe.js'
+import type { ReplayOptions } from './options.js'
 
 /** A function refused for reasons that pass is tried so often, over about half a minute. */
 const MAX_TRANSIENT_ATTEMPTS = 10
 
-export class FunctionLoads {
-  readonly #session: ReplaySession
+/** What is needed of the run that they belong to. */
+export interface FunctionLoadsHost {
+  readonly options: ReplayOptions
+  readonly ledger: Ledger
+  readonly facts: TargetFacts
+  readonly isDry: boolean
+  readonly owner: string
+  readonly checkpointKey: Buffer
+  readonly retries: number
+  readonly streamWriter: StreamWriter | undefined
+}
 
-  constructor(session: ReplaySession) {
+export class FunctionLoads {
+  readonly #session: FunctionLoadsHost
+
+  constructor(session: FunctionLoadsHost) {
     this.#session = session
   }
 

@@ -15,9 +15,9 @@ import { parseManifest } from '../../aof/manifest.js'
 import { AofError, FileError, UsageError } from '../../errors.js'
 import { Envelope } from '../../rdb/envelope.js'
 import { FrozenLog, type StreamPart } from '../../serving/frozen-log.js'
-import type { FrozenSource } from '../../serving/frozen-origin.js'
 import { command } from '../../serving/replies.js'
 import { RdbScan, type RdbFacts } from '../../serving/rdb-scan.js'
+import type { FrozenFacts } from './options.js'
 import { kindOf, openInput } from '../../source/source.js'
 
 export interface ServeFilesOptions {
@@ -30,19 +30,6 @@ export interface ServeFilesOptions {
   temporaryDir: string
   signal?: AbortSignal | undefined
   onProgress?: ((readBytes: number, totalBytes: number | undefined) => void) | undefined
-}
-
-export interface FrozenFacts {
-  source: FrozenSource
-  /** Undefined where the source holds commands only. */
-  rdb: RdbFacts | undefined
-  commands: number
-  streamBytes: number
-  /** Behind the last whole command or transaction, cut off: bytes, and where. */
-  cutBytes: number
-  cutFile: string | undefined
-  /** Unix seconds of the last `#TS:` line that was followed. */
-  lastSeconds: number | undefined
 }
 
 const MANIFEST = 'appendonly.aof.manifest'

@@ -4,84 +4,20 @@
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { Readable } from 'node:stream'
 import { AbortedError, FileError, UsageError } from '../../errors.js'
 import { checkExposure } from '../../serving/access.js'
-import type { OnServeEvent } from '../../serving/events.js'
 import { FrozenOrigin } from '../../serving/frozen-origin.js'
-import { DEFAULT_REPLICA_LIMITS, type ReplicaLimits } from '../../serving/limits.js'
+import { DEFAULT_REPLICA_LIMITS } from '../../serving/limits.js'
 import { Master } from '../../serving/master.js'
 import type { Origin } from '../../serving/origin.js'
-import type { ServerKind } from '../../servers/rdb-version.js'
 import { RelayOrigin } from '../../serving/relay-origin.js'
 import { RelayDir } from '../../serving/relay-state.js'
-import type { FrozenFacts } from './files.js'
 import { openFrozenSource } from './files.js'
-import type { ServerSettings } from '../../net/make-server-settings.js'
+import type { FrozenFacts, ServeOptions, ServeResult } from './options.js'
 
 export type { OnServeEvent, ServeEvent } from '../../serving/events.js'
 export type { ReplicaLimits } from '../../serving/limits.js'
-export type { FrozenFacts } from './files.js'
-
-export type ServeSource =
-  | { kind: 'server'; server: ServerSettings }
-  /** An RDB, AOF, manifest, directory with one, or `-` (then `stdin`). `untilMs`: unix ms. */
-  | { kind: 'files'; path: string; untilMs?: number | undefined; stdin?: Readable | undefined }
-
-export interface ServeOptions {
-  source: ServeSource
-  listen: { host: string; port: number }
-  /** Replicas give it with `masterauth`. */
-  password?: string | undefined
-  /** PEM files. With `caFile`, clients must have a certificate that it signed. */
-  tls?: { certFile: string; keyFile: string; caFile?: string | undefined } | undefined
-  /** Listen on any address without password or TLS. */
-  unprotected?: boolean | undefined
-  /** Bytes of stream kept for those who come back. Default 256 MiB. */
-  backlogBytes?: number | undefined
-  /** Keep backlog and last snapshot here; they survive the process. */
-  backlogDir?: string | undefined
-  /** Where snapshots go without `backlogDir`. Default: the system's temporary directory. */
-  temporaryDir?: string | undefined
-  limits?: Partial<ReplicaLimits> | undefined
-  /** A replica without a sign of life for so long is dropped. Default 60 s. */
-  replicaTimeoutMs?: number | undefined
-  maxConnections?: number | undefined
-  connectionsPerSecond?: number | undefined
-  metrics?: { host: string; port: number } | undefined
-  /** Ask replicas with INFO which version they are, where that decides. Default true. */
-  probeReplicas?: boolean | undefined
-  /** What to take a replica for that cannot be asked. */
-  assumedReplica?: ServerKind | undefined
-  /** Attempts to reach upstream before the first success. Default 5. */
-  retries?: number | undefined
-  signal: AbortSignal
-  onEvent?: OnServeEvent | undefined
-  onWire?: ((direction: 'sent' | 'received', line: string) => void) | undefined
-  /** Called while a file is read and checked. */
-  onProgress?: ((readBytes: number, totalBytes: number | undefined) => void) | undefined
-  /** Called once it listens. */
-  onReady?: ((handle: ServeHandle) => void) | undefined
-}
-
-export interface ServeHandle {
-  /** Where replicas connect. */
-  host: string
-  port: number
-  metricsPort: number | undefined
-  replid: string
-  /** Of a source of files. */
-  frozen: FrozenFacts | undefined
-  /** Another upstream from now on; replicas continue if it knows the history. Throws UsageError
-   * where the source is a file. */
-  follow(server: ServerSettings): void
-}
-
-export interface ServeResult {
-  fullResyncs: number
-  partialResyncs: number
-  cutOff: number
-}
+export type * from './options.js'
 
 const DEFAULT_BACKLOG_BYTES = 256 << 20
 

@@ -4,94 +4,25 @@
  */
 import { AbortedError, ProtocolError, UsageError } from '../../errors.js'
 import { formatServerAddress } from '../../net/address.js'
-import { DEFAULT_RETRIES, type ServerSettings } from '../../net/server-settings.js'
+import { DEFAULT_RETRIES } from '../../net/server-settings.js'
 import type {
   AckOffsets,
   ContinueInfo,
   FullResyncInfo,
   LinkConsumer,
   LinkLostInfo,
-  LinkState,
   ResumePoint,
   SnapshotEndInfo,
 } from '../../replication/consumer.js'
 import { ReplicationLink } from '../../replication/link.js'
-import { AofCapture, type CaptureEvent } from '../../archive/writer.js'
+import { AofCapture } from '../../archive/writer.js'
 import { CaptureLock } from '../../archive/lock.js'
 import { CaptureStore } from '../../archive/store.js'
 import { takeSnapshot } from './archive-snapshot.js'
+import type { CaptureOptions, CaptureResult } from './options.js'
 
+export type * from './options.js'
 export type { CaptureEvent } from '../../archive/writer.js'
-
-export type CaptureRunEvent =
-  | CaptureEvent
-  /** Goes on where an earlier run (or connection) stopped. */
-  | { event: 'continued'; replid: string; replOffset: number; previousReplid?: string | undefined }
-  | {
-      event: 'full-resync'
-      replid: string
-      replOffset: number
-      reason: 'first' | 'refused' | 'desync'
-    }
-  | { event: 'link-lost'; message: string; retryInMs: number | undefined }
-  | { event: 'snapshot-failed'; message: string }
-  /** Cut off from what a crash left: an unfinished command or transaction. */
-  | { event: 'recovered'; file: string; cutBytes: number; replOffset: number }
-
-export interface CaptureOptions {
-  server: ServerSettings
-  /** Made where it does not exist; its parent must. */
-  dir: string
-  /** Begin a new increment above this size, bytes; 0: never. Default 256 MB. */
-  rotateBytes?: number | undefined
-  /** A new base so often, over a second connection. Default: never. */
-  snapshotEveryMs?: number | undefined
-  /** Which older bases to keep. Default: all. */
-  keep?: { bases: number } | { ageMs: number } | undefined
-  /** Default everysec. */
-  fsync?: 'always' | 'everysec' | 'no' | undefined
-  /** Acknowledge what is fsynced, so that WAITAOF (7.2+) counts the archive. WAIT then counts it
-   * too, and FAILOVER may choose it. Default: ACK 0, which counts for nothing. */
-  durable?: boolean | undefined
-  /** Failed attempts in a row before giving up. Default: 5 until the first connection has
-   * succeeded, then without end. */
-  retries?: number | undefined
-  /** End after this time as if done. */
-  durationMs?: number | undefined
-  signal?: AbortSignal | undefined
-  onEvent?: ((event: CaptureRunEvent) => void) | undefined
-  /** Each second. */
-  onProgress?: ((progress: CaptureProgress) => void) | undefined
-  onWire?: ((direction: 'sent' | 'received', line: string) => void) | undefined
-  /** In place of fdatasync; for tests of slow disks. */
-  sync?: ((fd: number) => Promise<void>) | undefined
-}
-
-export interface CaptureProgress {
-  state: LinkState
-  snapshotBytes: number
-  streamBytes: number
-  commands: number
-  replOffset: number
-  syncedReplOffset: number
-}
-
-export interface CaptureResult {
-  source: string
-  dir: string
-  replid: string | undefined
-  replOffset: number
-  /** Of this run. */
-  streamBytes: number
-  commands: number
-  snapshots: number
-  /** Times that the master no longer had what came next, in this run. */
-  gaps: number
-  /** Commands left out that had an effect on data (TRIMSLOTS, …), by name, over all runs. */
-  dropped: Readonly<Record<string, number>>
-  /** A server that loads the capture needs `databases` above this. */
-  highestDbnum: number
-}
 
 const DEFAULT_ROTATE_BYTES = 256 << 20
 const TICK_MS = 1000

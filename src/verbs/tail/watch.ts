@@ -2,12 +2,10 @@
  * `tail`: the write commands of a master as they happen, at no cost to it: one more replica that
  * asks for no snapshot where that can be avoided.
  */
-import type { Writable } from 'node:stream'
 import { AbortedError, ProtocolError } from '../../errors.js'
 import { selectedDb } from '../../aof/aof-parser.js'
 import { formatServerAddress } from '../../net/address.js'
 import { ControlClient } from '../../net/control.js'
-import type { ServerSettings } from '../../net/server-settings.js'
 import type {
   ContinueInfo,
   FullResyncInfo,
@@ -18,95 +16,16 @@ import type {
 import { ReplicationLink } from '../../replication/link.js'
 import { CommandTable, KeyPositions } from '../../resp/command-table.js'
 import { CommandDecoder, RESP } from '../../resp/decoder.js'
-import {
-  CommandFormatter,
-  type CommandFormat,
-  type CommandPlace,
-  type StringForm,
-} from '../../formats/command-format.js'
-import { CommandStats, type StatsSnapshot } from '../../analyze/command-stats.js'
+import { CommandFormatter, type CommandPlace } from '../../formats/command-format.js'
+import { CommandStats } from '../../analyze/command-stats.js'
 import { PatientOutput } from '../../disk/patient-output.js'
-import { compileKeyFilter, type KeyFilter, type KeyFilterOptions } from '../../source/key-filter.js'
+import { compileKeyFilter, type KeyFilter } from '../../source/key-filter.js'
+import type { TailOptions, TailResult, TailStatsOptions } from './options.js'
 
+export type * from './options.js'
 export type { StatsRow, StatsSnapshot } from '../../analyze/command-stats.js'
 export type { CommandPlace } from '../../formats/command-format.js'
 export type { CommandFormat, StringForm } from '../../formats/command-format.js'
-
-export interface TailOptions {
-  server: ServerSettings
-  /** Begin in the past, if the backlog still has it. Default: with the next write. */
-  from?: ResumePoint | undefined
-  /** False: rather fail than make the master save a full snapshot. Default true. */
-  allowFullResync?: boolean | undefined
-  /** Names, in any case. Default: all but PING, REPLCONF and SELECT. */
-  commands?: readonly string[] | undefined
-  /** By db and key name; a command passes if any of its keys does. */
-  filter?: KeyFilterOptions | undefined
-  /** End after so many commands shown. */
-  count?: number | undefined
-  /** End after this time. */
-  durationMs?: number | undefined
-  /** Failed attempts in a row before giving up. Default 5. */
-  retries?: number | undefined
-  signal?: AbortSignal | undefined
-  /** Where lines go: a file descriptor (never blocks the reading of the stream) or a stream. */
-  output?: TailOutput | undefined
-  /** Each command that passes; its bytes are valid during the call only. Db -1: not known yet. */
-  onCommand?: ((command: CommandDecoder, place: Readonly<CommandPlace>) => void) | undefined
-  /** Figures each so often in place of commands. */
-  stats?: TailStatsOptions | undefined
-  onNotice?: ((notice: TailNotice) => void) | undefined
-  onWire?: ((direction: 'sent' | 'received', line: string) => void) | undefined
-}
-
-export interface TailOutput {
-  to: number | Writable
-  format: CommandFormat
-  /** Of JSON. Default text. */
-  strings?: StringForm | undefined
-  /** Memory for a slow reader; beyond it the stream waits, for 10 s at most. Default 24 MB. */
-  boundBytes?: number | undefined
-  patienceMs?: number | undefined
-}
-
-export interface TailStatsOptions {
-  intervalMs?: number | undefined
-  /** What ends a prefix. Default `:`. */
-  separator?: string | undefined
-  onStats: (stats: TailStats) => void
-}
-
-export interface TailStats extends StatsSnapshot {
-  replOffset: number
-  /** Stream bytes that the master is ahead; undefined where it does not tell. */
-  lagBytes: number | undefined
-}
-
-export type TailNotice =
-  /** A snapshot is about to be asked for; `keys` and `usedMemoryBytes` tell what it costs. */
-  | {
-      kind: 'resync-planned'
-      plan: 'partial' | 'empty-snapshot' | 'full-snapshot'
-      keys: number | undefined
-      usedMemoryBytes: number | undefined
-    }
-  | { kind: 'started'; replid: string | undefined; nextReplOffset: number; dbnum: number }
-  | { kind: 'link-lost'; message: string; retryInMs: number | undefined }
-  /** The master no longer had what came next: commands were missed. */
-  | { kind: 'gap'; fromReplOffset: number; toReplOffset: number }
-
-export interface TailResult {
-  source: string
-  /** Shown. */
-  commands: number
-  /** Of the stream, whether shown or not. */
-  streamCommands: number
-  streamBytes: number
-  replid: string | undefined
-  /** Last stream byte seen. */
-  replOffset: number
-  gaps: number
-}
 
 /** A command above this is not held in memory: its name and size are shown. */
 const LARGE_BYTES = 16 << 20

@@ -1,0 +1,113 @@
+/** What a comparison is asked for, what it tells on the way, and what it says at the end. */
+import type { Buffer } from 'node:buffer'
+import type { Readable } from 'node:stream'
+import type { ServerSettings } from '../../net/server-settings.js'
+import type { KeyFilterOptions } from '../../source/key-filter.js'
+import type { LedgerReport } from '../../target/ledger.js'
+
+export type DiffSource =
+  | {
+      kind: 'file'
+      /** An RDB, an AOF, a directory in multi-part form; `-` is stdin. */
+      path: string
+      /** AOF and capture: the state at this moment. */
+      until?: { unixMs: number } | { offset: number } | undefined
+    }
+  | { kind: 'server'; server: ServerSettings; retries?: number | undefined }
+
+/** How a server is read: see `DiffOptions.by`. */
+export type ServerWay = 'sync' | 'scan'
+
+export interface DiffSideResult {
+  /** Path or address. */
+  name: string
+  keys: number
+  rdbVersion: number
+  /** `file`: as it stands there. `replay`: by its commands in a scratch server. */
+  by: 'file' | 'replay' | ServerWay
+  /** Of a live server or a capture: where in its stream the state stands. */
+  replid?: string | undefined
+  replOffset?: number | undefined
+  /** Of a replay: the scratch server, and what became of keys and commands there. */
+  built?: { server: string; complete: boolean; ledger: LedgerReport }
+}
+
+/** `missing-in-a`, `missing-in-b`: the key is there on the other side only. `stream-counters`:
+ * entries ever added, highest deleted id, entries read, remembered ids of producers. */
+export type DifferenceKind =
+  'missing-in-a' | 'missing-in-b' | 'type' | 'ttl' | 'value' | 'field-ttl' | 'stream-counters'
+
+export interface Difference {
+  kind: DifferenceKind
+  db: number
+  key: Buffer
+  /** `type`: the types; `ttl`: the expiries in unix ms, null for none. Else undefined. */
+  a?: string | number | null
+  b?: string | number | null
+  /** With `values`: what differs inside. The first hundred keys have it. */
+  detail?: ValueDetail
+}
+
+export interface DiffOptions {
+  a: DiffSource
+  b: DiffSource
+  /** What `-` reads. */
+  stdin?: Readable | undefined
+  /** Expiries that differ by no more than this are the same. Default 1000 ms. */
+  ttlToleranceMs?: number | undefined
+  /** How many differences are handed to `onDifference`; all are counted. Default 100. */
+  limit?: number | undefined
+  filter?: KeyFilterOptions | undefined
+  /** Also look what differs inside the values that are shown: two more readings of both sides. */
+  values?: boolean | undefined
+  /** How servers are read. Default: by a sync; where a server refuses that, by SCAN and DUMP, which
+   * `onWarning` is told. */
+  by?: ServerWay | undefined
+  /** The redis-server or valkey-server that commands are applied in. Default: that of PATH. */
+  withServer?: string | undefined
+  signal?: AbortSignal | undefined
+  onWarning?: ((message: string) => void) | undefined
+  onDifference?: ((difference: Difference) => void) | undefined
+  onProgress?: ((progress: DiffProgress) => void) | undefined
+}
+
+export interface DiffProgress {
+  /** `build`: commands into a scratch server. `scan`: keys by DUMP. */
+  phase: 'sync' | 'scan' | 'build' | 'read' | 'compare' | 'values'
+  side: 'a' | 'b'
+  bytes: number
+  totalBytes: number | undefined
+}
+
+export interface DiffResult {
+  /** No difference was found, and both sides could be had whole. */
+  same: boolean
+  /** False: a side was replayed and not everything could be written; see its `built`. */
+  trusted: boolean
+  a: DiffSideResult
+  b: DiffSideResult
+  /** How many differences of each kind; a key may have several. */
+  differences: Partial<Record<DifferenceKind, number>>
+  /** Keys that differ in anything. */
+  keysDifferent: number
+  /** Keys on one side only whose time is past: gone on the other side, and no difference. */
+  keysExpired: number
+}
+
+export interface ValueDetail {
+  /** Bytes of strings, else elements. */
+  sizeA: number
+  sizeB: number
+  /** The first ones that differ. */
+  elements: ElementDifference[]
+  /** There are others. */
+  more: boolean
+}
+
+export interface ElementDifference {
+  /** Printable: `field "name"`, `element 7`, `byte 1042`. */
+  element: string
+  /** Printable and cut; null where the side lacks it. */
+  a: string | null
+  b: string | null
+}

@@ -1,0 +1,64 @@
+/** What an export is asked for, what it tells on the way, and what it says at the end. */
+import type { Readable, Writable } from 'node:stream'
+import type { ChecksumState } from '../../rdb/visitor.js'
+import type { LossCounts } from '../../rewrite/loss.js'
+import type { ServerFamily } from '../../servers/capabilities.js'
+import type { KeyFilterOptions } from '../../source/key-filter.js'
+
+export type ExportFormat = 'jsonl' | 'json' | 'resp'
+
+export interface ExportOptions {
+  /** An RDB, an AOF with an RDB preamble, a multi-part directory (its base), or `-`. */
+  source: string
+  /** What `-` reads. */
+  stdin?: Readable | undefined
+  /** A path (the file appears when it is whole) or a stream, which is not ended. */
+  output: string | Writable
+  /** Default `jsonl`. */
+  format?: ExportFormat | undefined
+  /** Of jsonl and json. Default `text`; `base64` is lossless and in a fixed order. */
+  strings?: 'text' | 'base64' | undefined
+  /** For `resp`: the server that the commands are for. Default: the one that wrote the file. */
+  target?: { family: ServerFamily; version: string } | undefined
+  filter?: KeyFilterOptions | undefined
+  signal?: AbortSignal | undefined
+  onProgress?: ((progress: ExportProgress) => void) | undefined
+}
+
+export interface ExportProgress {
+  /** Bytes of the file read so far, as it lies on disk. */
+  readBytes: number
+  /** Undefined for a pipe. */
+  totalBytes: number | undefined
+  keys: number
+}
+
+export interface ExportResult {
+  /** The file that was read. */
+  source: string
+  format: ExportFormat
+  rdbVersion: number
+  checksum: ChecksumState
+  keysRead: number
+  keysWritten: number
+  /** Left out by the filters. */
+  keysFiltered: number
+  /** Commands written (`resp`). */
+  commands: number
+  functions: number
+  writtenBytes: number
+  /** Values of modules, by type: `null` in JSON, a RESTORE payload in RESP. */
+  modules: Record<string, number>
+  /** What the commands cannot bring to the target (`resp`). */
+  losses: LossCounts
+  /** Strings that are not UTF-8 and stand as text with U+FFFD in them. */
+  inexactStrings: number
+  /** Values too big to be put in order (base64): they are in the order of the file. */
+  unorderedValues: number
+  /** Oddities of the file, by name. */
+  notices: Readonly<Record<string, number>>
+  /** Bytes behind the RDB that were not read: the commands of an AOF, or junk. */
+  trailingBytes: number
+  /** Files of a multi-part directory that hold commands and were not read. */
+  increments: readonly string[]
+}

@@ -1,0 +1,107 @@
+/** What a replay is asked for, what it tells on the way, and what it says at the end. */
+import type { Readable } from 'node:stream'
+import type { RrepError } from '../../errors.js'
+import type { ServerSettings } from '../../net/server-settings.js'
+import type { KeyFilterOptions } from '../../source/key-filter.js'
+import type { KeyRewriteRule } from '../../target/key-mapping.js'
+import type { OnConflict } from '../../target/key-target.js'
+import type { LedgerReport } from '../../target/ledger.js'
+import type { Transform } from '../../target/transform.js'
+import type { DiffResult } from '../diff/options.js'
+
+export type ReplaySource =
+  | { kind: 'server'; settings: ServerSettings }
+  | { kind: 'file'; path: string }
+  | { kind: 'directory'; path: string }
+  | { kind: 'stdin'; stream: Readable }
+
+export interface ReplayOptions {
+  source: ReplaySource
+  target: ServerSettings
+  /** Stop behind this moment (unix ms: by `#TS:` lines; of a live source, by when it was received, to 5 ms) or
+   * behind this offset: of the replication stream for captures and servers, of the file's bytes for
+   * other AOFs. */
+  until?: { unixMs: number } | { offset: number } | undefined
+  /** AOF and capture: only commands stamped at or after this time (unix ms); no base is loaded. */
+  fromMs?: number | undefined
+  /** A key that the target has already. `fail` (default): it is left and reported. */
+  onConflict?: OnConflict | undefined
+  /** RESTORE payloads or commands. Default auto. */
+  restore?: 'auto' | 'always' | 'never' | undefined
+  filter?: KeyFilterOptions | undefined
+  mapDb?: ReadonlyMap<number, number> | undefined
+  rewriteKey?: readonly KeyRewriteRule[] | undefined
+  transform?: Transform | undefined
+  /** Bytes a second to the target. */
+  rateBytesPerSecond?: number | undefined
+  /** Reads everything, writes nothing: what would be done stands in the ledger. */
+  dryRun?: boolean | undefined
+  /** FLUSHALL (and FUNCTION FLUSH) first. Who asks the user is the caller. */
+  emptyTarget?: boolean | undefined
+  /** A live source: end when the target has had everything for a second. */
+  untilSynced?: boolean | undefined
+  /** Default `rrep:checkpoint`. Two replays into one target need two. */
+  checkpointKey?: string | undefined
+  /** Where a live source is spooled. Default: a directory of its own in the temporary directory. */
+  spoolDir?: string | undefined
+  /** Connections for the snapshot. Default 3. */
+  connections?: number | undefined
+  /** Values above this size go by commands in place of one RESTORE. Default 16 MiB. */
+  maxPayloadBytes?: number | undefined
+  /** Compare source and target when done (see `diff`). For a file, a capture, or a live server whose
+   * writers have stopped, written under its own names into its own dbs. */
+  verify?: boolean | undefined
+  /** `verify` of an AOF or a capture: the redis-server or valkey-server in which its commands are
+   * applied for the comparison. Default: that of PATH. */
+  withServer?: string | undefined
+  /** Attempts after a failure that can pass, on each side. Default 5. */
+  retries?: number | undefined
+  signal?: AbortSignal | undefined
+  onProgress?: ((progress: ReplayProgress) => void) | undefined
+  onEvent?: ((event: ReplayEvent) => void) | undefined
+  onWire?: ((direction: 'sent' | 'received', line: string) => void) | undefined
+}
+
+export interface ReplayProgress {
+  /** `receive`: the snapshot comes in. `load`: it goes out. `stream`: commands. `finish`: expiries. */
+  phase: 'receive' | 'load' | 'stream' | 'finish'
+  /** Of the input in this phase. */
+  bytes: number
+  totalBytes: number | undefined
+  keys: number
+  commands: number
+  /** A live source: received and not yet in the target. */
+  lagBytes?: number
+  lagMs?: number
+}
+
+export type ReplayEvent =
+  | { event: 'target'; server: string; version: string; keys: number }
+  | { event: 'expiry'; how: 'import-mode' | 'shift' }
+  | { event: 'resumed'; replOffset: number }
+  | { event: 'emptied' }
+  | { event: 'snapshot'; replOffset: number; bytes: number }
+  | { event: 'loaded'; keys: number }
+  | { event: 'caught-up'; replOffset: number }
+  | { event: 'synced'; replOffset: number }
+  | { event: 'link-lost'; side: 'source' | 'target'; message: string; retryInMs?: number }
+  | { event: 'warning'; message: string }
+
+export interface ReplayResult {
+  ledger: LedgerReport
+  /** False: something was not written that nobody asked to skip. */
+  complete: boolean
+  /** Where the replay ended in the source, where that has offsets. */
+  replOffset: number | undefined
+  /** Set where the run was stopped by the signal (a live source: the normal end). */
+  stopped: boolean
+  durationMs: number
+  /** What the comparison said, where one was asked for; `complete` does not count it in. */
+  verified: DiffResult | undefined
+}
+
+/** An error of a replay under way: the ledger up to there goes with it. */
+export interface ReplayFailure {
+  error: RrepError
+  ledger: LedgerReport
+}

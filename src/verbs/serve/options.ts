@@ -1,0 +1,81 @@
+/** What serving is asked for, and what it says when it listens and at the end. */
+import type { Readable } from 'node:stream'
+import type { ServerSettings } from '../../net/server-settings.js'
+import type { ServerKind } from '../../servers/rdb-version.js'
+import type { OnServeEvent } from '../../serving/events.js'
+import type { FrozenSource } from '../../serving/frozen-origin.js'
+import type { ReplicaLimits } from '../../serving/limits.js'
+import type { RdbFacts } from '../../serving/rdb-scan.js'
+
+export type ServeSource =
+  | { kind: 'server'; server: ServerSettings }
+  /** An RDB, AOF, manifest, directory with one, or `-` (then `stdin`). `untilMs`: unix ms. */
+  | { kind: 'files'; path: string; untilMs?: number | undefined; stdin?: Readable | undefined }
+
+export interface ServeOptions {
+  source: ServeSource
+  listen: { host: string; port: number }
+  /** Replicas give it with `masterauth`. */
+  password?: string | undefined
+  /** PEM files. With `caFile`, clients must have a certificate that it signed. */
+  tls?: { certFile: string; keyFile: string; caFile?: string | undefined } | undefined
+  /** Listen on any address without password or TLS. */
+  unprotected?: boolean | undefined
+  /** Bytes of stream kept for those who come back. Default 256 MiB. */
+  backlogBytes?: number | undefined
+  /** Keep backlog and last snapshot here; they survive the process. */
+  backlogDir?: string | undefined
+  /** Where snapshots go without `backlogDir`. Default: the system's temporary directory. */
+  temporaryDir?: string | undefined
+  limits?: Partial<ReplicaLimits> | undefined
+  /** A replica without a sign of life for so long is dropped. Default 60 s. */
+  replicaTimeoutMs?: number | undefined
+  maxConnections?: number | undefined
+  connectionsPerSecond?: number | undefined
+  metrics?: { host: string; port: number } | undefined
+  /** Ask replicas with INFO which version they are, where that decides. Default true. */
+  probeReplicas?: boolean | undefined
+  /** What to take a replica for that cannot be asked. */
+  assumedReplica?: ServerKind | undefined
+  /** Attempts to reach upstream before the first success. Default 5. */
+  retries?: number | undefined
+  signal: AbortSignal
+  onEvent?: OnServeEvent | undefined
+  onWire?: ((direction: 'sent' | 'received', line: string) => void) | undefined
+  /** Called while a file is read and checked. */
+  onProgress?: ((readBytes: number, totalBytes: number | undefined) => void) | undefined
+  /** Called once it listens. */
+  onReady?: ((handle: ServeHandle) => void) | undefined
+}
+
+export interface ServeHandle {
+  /** Where replicas connect. */
+  host: string
+  port: number
+  metricsPort: number | undefined
+  replid: string
+  /** Of a source of files. */
+  frozen: FrozenFacts | undefined
+  /** Another upstream from now on; replicas continue if it knows the history. Throws UsageError
+   * where the source is a file. */
+  follow(server: ServerSettings): void
+}
+
+export interface ServeResult {
+  fullResyncs: number
+  partialResyncs: number
+  cutOff: number
+}
+
+export interface FrozenFacts {
+  source: FrozenSource
+  /** Undefined where the source holds commands only. */
+  rdb: RdbFacts | undefined
+  commands: number
+  streamBytes: number
+  /** Behind the last whole command or transaction, cut off: bytes, and where. */
+  cutBytes: number
+  cutFile: string | undefined
+  /** Unix seconds of the last `#TS:` line that was followed. */
+  lastSeconds: number | undefined
+}

@@ -1,0 +1,51 @@
+/** What a sync is asked for, what it tells on the way, and what it says at the end. */
+import type { Writable } from 'node:stream'
+import type { Compression } from '../../disk/snapshot-output.js'
+import type { ServerSettings } from '../../net/server-settings.js'
+
+export interface SyncOptions {
+  server: ServerSettings
+  /** A path (`{host} {port} {time}` and strftime places are filled in; the directory must exist)
+   * or a stream, which is not ended. */
+  output: string | Writable
+  compress?: Compression | undefined
+  /** Attempts after a failure that can pass. Default 5. */
+  retries?: number | undefined
+  signal?: AbortSignal | undefined
+  onProgress?: ((progress: SyncProgress) => void) | undefined
+  /** An attempt failed and another follows. */
+  onRetry?: ((error: Error, retryInMs: number) => void) | undefined
+  /** Each line of the handshake, secrets masked. */
+  onWire?: ((direction: 'sent' | 'received', line: string) => void) | undefined
+}
+
+export interface SyncProgress {
+  /** `waiting`: the master saves or waits. `storing`: on the way to the disk. */
+  phase: 'connecting' | 'waiting' | 'transfer' | 'storing'
+  bytes: number
+  /** Where the master told the length. */
+  totalBytes: number | undefined
+}
+
+export interface SyncResult {
+  /** Address without secrets. */
+  source: string
+  /** Path as filled in; undefined for a stream. */
+  file: string | undefined
+  /** Of the snapshot. */
+  bytes: number
+  /** Of the file or stream: less than `bytes` where compressed. */
+  fileBytes: number
+  /** Undefined for masters that know SYNC only (<= 2.6). */
+  replid: string | undefined
+  replOffset: number | undefined
+  rdbVersion: number
+  /** From the snapshot itself; undefined before RDB 7. */
+  serverVersion: string | undefined
+  transfer: 'disk' | 'eof'
+  checksum: 'ok' | 'absent'
+  /** From the begin to the first byte of the snapshot. */
+  waitMs: number
+  /** From there until the file was in its place. */
+  transferMs: number
+}
