@@ -18,6 +18,7 @@ export const EXIT = {
   PROTOCOL: 5,
   INPUT: 6,
   DIFFERENT: 7,
+  SIGHUP: 129,
   SIGINT: 130,
   SIGTERM: 143,
 } as const
@@ -35,8 +36,16 @@ export function exitCodeOf(error: unknown, interruption: unknown): number {
 
 /** A reader of stdout that went away is no failure: it had what it wanted. */
 export function interruptionCode(interruption: unknown): number {
-  if (interruption === 'EPIPE') return EXIT.OK
-  return interruption === 'SIGTERM' ? EXIT.SIGTERM : EXIT.SIGINT
+  switch (interruption) {
+    case 'EPIPE':
+      return EXIT.OK
+    case 'SIGHUP':
+      return EXIT.SIGHUP
+    case 'SIGTERM':
+      return EXIT.SIGTERM
+    default:
+      return EXIT.SIGINT
+  }
 }
 
 /** The table that ends every command's help. */
@@ -46,5 +55,5 @@ Exit status:
   1  failed (disk full, cannot write)    5  refused by the protocol, not supported
   2  wrong usage                         6  input corrupt or truncated
   3  cannot connect, or link lost        7  target refused something, or the two differ
-  130, 143  interrupted by SIGINT, SIGTERM (after tidying up)
+  130, 143, 129  interrupted by SIGINT, SIGTERM, SIGHUP (after tidying up)
 `

@@ -4,8 +4,8 @@
  */
 import type { Readable, Writable } from 'node:stream'
 
-/** Why `signal` was aborted. */
-export type Interruption = 'SIGINT' | 'SIGTERM' | 'EPIPE'
+/** Why `signal` was aborted, where it was not an error of stdout. */
+export type Interruption = 'SIGINT' | 'SIGTERM' | 'SIGHUP' | 'EPIPE'
 
 export interface Io {
   readonly stdin: Readable & { readonly isTTY?: boolean; setRawMode?(raw: boolean): unknown }
@@ -17,9 +17,10 @@ export interface Io {
   readonly stderrIsTty: boolean
   /** Width of the terminal, where there is one. */
   readonly columns: number | undefined
-  /** Aborted by SIGINT, by SIGTERM, or when the reader of stdout went away; the reason is an
-   * `Interruption`. */
+  /** Aborted by a signal, when the reader of stdout went away, or when stdout failed in another
+   * way; the reason is an `Interruption`, or the error. */
   readonly signal: AbortSignal
-  /** Calls back on SIGHUP, for the commands that reread something; returns how to stop that. */
+  /** Calls back on SIGHUP, in place of ending, for a command that rereads something; returns how
+   * to stop that. */
   onHangup(callback: () => void): () => void
 }

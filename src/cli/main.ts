@@ -36,19 +36,38 @@ export async function main(argv: readonly string[], io: Io): Promise<number> {
   )
   try {
     await program.parseAsync(argv, { from: 'user' })
+    await outputTaken(io)
     if (io.signal.aborted && outcome.exitCode === EXIT.OK) {
       return interruptionCode(io.signal.reason)
     }
     return outcome.exitCode
-  } catch (error) {
-    if (error instanceof CommanderError) {
-      // Help and version are no errors; commander has printed the message of the rest.
-      return error.exitCode === 0 ? EXIT.OK : EXIT.USAGE
-    }
-    const code = exitCodeOf(error, io.signal.reason)
-    if (!(io.signal.aborted && io.signal.reason === 'EPIPE')) report(error, outcome, io)
-    return code
+  } catch (caught) {
+    return await failed(caught, outcome, io)
   }
+}
+
+async function failed(caught: unknown, outcome: CommandOutcome, io: Io): Promise<number> {
+  let error = caught
+  if (caught instanceof CommanderError) {
+    try {
+      await outputTaken(io)
+      // Help and version are no errors; commander has printed the message of the rest.
+      return caught.exitCode === 0 ? EXIT.OK : EXIT.USAGE
+    } catch (fault) {
+      error = fault
+    }
+  }
+  const reason: unknown = io.signal.reason
+  if (reason instanceof RrepError) error = reason
+  if (reason !== 'EPIPE') report(error, outcome, io)
+  return exitCodeOf(error, reason)
+}
+
+/** Throws what stdout could not take: a full disk shows a turn after the write. */
+async function outputTaken(io: Io): Promise<void> {
+  await new Promise((resolve) => setImmediate(resolve))
+  const reason: unknown = io.signal.reason
+  if (reason instanceof RrepError) throw reason
 }
 
 function report(error: unknown, outcome: CommandOutcome, io: Io): void {

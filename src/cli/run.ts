@@ -1,21 +1,21 @@
-/** The process around `main`: real streams, signals, and the one place that sets an exit code. */
+/** The process around `main`: real streams, signals, and what becomes of a stream that fails. */
 import { isatty } from 'node:tty'
+import { fileFault } from '../disk/file-fault.js'
+import type { FileError } from '../errors.js'
 import type { Interruption, Io } from './io.js'
 import { main } from './main.js'
+import { watchSignals } from './signals.js'
 
 /** Runs the command line of this process; resolves with its exit code. */
 export async function run(): Promise<number> {
-  const controller = new AbortController()
-  const interrupt = (reason: Interruption): void => controller.abort(reason)
-  process.once('SIGINT', () => interrupt('SIGINT'))
-  process.once('SIGTERM', () => interrupt('SIGTERM'))
-  // A reader that goes away (`| head`) ends the command without noise.
-  for (const stream of [process.stdout, process.stderr]) {
-    stream.on('error', (error: NodeJS.ErrnoException) => {
-      if (error.code !== 'EPIPE') throw error
-      interrupt('EPIPE')
-    })
-  }
+  const watch = watchSignals(() => {
+    if (process.stderr.isTTY) {
+      process.stderr.write('rrep: tidying up; once more ends it at once, whatever is left behind\n')
+    }
+  })
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => watch.interrupt(outputEnd(error)))
+  // Whoever read the talk went away, or its terminal did: the work goes on.
+  process.stderr.on('error', () => undefined)
   const io: Io = {
     // Opened when somebody reads it.
     get stdin() {
@@ -30,11 +30,18 @@ export async function run(): Promise<number> {
     // 0: a terminal that does not know.
     columns:
       process.stdout.isTTY && process.stdout.columns > 0 ? process.stdout.columns : undefined,
-    signal: controller.signal,
-    onHangup: (callback) => {
-      process.on('SIGHUP', callback)
-      return () => process.off('SIGHUP', callback)
-    },
+    signal: watch.signal,
+    onHangup: watch.onHangup,
   }
-  return await main(process.argv.slice(2), io)
+  const code = await Promise.race([main(process.argv.slice(2), io), watch.insisted])
+  watch.stop()
+  return code
+}
+
+/** A reader that goes away (`| head`) ends the command without noise; a full disk does not. */
+function outputEnd(error: NodeJS.ErrnoException): Interruption | FileError {
+  if (error.code === 'EPIPE') return 'EPIPE'
+  // The terminal is gone; if its SIGHUP is not for us, as in the background, this is it.
+  if (error.code === 'EIO' && process.stdout.isTTY) return 'SIGHUP'
+  return fileFault('the output', 'write', error)
 }

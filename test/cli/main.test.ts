@@ -95,7 +95,6 @@ test.each([
 
 test('an interruption ends with the code of its signal, a vanished reader with 0', () => {
   const aborted = new AbortedError()
-  expect(['SIGINT', 'SIGTERM', 'EPIPE'].map((why) => exitCodeOf(aborted, why))).toEqual([
-    130, 143, 0,
-  ])
+  const reasons = ['SIGINT', 'SIGTERM', 'SIGHUP', 'EPIPE']
+  expect(reasons.map((why) => exitCodeOf(aborted, why))).toEqual([130, 143, 129, 0])
 })

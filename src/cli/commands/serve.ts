@@ -57,7 +57,7 @@ so that replicas may move between the master and the relay. While upstream is aw
 
 To follow another upstream without a restart: change the file given with --source-file (its first
 line is the address) and send SIGHUP. Replicas go on by partial resync if the new master knows
-the history; if it does not, they are given its data. Without --source-file SIGHUP connects anew.
+the history; if it does not, they are given its data. Without --source-file SIGHUP ends it.
 
 A replica that would refuse the snapshot's RDB version, having flushed its data, gets an error
 instead. Its version is what it announces (Valkey 8 and newer), or what INFO at its announced port
@@ -119,9 +119,10 @@ export function registerServe(program: Command, context: CommandContext): void {
     context.action<ServeCommandOptions>(async ({ args, options, talk, io, signal }) => {
       const source = await readSource(args[0], options, io)
       let handle: ServeHandle | undefined
-      const stopHangups = io.onHangup(() => {
-        void hangup(args[0], options, io, talk, () => handle)
-      })
+      const stopHangups =
+        options.sourceFile === undefined
+          ? undefined
+          : io.onHangup(() => void hangup(args[0], options, io, talk, () => handle))
       const progress = talk.progress('reading the source')
       try {
         await serve({
@@ -143,7 +144,7 @@ export function registerServe(program: Command, context: CommandContext): void {
         })
       } finally {
         progress.stop()
-        stopHangups()
+        stopHangups?.()
       }
       return EXIT.OK
     }),

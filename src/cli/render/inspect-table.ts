@@ -49,7 +49,8 @@ export function renderTable(
       'bottom-left': '',
       'bottom-right': '',
       left: ' ',
-      'left-mid': ' ',
+      // A blank here would be a rule: an empty line below each row.
+      'left-mid': '',
       mid: '',
       'mid-mid': '',
       right: '',
