@@ -214,11 +214,8 @@ function wait(connection: Connection, host: ConnectionHost, request: Request): B
   if (!Number.isSafeInteger(replicas) || !Number.isSafeInteger(timeoutMs) || timeoutMs < 0) {
     return errorReply('ERR value is not an integer or out of range')
   }
-  connection.pause()
-  void host.waitForAcks(replicas, timeoutMs).then((count) => {
-    connection.reply(integer(count))
-    connection.resume()
-  })
+  const acked = host.waitForAcks(replicas, timeoutMs, connection.signal)
+  connection.answerWith(acked.then(integer))
   return undefined
 }
 

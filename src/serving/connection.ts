@@ -17,7 +17,8 @@ import { ReplicaFeed } from './replica-feed.js'
 import { ReplicaProfile } from './replica-profile.js'
 import { chooseForm } from './replica-version.js'
 import { errorReply, NEWLINE, status } from './replies.js'
-import { RequestParser, type Request } from './request-parser.js'
+import type { Request } from './request-parser.js'
+import { RequestReader, type RequestOwner } from './request-reader.js'
 import type { Snapshot } from './snapshot.js'
 
 export type ConnectionState = 'client' | 'wait' | 'send_bulk' | 'held' | 'online' | 'closed'
@@ -34,8 +35,14 @@ export const STATE_NAMES: Readonly<Record<ConnectionState, string>> = {
 
 /** How long a replica that is ahead of a relay waits for the relay to come up to it. */
 const AHEAD_PATIENCE_MS = 30_000
+/** A client that is no replica and says nothing for so long is closed. */
+const CLIENT_IDLE_MS = 300_000
+/** One that has yet to give the password has less time. */
+export const UNAUTHENTICATED_MS = 10_000
+/** Replies that nobody reads are kept no longer. */
+const UNREAD_MS = 10_000
 
-export class Connection {
+export class Connection implements RequestOwner {
   readonly id: number
   readonly profile = new ReplicaProfile()
   readonly connectedMs = Date.now()
@@ -56,12 +63,11 @@ export class Connection {
   feed: ReplicaFeed | undefined
   readonly #socket: Socket
   readonly #host: ConnectionHost
-  readonly #parser = new RequestParser()
+  readonly #reader: RequestReader
   readonly #abort = new AbortController()
   #guard: LagGuard | undefined
   #snapshot: Snapshot | undefined
-  #isAnswering = false
-  #isPaused = false
+  #finishedMs = -1
 
   constructor(socket: Socket, host: ConnectionHost) {
     this.#socket = socket
@@ -72,10 +78,20 @@ export class Connection {
     this.peer = formatPeer(this.peerIp, this.peerPort)
     this.isAuthenticated = host.password === undefined
     socket.setNoDelay(true)
-    socket.on('data', (chunk: Buffer) => this.#received(chunk))
+    this.#reader = new RequestReader(socket, host.turns, this)
     socket.on('error', (error) => this.close(error.message))
     socket.on('close', () => this.close('connection closed by the peer'))
     socket.on('end', () => this.close('connection closed by the peer'))
+  }
+
+  /** Closed, or its last reply is on the way. */
+  get isOver(): boolean {
+    return this.state === 'closed' || this.#finishedMs >= 0
+  }
+
+  /** Aborted when it is closed. */
+  get signal(): AbortSignal {
+    return this.#abort.signal
   }
 
   get isReplica(): boolean {
@@ -97,14 +113,13 @@ export class Connection {
     if (this.state !== 'closed') this.#socket.write(bytes)
   }
 
-  /** Holds further requests back until `resume`: WAIT answers in turn. */
-  pause(): void {
-    this.#isPaused = true
-  }
-
-  resume(): void {
-    this.#isPaused = false
-    this.#answerAll()
+  /** Answers later, and nothing else before that: WAIT. */
+  answerWith(reply: Promise<Buffer>): void {
+    this.#reader.hold()
+    void reply.then((bytes) => {
+      this.reply(bytes)
+      this.#reader.release()
+    })
   }
 
   close(reason: string, { cutOff = false }: { cutOff?: boolean } = {}): void {
@@ -126,7 +141,8 @@ export class Connection {
 
   /** Sends the last reply and ends the connection in order. */
   finish(reply?: Buffer): void {
-    if (this.state === 'closed') return
+    if (this.isOver) return
+    this.#finishedMs = Date.now()
     if (reply !== undefined) this.#socket.write(reply)
     this.#socket.end()
   }
@@ -155,9 +171,21 @@ export class Connection {
         }
         break
       default:
+        this.#checkClient(nowMs)
         return
     }
     this.checkLag(nowMs)
+  }
+
+  #checkClient(nowMs: number): void {
+    const { unreadSinceMs } = this.#reader
+    if (unreadSinceMs >= 0 && nowMs - unreadSinceMs > UNREAD_MS) {
+      this.close('does not read what it asked for')
+    } else if (this.#finishedMs >= 0 && nowMs - this.#finishedMs > UNREAD_MS) {
+      this.close('does not end')
+    } else if (!this.isAuthenticated && nowMs - this.connectedMs > UNAUTHENTICATED_MS) {
+      this.close('gave no password')
+    } else if (nowMs - this.lastRequestMs > CLIENT_IDLE_MS) this.close('idle')
   }
 
   /** Cuts the replica off where it is beyond its limit. */
@@ -167,39 +195,12 @@ export class Connection {
     this.close(`too slow: ${feed.lagBytes} bytes behind`, { cutOff: true })
   }
 
-  #received(chunk: Buffer): void {
+  // ---- what the reader hands on ---------------------------------------------------------------
+
+  answerRequest(request: Request, isInline: boolean): void {
     this.lastRequestMs = Date.now()
-    try {
-      this.#parser.push(chunk)
-      this.#answerAll()
-    } catch (error) {
-      this.#reject(error)
-    }
-  }
-
-  #answerAll(): void {
-    if (this.#isAnswering) return
-    this.#isAnswering = true
-    try {
-      while (this.state !== 'closed' && !this.#isPaused) {
-        const isInline = !this.#parser.isNextArray
-        const request = this.#parser.next()
-        if (request === undefined) break
-        if (request === 'newline') this.ackMs = Date.now()
-        else {
-          this.requestCount += 1
-          if (isInline) this.inlineRequests += 1
-          this.#answerOne(request)
-        }
-      }
-    } catch (error) {
-      this.#reject(error)
-    } finally {
-      this.#isAnswering = false
-    }
-  }
-
-  #answerOne(request: Request): void {
+    this.requestCount += 1
+    if (isInline) this.inlineRequests += 1
     const name = request[0]!.toString('latin1').toUpperCase()
     if (this.isReplica) {
       // Whatever else a replica sends must not be answered into its stream.
@@ -223,6 +224,25 @@ export class Connection {
       if (reply !== undefined) this.reply(reply)
     }
   }
+
+  heardNewline(): void {
+    this.ackMs = Date.now()
+  }
+
+  reject(error: unknown): void {
+    const message = error instanceof Error ? error.message : String(error)
+    if (!(error instanceof RrepError)) throw error
+    if (!this.isReplica) this.#socket.write(errorReply(`ERR ${message}`))
+    this.close(message)
+  }
+
+  refuseStranger(): void {
+    const reason = 'asked too much before it gave the password'
+    this.#host.emit({ event: 'client-refused', client: this.peer, reason })
+    this.close(reason)
+  }
+
+  // ---- a replica ------------------------------------------------------------------------------
 
   #acknowledged(request: Request): void {
     if (request[1]?.toString('latin1').toLowerCase() !== 'ack') return
@@ -249,13 +269,14 @@ export class Connection {
     }
     this.isPreSync = wanted.kind === 'sync'
     this.ackMs = Date.now()
+    // At once: what comes behind it is no longer a client's.
+    this.state = 'wait'
     try {
       if (wanted.kind === 'resume' && (await this.#mayResume(wanted.replid, wanted.replOffset))) {
         this.#continue(wanted.replOffset)
         return
       }
       if (wanted.kind === 'resume') stats.partialRefused += 1
-      this.state = 'wait'
       await this.#fullResync()
     } catch (error) {
       this.#refuse(error)
@@ -269,8 +290,6 @@ export class Connection {
       const answered = origin.resume(replid, nextReplOffset)
       if (answered !== 'soon') return answered === 'yes'
       if (Date.now() > untilMs) return false
-      // From here on it gets a newline each second, and nothing else is answered.
-      this.state = 'wait'
       await this.#host.nextTick(this.#abort.signal)
     }
   }
@@ -372,13 +391,6 @@ export class Connection {
     this.#host.emit({ event: 'replica-refused', replica, reason: message })
     const retryLater = error instanceof LinkError || (error as RrepError).retriable
     this.finish(errorReply(retryLater ? `NOMASTERLINK ${message}` : `ERR ${message}`))
-  }
-
-  #reject(error: unknown): void {
-    const message = error instanceof Error ? error.message : String(error)
-    if (!(error instanceof RrepError)) throw error
-    if (!this.isReplica) this.#socket.write(errorReply(`ERR ${message}`))
-    this.close(message)
   }
 }
 

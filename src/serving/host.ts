@@ -1,6 +1,7 @@
 /** What a connection needs of the master it belongs to. */
 import type { Connection } from './connection.js'
 import type { ServeEvent } from './events.js'
+import type { FairTurns } from './fair-turns.js'
 import type { ReplicaLimits } from './limits.js'
 import type { Origin } from './origin.js'
 import type { ServerKind } from '../servers/rdb-version.js'
@@ -26,6 +27,7 @@ export interface ConnectionHost {
   readonly timeoutMs: number
   readonly stats: ServeStats
   readonly connections: ReadonlySet<Connection>
+  readonly turns: FairTurns
   /** What to take replicas for that do not tell. */
   readonly assumedReplica: ServerKind | undefined
   readonly probeReplicas: boolean
@@ -39,8 +41,9 @@ export interface ConnectionHost {
   closed(connection: Connection): void
   /** An ACK came: WAIT may be over. */
   acknowledged(connection: Connection): void
-  /** Resolves at the next second, or when the log grew; rejects when aborted. */
+  /** Resolves at the next second, or when the log grew; rejects where aborted by then. */
   nextTick(signal: AbortSignal): Promise<void>
-  /** WAIT: resolves with the number of replicas that have everything of now. */
-  waitForAcks(replicas: number, timeoutMs: number): Promise<number>
+  /** WAIT: resolves with the number of replicas that have everything of now; at the latest at the
+   * next ACK or second after the signal. */
+  waitForAcks(replicas: number, timeoutMs: number, signal: AbortSignal): Promise<number>
 }

@@ -8,8 +8,9 @@ import { createServer, type AddressInfo, type Server, type Socket } from 'node:n
 import { createServer as createTlsServer, type TlsOptions } from 'node:tls'
 import { AbortedError, LinkError } from '../errors.js'
 import { RateLimit } from './access.js'
-import { Connection } from './connection.js'
+import { Connection, UNAUTHENTICATED_MS } from './connection.js'
 import type { OnServeEvent, ServeEvent } from './events.js'
+import { FairTurns } from './fair-turns.js'
 import type { ConnectionHost, ServeStats } from './host.js'
 import type { ReplicaLimits } from './limits.js'
 import { createMetricsServer } from './metrics.js'
@@ -33,11 +34,6 @@ export interface MasterOptions {
 
 /** What clients are told where the source does not say. */
 const DEFAULT_SERVER: ServerKind = { family: 'redis', version: '7.2.0' }
-/** A client that is no replica and says nothing for so long is closed. */
-const CLIENT_IDLE_MS = 300_000
-/** One that has yet to give the password has less time. */
-const UNAUTHENTICATED_MS = 10_000
-
 export class Master implements ConnectionHost {
   readonly origin: Origin
   readonly password: string | undefined
@@ -48,6 +44,7 @@ export class Master implements ConnectionHost {
   readonly startedMs = Date.now()
   readonly runId = randomBytes(20).toString('hex')
   readonly connections = new Set<Connection>()
+  readonly turns = new FairTurns()
   readonly stats: ServeStats = {
     connections: 0,
     refusedConnections: 0,
@@ -68,6 +65,8 @@ export class Master implements ConnectionHost {
   #clientId = 0
   #tickWaiters: (() => void)[] = []
   #ackWaiters: (() => void)[] = []
+  /** Turned away, and not gone yet. */
+  readonly #refused = new Set<Socket>()
   listenPort = 0
 
   constructor(options: MasterOptions) {
@@ -108,6 +107,7 @@ export class Master implements ConnectionHost {
   async close(): Promise<void> {
     clearInterval(this.#timer)
     for (const connection of [...this.connections]) connection.close('the master ends')
+    for (const socket of this.#refused) socket.destroy()
     const servers = [this.#server, this.#metrics].filter((each) => each?.listening === true)
     this.#metrics?.closeAllConnections()
     await Promise.all(
@@ -163,14 +163,12 @@ export class Master implements ConnectionHost {
   }
 
   async nextTick(signal: AbortSignal): Promise<void> {
-    await new Promise<void>((resolve) => {
-      this.#tickWaiters.push(resolve)
-      signal.addEventListener('abort', () => resolve(), { once: true })
-    })
+    // Who is closed meanwhile hears of it at the next tick: no listener is left behind each.
+    await new Promise<void>((resolve) => this.#tickWaiters.push(resolve))
     if (signal.aborted) throw new AbortedError()
   }
 
-  async waitForAcks(replicas: number, timeoutMs: number): Promise<number> {
+  async waitForAcks(replicas: number, timeoutMs: number, signal: AbortSignal): Promise<number> {
     const wanted = this.origin.boundaryReplOffset
     const untilMs = timeoutMs === 0 ? Infinity : Date.now() + timeoutMs
     const count = (): number =>
@@ -178,7 +176,7 @@ export class Master implements ConnectionHost {
         (each) => each.state === 'online' && each.ackedReplOffset >= wanted,
       ).length
     // ACKs come each second and the tick too, so a time that is up is seen in time.
-    while (count() < replicas && Date.now() < untilMs && this.#server.listening) {
+    while (count() < replicas && Date.now() < untilMs && !signal.aborted) {
       await new Promise<void>((resolve) => {
         this.#ackWaiters.push(resolve)
         setTimeout(resolve, Math.min(1000, untilMs - Date.now())).unref()
@@ -205,6 +203,8 @@ export class Master implements ConnectionHost {
     this.stats.refusedConnections += 1
     // The peer may be gone already: nothing follows from that.
     socket.on('error', () => undefined)
+    this.#refused.add(socket)
+    socket.on('close', () => this.#refused.delete(socket))
     socket.end(errorReply(line))
     setTimeout(() => socket.destroy(), 1000).unref()
   }
@@ -223,14 +223,7 @@ export class Master implements ConnectionHost {
   #tick(): void {
     const nowMs = Date.now()
     this.origin.tick(nowMs)
-    for (const connection of [...this.connections]) {
-      connection.tick(nowMs)
-      if (connection.state !== 'client') continue
-      const idleMs = nowMs - connection.lastRequestMs
-      if (!connection.isAuthenticated && nowMs - connection.connectedMs > UNAUTHENTICATED_MS) {
-        connection.close('gave no password')
-      } else if (idleMs > CLIENT_IDLE_MS) connection.close('idle')
-    }
+    for (const connection of [...this.connections]) connection.tick(nowMs)
     this.#wakeTickWaiters()
   }
 

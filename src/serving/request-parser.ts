@@ -41,6 +41,10 @@ export class RequestParser {
     const start = this.#byteOffset
     if (start >= bytes.length) return undefined
     if (bytes[start] === STAR) return this.#array()
+    if (bytes[start] === LF) {
+      this.#byteOffset = start + 1
+      return 'newline'
+    }
     const lineEnd = bytes.indexOf(LF, start)
     if (lineEnd < 0) {
       if (bytes.length - start > MAX_REQUEST_BYTES) throw tooLong()
