@@ -61,7 +61,8 @@ export interface ContinueInfo {
   nextReplOffset: number
 }
 
-/** What to acknowledge. `ack: 0` keeps the connection alive and never counts for WAIT or FAILOVER. */
+/** What to acknowledge, on a cluster node too. `ack: 0` keeps the connection alive and never counts
+ * for WAIT or FAILOVER. */
 export interface AckOffsets {
   ack: number
   /** Offset up to which everything is fsynced: answers WAITAOF (7.2+). Left out by default. */
@@ -121,8 +122,9 @@ export interface LinkConsumer {
   /** Asked before each attempt after the first: where to go on. Default: behind the last byte
    * delivered. `'full'` asks for a new snapshot. Undefined: the default. */
   resumePoint?(): ResumePoint | 'full' | undefined
-  /** Asked each second and on GETACK. Default `{ ack: 0 }`. */
-  ackOffsets?(): AckOffsets
+  /** Asked each second and on GETACK. Undefined leaves it to the link: `ack: 0`, and on a node of a
+   * cluster the last byte received, without which Valkey 8+ would not let slots move. */
+  ackOffsets?(): AckOffsets | undefined
   /** Asked where the payload may end and the bytes themselves cannot tell (a `$EOF` mark behind a
    * snapshot without checksum): is what was delivered a whole RDB by its structure? Undefined: do
    * not know; then the mark counts if the master sends nothing behind it. */

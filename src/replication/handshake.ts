@@ -1,9 +1,9 @@
 /**
  * The replica's side of the handshake, pure: (state, reply line) → (state, request | outcome).
  *
- *   ping → auth → capa → version → rdb-only → rdb-filter-only → psync ─┬→ continue
- *                                                           (unknown) ↓ ├→ header → payload
- *                                                                    sync ─┘
+ *   ping → auth → hello → capa → version → rdb-only → rdb-filter-only → psync ─┬→ continue
+ *                                                                   (unknown) ↓ ├→ header → payload
+ *                                                                            sync ─┘
  *
  * Steps that a plan does not need are left out. One request at a time, each reply read before the
  * next request: PSYNC behind an unanswered one is refused by every server (7.0: "invalid with
@@ -13,6 +13,7 @@
 import { LinkError, ProtocolError, type RrepError } from '../errors.js'
 import { printable } from '../bytes/printable.js'
 import type { PayloadFraming, ResumePoint } from './consumer.js'
+import { isClusterMode, MAX_HELLO_BYTES, readHello } from './hello.js'
 import {
   isAuthNotNeeded,
   isLoginWanted,
@@ -47,6 +48,7 @@ export interface HandshakePlan {
 export type HandshakeStep =
   | 'ping'
   | 'auth'
+  | 'hello'
   | 'capa'
   | 'version'
   | 'rdb-only'
@@ -60,6 +62,8 @@ export interface HandshakeState {
   readonly step: HandshakeStep
   /** The server said +OK to `rdb-only 1`: it will close behind the payload. */
   readonly rdbOnlyAccepted: boolean
+  /** HELLO says so; unknown is no. */
+  readonly isClusterNode: boolean
   /** From `+FULLRESYNC`; undefined before it and after SYNC. */
   readonly history: { readonly replid: string; readonly replOffset: number } | undefined
 }
@@ -88,14 +92,33 @@ export interface Transition {
   readonly outcome?: HandshakeOutcome
 }
 
+const ASTERISK = 0x2a
+
 export function beginHandshake(plan: HandshakePlan): Transition {
   const state: HandshakeState = {
     plan,
     step: 'ping',
     rdbOnlyAccepted: false,
+    isClusterNode: false,
     history: undefined,
   }
   return { state, request: encodeRequest(['PING']) }
+}
+
+/** A reply that has more than one line is made one: that to HELLO, an array. Undefined while bytes
+ * of it are missing, and where the next reply is a line as it stands. */
+export function readLongReply(
+  state: HandshakeState,
+  bytes: Buffer,
+  start: number,
+  end: number,
+): { kind: 'line' | 'more' } | { kind: 'reply'; end: number; line: string } {
+  if (state.step !== 'hello' || bytes[start] !== ASTERISK) return { kind: 'line' }
+  const hello = readHello(bytes, start, end)
+  if (hello === undefined && end - start <= MAX_HELLO_BYTES) return { kind: 'more' }
+  // What is no answer to HELLO is shown by its begin, and refused.
+  const line = hello?.line ?? bytes.toString('latin1', start + 1, Math.min(end, start + 80))
+  return { kind: 'reply', end: hello?.end ?? end, line }
 }
 
 /** Takes one line of the master, without its line end. Empty lines are keepalives: not for here. */
@@ -119,6 +142,12 @@ const REPLIES: Readonly<Record<HandshakeStep, Reply>> = {
   auth: (state, line) => {
     if (line.startsWith('+') || isAuthNotNeeded(line)) return next(state, 'auth')
     return line.startsWith('-') ? refused(state, 'AUTH', line) : notRedis(state, line)
+  },
+  hello: (state, line) => {
+    // Before 6.0, and where a proxy does not know it: an error, and so no cluster node to care for.
+    if (line.startsWith('-')) return next(state, 'hello')
+    if (!line.startsWith('*')) return notRedis(state, line)
+    return next({ ...state, isClusterNode: isClusterMode(line) }, 'hello')
   },
   capa: (state, line) => replconf(state, line),
   version: (state, line) => replconf(state, line),
@@ -152,6 +181,7 @@ const REPLIES: Readonly<Record<HandshakeStep, Reply>> = {
 const ORDER: readonly HandshakeStep[] = [
   'ping',
   'auth',
+  'hello',
   'capa',
   'version',
   'rdb-only',
@@ -176,6 +206,8 @@ const REQUESTS: Readonly<
     if (password === undefined) return undefined
     return username === undefined ? ['AUTH', password] : ['AUTH', username, password]
   },
+  // A snapshot alone is never waited for by a cluster: it needs no acknowledgement.
+  hello: ({ rdbOnly }) => (rdbOnly ? undefined : ['HELLO']),
   capa: () => ['REPLCONF', 'capa', 'eof', 'capa', 'psync2'],
   version: ({ version }) => ['REPLCONF', 'version', version],
   'rdb-only': ({ rdbOnly }) => (rdbOnly ? ['REPLCONF', 'rdb-only', '1'] : undefined),

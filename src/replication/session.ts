@@ -14,6 +14,7 @@ import {
   beginHandshake,
   closedInHandshake,
   onHandshakeLine,
+  readLongReply,
   type HandshakePlan,
   type HandshakeState,
   type PayloadHeader,
@@ -131,8 +132,18 @@ export class Session implements LineReader {
    * with an error in the stream. */
   acknowledge(): void {
     if (this.#phase !== 'stream' || this.#replid === undefined) return
-    const { ack, fack } = this.#ask(() => this.#consumer.ackOffsets?.()) ?? { ack: 0 }
-    this.#line?.write(encodeAck(ack, fack))
+    const asked = this.#ask(() => this.#consumer.ackOffsets?.())
+    this.#line?.write(encodeAck(asked?.ack ?? this.#defaultAck, asked?.fack))
+  }
+
+  /**
+   * What is acknowledged for a consumer that does not say. 0 keeps the link alive and counts for
+   * nothing: a true offset would make us a candidate of FAILOVER, which needs one that is equal to
+   * the master's. In cluster mode there is no FAILOVER, but Valkey 8+ holds `CLUSTER SETSLOT` back
+   * until each replica has acknowledged, and gives up after two seconds: so there the truth.
+   */
+  get #defaultAck(): number {
+    return this.#handshake?.isClusterNode === true ? this.#nextReplOffset - 1 : 0
   }
 
   onBytes(bytes: Buffer, start: number, end: number): number {
@@ -164,19 +175,25 @@ export class Session implements LineReader {
   }
 
   #takeLine(bytes: Buffer, start: number, end: number): number {
+    const long = this.#handshake && readLongReply(this.#handshake, bytes, start, end)
+    if (long?.kind === 'more') return start
+    if (long?.kind === 'reply') {
+      this.#handshakeLine(long.line)
+      return long.end
+    }
     const found = bytes.subarray(0, end).indexOf(LF, start)
     if (found < 0) {
-      if (end - start > MAX_LINE_BYTES) this.#handshakeLine(bytes, start, start + 80)
+      if (end - start > MAX_LINE_BYTES)
+        this.#handshakeLine(bytes.toString('latin1', start, start + 80))
       return start
     }
     const lineEnd = found > start && bytes[found - 1] === CR ? found - 1 : found
     if (lineEnd === start) this.#call(() => this.#consumer.onKeepalive?.())
-    else this.#handshakeLine(bytes, start, lineEnd)
+    else this.#handshakeLine(bytes.toString('latin1', start, lineEnd))
     return found + 1
   }
 
-  #handshakeLine(bytes: Buffer, start: number, end: number): void {
-    const line = bytes.toString('latin1', start, end)
+  #handshakeLine(line: string): void {
     this.#options.onWire?.('received', line)
     const state = this.#handshake
     if (state !== undefined) this.#advance(onHandshakeLine(state, line))

@@ -90,7 +90,8 @@ function answer(connection: MasterConnection, args: readonly string[], script: M
     if (scripted !== '') connection.send(`${scripted}\r\n`)
     return
   }
-  if (name === 'PING') connection.send('+PONG\r\n')
+  if (name === 'HELLO') connection.send("-ERR unknown command 'HELLO'\r\n")
+  else if (name === 'PING') connection.send('+PONG\r\n')
   else if (name === 'PSYNC' || name === 'SYNC') {
     if (script.onPsync !== undefined) script.onPsync(connection, args)
     else {

@@ -3,9 +3,11 @@ import { AuthError, LinkError, ProtocolError, type RrepError } from '../../src/e
 import {
   beginHandshake,
   onHandshakeLine,
+  readLongReply,
   type HandshakeOutcome,
   type HandshakePlan,
 } from '../../src/replication/handshake.js'
+import { MAX_HELLO_BYTES } from '../../src/replication/hello.js'
 
 const REPLID = '0123456789abcdef0123456789abcdef01234567'
 const PLAN: HandshakePlan = {
@@ -103,6 +105,7 @@ test('rdb-only that is refused is remembered as such', () => {
 test('without the filter PSYNC is not sent: it would bring everything', () => {
   const { asked, outcome } = play({ rdbOnly: false, emptySnapshot: true }, [
     '+PONG',
+    "-ERR unknown command 'HELLO'",
     '+OK',
     '+OK',
     '-ERR Unrecognized REPLCONF option: rdb-filter-only',
@@ -135,7 +138,7 @@ test('SYNC follows an unknown command only', () => {
 test('a resume asks for the next byte and takes an old or a new id', () => {
   const resume = { replid: REPLID, nextReplOffset: 5490 }
   const other = REPLID.replaceAll('0', 'f')
-  const conf = CONF.slice(0, 3)
+  const conf = ['+PONG', '*server redis version 7.0.15 mode standalone', ...CONF.slice(1, 3)]
   const same = play({ rdbOnly: false, resume }, [...conf, '+CONTINUE'])
   expect(same.asked.at(-1)).toBe(`PSYNC ${REPLID} 5490`)
   expect(same.outcome).toEqual({ kind: 'continue', replid: undefined })
@@ -226,4 +229,39 @@ test.each([
 test.each(['$-1', '$', '$EOF:short', '$12x', '+OK', ':1'])('%s is no header', (line) => {
   const { outcome } = play({}, [...CONF, `+FULLRESYNC ${REPLID} 1`, line])
   expect(failure(outcome).code).toBe('ERR_PROTOCOL')
+})
+
+/** As Valkey sends it, with a module. */
+const HELLO_REPLY =
+  '*14\r\n$6\r\nserver\r\n$6\r\nvalkey\r\n$7\r\nversion\r\n$5\r\n9.1.2\r\n$5\r\nproto\r\n:2\r\n' +
+  '$2\r\nid\r\n:12\r\n$4\r\nmode\r\n$7\r\ncluster\r\n$4\r\nrole\r\n$6\r\nmaster\r\n' +
+  '$7\r\nmodules\r\n*1\r\n*8\r\n$4\r\nname\r\n$9\r\nvectorset\r\n$3\r\nver\r\n:1\r\n' +
+  '$4\r\npath\r\n$0\r\n\r\n$4\r\nargs\r\n*0\r\n'
+
+test('the answer to HELLO is read to its last byte, however it is cut, and says the mode', () => {
+  const { state } = play({ rdbOnly: false }, ['+PONG'])
+  expect(state.step).toBe('hello')
+  const bytes = Buffer.from(`${HELLO_REPLY}+OK\r\n`)
+  for (let end = 1; end < HELLO_REPLY.length; end += 1) {
+    expect(readLongReply(state, bytes, 0, end), `cut at ${end}`).toEqual({ kind: 'more' })
+  }
+  const reply = readLongReply(state, bytes, 0, bytes.length)
+  if (reply.kind !== 'reply') throw new Error(reply.kind)
+  expect(reply.end).toBe(HELLO_REPLY.length)
+  const { state: after } = onHandshakeLine(state, reply.line)
+  expect(after).toMatchObject({ step: 'capa', isClusterNode: true })
+})
+
+test('a server that does not know HELLO, or is no cluster node, is acknowledged as ever', () => {
+  const { state } = play({ rdbOnly: false }, ['+PONG'])
+  for (const line of [
+    "-ERR unknown command 'HELLO'",
+    '*server redis mode standalone role master',
+  ]) {
+    expect(onHandshakeLine(state, line).state).toMatchObject({ step: 'capa', isClusterNode: false })
+  }
+  const endless = Buffer.alloc(MAX_HELLO_BYTES + 20, '*2\r\n')
+  const reply = readLongReply(state, endless, 0, endless.length)
+  if (reply.kind !== 'reply') throw new Error(reply.kind)
+  expect(failure(onHandshakeLine(state, reply.line).outcome).code).toBe('ERR_NOT_REDIS')
 })

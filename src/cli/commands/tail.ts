@@ -52,7 +52,8 @@ Times to live are absolute: keys whose time passed since are gone when a server 
 --durable acknowledges to the master what is fsynced, so WAITAOF 0 1 counts this archive. It then
 also counts for WAIT and min-replicas, and FAILOVER without TO may pick it as the new master, which
 it cannot be: use FAILOVER TO. Without --durable it acknowledges offset 0 and counts for nothing
-but min-replicas.
+but min-replicas; on a node of a cluster it acknowledges what it has received (so that slots can
+move) and counts for WAIT.
 
 The smallest ACL that suffices: ACL SETUSER rrep on >PASSWORD +psync +replconf +ping +info
 (with --match also +command)

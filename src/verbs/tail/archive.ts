@@ -209,10 +209,11 @@ class CaptureRun implements LinkConsumer {
     return this.capture.resumePoint ?? 'full'
   }
 
-  ackOffsets(): AckOffsets {
+  /** Durable: only what is fsynced, of a cluster node too, which then waits for the fsync. */
+  ackOffsets(): AckOffsets | undefined {
+    if (this.options.durable !== true) return undefined
     const synced = this.capture.syncedReplOffset
-    if (this.options.durable !== true || synced < 0) return { ack: 0 }
-    return { ack: synced, fack: synced }
+    return synced < 0 ? { ack: 0 } : { ack: synced, fack: synced }
   }
 
   private tick(): void {
