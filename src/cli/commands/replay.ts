@@ -280,6 +280,14 @@ function showProgress(progress: Progress, state: ReplayProgress): void {
     case 'receive':
       progress.update({ label: 'receiving', done: state.bytes, total: undefined, unit: 'bytes' })
       break
+    case 'check':
+      progress.update({
+        label: 'checking',
+        done: state.bytes,
+        total: state.totalBytes,
+        unit: 'bytes',
+      })
+      break
     case 'load':
       progress.update({
         label: 'loading',

@@ -3,11 +3,10 @@
  * or a temporary one with what a server holds. Commands behind a snapshot are applied in a scratch
  * server (built-state.ts), and what it then holds is taken as from any server.
  */
-import { createReadStream, createWriteStream, statSync } from 'node:fs'
+import { createReadStream } from 'node:fs'
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
-import { pipeline } from 'node:stream/promises'
-import { AbortedError, AuthError, FileError, ProtocolError, UsageError } from '../../errors.js'
+import { AuthError, ProtocolError, UsageError } from '../../errors.js'
 import { formatServerAddress } from '../../net/address.js'
 import type { ServerSettings } from '../../net/server-settings.js'
 import { RdbParser } from '../../rdb/parser.js'
@@ -16,7 +15,7 @@ import { buildState } from './built-state.js'
 import type { DiffProgress, DiffSideResult, DiffSource, ServerWay } from './options.js'
 import { openRdbInput, pumpRdb } from '../../source/rdb-input.js'
 import { scanToRdb } from '../../source/scan-server.js'
-import { fileFault } from '../../disk/file-fault.js'
+import { isPipe, storePipe } from '../../source/stored-pipe.js'
 import { sync } from '../sync/run.js'
 
 export interface SideOptions {
@@ -122,17 +121,8 @@ export class OpenSide {
   }
 
   async #copy(input: Readable): Promise<void> {
-    const { signal } = this.#options
     const path = this.#temporary('in')
-    try {
-      await pipeline(input, createWriteStream(path, { mode: 0o600 }), { signal })
-    } catch (error) {
-      if (signal?.aborted === true) throw new AbortedError()
-      if (input.errored !== error) throw fileFault(path, 'write', error)
-      throw new FileError('ERR_CANNOT_READ', `cannot read ${this.result.name}: ${String(error)}`, {
-        cause: error,
-      })
-    }
+    await storePipe(input, path, this.result.name, this.#options.signal)
     this.#path = path
   }
 
@@ -222,12 +212,6 @@ export class OpenSide {
   #progress(phase: DiffProgress['phase'], bytes: number, totalBytes: number | undefined): void {
     this.#options.onProgress?.({ phase, side: this.#side, bytes, totalBytes })
   }
-}
-
-/** A fifo, `<(…)` of a shell, a device: what is read is gone. */
-function isPipe(path: string): boolean {
-  const stat = statSync(path, { throwIfNoEntry: false })
-  return stat !== undefined && !stat.isFile() && !stat.isDirectory()
 }
 
 /** The server will not replicate to us, now or later. */

@@ -1,6 +1,6 @@
 /** What does not go together in the options of a replay. */
-import { statSync } from 'node:fs'
 import { UsageError } from '../../errors.js'
+import { isPipe } from '../../source/stored-pipe.js'
 import type { ReplayOptions, ReplaySource } from './options.js'
 
 /** Each has memory for what it sends ahead. */
@@ -22,7 +22,7 @@ export function checkOptions(options: ReplayOptions): void {
   if (live) refuseForStream(options)
   const { source, until, fromMs, mapDb, rewriteKey, transform } = options
   const isChanged = [fromMs, mapDb, rewriteKey, transform].some((each) => each !== undefined)
-  const hasGone = isPipe(source) || (live && until !== undefined)
+  const hasGone = isReadOnce(source) || (live && until !== undefined)
   if (options.verify === true && (isChanged || hasGone)) {
     throw new UsageError(
       '--verify compares the source as it is with what was written under the same names',
@@ -64,10 +64,9 @@ export function refuseForStream({ filter }: Pick<ReplayOptions, 'filter'>): void
   })
 }
 
-/** What was read is gone: it cannot be read again. */
-function isPipe(source: ReplaySource): boolean {
-  if (source.kind === 'stdin') return true
-  return (
-    source.kind === 'file' && statSync(source.path, { throwIfNoEntry: false })?.isFile() === false
-  )
+/** It cannot be read again. */
+export function isReadOnce(
+  source: ReplaySource,
+): source is Exclude<ReplaySource, { kind: 'server' | 'directory' }> {
+  return source.kind === 'stdin' || (source.kind === 'file' && isPipe(source.path))
 }

@@ -2,10 +2,10 @@
  * Replay from what lies on disk: an RDB, an AOF with or without a preamble, a directory in
  * multi-part form (a server's own, or a capture with its offsets).
  */
-import { statSync } from 'node:fs'
-import { AofError, TargetError, UsageError } from '../../errors.js'
+import { createReadStream, rmSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import { TargetError, UsageError } from '../../errors.js'
 import { AofParser, type AofPosition, type AofVisitor } from '../../aof/aof-parser.js'
-import { ReplOffsetTracker } from '../../archive/format.js'
 import type { Checkpoint } from '../../target/checkpoint.js'
 import type { SnapshotLoader } from '../../target/snapshot-loader.js'
 import type { KeyTarget } from '../../target/key-target.js'
@@ -14,7 +14,12 @@ import { sleep } from '../../net/waiting.js'
 import { isArg } from '../../resp/command-table.js'
 import type { CommandDecoder } from '../../resp/decoder.js'
 import { inKernel } from '../../source/rdb-input.js'
-import { refuseForStream } from './checks.js'
+import { makeTemporaryDir } from '../../disk/temporary-dir.js'
+import { storePipe } from '../../source/stored-pipe.js'
+import { isReadOnce, refuseForStream } from './checks.js'
+import { FileMoment } from './moment.js'
+import { checkParts, refuseEmpty, refuseKind, refuseUnfinished } from './source-check.js'
+import type { ReplaySource } from './options.js'
 import {
   hasPreambleMark,
   nameOfParts,
@@ -40,7 +45,39 @@ export async function replayFiles(session: ReplaySession): Promise<ReplayOutcome
       : [{ path: source.kind === 'stdin' ? '-' : source.path, role: 'single' as const }]
   await refuseEarly(session, parts)
   await session.meetTarget()
-  return await new FileReplay(session, parts).run()
+  if (!session.isToBeEmptied) return await new FileReplay(session, parts).run()
+  // What is read once only is kept: it is read to its end before anything is deleted for it.
+  const kept = isReadOnce(source) ? await keepInput(session, source) : undefined
+  try {
+    const whole = kept === undefined ? parts : [{ path: kept.path, role: 'single' as const }]
+    await checkParts(whole, {
+      until: session.options.until,
+      signal: session.options.signal,
+      onProgress: (bytes, totalBytes) => session.progress({ phase: 'check', bytes, totalBytes }),
+      onCommands: () => refuseForStream(session.options),
+    })
+    await session.emptyTarget()
+    return await new FileReplay(session, whole).run()
+  } finally {
+    if (kept !== undefined) rmSync(kept.dir, { recursive: true, force: true })
+  }
+}
+
+async function keepInput(
+  session: ReplaySession,
+  source: Exclude<ReplaySource, { kind: 'server' | 'directory' }>,
+): Promise<{ dir: string; path: string }> {
+  const dir = makeTemporaryDir('rrep-replay-')
+  const path = join(dir, 'input')
+  const input = source.kind === 'stdin' ? source.stream : createReadStream(source.path)
+  const name = source.kind === 'stdin' ? 'stdin' : source.path
+  try {
+    await storePipe(input, path, name, session.options.signal)
+  } catch (error) {
+    rmSync(dir, { recursive: true, force: true })
+    throw error
+  }
+  return { dir, path }
 }
 
 /** What is no good for commands is said before a target is emptied, where that can be seen: what
@@ -64,14 +101,10 @@ class FileReplay implements AofVisitor {
   #partStart = 0
   #resume: Checkpoint | undefined
   #parser: AofParser | undefined
-  #tracker = new ReplOffsetTracker()
-  #hasOffsets = false
-  #afterReplOffset = -1
   #ended = false
   #ruleSeconds = -1
   #streamOpen = false
-  readonly #untilSeconds: number
-  readonly #untilOffset: number
+  readonly #moment: FileMoment
   readonly #fromSeconds: number
   #keys: KeyTarget | undefined
 
@@ -79,8 +112,7 @@ class FileReplay implements AofVisitor {
     this.#session = session
     this.#parts = parts
     const { until, fromMs } = session.options
-    this.#untilSeconds = until !== undefined && 'unixMs' in until ? until.unixMs / 1000 : Infinity
-    this.#untilOffset = until !== undefined && 'offset' in until ? until.offset : Infinity
+    this.#moment = new FileMoment(until)
     this.#fromSeconds = fromMs === undefined ? -Infinity : fromMs / 1000
     this.#sourceName = `file:${nameOfParts(parts)}`
   }
@@ -102,7 +134,7 @@ class FileReplay implements AofVisitor {
     }
     await this.#finish()
     return {
-      replOffset: this.#hasOffsets ? this.#tracker.replOffset : undefined,
+      replOffset: this.#moment.hasOffsets ? this.#moment.replOffset : undefined,
       stopped: false,
     }
   }
@@ -110,6 +142,7 @@ class FileReplay implements AofVisitor {
   async #part(part: ReplayPart, input: ByteInput, isLast: boolean): Promise<void> {
     switch (input.kind) {
       case 'empty':
+        refuseEmpty(part)
         return
       // The parser unpacks Valkey's envelope (`vcs`) itself.
       case 'rdb':
@@ -120,13 +153,8 @@ class FileReplay implements AofVisitor {
         await this.#aofPart(part, input, isLast)
         return
       case 'manifest':
-        throw new UsageError(`${part.path} is a manifest`, { hint: 'name its directory' })
       case 'unknown':
-        throw new AofError(
-          'ERR_AOF_CORRUPT',
-          { file: part.path, byteOffset: 0 },
-          'neither an RDB nor an append-only file',
-        )
+        refuseKind(part, input.kind)
     }
   }
 
@@ -286,8 +314,7 @@ class FileReplay implements AofVisitor {
 
   async #beginCommands(part: ReplayPart, byteOffset: number): Promise<void> {
     if (!this.#streamOpen) await this.#openStream()
-    this.#tracker = new ReplOffsetTracker()
-    this.#afterReplOffset = part.afterReplOffset ?? -1
+    this.#moment.beginPart(part.afterReplOffset)
     this.#parser = new AofParser(this, {
       file: part.path,
       byteOffset,
@@ -314,13 +341,7 @@ class FileReplay implements AofVisitor {
     const parser = this.#parser!
     const end = parser.end()
     if (!end.complete && !this.#ended) {
-      if (!isLast) {
-        throw new AofError(
-          'ERR_AOF_TRUNCATED',
-          { file: part.path, byteOffset: end.endByteOffset, reading: end.reading },
-          'the file stops short, and is not the last one',
-        )
-      }
+      if (!isLast) refuseUnfinished(part, end)
       session.event({
         event: 'warning',
         message:
@@ -345,21 +366,19 @@ class FileReplay implements AofVisitor {
   command(command: CommandDecoder, at: AofPosition): void {
     const { applier, rules, ledger } = this.#session
     const end = this.#partStart + at.endByteOffset
-    const before = this.#tracker.replOffset
-    this.#tracker.command(at.endByteOffset - at.byteOffset)
-    if (this.#tracker.replOffset >= 0) this.#hasOffsets = true
-    const offset = this.#hasOffsets ? this.#tracker.replOffset : end
-    if (offset > this.#untilOffset && (!this.#hasOffsets || before !== offset)) {
+    if (!this.#moment.command(at, end)) {
       this.#stop()
       return
     }
-    // What the base contains already.
-    const done = this.#hasOffsets && this.#tracker.replOffset <= this.#afterReplOffset
     const isState =
       isArg(command, 0, 'SELECT') || isArg(command, 0, 'MULTI') || isArg(command, 0, 'EXEC')
     if (!isState) {
       // Done in an earlier run, or older than what was asked for.
-      if (done || (this.#resume !== undefined && end <= this.#resume.nextReplOffset)) return
+      if (
+        this.#moment.isInBase ||
+        (this.#resume !== undefined && end <= this.#resume.nextReplOffset)
+      )
+        return
       if (at.unixSeconds < this.#fromSeconds) {
         ledger.commands.read += 1
         ledger.commands.skipped += 1
@@ -375,11 +394,11 @@ class FileReplay implements AofVisitor {
   }
 
   timestamp(unixSeconds: number): void {
-    if (unixSeconds > this.#untilSeconds) this.#stop()
+    if (!this.#moment.timestamp(unixSeconds)) this.#stop()
   }
 
   annotation(line: Buffer, at: AofPosition): void {
-    this.#tracker.annotation(line, at.byteOffset)
+    this.#moment.annotation(line, at)
   }
 
   #stop(): void {

@@ -21,6 +21,7 @@ import type { ResumePoint } from '../../replication/consumer.js'
 import { CommandDecoder, RESP } from '../../resp/decoder.js'
 import { interruptedLoad, type ReplayOutcome } from './files.js'
 import type { ReplaySession } from './session.js'
+import { checkParts } from './source-check.js'
 import { openInput } from '../../source/source.js'
 import { SpoolFeed } from './spool-feed.js'
 
@@ -77,12 +78,12 @@ class LiveReplay {
 
   async run(): Promise<ReplayOutcome> {
     const session = this.#session
+    if (session.isToBeEmptied) await this.#emptyTarget()
     await session.holdExpiry()
     const checkpoint = await session.openStream(this.#sourceName, true)
     if (checkpoint !== undefined) session.resumeExpiry(checkpoint)
     else await this.#checkUntil()
-    const start = this.#plan(checkpoint)
-    this.#feed.start(this.#settings, start)
+    if (!session.isToBeEmptied) this.#feed.start(this.#settings, this.#plan(checkpoint))
     if (checkpoint === undefined || checkpoint.phase === 'load') {
       await this.#load(checkpoint)
     } else {
@@ -93,6 +94,28 @@ class LiveReplay {
     }
     const stopped = await this.#stream()
     return await this.#finish(stopped)
+  }
+
+  /** Nothing of the target is deleted before the source's snapshot is here, whole and readable. */
+  async #emptyTarget(): Promise<void> {
+    const session = this.#session
+    const { signal } = session.options
+    this.#feed.wantsSnapshot = true
+    this.#feed.start(this.#settings, 'full')
+    await this.#snapshotIsHere()
+    await checkParts([{ path: this.#spool.snapshotPath, role: 'single' }], {
+      signal,
+      onProgress: (bytes, totalBytes) => session.progress({ phase: 'check', bytes, totalBytes }),
+    })
+    await session.emptyTarget()
+  }
+
+  async #snapshotIsHere(): Promise<void> {
+    const spool = this.#spool
+    while (!spool.hasSnapshot || this.#feed.wantsSnapshot) {
+      if (spool.isEnded) throw spool.fault ?? new AbortedError()
+      await spool.more()
+    }
   }
 
   /** A new run begins now. One that goes on has what was received before in its spool. */
@@ -139,10 +162,7 @@ class LiveReplay {
   async #load(checkpoint: Checkpoint | undefined): Promise<void> {
     const session = this.#session
     const spool = this.#spool
-    while (!spool.hasSnapshot || this.#feed.wantsSnapshot) {
-      if (spool.isEnded) throw spool.fault ?? new AbortedError()
-      await spool.more()
-    }
+    await this.#snapshotIsHere()
     const replOffset = this.#feed.snapshotReplOffset
     const at = {
       source: this.#sourceName,

@@ -63,8 +63,9 @@ export interface ReplayOptions {
 }
 
 export interface ReplayProgress {
-  /** `receive`: the snapshot comes in. `load`: it goes out. `stream`: commands. `finish`: expiries. */
-  phase: 'receive' | 'load' | 'stream' | 'finish'
+  /** `check`: is the source whole, before the target is emptied. `receive`: the snapshot comes in.
+   * `load`: it goes out. `stream`: commands. `finish`: expiries. */
+  phase: 'check' | 'receive' | 'load' | 'stream' | 'finish'
   /** Of the input in this phase. */
   bytes: number
   totalBytes: number | undefined

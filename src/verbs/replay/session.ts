@@ -119,9 +119,9 @@ export class ReplaySession {
     if (this.options.signal?.aborted === true) throw new AbortedError()
   }
 
-  /** Asks the target what it is; empties it if that was wished. */
+  /** Asks the target what it is. */
   async meetTarget(): Promise<void> {
-    let facts = await this.#probe()
+    const facts = await this.#probe()
     if (facts.isReplica && !this.isDry) {
       throw new TargetError(
         'ERR_TARGET_REPLICA',
@@ -131,20 +131,26 @@ export class ReplaySession {
         },
       )
     }
-    const holds = (of: TargetFacts): number => [...of.keysByDb.values()].reduce((a, b) => a + b, 0)
     this.event({
       event: 'target',
       server: facts.name,
       version: facts.versionText,
-      keys: holds(facts),
+      keys: keysIn(facts),
     })
-    if (this.options.emptyTarget === true && !this.isDry) {
-      await flushTarget(this.options.target)
-      this.event({ event: 'emptied' })
-      facts = await this.#probe()
-    }
     this.#facts = facts
-    this.targetWasEmpty = holds(facts) === 0 || (this.isDry && this.options.emptyTarget === true)
+    this.targetWasEmpty = keysIn(facts) === 0 || (this.isDry && this.options.emptyTarget === true)
+  }
+
+  get isToBeEmptied(): boolean {
+    return this.options.emptyTarget === true && !this.isDry
+  }
+
+  /** Deletes everything in the target. Called once the source is known to be whole. */
+  async emptyTarget(): Promise<void> {
+    await flushTarget(this.options.target)
+    this.event({ event: 'emptied' })
+    this.#facts = await this.#probe()
+    this.targetWasEmpty = keysIn(this.#facts) === 0
   }
 
   /**
@@ -417,6 +423,12 @@ export class ReplaySession {
     if (count === 1) keys.delete(0)
     else if (count !== undefined) keys.set(0, count - 1)
   }
+}
+
+function keysIn(facts: TargetFacts): number {
+  let keys = 0
+  for (const count of facts.keysByDb.values()) keys += count
+  return keys
 }
 
 function shortHash(bytes: Uint8Array): string {
