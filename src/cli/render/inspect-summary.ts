@@ -137,8 +137,13 @@ function encodings(result: InspectResult, look: SummaryLook): string {
   )
 }
 
+/** More are not looked at one by one by anybody. */
+const MAX_DATABASE_ROWS = 50
+
 function databases(result: InspectResult, look: SummaryLook): string {
-  return renderTable(
+  const shown = result.databases.slice(0, MAX_DATABASE_ROWS)
+  const hidden = result.databases.slice(MAX_DATABASE_ROWS)
+  const table = renderTable(
     [
       { title: 'db' },
       { title: 'keys', align: RIGHT },
@@ -147,7 +152,7 @@ function databases(result: InspectResult, look: SummaryLook): string {
       { title: 'share', align: RIGHT },
       ...(look.rich ? [{ title: '' }] : []),
     ],
-    result.databases.map(([db, row]) => [
+    shown.map(([db, row]) => [
       String(db),
       formatCount(row.keys),
       formatCount(row.expires),
@@ -156,6 +161,9 @@ function databases(result: InspectResult, look: SummaryLook): string {
     look.rich,
     look.chalk,
   )
+  if (hidden.length === 0) return table
+  const keys = hidden.reduce((sum, [, row]) => sum + row.keys, 0)
+  return `${table}\n${look.rich ? ' ' : ''}and ${formatCount(hidden.length)} more databases with ${formatCount(keys)} keys (--json names them all)`
 }
 
 function ttl(result: InspectResult, look: SummaryLook): string {

@@ -60,7 +60,7 @@ export function renderTable(
   })
   for (const row of rows) table.push([...row])
   const lines = table.toString().split('\n')
-  const width = Math.max(...lines.map(visibleLength))
+  const width = lines.reduce((widest, line) => Math.max(widest, visibleLength(line)), 0)
   lines.splice(1, 0, chalk.dim(`  ${'─'.repeat(Math.max(0, width - 2))}`))
   return lines.map((line) => line.trimEnd()).join('\n')
 }
@@ -68,7 +68,7 @@ export function renderTable(
 function plainTable(columns: readonly Column[], rows: readonly (readonly string[])[]): string {
   const all = [columns.map((column) => column.title), ...rows]
   const widths = columns.map((_, index) =>
-    Math.max(...all.map((row) => visibleLength(row[index] ?? ''))),
+    all.reduce((width, row) => Math.max(width, visibleLength(row[index] ?? '')), 0),
   )
   return all
     .map((row) =>
