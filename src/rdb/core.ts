@@ -66,6 +66,8 @@ export class Core {
   readonly packed: PackedReader
   readonly duplicates = new DuplicateFinder()
   readonly keys = new KeySet()
+  /** With `validate`: members or fields of the value at hand, where none may be there twice. */
+  readonly elements = new KeySet()
   /** Strings of the element at hand. */
   readonly a = new StringSlot()
   readonly b = new StringSlot()
@@ -109,6 +111,9 @@ export class Core {
   readonly rows: KernelStringRows | undefined
   /** What rows of strings weigh, for visitors that only add up. */
   readonly weights = new RowWeights()
+  /** Whether `elements` has to be asked, and where the member at hand starts. */
+  unique = false
+  elementByteOffset = 0
   /** Elements to come of what is being read. */
   left = 0
   /** Smallest expiry of a hash with field expiries (types 24, 25). */
@@ -288,6 +293,13 @@ export class Core {
     stats.plainBytes += lengthBytes
     if (lengthBytes > stats.largestElementBytes) stats.largestElementBytes = lengthBytes
     this.visitor.plain?.(lengthBytes)
+  }
+
+  /** With `validate`: a member or field of a value that must not have it twice; servers stop there. */
+  noteUnique(slot: StringSlot): void {
+    if (!this.elements.add(0, slot.bytes, slot.start, slot.end)) return
+    const text = printable(slot.bytes, slot.start, slot.end, MAX_KEY_CHARS)
+    throw this.corruptAt(`${text} is there twice`, this.elementByteOffset)
   }
 
   /** A blob, with its entries or -1. */

@@ -13,7 +13,7 @@ function lengthBytes(value: number): Buffer {
 }
 
 test('inspect shows the first of 200,000 databases and counts the rest', async () => {
-  const parts = [Buffer.from('REDIS0010')]
+  const parts: Buffer[] = [Buffer.from('REDIS0010')]
   for (let db = 0; db < DATABASES; db += 1) {
     parts.push(Buffer.from([0xfe]), lengthBytes(db), Buffer.from([0, 1, 0x6b, 1, 0x76]))
   }

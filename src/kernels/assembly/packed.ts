@@ -27,6 +27,7 @@ const ENTRY_SIZES: usize = memory.data(256, 16)
 /** By the first byte of a string: how long it is with its length; 0 needs a closer look. */
 const STRING_SIZES: usize = memory.data(256, 16)
 
+let probesLeft: i32 = 0
 let largest: u32 = 0
 let reached: usize = 0
 let stringCount: u32 = 0
@@ -103,12 +104,8 @@ export function checkListpack(address: usize, length: usize, width: u32, wanted:
   if (unique) {
     const most = (stated == 65535 ? ((length >> 1) as u32) : stated) / width + 1
     if (most > MAX_UNIQUE) return UNSOUND
-    let bits: u32 = 4
-    while (bits < TABLE_BITS && ((1 as u32) << bits) < most * 4) bits++
-    mask = ((1 as u32) << bits) - 1
-    memory.fill(TABLE, 0, (4 as usize) << bits)
+    mask = clearTable(most)
   }
-  let probes: i32 = 1 << 20
   let at = address + 6
   let entries: u32 = 0
   // Which entry of its element this is.
@@ -125,25 +122,7 @@ export function checkListpack(address: usize, length: usize, width: u32, wanted:
       if (next == 0) return UNSOUND
     }
     if (part == 0) {
-      if (unique) {
-        const hash = hashOf(at, size)
-        let slot = hash & mask
-        const tag = hash >> OFFSET_BITS
-        for (;;) {
-          const cell = load<u32>(TABLE + ((slot as usize) << 2))
-          if (cell == 0) break
-          if (cell >> OFFSET_BITS == tag) {
-            const other = address + ((cell & ((1 << OFFSET_BITS) - 1)) as usize)
-            if (equal(other, at, size)) return UNSOUND
-          }
-          if (--probes < 0) return UNSOUND
-          slot = (slot + 1) & mask
-        }
-        store<u32>(
-          TABLE + ((slot as usize) << 2),
-          (tag << OFFSET_BITS) | ((at - address) as u32),
-        )
-      }
+      if (unique && isRepeated(address, at, size, mask)) return UNSOUND
       if (measures) largest = max(largest, textLength(at, code, size))
     } else if (scores) {
       const head = code - 0x80
@@ -360,6 +339,66 @@ export function walkStrings(
   stringBytes = total as f64
   weightSum = weight
   return done
+}
+
+/**
+ * Do `count` elements that `checkStrings` has passed all begin with another string? Compared as they
+ * are stored: servers store equal strings alike. False also where there are too many to tell.
+ */
+export function areDistinct(
+  address: usize,
+  end: usize,
+  count: u32,
+  strings: u32,
+  tail: usize,
+): bool {
+  if (count > MAX_UNIQUE || (end - address) >> OFFSET_BITS != 0) return false
+  const mask = clearTable(count)
+  let at = address
+  for (let element: u32 = 0; element < count; element++) {
+    const size = storedSize(at)
+    if (isRepeated(address, at, size, mask)) return false
+    at += size
+    for (let left = strings; left > 1; left--) at += storedSize(at)
+    at += tail
+  }
+  return true
+}
+
+@inline
+function storedSize(at: usize): usize {
+  const first = load<u8>(at) as u32
+  const size = load<u8>(STRING_SIZES + (first as usize)) as usize
+  return size != 0 ? size : lengthSize(first) + (lengthAt(at, first) as usize)
+}
+
+/** Makes the table ready for so many entries; returns its mask. */
+function clearTable(most: u32): u32 {
+  let bits: u32 = 4
+  while (bits < TABLE_BITS && ((1 as u32) << bits) < most * 4) bits++
+  memory.fill(TABLE, 0, (4 as usize) << bits)
+  probesLeft = 1 << 20
+  return ((1 as u32) << bits) - 1
+}
+
+/** Adds the entry to the table. True if the same bytes were added before, or too much collides. */
+@inline
+function isRepeated(address: usize, at: usize, size: usize, mask: u32): bool {
+  const hash = hashOf(at, size)
+  let slot = hash & mask
+  const tag = hash >> OFFSET_BITS
+  for (;;) {
+    const cell = load<u32>(TABLE + ((slot as usize) << 2))
+    if (cell == 0) break
+    if (cell >> OFFSET_BITS == tag) {
+      const other = address + ((cell & ((1 << OFFSET_BITS) - 1)) as usize)
+      if (equal(other, at, size)) return true
+    }
+    if (--probesLeft < 0) return true
+    slot = (slot + 1) & mask
+  }
+  store<u32>(TABLE + ((slot as usize) << 2), (tag << OFFSET_BITS) | ((at - address) as u32))
+  return false
 }
 
 /** The integer behind one of the codes 0xf1 to 0xf4. */

@@ -14,7 +14,7 @@ import {
   STRING_TYPE,
 } from './format'
 import { lzfCheckLater, lzfCheckWaiting, lzfDecompress, lzfLength } from './lzf'
-import { checkIntset, checkListpack, checkStrings, SCORES, UNIQUE } from './packed'
+import { areDistinct, checkIntset, checkListpack, checkStrings, SCORES, UNIQUE } from './packed'
 
 /** Hashes of the keys of the last row of records: three u32 each, see walkRecords. */
 const KEY_HASHES: usize = memory.data(12 << 12, 16)
@@ -134,12 +134,13 @@ function passValue(type: u32, at: usize, end: usize): usize {
     case STRING_TYPE:
       return passString(at, end)
     case LIST:
+      return passElements(at, end, 1, 0, 0)
     case SET:
-      return passElements(at, end, 1, 0)
+      return passElements(at, end, 1, 0, UNIQUE)
     case HASH:
-      return passElements(at, end, 2, 0)
+      return passElements(at, end, 2, 0, UNIQUE)
     case ZSET_2:
-      return passElements(at, end, 1, 8)
+      return passElements(at, end, 1, 8, UNIQUE)
     case SET_INTSET: {
       const next = openBlob(at, end)
       return next != 0 && checkIntset(blobAt, blobLength as usize) > 0 ? next : 0
@@ -178,14 +179,16 @@ function passString(at: usize, end: usize): usize {
 }
 
 /** LEN n, then n elements of so many strings and bytes behind them. */
-function passElements(at: usize, end: usize, strings: u32, tail: usize): usize {
+function passElements(at: usize, end: usize, strings: u32, tail: usize, wanted: i32): usize {
   if (at + 6 > end) return 0
   const first = load<u8>(at) as u32
   if (first > 0x80) return 0
   const count = lengthAt(at, first)
   at += lengthSize(first)
   if (count == 0) return 0
-  return checkStrings(at, end, count, strings, tail)
+  const next = checkStrings(at, end, count, strings, tail)
+  if (next == 0 || wanted != UNIQUE) return next
+  return areDistinct(at, next, count, strings, tail) ? next : 0
 }
 
 function passListpack(at: usize, end: usize, width: u32, wanted: i32): usize {

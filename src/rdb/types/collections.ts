@@ -14,12 +14,25 @@ function counted(reading: string, loop: Step): Step {
     core.reading = reading
     core.left = core.input.readLength()
     core.stats.elements = core.left
+    core.unique = core.options.validate && loop !== listElements
+    if (core.unique) core.elements.clear()
     return core.left === 0 ? endKey : loop
   }
 }
 
 /** For fewer elements a call costs more than it saves. */
 const MIN_ROW = 4
+
+/**
+ * Reads STR into the slot, a member or a field. With `validate` always as a whole: once the element
+ * is committed, `noteUnique` looks whether it was there before.
+ */
+function name(core: Core, slot: Core['a']): number {
+  if (!core.unique) return element(core, slot)
+  core.elementByteOffset = core.input.byteOffset
+  core.input.readString(slot)
+  return slot.end - slot.start
+}
 
 /** Reads STR into the slot, or steps over it; returns its length. */
 function element(core: Core, slot: Core['a']): number {
@@ -36,7 +49,7 @@ function element(core: Core, slot: Core['a']): number {
 function passRow(core: Core, strings: number, tail: number): void {
   const { input, stats } = core
   const { kernel } = input
-  if (kernel === undefined || core.left < MIN_ROW) return
+  if (kernel === undefined || core.left < MIN_ROW || core.unique) return
   if (core.countsEachString && !core.weights.choose(kernel, core.visitor, core.header.kind)) return
   const walk = kernel.exports
   const origin = input.buf.byteOffset
@@ -66,7 +79,7 @@ function passRow(core: Core, strings: number, tail: number): void {
 function offerRow(core: Core, row: Row): void {
   const { input, stats, stretch, visitor } = core
   const { kernel } = input
-  if (kernel === undefined || core.left < MIN_ROW || core.countsEachString) return
+  if (kernel === undefined || core.left < MIN_ROW || core.countsEachString || core.unique) return
   const origin = input.buf.byteOffset
   stretch.kernel = kernel
   stretch.start = origin + input.pos
@@ -107,8 +120,9 @@ const setMembers: Step = (core) => {
     if (!emit) passRow(core, 1, 0)
     else if (visitor.elementRow !== undefined) offerRow(core, ROW.STRINGS)
     if (core.left === 0) break
-    const length = element(core, a)
+    const length = name(core, a)
     input.commit()
+    if (core.unique) core.noteUnique(a)
     core.left -= 1
     core.notePlain(length)
     if (emit) visitor.setMember?.(a)
@@ -125,17 +139,19 @@ const binaryZset: Step = (core) => {
     if (!emit) passRow(core, 1, 8)
     else if (visitor.elementRow !== undefined) offerRow(core, ROW.SCORES)
     if (core.left === 0) break
-    const length = element(core, a)
+    const length = name(core, a)
     if (core.deep) {
       const score = input.readDouble()
       if (Number.isNaN(score)) throw core.corruptAt('a score is NaN', input.byteOffset - 8)
       input.commit()
+      if (core.unique) core.noteUnique(a)
       core.left -= 1
       core.notePlain(length)
       if (emit) visitor.zsetMember?.(a, score, b)
     } else {
       input.skip(8)
       input.commit()
+      if (core.unique) core.noteUnique(a)
       core.left -= 1
       core.notePlain(length)
     }
@@ -148,10 +164,11 @@ const textZset: Step = (core) => {
   const { input, a, b, visitor } = core
   const emit = core.depth === DEPTH.ELEMENTS
   while (core.left > 0) {
-    const length = element(core, a)
+    const length = name(core, a)
     if (core.deep) {
       const score = readTextScore(core)
       input.commit()
+      if (core.unique) core.noteUnique(a)
       core.left -= 1
       core.notePlain(length)
       if (emit) visitor.zsetMember?.(a, score, b)
@@ -159,6 +176,7 @@ const textZset: Step = (core) => {
       const textBytes = input.readByte()
       if (textBytes < 253) input.skip(textBytes)
       input.commit()
+      if (core.unique) core.noteUnique(a)
       core.left -= 1
       core.notePlain(length)
     }
@@ -195,9 +213,10 @@ const hashFields: Step = (core) => {
     if (!emit) passRow(core, 2, 0)
     else if (visitor.elementRow !== undefined) offerRow(core, ROW.PAIRS)
     if (core.left === 0) break
-    const fieldLength = element(core, a)
+    const fieldLength = name(core, a)
     const valueLength = element(core, b)
     input.commit()
+    if (core.unique) core.noteUnique(a)
     core.left -= 1
     core.notePlain(fieldLength)
     core.notePlain(valueLength)
@@ -211,13 +230,14 @@ const valkeyHashFields: Step = (core) => {
   const { input, a, b, stats, visitor } = core
   const emit = core.depth === DEPTH.ELEMENTS
   while (core.left > 0) {
-    const fieldLength = element(core, a)
+    const fieldLength = name(core, a)
     const valueLength = element(core, b)
     const expireAtMs = input.readI64le()
     if (expireAtMs < -1) {
       throw core.corruptAt(`a field's expiry is ${expireAtMs}`, input.byteOffset - 8)
     }
     input.commit()
+    if (core.unique) core.noteUnique(a)
     core.left -= 1
     core.notePlain(fieldLength)
     core.notePlain(valueLength)
@@ -233,9 +253,10 @@ const metadataHashFields: Step = (core) => {
   const emit = core.depth === DEPTH.ELEMENTS
   while (core.left > 0) {
     const stored = input.readLength()
-    const fieldLength = element(core, a)
+    const fieldLength = name(core, a)
     const valueLength = element(core, b)
     input.commit()
+    if (core.unique) core.noteUnique(a)
     core.left -= 1
     core.notePlain(fieldLength)
     core.notePlain(valueLength)
