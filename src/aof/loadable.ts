@@ -1,8 +1,7 @@
 /**
  * Stream commands in the form that a server can load from an append-only file.
  *
- * Nearly all of a stream can be stored as it came. The exceptions (propagation.md, found on real
- * servers):
+ * Nearly all of a stream can be stored as it came. The exceptions, found on real servers:
  *
  *   SET … EX|PX, SETEX, PSETEX, EXPIRE, PEXPIRE, GETEX, RESTORE with a ttl   masters up to 6.2
  *       send times relative to the reception: made absolute
@@ -12,6 +11,7 @@
  *   VADD … CAS              stops Redis 8 while it loads: CAS is dropped, the effect is the same
  *   CLUSTER …, TRIMSLOTS    talk among the nodes of a cluster; stops servers outside of one
  *   PING, REPLCONF          keep a link alive; count in offsets only
+ *   RREPLAY                 of KeyDB: what it wraps is stored, by whoever reads the stream
  */
 import { isArg } from '../resp/command-table.js'
 import { nameTable, type CommandDecoder } from '../resp/decoder.js'
@@ -47,15 +47,15 @@ const ALWAYS = [
   'RESTORE-ASKING',
 ] as const
 /** State that a reader of the stream must follow. */
-const STATE = ['SELECT', 'MULTI', 'EXEC'] as const
+const STATE = ['SELECT', 'MULTI', 'EXEC', 'RREPLAY'] as const
 
 /** Names that must be looked at: `makeLoadable` for them, and the reader's own state. */
 export const SPECIAL_NAMES = nameTable([...ALWAYS, ...STATE])
 /** The same for streams of masters up to 6.2, where SET may hold a relative time. */
 export const SPECIAL_NAMES_RELATIVE = nameTable([...ALWAYS, ...STATE, 'SET'])
 /** Of these, the ones that have to be held whole to be looked at. */
-export const REWRITABLE_NAMES = nameTable([...ALWAYS, 'SELECT'])
-export const REWRITABLE_NAMES_RELATIVE = nameTable([...ALWAYS, 'SELECT', 'SET'])
+export const REWRITABLE_NAMES = nameTable([...ALWAYS, 'SELECT', 'RREPLAY'])
+export const REWRITABLE_NAMES_RELATIVE = nameTable([...ALWAYS, 'SELECT', 'RREPLAY', 'SET'])
 
 /**
  * Decides on the decoder's current command; for REWRITTEN the command to store instead is

@@ -15,7 +15,8 @@ import { selectedDb } from '../aof/aof-parser.js'
 import { ProtocolError } from '../errors.js'
 import { isArg } from '../resp/command-table.js'
 import { CommandDecoder, RESP } from '../resp/decoder.js'
-import { CommandEncoder } from '../resp/encoder.js'
+import { CommandEncoder, encodeCommand } from '../resp/encoder.js'
+import { RreplayUnwrapper } from '../resp/rreplay.js'
 import type { CapturePart } from './part.js'
 
 /** A command that is not whole in a chunk is held up to this size, else written in pieces. */
@@ -33,6 +34,7 @@ export class CaptureStream {
   >
   private readonly out = new CommandEncoder(4096)
   private readonly companion = new CommandEncoder(256)
+  private readonly unwrapper = new RreplayUnwrapper()
   private decoder = new CommandDecoder()
   private special: Uint8Array = SPECIAL_NAMES
 
@@ -105,58 +107,96 @@ export class CaptureStream {
     nowMs: number,
     nowSeconds: number,
   ): void {
-    const { bytes, start, end } = command
-    if (isArg(command, 0, 'SELECT')) {
-      const dbnum = selectedDb(command)
-      if (dbnum < 0) throw desyncError(part.replOffset + 1, 'SELECT of no database')
-      this.stamp(part, nowSeconds)
-      part.store(bytes, start, end)
-      part.select(dbnum)
-      const { sidecar } = this
-      if (dbnum > sidecar.highestDbnum) sidecar.highestDbnum = dbnum
-    } else if (isArg(command, 0, 'MULTI')) {
-      if (part.inTransaction) throw desyncError(part.replOffset + 1, 'MULTI inside MULTI')
-      this.stamp(part, nowSeconds)
-      part.beginTransaction()
-      part.store(bytes, start, end)
-    } else if (isArg(command, 0, 'EXEC')) {
-      if (!part.inTransaction) throw desyncError(part.replOffset + 1, 'EXEC without MULTI')
-      part.store(bytes, start, end)
-      part.endTransaction()
+    const streamBytes = command.end - command.start
+    if (RreplayUnwrapper.wraps(command)) {
+      this.takeWrapped(part, command, nowMs, nowSeconds)
     } else {
-      this.takeLoadable(part, command, nowMs, nowSeconds)
+      this.takeCommand(part, command, streamBytes, nowMs, nowSeconds)
     }
     if (part.atBoundary) part.noteBoundary()
   }
 
-  private takeLoadable(
+  /** KeyDB's RREPLAY: what it wraps, behind a SELECT of its db, which that stream never has. */
+  private takeWrapped(
     part: CapturePart,
     command: CommandDecoder,
     nowMs: number,
     nowSeconds: number,
   ): void {
-    const { bytes, start, end } = command
+    const inner = this.unwrapper.unwrap(command)
+    const { dbnum } = this.unwrapper
+    if (inner === undefined) throw unknownRreplay(part.replOffset + 1)
+    if (dbnum >= 0 && dbnum !== part.dbnum && !isPlumbing(inner)) {
+      this.stamp(part, nowSeconds)
+      const select = encodeCommand('SELECT', String(dbnum))
+      part.storeInstead(select, 0, select.length, 0)
+      this.selected(part, dbnum)
+    }
+    this.takeCommand(part, inner, command.end - command.start, nowMs, nowSeconds)
+  }
+
+  /** @param streamBytes what the command takes in the stream; more than it has where it was wrapped */
+  private takeCommand(
+    part: CapturePart,
+    command: CommandDecoder,
+    streamBytes: number,
+    nowMs: number,
+    nowSeconds: number,
+  ): void {
+    if (isArg(command, 0, 'SELECT')) {
+      const dbnum = selectedDb(command)
+      if (dbnum < 0) throw desyncError(part.replOffset + 1, 'SELECT of no database')
+      this.stamp(part, nowSeconds)
+      storeAs(part, command, streamBytes)
+      this.selected(part, dbnum)
+    } else if (isArg(command, 0, 'MULTI')) {
+      if (part.inTransaction) throw desyncError(part.replOffset + 1, 'MULTI inside MULTI')
+      this.stamp(part, nowSeconds)
+      part.beginTransaction()
+      storeAs(part, command, streamBytes)
+    } else if (isArg(command, 0, 'EXEC')) {
+      if (!part.inTransaction) throw desyncError(part.replOffset + 1, 'EXEC without MULTI')
+      storeAs(part, command, streamBytes)
+      part.endTransaction()
+    } else {
+      this.takeLoadable(part, command, streamBytes, nowMs, nowSeconds)
+    }
+  }
+
+  private selected(part: CapturePart, dbnum: number): void {
+    part.select(dbnum)
+    const { sidecar } = this
+    if (dbnum > sidecar.highestDbnum) sidecar.highestDbnum = dbnum
+  }
+
+  private takeLoadable(
+    part: CapturePart,
+    command: CommandDecoder,
+    streamBytes: number,
+    nowMs: number,
+    nowSeconds: number,
+  ): void {
     const { out, companion } = this
     out.reset()
     companion.reset()
     switch (makeLoadable(command, out, companion, nowMs)) {
       case LOADABLE.AS_IS:
         this.stamp(part, nowSeconds)
-        part.store(bytes, start, end)
+        storeAs(part, command, streamBytes)
         this.commands += 1
         break
       case LOADABLE.REWRITTEN:
         this.stamp(part, nowSeconds)
-        part.storeInstead(out.bytes, 0, out.length, end - start)
+        part.storeInstead(out.bytes, 0, out.length, streamBytes)
         if (companion.length > 0) part.storeInstead(companion.bytes, 0, companion.length, 0)
         this.commands += 1
         break
       case LOADABLE.NOTHING:
-        part.leaveOut(end - start)
+        part.leaveOut(streamBytes)
         if (isArg(command, 0, 'REPLCONF')) this.getAckSeen = true
         break
       case LOADABLE.DROPPED: {
-        part.leaveOut(end - start)
+        part.leaveOut(streamBytes)
         const name = command.arg(0).toString('latin1').toUpperCase()
         const { dropped } = this.sidecar
         dropped[name] = (dropped[name] ?? 0) + 1
@@ -184,6 +224,30 @@ export class CaptureStream {
     sidecar.unixSeconds = nowSeconds
     part.writeMark(`#TS:${nowSeconds}\r\n`)
   }
+}
+
+/** As it came where it came so, else in place of what wrapped it. */
+function storeAs(part: CapturePart, command: CommandDecoder, streamBytes: number): void {
+  const { bytes, start, end } = command
+  if (end - start === streamBytes) part.store(bytes, start, end)
+  else part.storeInstead(bytes, start, end, streamBytes)
+}
+
+/** These change no data, whatever db is told with them. */
+function isPlumbing(command: CommandDecoder): boolean {
+  return isArg(command, 0, 'PING') || isArg(command, 0, 'REPLCONF')
+}
+
+/** Stored as it is it would stop every server but KeyDB. */
+function unknownRreplay(replOffset: number): ProtocolError {
+  return new ProtocolError(
+    'ERR_NOT_SUPPORTED',
+    `the stream of this KeyDB wraps commands in a way that is not known, at offset ${replOffset}`,
+    {
+      hint: 'without `active-replica yes` its stream is one that any server understands',
+      details: { replOffset },
+    },
+  )
 }
 
 /** The bytes are not what a master sends at a command's boundary. */

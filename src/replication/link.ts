@@ -232,7 +232,10 @@ export class ReplicationLink {
   async #replicationInfo(): Promise<ReplicationInfo | undefined> {
     const client = await ControlClient.open(this.#options.server)
     try {
-      return parseReplicationInfo(await client.info('replication'))
+      const info = await client.info('replication')
+      // Before 4.0 the id of the history is that of the process.
+      if (info.has('master_replid')) return parseReplicationInfo(info)
+      return parseReplicationInfo(new Map([...info, ...(await client.info('server'))]))
     } catch (error) {
       if (error instanceof AuthError || error instanceof ProtocolError) return undefined
       throw error

@@ -16,11 +16,12 @@ export interface ReplicationInfo {
   backlogBytes: number
 }
 
-/** From `INFO replication`; undefined for masters that tell no replid (< 4.0). */
+/** From INFO; undefined for masters without PSYNC (< 2.8), which tell nothing of all this. 2.8 to
+ * 3.2 name their history by the id of their process. */
 export function parseReplicationInfo(
   fields: ReadonlyMap<string, string>,
 ): ReplicationInfo | undefined {
-  const replid = fields.get('master_replid')
+  const replid = fields.get('master_replid') ?? fields.get('run_id')
   const replOffset = Number(fields.get('master_repl_offset') ?? Number.NaN)
   if (replid === undefined || !Number.isSafeInteger(replOffset)) return undefined
   const replid2 = fields.get('master_replid2')

@@ -20,7 +20,8 @@ export const RESP = {
   COMMAND: 1,
   /** A lone line feed between commands; counts one byte. */
   NEWLINE: 2,
-  /** A line that is no command: an annotation (`#…`), or with `lines: 'any'` an inline request. */
+  /** A line that is no command: an annotation (`#…`), with `lines: 'any'` an inline request, with
+   * `oldMasters` an answer. */
   LINE: 3,
   /** A part of a command too large to hold (only with `pieceBytes`). */
   PIECE: 4,
@@ -33,6 +34,10 @@ export type RespStatus = (typeof RESP)[keyof typeof RESP]
 export interface DecoderOptions {
   /** Lines between commands: refused (default), `#` annotations only, or any (inline requests). */
   lines?: 'none' | 'annotations' | 'any'
+  /** Also take what masters up to 2.6 put between the commands of a stream: `select 3` and `PING`
+   * without RESP framing come as COMMANDs, and answers to what the replica sent (`+PONG`,
+   * `-ERR …`), which count in offsets and mean nothing, as LINEs. */
+  oldMasters?: boolean
   /** More arguments than this are an error. Default 2^30. */
   maxArgc?: number
   /** A single argument above this is an error. Default 2^30 bytes (servers: 512 MB). */
@@ -55,6 +60,9 @@ const DIGIT_0 = 48
 const MAX_DIGITS = 10
 /** Servers refuse an inline request or annotation of 64 KB and of 1 KB. */
 const MAX_LINE_BYTES = 65_536
+/** First bytes of `select`, `PING`, `+PONG` and `-ERR`, the letters in both cases. */
+const OLD_MASTER_BEGINS = [...'sSpP+-'].map((letter) => letter.charCodeAt(0))
+const MAX_OLD_LINE_BYTES = 512
 /** How much is joined to a held command whose next length is not known yet. */
 const JOIN_STEP_BYTES = 512
 
@@ -105,6 +113,7 @@ export class CommandDecoder {
   private bulkLeft = 0
   private readonly annotations: boolean
   private readonly anyLines: boolean
+  private readonly oldMasters: boolean
   private readonly maxArgc: number
   private readonly maxBulkBytes: number
   private readonly maxCommandBytes: number
@@ -114,6 +123,7 @@ export class CommandDecoder {
   constructor(options: DecoderOptions = {}) {
     this.annotations = options.lines === 'annotations' || options.lines === 'any'
     this.anyLines = options.lines === 'any'
+    this.oldMasters = options.oldMasters === true
     this.maxArgc = options.maxArgc ?? 2 ** 30
     this.maxBulkBytes = options.maxBulkBytes ?? 2 ** 30
     this.maxCommandBytes = options.maxCommandBytes ?? 2 ** 31 - 2 ** 20
@@ -363,6 +373,7 @@ export class CommandDecoder {
       this.end = from + 1
       return RESP.NEWLINE
     }
+    if (this.oldMasters && OLD_MASTER_BEGINS.includes(first)) return this.oldLine(bytes, from, end)
     if (!(first === HASH ? this.annotations : this.anyLines)) {
       return this.bad(`a command begins with '*', not byte 0x${first.toString(16)}`, from)
     }
@@ -371,6 +382,35 @@ export class CommandDecoder {
     if (found < 0) return this.short(from)
     this.end = from + found + 1
     return RESP.LINE
+  }
+
+  /** With `oldMasters`: `select 3`, `PING`, or an answer. What is none of them is no command: the
+   * begin of a value, say, where the bytes are read from a wrong offset. */
+  private oldLine(bytes: Uint8Array, from: number, end: number): RespStatus {
+    const limit = Math.min(end, from + MAX_OLD_LINE_BYTES)
+    const found = bytes.subarray(from, limit).indexOf(LF)
+    if (found < 0 && limit < end) return this.bad('line too long', from)
+    if (found < 0) return this.short(from)
+    const behind = from + found + 1
+    const text = String.fromCharCode(...bytes.subarray(from, behind))
+    if (/^(?:\+PONG|\+OK|-[A-Z]+ [^\r\n]*)\r?\n$/.test(text)) {
+      this.end = behind
+      return RESP.LINE
+    }
+    const word = /^(?:PING|SELECT(?= \d))/i.exec(text)?.[0].length ?? 0
+    const rest = /^(?: (\d{1,9}))?\r?\n$/.exec(text.slice(word))
+    if (word === 0 || rest === null) {
+      return this.bad(`a command begins with '*', not byte 0x${bytes[from]!.toString(16)}`, from)
+    }
+    const number = rest[1]?.length ?? 0
+    const { args } = this
+    args[0] = from
+    args[1] = from + word
+    args[2] = from + word + 1
+    args[3] = from + word + 1 + number
+    this.argc = number === 0 ? 1 : 2
+    this.end = behind
+    return RESP.COMMAND
   }
 
   /** The chunk ends inside an item that began in it: keep its beginning, or give out a piece. */

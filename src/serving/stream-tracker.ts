@@ -56,11 +56,10 @@ export class StreamTracker {
       const found = decoder.next()
       if (found === RESP.MORE) break
       if (found === RESP.COMMAND) this.#command(decoder)
-      else if (found === RESP.NEWLINE && !this.#isInTransaction) this.#mark(decoder.consumedBytes)
-      else if (found === RESP.BAD || found === RESP.LINE) {
+      else if (found === RESP.BAD) {
         this.#isLost = true
         return
-      }
+      } else if (found !== RESP.PIECE && !this.#isInTransaction) this.#mark(decoder.consumedBytes)
     }
     if (decoder.atBoundary && !this.#isInTransaction) this.#mark(decoder.consumedBytes)
   }
@@ -85,5 +84,5 @@ export class StreamTracker {
 }
 
 function newDecoder(): CommandDecoder {
-  return new CommandDecoder({ pieceBytes: PIECE_BYTES, holdWhole: FOLLOWED })
+  return new CommandDecoder({ pieceBytes: PIECE_BYTES, holdWhole: FOLLOWED, oldMasters: true })
 }

@@ -100,12 +100,13 @@ class ScanRun implements ReplyVisitor {
     let page = await this.#page('0')
     for (;;) {
       const isLast = page.cursor === '0'
-      // The next names are asked for while the values come.
-      const next = isLast ? undefined : this.#page(page.cursor)
+      // The next names are asked for while the values come; not where TIME has to be asked for
+      // meanwhile on the same connection: KeyDB 6 does not answer what comes behind a SCAN.
+      const next = isLast || !this.#hasExpireTime ? undefined : this.#page(page.cursor)
       next?.catch(() => undefined)
       await this.#dump(page.keys)
-      if (next === undefined) return
-      page = await next
+      if (isLast) return
+      page = await (next ?? this.#page(page.cursor))
     }
   }
 

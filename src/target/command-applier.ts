@@ -8,6 +8,7 @@ import { Buffer } from 'node:buffer'
 import { isArg, KeyPositions, type CommandInfo, type CommandTable } from '../resp/command-table.js'
 import { CommandDecoder, RESP } from '../resp/decoder.js'
 import { CommandEncoder } from '../resp/encoder.js'
+import { RreplayUnwrapper } from '../resp/rreplay.js'
 import { InternalError } from '../errors.js'
 import { printable } from '../bytes/printable.js'
 import { CHECKPOINT_DB } from './checkpoint.js'
@@ -47,6 +48,7 @@ export class CommandApplier {
   readonly #keys = new KeyPositions()
   readonly #scratch = new CommandEncoder(1 << 16)
   readonly #renamed = new CommandEncoder(1 << 16)
+  readonly #unwrapper = new RreplayUnwrapper()
   readonly #again = new CommandDecoder({ lines: 'none' })
   readonly #reduced = new CommandEncoder(1 << 10)
   readonly #reducedAgain = new CommandDecoder({ lines: 'none' })
@@ -68,6 +70,17 @@ export class CommandApplier {
 
   /** One command; `nextReplOffset` is that of the byte behind it. */
   apply(command: CommandDecoder, nextReplOffset: number): void {
+    if (!RreplayUnwrapper.wraps(command)) {
+      this.#apply(command, nextReplOffset)
+      return
+    }
+    // Of KeyDB. One whose content is not known stays what it is, and is refused as such.
+    const inner = this.#unwrapper.unwrap(command)
+    if (inner !== undefined && this.#unwrapper.dbnum >= 0) this.db = this.#unwrapper.dbnum
+    this.#apply(inner ?? command, nextReplOffset)
+  }
+
+  #apply(command: CommandDecoder, nextReplOffset: number): void {
     const { table, writer } = this.#options
     const info = table.findOrAdd(command.bytes, command.args[0]!, command.args[1]!)
     switch (info.name) {

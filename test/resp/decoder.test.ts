@@ -276,3 +276,34 @@ test('inline requests are lines where they are asked for', () => {
   )
   expect(items.map((item) => item.text ?? item.args)).toEqual(['PING\r\n', ['PING'], 'SYNC\r\n'])
 })
+
+test('masters up to 2.6 put SELECT and PING inline, and answers, between their commands', () => {
+  const bytes = Buffer.concat([
+    Buffer.from('PING\r\nselect 3\r\n'),
+    wire('SET', 'k', 'v'),
+    Buffer.from('-ERR Unrecognized REPLCONF option: ACK\r\n+PONG\r\nSELECT 12\r\nping\r\n'),
+    wire('DEL', 'k'),
+  ])
+  const whole = decodeAll([bytes], { oldMasters: true })
+  expect(whole.map(({ args, text }) => args?.join(' ') ?? text)).toEqual([
+    ...['PING', 'select 3', 'SET k v', '-ERR Unrecognized REPLCONF option: ACK\r\n', '+PONG\r\n'],
+    ...['SELECT 12', 'ping', 'DEL k'],
+  ])
+  expect(whole.reduce((sum, each) => sum + each.bytes, 0)).toBe(bytes.length)
+  for (let at = 1; at < bytes.length; at += 1) {
+    expect(decodeAll(cut(bytes, [at]), { oldMasters: true }), `cut at ${at}`).toEqual(whole)
+  }
+})
+
+test.each([
+  'select\r\n',
+  'select x\r\n',
+  'p\r\n',
+  'PINGS\r\n',
+  '-5\r\n',
+  '+1\r\n',
+  's'.repeat(600),
+])('what is neither command nor answer stays wrong: %j', (text) => {
+  const [first] = decodeAll([Buffer.from(text)], { oldMasters: true })
+  expect(first).toMatchObject({ kind: RESP.BAD, bytes: 0 })
+})

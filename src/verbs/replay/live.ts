@@ -55,7 +55,7 @@ class LiveReplay {
   #decodedReplOffset = -1
   /** Stream offset at which the decoder's count began. */
   #origin = 0
-  readonly #decoder = new CommandDecoder({ lines: 'none' })
+  readonly #decoder = new CommandDecoder({ oldMasters: true })
   readonly #buffer = Buffer.allocUnsafeSlow(READ_BYTES)
   /** What is received later is not applied; and the offset behind which nothing is. */
   readonly #untilMs: number

@@ -16,6 +16,8 @@ import type {
 import { ReplicationLink } from '../../replication/link.js'
 import { CommandTable, KeyPositions } from '../../resp/command-table.js'
 import { CommandDecoder, RESP } from '../../resp/decoder.js'
+import { encodeCommand } from '../../resp/encoder.js'
+import { RreplayUnwrapper } from '../../resp/rreplay.js'
 import { CommandFormatter, type CommandPlace } from '../../formats/command-format.js'
 import { CommandStats } from '../../analyze/command-stats.js'
 import { PatientOutput } from '../../disk/patient-output.js'
@@ -43,7 +45,8 @@ class TailRun implements LinkConsumer {
   private readonly filter: KeyFilter
   private readonly filtersKeys: boolean
   private readonly names: Set<string> | undefined
-  private readonly decoder = new CommandDecoder({ pieceBytes: LARGE_BYTES })
+  private readonly decoder = new CommandDecoder({ pieceBytes: LARGE_BYTES, oldMasters: true })
+  private readonly unwrapper = new RreplayUnwrapper()
   private readonly place: CommandPlace = { replOffset: -1, dbnum: -1, unixMs: 0 }
   private readonly output: PatientOutput | undefined
   private readonly formatter: CommandFormatter | undefined
@@ -218,6 +221,26 @@ class TailRun implements LinkConsumer {
 
   private take(command: CommandDecoder): void {
     this.streamCommands += 1
+    if (RreplayUnwrapper.wraps(command)) this.takeWrapped(command)
+    else this.takeCommand(command)
+  }
+
+  /** KeyDB's RREPLAY: what it wraps. Its stream has no SELECT, and one that is not known is shown
+   * as it is. */
+  private takeWrapped(command: CommandDecoder): void {
+    const inner = this.unwrapper.unwrap(command)
+    const { dbnum } = this.unwrapper
+    if (dbnum >= 0 && dbnum !== this.place.dbnum) {
+      this.place.dbnum = dbnum
+      if (this.options.output?.format === 'resp') {
+        const select = encodeCommand('SELECT', String(dbnum))
+        this.formatter?.raw(select, 0, select.length)
+      }
+    }
+    this.takeCommand(inner ?? command)
+  }
+
+  private takeCommand(command: CommandDecoder): void {
     const info = this.table.findOrAdd(command.bytes, command.args[0]!, command.args[1]!)
     if (info.name === 'SELECT') {
       const dbnum = selectedDb(command)
