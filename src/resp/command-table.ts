@@ -1,5 +1,5 @@
 /**
- * What is known of commands: do they write, and which arguments are keys.
+ * What is known of commands: do they write, may a master send them on, and which arguments are keys.
  *
  * The static table covers every command of Redis up to 8.6 and Valkey up to 9.1, as their own
  * COMMAND tells (a test compares them). `learn` adds what a server at hand tells of others, such
@@ -33,6 +33,11 @@ export interface CommandInfo {
   index: number
   /** It writes, or may (EVAL, PFCOUNT). */
   isWrite: boolean
+  /**
+   * A master sends it to its replicas as a change of data, so that whoever replays a stream may
+   * execute it. Not so what administers a server or a connection, and what nobody knows.
+   */
+  isPropagated: boolean
   keys: KeyFinder
 }
 
@@ -102,6 +107,10 @@ const TABLE: readonly (readonly ['write' | 'read', string, string])[] = [
   ['write', 'streams', 'xreadgroup'],
 ]
 
+/** They write by their flags, and masters never send them on: MIGRATE comes as DEL, FCALL as what it
+ * wrote. */
+const NEVER_SENT_ON = /^(MIGRATE|PFDEBUG|FCALL)$/
+
 export class CommandTable {
   readonly entries: CommandInfo[] = []
   readonly other: CommandInfo
@@ -110,9 +119,9 @@ export class CommandTable {
   constructor() {
     for (const [access, keys, names] of TABLE) {
       const finder = parseFinder(keys)
-      for (const name of names.split(/\s+/)) this.add(name, access === 'write', finder)
+      for (const name of names.split(/\s+/)) this.addKnown(name, access === 'write', finder)
     }
-    this.other = this.add('(OTHER)', true, NONE)
+    this.other = this.add('(OTHER)', true, NONE, false)
   }
 
   /** The entry for the name bytes[start] … bytes[end-1], or undefined. */
@@ -148,7 +157,7 @@ export class CommandTable {
       if (byte < 33 || byte > 126) return this.other
       name += String.fromCharCode(byte)
     }
-    return this.add(name, true, NONE)
+    return this.add(name, true, NONE, false)
   }
 
   /**
@@ -168,17 +177,23 @@ export class CommandTable {
         typeof first === 'number' && first > 0 && typeof last === 'number'
           ? { kind: 'range', first, last, step: typeof step === 'number' && step > 0 ? step : 1 }
           : NONE
-      this.add(name, flags.includes('write') || flags.includes('may_replicate'), keys)
+      const writes = flags.includes('write')
+      this.add(name, writes || flags.includes('may_replicate'), keys, writes)
       added += 1
     }
     return added
   }
 
-  private add(name: string, isWrite: boolean, keys: KeyFinder): CommandInfo {
+  private addKnown(name: string, isWrite: boolean, keys: KeyFinder): void {
+    this.add(name, isWrite, keys, isWrite && !NEVER_SENT_ON.test(name.toUpperCase()))
+  }
+
+  private add(name: string, isWrite: boolean, keys: KeyFinder, isPropagated: boolean): CommandInfo {
     const entry: CommandInfo = {
       name: name.toUpperCase(),
       index: this.entries.length,
       isWrite,
+      isPropagated,
       keys,
     }
     this.entries.push(entry)

@@ -148,13 +148,17 @@ function argsFor(dir: string): string[] {
     'proto-max-bulk-len': '4gb',
     maxmemory: '0',
     'client-output-buffer-limit': 'replica 0 0 0',
+    // What it is given comes from others, scripts included: it connects to nobody.
+    'rename-command': 'MIGRATE ',
+    // A script that has not ended by then can be told to.
+    'lua-time-limit': '1000',
   }
   return Object.entries(options).flatMap(([name, value]) => [`--${name}`, ...splitValue(value)])
 }
 
 /** A value of several words is several arguments; an empty one stays. */
 function splitValue(value: string): string[] {
-  return value.startsWith('replica ') ? value.split(' ') : [value]
+  return /^(replica|MIGRATE) /.test(value) ? value.split(' ') : [value]
 }
 
 function settingsOf(socketPath: string): ServerSettings {

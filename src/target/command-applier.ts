@@ -279,9 +279,14 @@ export class CommandApplier {
     }
     this.#scratch.reset()
     const verdict = rules.apply(info, command, this.#scratch)
-    if (verdict === VERDICT.LEFT_OUT || verdict === VERDICT.NOT_HELD) {
+    if (
+      verdict === VERDICT.LEFT_OUT ||
+      verdict === VERDICT.NOT_HELD ||
+      verdict === VERDICT.REFUSED
+    ) {
       batch.sourceCommands -= 1
       if (verdict === VERDICT.LEFT_OUT) ledger.leaveOut(rules.reason)
+      else if (verdict === VERDICT.REFUSED) this.#failed(command, rules.reason)
       else {
         ledger.notHeld(rules.reason)
         this.#failed(command, `the target cannot hold this: ${rules.reason}`)
@@ -301,6 +306,7 @@ export class CommandApplier {
         at = end
       }
     }
+    if (info.name === 'EVAL' || info.name === 'EVALSHA') batch.hasScript = true
     if (info.name === 'SWAPDB') this.#afterSwap(command)
   }
 

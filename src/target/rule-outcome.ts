@@ -13,6 +13,8 @@ export const VERDICT = {
   LEFT_OUT: 2,
   /** Nothing can be sent: the target cannot hold it; `reason` says what. */
   NOT_HELD: 3,
+  /** Nothing is sent: it is no change of data, and the source has no business with it here. */
+  REFUSED: 4,
 } as const
 export type Verdict = (typeof VERDICT)[keyof typeof VERDICT]
 
@@ -35,7 +37,7 @@ export type RuleList = readonly (readonly [names: string, rule: Rule])[]
 export class RuleOutcome {
   /** Commands in the encoder after REWRITTEN. */
   frames = 0
-  /** After LEFT_OUT and NOT_HELD. */
+  /** After LEFT_OUT, NOT_HELD and REFUSED. */
   reason = ''
 
   leaveOut(reason: string): Verdict {
@@ -46,6 +48,11 @@ export class RuleOutcome {
   notHeld(reason: string): Verdict {
     this.reason = reason
     return VERDICT.NOT_HELD
+  }
+
+  refused(reason = 'no command that writes data: not executed'): Verdict {
+    this.reason = reason
+    return VERDICT.REFUSED
   }
 
   rewritten(frames = 1): Verdict {

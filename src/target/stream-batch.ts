@@ -38,6 +38,8 @@ export class StreamBatch implements PipelinedBatch {
   /** Commands of the source that the frames stand for. */
   sourceCommands = 0
   attempt = 0
+  /** A script of the source is in it, which may run for ever. */
+  hasScript = false
   readonly errors: BatchError[] = []
 
   constructor() {
@@ -52,6 +54,7 @@ export class StreamBatch implements PipelinedBatch {
     this.targetDb = CHECKPOINT_DB
     this.sourceCommands = 0
     this.attempt = 0
+    this.hasScript = false
     this.errors.length = 0
   }
 
@@ -83,6 +86,8 @@ export class StreamBatch implements PipelinedBatch {
   /** Moves the frames from `frame` on to the (empty) batch `to`; `targetDb` is the db before them. */
   moveTail(frame: number, targetDb: number, to: StreamBatch): void {
     if (frame < this.frameCount) {
+      // Which of the two has it is not worth knowing.
+      to.hasScript = this.hasScript
       to.select(targetDb)
       const from = this.frameStart[frame]!
       const shift = to.out.length - from
@@ -124,9 +129,10 @@ export class StreamBatch implements PipelinedBatch {
     const old = Buffer.from(this.out.view())
     const starts = this.frameStart.slice(0, this.frameCount)
     const count = this.frameCount
-    const { attempt, sourceCommands } = this
+    const { attempt, sourceCommands, hasScript } = this
     this.reset()
     this.attempt = attempt
+    this.hasScript = hasScript
     this.sourceCommands = sourceCommands
     for (let i = 0; i < count; i += 1) {
       if (without.has(i)) continue

@@ -9,6 +9,8 @@
  *   id and IDMP, VADD … CAS;
  * - what would act twice or is the source's own business is left out: IDMP duplicates, PING,
  *   REPLCONF, CLUSTER, TRIMSLOTS;
+ * - only changes of data are sent, by the write flag of the command; whatever else a file or a
+ *   source says (CONFIG, ACL, REPLICAOF, QUIT …) is refused by name;
  * - a newer server's form of something that older ones have is said in the older form.
  */
 import { isArg, type CommandInfo, type CommandTable } from '../resp/command-table.js'
@@ -34,6 +36,8 @@ export class StreamRules extends RuleOutcome {
   receivedMs: () => number = () => -1
   /** Commands with relative times for which no time of reception is known: counted. */
   relativeWithoutTime = 0
+  /** The source is known to be a server that never sends scripts. */
+  refuseScripts = false
   readonly #options: StreamRulesOptions
   readonly #payloads: RestoreRewrite
   readonly #rules: (Rule | undefined)[] = []
@@ -52,7 +56,8 @@ export class StreamRules extends RuleOutcome {
 
   apply(info: CommandInfo, command: CommandDecoder, out: CommandEncoder): Verdict {
     const rule = this.#rules[info.index]
-    return rule === undefined ? VERDICT.SAME : rule(command, out)
+    if (rule !== undefined) return rule(command, out)
+    return info.isPropagated ? VERDICT.SAME : this.refused()
   }
 
   #list(): RuleList {
@@ -81,7 +86,9 @@ export class StreamRules extends RuleOutcome {
       ['DELEX DELIFEQ', (command, out) => this.#delex(command, out)],
       ...new StreamTypeRules(this, this.#options).list(),
       ['VADD', (command, out) => this.#vadd(command, out)],
-      ['FUNCTION', () => this.#function()],
+      ['FUNCTION', (command) => this.#function(command)],
+      ['SCRIPT', (command) => (isOneOf(command, 1, 'LOAD FLUSH') ? VERDICT.SAME : this.refused())],
+      ['EVAL EVALSHA', () => this.#script()],
     ]
   }
 
@@ -382,7 +389,15 @@ export class StreamRules extends RuleOutcome {
     return VERDICT.SAME
   }
 
-  #function(): Verdict {
+  /** Up to 6.2 a master may send a script as it is; from 7.0 on what it wrote, always. */
+  #script(): Verdict {
+    return this.refuseScripts
+      ? this.refused('a script, which its server sends as what it wrote: not executed')
+      : VERDICT.SAME
+  }
+
+  #function(command: CommandDecoder): Verdict {
+    if (!isOneOf(command, 1, 'LOAD DELETE FLUSH RESTORE')) return this.refused()
     return this.#options.target.functions ? VERDICT.SAME : this.notHeld('functions')
   }
 }
@@ -394,4 +409,9 @@ function isIf(command: CommandDecoder, i: number): boolean {
     isArg(command, i, 'IFDEQ') ||
     isArg(command, i, 'IFDNE')
   )
+}
+
+/** Argument i is one of these words. */
+function isOneOf(command: CommandDecoder, i: number, words: string): boolean {
+  return i < command.argc && words.split(' ').some((word) => isArg(command, i, word))
 }

@@ -385,6 +385,7 @@ export class StreamWriter implements ConnectionOwner {
       clientName,
       importSource,
       signal: this.#signal,
+      endsScripts: this.#inFlight?.hasScript === true,
       owner: this,
     })
   }

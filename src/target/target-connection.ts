@@ -13,6 +13,7 @@ import {
   InternalError,
   LinkError,
   ProtocolError,
+  TargetError,
   type RrepError,
 } from '../errors.js'
 import { printable } from '../bytes/printable.js'
@@ -53,6 +54,8 @@ export interface ConnectionOptions {
   restMs?: (() => number) | undefined
   /** Valkey: sees and writes keys that are past their time. */
   importSource?: boolean | undefined
+  /** A script that keeps the server busy is one that we have sent: it is ended, and told. */
+  endsScripts?: boolean | undefined
 }
 
 interface PendingCall {
@@ -217,7 +220,11 @@ export class TargetConnection {
     }
     const startedMs = performance.now()
     const pong = await this.call('PING')
-    if (pong instanceof ReplyError) throw refused(this.#line!.name, 'PING', pong.text)
+    if (pong instanceof ReplyError) {
+      const isBusy = /^BUSY .*script/i.test(pong.text)
+      if (isBusy && this.#options.endsScripts === true) await this.#endScript()
+      throw refused(this.#line!.name, 'PING', pong.text)
+    }
     // All of these are comforts: an old server or a narrow ACL may refuse them.
     await this.call('CLIENT', 'SETNAME', this.#options.clientName)
     const id = await this.call('CLIENT', 'ID')
@@ -235,6 +242,20 @@ export class TargetConnection {
     }
     await this.expect('CONFIG', 'SET', 'import-mode', 'yes')
     await this.expect('CLIENT', 'IMPORT-SOURCE', 'ON')
+  }
+
+  /** Throws TargetError. */
+  async #endScript(): Promise<never> {
+    const reply = await this.call('SCRIPT', 'KILL')
+    const what = `a script of the source has kept ${this.#line!.name} busy without an answer`
+    if (reply instanceof ReplyError && !/^NOTBUSY/.test(reply.text)) {
+      throw new TargetError('ERR_TARGET_SCRIPT', `${what}, and has written: it cannot be ended`, {
+        hint: 'only SHUTDOWN NOSAVE at the target ends it',
+      })
+    }
+    throw new TargetError('ERR_TARGET_SCRIPT', `${what}, and was ended`, {
+      hint: 'a script that needs longer is waited for with a longer --timeout',
+    })
   }
 
   #write(bytes: Uint8Array): void {

@@ -65,6 +65,17 @@ export async function probeTarget(settings: ServerSettings): Promise<TargetFacts
   }
 }
 
+/** The target's own table of commands, as `CommandTable.learn` takes it; undefined where it has none
+ * to tell. */
+export async function commandRows(settings: ServerSettings): Promise<unknown> {
+  const control = await ControlClient.open(settings)
+  try {
+    return await attempt(control, 'COMMAND')
+  } finally {
+    control.close()
+  }
+}
+
 /** Turns Valkey's import-mode on or off. */
 export async function setImportMode(settings: ServerSettings, on: boolean): Promise<void> {
   const control = await ControlClient.open(settings)

@@ -6,7 +6,7 @@
 import { randomBytes } from 'node:crypto'
 import { closeSync, openSync, readSync, statSync } from 'node:fs'
 import { basename } from 'node:path'
-import { UsageError } from '../../errors.js'
+import { AbortedError, UsageError } from '../../errors.js'
 import type { LedgerReport } from '../../target/ledger.js'
 import type { ServerFamily } from '../../servers/capabilities.js'
 import { writerOf } from '../../rewrite/writing-server.js'
@@ -54,6 +54,8 @@ export async function buildState(options: BuildOptions): Promise<BuiltState> {
     {
       source,
       target: server.settings,
+      // It is here or it is gone.
+      retries: 0,
       until: options.until,
       // One of an earlier replay that the source holds is a key like others.
       checkpointKey: `rrep:built:${randomBytes(16).toString('hex')}`,
@@ -65,6 +67,9 @@ export async function buildState(options: BuildOptions): Promise<BuiltState> {
     },
     { keepHeld: true },
   )
+  // Whatever a script does there, an interruption ends it with its server.
+  const onAbort = (): void => void server.stop()
+  options.signal?.addEventListener('abort', onAbort, { once: true })
   try {
     const { replOffset } = await replayFiles(session)
     if (options.until !== undefined && session.streamWriter === undefined) {
@@ -84,8 +89,10 @@ export async function buildState(options: BuildOptions): Promise<BuiltState> {
     }
   } catch (error) {
     await server.stop()
+    if (options.signal?.aborted === true) throw new AbortedError()
     throw error
   } finally {
+    options.signal?.removeEventListener('abort', onAbort)
     session.close()
   }
 }

@@ -248,6 +248,7 @@ class FileReplay implements AofVisitor {
     rdbBytes: number,
   ): Promise<void> {
     parser.parser.end()
+    this.#session.noteSource(parser)
     if (loader === undefined) return
     await this.#session.loadFunctions(loader)
     await this.#keys!.flush()

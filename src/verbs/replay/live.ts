@@ -210,6 +210,7 @@ class LiveReplay {
         { signal: session.options.signal, buffer: session.inputBuffer(keys) },
       )
       loader.parser.end()
+      session.noteSource(loader)
       await session.loadFunctions(loader)
       await keys.flush()
     } finally {

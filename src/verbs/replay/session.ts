@@ -25,6 +25,7 @@ import { LARGE_PIECE_BYTES } from '../../target/piece-size.js'
 import { StreamRules } from '../../target/stream-rules.js'
 import { StreamWriter } from '../../target/stream-writer.js'
 import {
+  commandRows,
   flushTarget,
   probeTarget,
   setImportMode,
@@ -176,6 +177,8 @@ export class ReplaySession {
         })
     this.streamWriter = writer
     await writer.open()
+    // Which commands write, modules' own among them, the target knows best.
+    this.table.learn(await commandRows(this.options.target))
     this.rules = new StreamRules(this.table, {
       target: this.facts.capabilities,
       hasCommand: (name) => this.facts.commandNames?.has(name) ?? true,
@@ -384,6 +387,12 @@ export class ReplaySession {
   async loadFunctions(loader: SnapshotLoader): Promise<void> {
     await this.#functions.load(loader)
     if (loader.movedFields) this.#fieldsMoved = true
+  }
+
+  /** From the version that a snapshot names: servers from 7.0 on never send scripts. */
+  noteSource(loader: SnapshotLoader): void {
+    const major = Number.parseInt(loader.sourceVersion, 10)
+    if (this.rules !== undefined && major >= 7) this.rules.refuseScripts = true
   }
 
   close(): void {
