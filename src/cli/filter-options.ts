@@ -1,7 +1,7 @@
 /** `--db --match --no-match --regex --type --min-size --ttl`: the filters that commands share. */
 import { type Command, Option } from 'commander'
 import type { KeyFilterOptions } from '../source/key-filter.js'
-import { UsageError } from '../errors.js'
+import { parseRegex } from './regex.js'
 import { parseCount, parseList, parseSize } from './units.js'
 
 export interface FilterOptions {
@@ -28,7 +28,7 @@ export function addFilterOptions(
     .option('--match <glob>', 'only keys that match (repeatable)', collect)
     // Named by hand: commander takes a plain --no-match for the negation of --match.
     .addOption(negated('--no-match <glob>', 'noMatch', 'no keys that match (repeatable)'))
-    .option('--regex <re>', 'only keys that match this regular expression', parseRegex)
+    .option('--regex <re>', 'only keys that match this (no lookaround, no \\1)', parseRegex)
   if (!byValue) return command
   return command
     .option(
@@ -68,12 +68,4 @@ function negated(flags: string, name: string, description: string): Option {
   option.negate = false
   option.attributeName = () => name
   return option
-}
-
-function parseRegex(text: string): RegExp {
-  try {
-    return new RegExp(text)
-  } catch (error) {
-    throw new UsageError(`not a regular expression: ${text}`, { cause: error })
-  }
 }

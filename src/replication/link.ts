@@ -230,7 +230,7 @@ export class ReplicationLink {
 
   /** Undefined where the server does not tell: too old, or INFO is not allowed. */
   async #replicationInfo(): Promise<ReplicationInfo | undefined> {
-    const client = await ControlClient.open(this.#options.server)
+    const client = await ControlClient.open(this.#options.server, this.#halt.signal)
     try {
       const info = await client.info('replication')
       // Before 4.0 the id of the history is that of the process.

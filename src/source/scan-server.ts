@@ -39,7 +39,7 @@ const HEAD_BYTES = 9
 
 /** Rejects with LinkError, AuthError, ProtocolError, RdbError, FileError or AbortedError. */
 export async function scanToRdb(options: ScanOptions): Promise<void> {
-  const control = await ControlClient.open(options.server)
+  const control = await ControlClient.open(options.server, options.signal)
   try {
     const line = await PayloadLine.open(options.server, options.signal)
     try {

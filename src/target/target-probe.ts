@@ -31,12 +31,15 @@ export interface TargetFacts {
   isCluster: boolean
 }
 
-/** Rejects with LinkError, AuthError or ProtocolError. */
-export async function probeTarget(settings: ServerSettings): Promise<TargetFacts> {
-  const control = await ControlClient.open({
-    ...settings,
-    address: { ...settings.address, db: 0 },
-  })
+/** Rejects with LinkError, AuthError, ProtocolError or AbortedError. */
+export async function probeTarget(
+  settings: ServerSettings,
+  signal?: AbortSignal,
+): Promise<TargetFacts> {
+  const control = await ControlClient.open(
+    { ...settings, address: { ...settings.address, db: 0 } },
+    signal,
+  )
   try {
     const info = await control.info()
     const config = await control.configGet('databases')
@@ -86,8 +89,8 @@ export async function setImportMode(settings: ServerSettings, on: boolean): Prom
   }
 }
 
-export async function flushTarget(settings: ServerSettings): Promise<void> {
-  const control = await ControlClient.open({ ...settings, timeoutMs: 0x7fffffff })
+export async function flushTarget(settings: ServerSettings, signal?: AbortSignal): Promise<void> {
+  const control = await ControlClient.open({ ...settings, timeoutMs: 0x7fffffff }, signal)
   try {
     await control.call('FLUSHALL')
     try {

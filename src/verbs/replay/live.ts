@@ -377,7 +377,7 @@ class LiveReplay {
     if (!this.#feed.isStreaming) return false
     let control: ControlClient | undefined
     try {
-      control = await ControlClient.open(this.#settings)
+      control = await ControlClient.open(this.#settings, this.#session.options.signal)
       const info = await control.info('replication')
       const replOffset = Number(info.get('master_repl_offset') ?? -1)
       const has = this.#spool.nextReplOffset - 1
@@ -386,7 +386,7 @@ class LiveReplay {
       return true
     } catch (error) {
       // Who may not ask must believe what has come.
-      return !(error instanceof LinkError)
+      return !(error instanceof LinkError || error instanceof AbortedError)
     } finally {
       control?.close()
     }

@@ -148,7 +148,7 @@ export class ReplaySession {
 
   /** Deletes everything in the target. Called once the source is known to be whole. */
   async emptyTarget(): Promise<void> {
-    await flushTarget(this.options.target)
+    await flushTarget(this.options.target, this.options.signal)
     this.event({ event: 'emptied' })
     this.#facts = await this.#probe()
     this.targetWasEmpty = keysIn(this.#facts) === 0
@@ -414,7 +414,7 @@ export class ReplaySession {
     for (let attempt = 1; ; attempt += 1) {
       this.checkAborted()
       try {
-        return await probeTarget(this.options.target)
+        return await probeTarget(this.options.target, this.options.signal)
       } catch (error) {
         const passes =
           (error instanceof LinkError && error.retriable) ||

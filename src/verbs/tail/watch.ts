@@ -323,7 +323,7 @@ class TailRun implements LinkConsumer {
    */
   private async askServer(): Promise<void> {
     try {
-      const control = await ControlClient.open(this.options.server)
+      const control = await ControlClient.open(this.options.server, this.options.signal)
       this.control = control
       const info = await control.info()
       this.usedMemoryBytes = numberOf(info.get('used_memory'))
