@@ -1,6 +1,7 @@
 /**
  * The directions of imports: a folder is named after a thing and imports only things that stand
- * before it. Also keeps the pure folders pure and the terminal libraries in `cli/`.
+ * before it; no file reaches itself by its imports, types included; no room outgrows the others.
+ * Also keeps the pure folders pure and the terminal libraries in `cli/`.
  */
 import { readdirSync, readFileSync } from 'node:fs'
 import { dirname, join, relative, resolve, sep } from 'node:path'
@@ -30,6 +31,8 @@ const ORDER = [
 ]
 /** bytes in, values out: no clock, no promise, no node: module but node:buffer. */
 const PURE = new Set(['bytes', 'resp', 'aof', 'kernels', 'servers', 'rdb', 'rewrite', 'analyze'])
+/** No room holds more of the lines than this. */
+const LARGEST_SHARE = 0.15
 const TERMINAL = new Set(['commander', 'chalk', 'ora', 'cli-table3'])
 
 const files = readdirSync(ROOT, { recursive: true, encoding: 'utf8' })
@@ -74,6 +77,36 @@ test('imports point down only', () => {
   expect(wrong).toEqual([])
 })
 
+test('no file imports itself by way of others, not even for types', () => {
+  expect(circles(new Map(files.map((file) => [file, ownImportsOf(file)])))).toEqual([])
+})
+
+test('a circle of files is found, and files that share what they import are none', () => {
+  const graph = new Map([
+    ['a', ['b', 'd']],
+    ['b', ['c']],
+    ['c', ['a']],
+    ['d', []],
+    ['e', ['d', 'a']],
+    ['f', ['f']],
+  ])
+  expect(circles(graph)).toEqual([['a', 'b', 'c'], ['f']])
+})
+
+test('no room holds more than its share of the lines', () => {
+  const lines = new Map<string, number>()
+  let all = 0
+  for (const name of readdirSync(ROOT, { recursive: true, encoding: 'utf8' })) {
+    if (!name.endsWith('.ts')) continue
+    const count = readFileSync(join(ROOT, name), 'utf8').split('\n').length
+    const folder = folderOf(join(ROOT, name))
+    lines.set(folder, (lines.get(folder) ?? 0) + count)
+    all += count
+  }
+  const tooLarge = [...lines].filter(([, count]) => count > LARGEST_SHARE * all)
+  expect(tooLarge).toEqual([])
+})
+
 test('pure folders import no node: module but node:buffer and keep no clock', () => {
   const wrong: string[] = []
   for (const file of files) {
@@ -96,3 +129,38 @@ test('terminal libraries appear in cli/ only', () => {
   )
   expect(wrong.map((file) => relative(ROOT, file))).toEqual([])
 })
+
+/** The files of ours that a file imports. */
+function ownImportsOf(file: string): string[] {
+  return importsOf(file)
+    .filter((specifier) => specifier.startsWith('.'))
+    .map((specifier) => resolve(dirname(file), specifier).replace(/\.js$/, '.ts'))
+}
+
+/** Each set of files that reach one another, by Tarjan's algorithm; names in order. */
+function circles(graph: ReadonlyMap<string, readonly string[]>): string[][] {
+  const found: string[][] = []
+  const index = new Map<string, number>()
+  const low = new Map<string, number>()
+  const stack: string[] = []
+  const visit = (file: string): void => {
+    index.set(file, index.size)
+    low.set(file, index.get(file)!)
+    stack.push(file)
+    for (const next of graph.get(file) ?? []) {
+      if (!graph.has(next)) continue
+      if (!index.has(next)) visit(next)
+      if (stack.includes(next)) low.set(file, Math.min(low.get(file)!, low.get(next)!))
+    }
+    if (low.get(file) !== index.get(file)) return
+    const members = stack.splice(stack.indexOf(file))
+    const isCircle = members.length > 1 || graph.get(file)!.includes(file)
+    if (isCircle) found.push(members.map((each) => relativeName(each)).sort())
+  }
+  for (const file of graph.keys()) if (!index.has(file)) visit(file)
+  return found
+}
+
+function relativeName(file: string): string {
+  return file.startsWith(ROOT) ? relative(ROOT, file) : file
+}

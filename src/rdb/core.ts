@@ -13,7 +13,6 @@ import { PackedReader } from './encodings/packed.js'
 import { MutableKeyHeader, MutableValueStats } from './header.js'
 import { NEED_MORE } from './chunk-input.js'
 import { RdbInput } from './input.js'
-import type { Salvage } from './salvage.js'
 import { StringSlot } from './slice.js'
 import { RowWeights } from './row-weights.js'
 import { KernelStringRows } from './string-rows.js'
@@ -31,6 +30,16 @@ import {
 } from './visitor.js'
 
 export type Step = (core: Core) => Step
+
+/** What goes on behind damage (salvage.ts). */
+export interface AfterDamage {
+  readonly lostRegions: number
+  readonly lostBytes: number
+  isFinal: boolean
+  recover(core: Core, error: RdbError): void
+  loseKey(core: Core, error: RdbError): void
+  loseRest(core: Core, error: RdbError): void
+}
 
 export interface CoreOptions {
   file: string | undefined
@@ -96,7 +105,7 @@ export class Core {
   keysRead = 0
   /** With salvage: the error in the value at hand, of which only the frame is read now. */
   damagedBy: RdbError | undefined = undefined
-  salvage: Salvage | undefined = undefined
+  salvage: AfterDamage | undefined = undefined
   /** Only tries whether records are sound: messages are of no use. */
   isTrial = false
   /** What is being read, for errors. */

@@ -12,7 +12,7 @@
  */
 import type { Buffer } from 'node:buffer'
 import type { RdbError } from '../errors.js'
-import { Core, type Step } from './core.js'
+import { Core, type AfterDamage, type Step } from './core.js'
 import { NEED_MORE } from './chunk-input.js'
 import { OPCODE, TYPE } from './type-table.js'
 import { DEPTH, type LostRegion } from './visitor.js'
@@ -36,7 +36,7 @@ const TAIL_BYTES = 9
 
 type Verdict = 'sound' | 'more' | 'no'
 
-export class Salvage {
+export class Salvage implements AfterDamage {
   lostRegions = 0
   lostBytes = 0
   private readonly nextRecord: Step

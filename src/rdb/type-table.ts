@@ -3,7 +3,7 @@
  * family. Redis and Valkey parted at RDB 12: 22, 23, 242 and 243 mean different things by the magic.
  * Source: rdb.h of both projects.
  */
-import { KIND, type Kind } from './visitor.js'
+import { KIND, type Kind } from './kinds.js'
 
 export type RdbFamily = 'redis' | 'valkey'
 

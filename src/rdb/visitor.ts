@@ -23,7 +23,10 @@
  * A visitor may throw: the parser is then unusable and the error reaches the caller of `push`.
  */
 import type { StretchVisitor } from './stretch.js'
+import type { Kind } from './kinds.js'
 import type { RdbFamily, RdbType } from './type-table.js'
+
+export { KIND, KIND_NAMES, type Kind } from './kinds.js'
 
 /** How deep the parser goes into a value. One grammar serves all three. */
 export const DEPTH = {
@@ -57,35 +60,6 @@ export interface StreamId {
   readonly ms: U64
   readonly seq: U64
 }
-
-/** What kind of value a type byte means; the `TYPE` of the servers, and how events come. */
-export const KIND = {
-  STRING: 0,
-  LIST: 1,
-  SET: 2,
-  ZSET: 3,
-  HASH: 4,
-  STREAM: 5,
-  MODULE: 6,
-  /** Redis 8.8. */
-  ARRAY: 7,
-  /** Unreleased Redis builds: one number. */
-  GCRA: 8,
-} as const
-export type Kind = (typeof KIND)[keyof typeof KIND]
-
-/** Names as TYPE prints them, by `Kind`. For modules see `KeyHeader.moduleName`. */
-export const KIND_NAMES: readonly string[] = [
-  'string',
-  'list',
-  'set',
-  'zset',
-  'hash',
-  'stream',
-  'module',
-  'array',
-  'gcra',
-]
 
 /** ONE object, reused for every key. Valid from `key` to `keyEnd`, both included. */
 export interface KeyHeader {

@@ -5,20 +5,15 @@
  */
 import { createHash, timingSafeEqual } from 'node:crypto'
 import { compileGlob } from '../bytes/glob.js'
-import type { Connection } from './connection.js'
-import { STATE_NAMES } from './connection.js'
+import { STATE_NAMES, type Client } from './client.js'
 import type { ConnectionHost } from './host.js'
-import { formatInfo, redisVersionOf } from './info.js'
+import { formatInfo, redisVersionOf, roleName } from './info.js'
 import { array, bulk, errorReply, integer, NIL, OK, PONG, status } from './replies.js'
 import type { Request } from './request-parser.js'
 
 const MAX_FAILED_AUTHS = 5
 
-type Handler = (
-  connection: Connection,
-  host: ConnectionHost,
-  request: Request,
-) => Buffer | undefined
+type Handler = (connection: Client, host: ConnectionHost, request: Request) => Buffer | undefined
 
 const HANDLERS: Readonly<Record<string, Handler>> = {
   PING: (_connection, _host, request) => (request.length > 1 ? bulk(request[1]!) : PONG),
@@ -52,7 +47,7 @@ export function mayBeAskedWithoutPassword(name: string): boolean {
 
 /** Undefined where the answer comes later or never. */
 export function answer(
-  connection: Connection,
+  connection: Client,
   host: ConnectionHost,
   name: string,
   request: Request,
@@ -66,11 +61,7 @@ export function answer(
   return handler(connection, host, request)
 }
 
-function authenticate(
-  connection: Connection,
-  host: ConnectionHost,
-  words: readonly Buffer[],
-): Buffer {
+function authenticate(connection: Client, host: ConnectionHost, words: readonly Buffer[]): Buffer {
   if (words.length < 1 || words.length > 2) return wrongArguments('auth')
   if (host.password === undefined) {
     return errorReply(
@@ -97,7 +88,7 @@ function sameSecret(left: Uint8Array, right: Uint8Array): boolean {
   return timingSafeEqual(digest(left), digest(right))
 }
 
-function hello(connection: Connection, host: ConnectionHost, request: Request): Buffer {
+function hello(connection: Client, host: ConnectionHost, request: Request): Buffer {
   const words = request.slice(1)
   if (words.length > 0 && text(words[0]) !== '2') {
     return errorReply('NOPROTO unsupported protocol version')
@@ -122,7 +113,7 @@ function hello(connection: Connection, host: ConnectionHost, request: Request): 
   ])
 }
 
-function role(_connection: Connection, host: ConnectionHost): Buffer {
+function role(_connection: Client, host: ConnectionHost): Buffer {
   const { upstream, log } = host.origin
   if (upstream !== undefined) {
     const state = upstream.isSyncing ? 'sync' : upstream.isUp ? 'connected' : 'connect'
@@ -147,7 +138,7 @@ function role(_connection: Connection, host: ConnectionHost): Buffer {
   ])
 }
 
-function client(connection: Connection, host: ConnectionHost, request: Request): Buffer {
+function client(connection: Client, host: ConnectionHost, request: Request): Buffer {
   switch (text(request[1]).toUpperCase()) {
     case 'SETNAME':
       if (!/^[!-~]{0,64}$/.test(text(request[2]))) {
@@ -170,7 +161,7 @@ function client(connection: Connection, host: ConnectionHost, request: Request):
   }
 }
 
-function describeClient(each: Connection): string {
+function describeClient(each: Client): string {
   const ageSeconds = Math.round((Date.now() - each.connectedMs) / 1000)
   const idleSeconds = Math.round((Date.now() - each.lastRequestMs) / 1000)
   return (
@@ -180,7 +171,7 @@ function describeClient(each: Connection): string {
   )
 }
 
-function config(_connection: Connection, host: ConnectionHost, request: Request): Buffer {
+function config(_connection: Client, host: ConnectionHost, request: Request): Buffer {
   if (text(request[1]).toUpperCase() !== 'GET') {
     return errorReply('ERR rrep serve takes its settings from its command line')
   }
@@ -207,7 +198,7 @@ function config(_connection: Connection, host: ConnectionHost, request: Request)
   return array(found.flatMap(([name, value]) => [bulk(name), bulk(value)]))
 }
 
-function wait(connection: Connection, host: ConnectionHost, request: Request): Buffer | undefined {
+function wait(connection: Client, host: ConnectionHost, request: Request): Buffer | undefined {
   const replicas = Number(text(request[1]))
   const timeoutMs = Number(text(request[2]))
   if (request.length !== 3) return wrongArguments('wait')
@@ -217,10 +208,6 @@ function wait(connection: Connection, host: ConnectionHost, request: Request): B
   const acked = host.waitForAcks(replicas, timeoutMs, connection.signal)
   connection.answerWith(acked.then(integer))
   return undefined
-}
-
-export function roleName(host: ConnectionHost): 'master' | 'slave' {
-  return host.origin.upstream === undefined ? 'master' : 'slave'
 }
 
 function text(bytes: Buffer | undefined): string {

@@ -10,6 +10,7 @@ import { randomBytes } from 'node:crypto'
 import type { Socket } from 'node:net'
 import { LinkError, ProtocolError, RrepError } from '../errors.js'
 import { answer, mayBeAskedWithoutPassword } from './commands.js'
+import type { Client, ConnectionState } from './client.js'
 import type { ConnectionHost } from './host.js'
 import { LagGuard } from './limits.js'
 import { formatRdbMagic } from '../servers/rdb-version.js'
@@ -21,18 +22,6 @@ import type { Request } from './request-parser.js'
 import { RequestReader, type RequestOwner } from './request-reader.js'
 import type { Snapshot } from './snapshot.js'
 
-export type ConnectionState = 'client' | 'wait' | 'send_bulk' | 'held' | 'online' | 'closed'
-
-/** Of INFO's slaveN lines and of ROLE. */
-export const STATE_NAMES: Readonly<Record<ConnectionState, string>> = {
-  client: 'none',
-  wait: 'wait_bgsave',
-  send_bulk: 'send_bulk',
-  held: 'send_bulk',
-  online: 'online',
-  closed: 'none',
-}
-
 /** How long a replica that is ahead of a relay waits for the relay to come up to it. */
 const AHEAD_PATIENCE_MS = 30_000
 /** A client that is no replica and says nothing for so long is closed. */
@@ -42,7 +31,7 @@ export const UNAUTHENTICATED_MS = 10_000
 /** Replies that nobody reads are kept no longer. */
 const UNREAD_MS = 10_000
 
-export class Connection implements RequestOwner {
+export class Connection implements Client, RequestOwner {
   readonly id: number
   readonly profile = new ReplicaProfile()
   readonly connectedMs = Date.now()

@@ -1,5 +1,5 @@
 /** What a connection needs of the master it belongs to. */
-import type { Connection } from './connection.js'
+import type { Client } from './client.js'
 import type { ServeEvent } from './events.js'
 import type { FairTurns } from './fair-turns.js'
 import type { ReplicaLimits } from './limits.js'
@@ -26,7 +26,7 @@ export interface ConnectionHost {
   /** A replica without a sign of life for so long is dropped (repl-timeout). */
   readonly timeoutMs: number
   readonly stats: ServeStats
-  readonly connections: ReadonlySet<Connection>
+  readonly connections: ReadonlySet<Client>
   readonly turns: FairTurns
   /** What to take replicas for that do not tell. */
   readonly assumedReplica: ServerKind | undefined
@@ -38,9 +38,9 @@ export interface ConnectionHost {
   readonly runId: string
   nextClientId(): number
   emit(event: ServeEvent): void
-  closed(connection: Connection): void
+  closed(connection: Client): void
   /** An ACK came: WAIT may be over. */
-  acknowledged(connection: Connection): void
+  acknowledged(connection: Client): void
   /** Resolves at the next second, or when the log grew; rejects where aborted by then. */
   nextTick(signal: AbortSignal): Promise<void>
   /** WAIT: resolves with the number of replicas that have everything of now; at the latest at the

@@ -1,6 +1,5 @@
 /** INFO: the lines that redis-cli, exporters, Sentinel and other links read of a master. */
-import { STATE_NAMES, type Connection } from './connection.js'
-import { roleName } from './commands.js'
+import { STATE_NAMES, type Client } from './client.js'
 import type { ConnectionHost } from './host.js'
 import type { ServerKind } from '../servers/rdb-version.js'
 
@@ -147,7 +146,7 @@ function replicationLines(host: ConnectionHost): Lines {
   ]
 }
 
-function describeReplica(each: Connection): string {
+function describeReplica(each: Client): string {
   const { profile, peerIp, state, ackedReplOffset, ackMs } = each
   const lagSeconds = Math.max(0, Math.round((Date.now() - ackMs) / 1000))
   return (
@@ -163,7 +162,7 @@ export function redisVersionOf({ family, version }: ServerKind): string {
   return family === 'redis' ? version : COMPATIBLE_VERSION
 }
 
-export function replicasOf(host: ConnectionHost): Connection[] {
+export function replicasOf(host: ConnectionHost): Client[] {
   return [...host.connections].filter((each) => each.isReplica)
 }
 
@@ -174,4 +173,8 @@ export function outputBytes(host: ConnectionHost): number {
     if (feed !== undefined) bytes += feed.streamBytes + feed.snapshotBytes
   }
   return bytes
+}
+
+export function roleName(host: ConnectionHost): 'master' | 'slave' {
+  return host.origin.upstream === undefined ? 'master' : 'slave'
 }

@@ -1,6 +1,6 @@
 /** `--metrics`: what is served and how far everybody is, as Prometheus text over HTTP. */
 import { createServer, type Server } from 'node:http'
-import { STATE_NAMES, type Connection } from './connection.js'
+import { STATE_NAMES, type Client } from './client.js'
 import type { ConnectionHost } from './host.js'
 import { outputBytes, replicasOf } from './info.js'
 
@@ -21,7 +21,7 @@ export function formatMetrics(host: ConnectionHost): string {
     const list: readonly Sample[] = typeof samples === 'number' ? [[{}, samples]] : samples
     for (const [labels, value] of list) parts.push(`rrep_${name}${formatLabels(labels)} ${value}\n`)
   }
-  const perReplica = (value: (each: Connection) => number): Sample[] =>
+  const perReplica = (value: (each: Client) => number): Sample[] =>
     replicas.map((each) => [{ replica: each.replicaName, id: String(each.id) }, value(each)])
 
   add('serve_info', 'gauge', 'What is served.', [

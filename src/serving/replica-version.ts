@@ -8,7 +8,7 @@
  */
 import { connect } from 'node:net'
 import { ProtocolError } from '../errors.js'
-import type { Connection } from './connection.js'
+import type { Client } from './client.js'
 import type { ConnectionHost } from './host.js'
 import {
   acceptedBy,
@@ -27,7 +27,7 @@ const PROBE_BYTES = 64 << 10
 
 /** Throws ProtocolError where the replica would lose its data to this snapshot. */
 export async function chooseForm(
-  connection: Connection,
+  connection: Client,
   host: ConnectionHost,
   snapshot: Snapshot,
 ): Promise<{ magic: RdbMagic; version: number | undefined }> {
@@ -69,10 +69,7 @@ export async function chooseForm(
 }
 
 /** Text instead of a kind: why it could not be learnt. */
-async function identify(
-  connection: Connection,
-  host: ConnectionHost,
-): Promise<ServerKind | string> {
+async function identify(connection: Client, host: ConnectionHost): Promise<ServerKind | string> {
   const { valkeyVersion, listeningPort } = connection.profile
   if (valkeyVersion !== undefined) return { family: 'valkey', version: valkeyVersion }
   const probed = host.probeReplicas
