@@ -6,8 +6,8 @@
  * so that the file ends at a good boundary at nearly any moment (a transaction above
  * `HOLD_BYTES` is written as it comes).
  */
-import { formatMark, formatSkew } from './format.js'
-import type { IncrRecord } from './format.js'
+import { formatMark, formatSkew } from './marks.js'
+import type { IncrRecord } from './marks.js'
 import { CommandEncoder, encodeCommand } from '../resp/encoder.js'
 import type { AppendFile } from '../disk/append-file.js'
 

@@ -7,7 +7,7 @@
  */
 import { closeSync, openSync, readSync } from 'node:fs'
 import { AofParser } from '../aof/aof-parser.js'
-import { ReplOffsetTracker, type CaptureMark } from './format.js'
+import { ReplOffsetTracker, type CaptureMark } from './marks.js'
 import { AofError } from '../errors.js'
 import { fileError } from '../disk/fs-util.js'
 

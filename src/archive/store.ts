@@ -25,7 +25,7 @@ import {
   type IncrRecord,
   type Sidecar,
   type TimelineEntry,
-} from './format.js'
+} from './marks.js'
 import { formatManifest, manifestName, parseManifest, type Manifest } from '../aof/manifest.js'
 import { FileError } from '../errors.js'
 import { recoverPart, type RecoveredPart } from './recovery.js'

@@ -16,7 +16,7 @@ import {
 } from 'node:fs'
 import { join } from 'node:path'
 import { FileError, UsageError } from '../errors.js'
-import { parseSidecar, type BaseRecord, type IncrRecord } from '../archive/format.js'
+import { parseSidecar, type BaseRecord, type IncrRecord } from '../archive/marks.js'
 import { parseManifest } from '../aof/manifest.js'
 import type { ByteInput } from './source.js'
 
