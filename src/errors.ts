@@ -42,6 +42,18 @@ export class UsageError extends RrepError {
   }
 }
 
+/** A state of a moment was asked for that the source does not hold, and why. */
+export class MomentError extends UsageError {
+  readonly reason: MomentReason
+
+  constructor(reason: MomentReason, message: string, options: ErrorOptions = {}) {
+    super(message, { ...options, details: { reason, ...options.details } })
+    this.reason = reason
+  }
+}
+
+export type MomentReason = 'before-first-base' | 'in-gap' | 'after-end' | 'no-times'
+
 /** Cannot connect, or a link that was up is lost for good. */
 export class LinkError extends RrepError {}
 

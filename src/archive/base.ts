@@ -3,7 +3,7 @@
  * disk.
  */
 import { renameSync, unlinkSync } from 'node:fs'
-import type { BaseRecord } from './marks.js'
+import type { BaseRecord } from './sidecar.js'
 import { AppendFile } from '../disk/append-file.js'
 import type { CaptureStore } from './store.js'
 import { fileError, syncDirectory } from '../disk/fs-util.js'

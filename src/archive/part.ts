@@ -7,7 +7,7 @@
  * `HOLD_BYTES` is written as it comes).
  */
 import { formatMark, formatSkew } from './marks.js'
-import type { IncrRecord } from './marks.js'
+import type { IncrRecord } from './sidecar.js'
 import { CommandEncoder, encodeCommand } from '../resp/encoder.js'
 import type { AppendFile } from '../disk/append-file.js'
 

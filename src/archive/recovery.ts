@@ -7,13 +7,13 @@
  */
 import { closeSync, openSync, readSync } from 'node:fs'
 import { AofParser } from '../aof/aof-parser.js'
-import { ReplOffsetTracker, type CaptureMark } from './marks.js'
+import { ReplOffsetTracker, type ReplMark } from './marks.js'
 import { AofError } from '../errors.js'
 import { fileError } from '../disk/fs-util.js'
 
 export interface RecoveredPart {
   /** What the mark at its head says; undefined: the file is none of ours. */
-  head: CaptureMark | undefined
+  head: ReplMark | undefined
   /** Everything behind it is to be cut off. */
   filePosition: number
   fileBytes: number

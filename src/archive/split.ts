@@ -6,7 +6,8 @@
  * head of a new increment, then cut off the old one; the new one goes on from there.
  */
 import { closeSync, openSync, readSync } from 'node:fs'
-import { formatMark, formatSkew, type IncrRecord } from './marks.js'
+import { formatMark, formatSkew } from './marks.js'
+import type { IncrRecord } from './sidecar.js'
 import { encodeCommand } from '../resp/encoder.js'
 import type { AppendFile } from '../disk/append-file.js'
 import type { CapturePart, SplitPlace } from './part.js'

@@ -25,7 +25,7 @@ import {
   type IncrRecord,
   type Sidecar,
   type TimelineEntry,
-} from './marks.js'
+} from './sidecar.js'
 import { formatManifest, manifestName, parseManifest, type Manifest } from '../aof/manifest.js'
 import { FileError } from '../errors.js'
 import { recoverPart, type RecoveredPart } from './recovery.js'
@@ -207,7 +207,8 @@ export class CaptureStore {
 
   private readSidecar(): Sidecar | undefined {
     try {
-      return parseSidecar(readFileSync(this.path(SIDECAR), 'utf8'))
+      const parsed = parseSidecar(readFileSync(this.path(SIDECAR), 'utf8'))
+      return typeof parsed === 'string' ? undefined : parsed
     } catch (error) {
       if (errnoOf(error) === 'ENOENT') return undefined
       throw fileError(this.path(SIDECAR), 'read', error)

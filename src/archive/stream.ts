@@ -2,7 +2,7 @@
  * Stream bytes into an increment: what can be stored as it came goes through in long runs, the
  * few commands that change the state or cannot be loaded back are looked at one by one.
  */
-import type { Sidecar } from './marks.js'
+import type { Sidecar } from './sidecar.js'
 import {
   LOADABLE,
   makeLoadable,

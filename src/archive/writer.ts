@@ -8,7 +8,7 @@
  * and ends the capture; what was whole stays whole.
  */
 import { truncateSync } from 'node:fs'
-import type { GapRecord, IncrRecord } from './marks.js'
+import type { GapRecord, IncrRecord } from './sidecar.js'
 import { InternalError, ProtocolError } from '../errors.js'
 import { AppendFile } from '../disk/append-file.js'
 import { CaptureBase, type SnapshotOrigin } from './base.js'

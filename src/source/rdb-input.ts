@@ -4,11 +4,10 @@
  * of the snapshot (commands behind a preamble, increments) is named, so that nobody takes the
  * snapshot for the whole.
  */
-import { readdirSync, readFileSync, statSync } from 'node:fs'
-import { basename, join } from 'node:path'
+import { statSync } from 'node:fs'
 import type { Readable } from 'node:stream'
-import { looksLikeManifest, parseManifest } from '../aof/manifest.js'
-import { AofError, FileError, ProtocolError, RdbError, UsageError } from '../errors.js'
+import { openArchive } from '../archive/reader.js'
+import { ProtocolError, RdbError } from '../errors.js'
 import { allocateInputBuffer } from '../kernels/kernel.js'
 import type { RdbParser } from '../rdb/parser.js'
 import type { RdbSummary } from '../rdb/visitor.js'
@@ -16,8 +15,6 @@ import { openInput, type ByteInput } from './source.js'
 
 /** Small enough that what one chunk unpacks to stays small where the output is a slow stream. */
 export const RDB_READ_BYTES = 1 << 20
-const MANIFEST_SUFFIX = '.manifest'
-const APPEND_DIR = 'appendonlydir'
 
 export interface RdbInput {
   readonly input: ByteInput
@@ -36,11 +33,11 @@ export interface RdbInputOptions {
 /** Throws FileError, AofError (manifest), RdbError (no RDB) or ProtocolError (unsupported). */
 export async function openRdbInput(path: string, options: RdbInputOptions = {}): Promise<RdbInput> {
   const stat = path === '-' ? undefined : statSync(path, { throwIfNoEntry: false })
-  if (stat?.isDirectory() === true) return await openDirectory(path, options)
+  if (stat?.isDirectory() === true) return await openSet(path, options)
   const input = await openInput(path, options)
   if (input.kind === 'manifest') {
     input.close()
-    return await openManifest(path, options)
+    return await openSet(path, options)
   }
   return checked(input, [])
 }
@@ -92,50 +89,19 @@ export interface PumpedRdb {
   trailingBytes: number
 }
 
-async function openDirectory(path: string, options: RdbInputOptions): Promise<RdbInput> {
-  const manifest = findManifest(path) ?? findManifest(join(path, APPEND_DIR))
-  if (manifest === undefined) {
-    throw new FileError('ERR_NO_MANIFEST', `no manifest of a multi-part AOF in ${path}`, {
-      hint: 'name the file itself, or the directory that holds appendonly.aof.manifest',
-      details: { file: path },
-    })
-  }
-  return await openManifest(manifest, options)
-}
-
-function findManifest(directory: string): string | undefined {
-  let names: string[]
-  try {
-    names = readdirSync(directory)
-  } catch {
-    return undefined
-  }
-  const found = names.filter((name) => name.endsWith(MANIFEST_SUFFIX)).sort()
-  if (found.length > 1) {
-    throw new UsageError(`${directory} holds ${found.length} manifests: ${found.join(', ')}`, {
-      hint: 'name the manifest itself',
-    })
-  }
-  return found[0] === undefined ? undefined : join(directory, found[0])
-}
-
-async function openManifest(path: string, options: RdbInputOptions): Promise<RdbInput> {
-  const bytes = readFileSync(path)
-  if (!looksLikeManifest(bytes)) {
-    throw new AofError('ERR_AOF_CORRUPT', { file: path, byteOffset: 0 }, 'not a manifest')
-  }
-  const directory = path.slice(0, path.length - basename(path).length) || '.'
-  const manifest = parseManifest(bytes, path)
-  if (manifest.base === undefined) {
+async function openSet(path: string, options: RdbInputOptions): Promise<RdbInput> {
+  const archive = openArchive(path)
+  const { base, increments } = archive.at('end')
+  if (base === undefined) {
     throw new ProtocolError('ERR_NO_BASE', `${path} names no base file: there are only commands`, {
       hint: 'load it with rrep replay',
     })
   }
-  const input = await openInput(join(directory, manifest.base.name), options)
-  const increments = manifest.incrs
-    .map((entry) => join(directory, entry.name))
+  const input = await openInput(base.path, options)
+  const full = increments
+    .map((increment) => increment.path)
     .filter((file) => (statSync(file, { throwIfNoEntry: false })?.size ?? 0) > 0)
-  return checked(input, increments)
+  return checked(input, full)
 }
 
 function checked(input: ByteInput, increments: readonly string[]): RdbInput {

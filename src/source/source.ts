@@ -7,15 +7,7 @@
  * everything else arrives as a stream. Both look the same to the caller: `pump`.
  */
 import { Buffer } from 'node:buffer'
-import {
-  closeSync,
-  createReadStream,
-  existsSync,
-  fstatSync,
-  openSync,
-  readSync,
-  statSync,
-} from 'node:fs'
+import { closeSync, createReadStream, fstatSync, openSync, readSync, statSync } from 'node:fs'
 import type { Readable } from 'node:stream'
 import { pipeline, Transform } from 'node:stream'
 import {
@@ -386,9 +378,4 @@ function readAt(fd: number, name: string, buffer: Buffer, byteOffset: number): n
 
 function checkAbort(signal: AbortSignal | undefined): void {
   if (signal?.aborted === true) throw new AbortedError()
-}
-
-/** True where a directory looks like a multi-part AOF or holds one. */
-export function holdsManifest(directory: string, name = 'appendonly.aof.manifest'): boolean {
-  return existsSync(`${directory}/${name}`) || existsSync(`${directory}/appendonlydir/${name}`)
 }

@@ -30,9 +30,9 @@ async function startReplica(prefix = '', args: string[] = []): Promise<TestServe
   return replica
 }
 
-async function serveFile(path: string, untilMs?: number, port = 0): Promise<Serving> {
+async function serveFile(path: string, until?: { unixMs: number }, port = 0): Promise<Serving> {
   const serving = await startServing({
-    source: { kind: 'files', path, untilMs },
+    source: { kind: 'files', path, until },
     listen: { host: '127.0.0.1', port },
   })
   cleanups.push(() => serving.stop())
@@ -119,7 +119,7 @@ describe.skipIf(shared === undefined)('append-only files of the fixtures', () =>
       steps: { timestamp: number; expected: string }[]
     }
     for (const { timestamp, expected } of steps) {
-      const serving = await serveFile(join(root, 'redis-7.0/aof'), timestamp * 1000)
+      const serving = await serveFile(join(root, 'redis-7.0/aof'), { unixMs: timestamp * 1000 })
       await followToEnd(replica, serving)
       await expectRows(replica, join(root, 'redis-7.0', expected))
       await serving.stop()

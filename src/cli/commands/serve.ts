@@ -22,7 +22,7 @@ import type { Io } from '../io.js'
 import { readPasswordFile } from '../password.js'
 import { describeEvent, describeSource, isWarning } from '../render/serve-events.js'
 import type { Talk } from '../talk.js'
-import { parseCount, parseDuration, parseSize, parseTime } from '../units.js'
+import { parseCount, parseDuration, parseMoment, parseSize, type Moment } from '../units.js'
 
 interface ServeCommandOptions extends ConnectValues {
   listen: { host: string; port: number }
@@ -31,7 +31,7 @@ interface ServeCommandOptions extends ConnectValues {
   tlsKeyFile?: string
   tlsCaFile?: string
   unprotected?: boolean
-  until?: number
+  until?: Moment
   sourceFile?: string
   backlog?: number
   backlogDir?: string
@@ -78,7 +78,7 @@ export function registerServe(program: Command, context: CommandContext): void {
         .argParser(parseListen)
         .default({ host: '127.0.0.1', port: 6390 }, '127.0.0.1:6390'),
     )
-    .option('--until <time>', 'of an AOF or capture: its state at that time', parseTime)
+    .option('--until <when>', 'of an AOF or archive: its state then, or at offset:N', parseMoment)
     .option('--requirepass-file <file>', 'first line is the password that replicas must give')
     .option('--tls-cert-file <file>', 'serve over TLS with this certificate, PEM')
     .option('--tls-key-file <file>', 'its key, PEM')
@@ -190,8 +190,8 @@ async function readSource(
   }
   const text = sourceFile === undefined ? sourceOf(argument, io) : readSourceFile(sourceFile)
   const spec = classifySource(text)
-  if (spec.kind === 'stdin') return { kind: 'files', path: '-', untilMs: until, stdin: io.stdin }
-  if (spec.kind !== 'server') return { kind: 'files', path: spec.path, untilMs: until }
+  if (spec.kind === 'stdin') return { kind: 'files', path: '-', until, stdin: io.stdin }
+  if (spec.kind !== 'server') return { kind: 'files', path: spec.path, until }
   if (until !== undefined) throw new UsageError('--until is for an AOF or a capture')
   return { kind: 'server', server: await readServerSettings(spec.address, options, io) }
 }
@@ -238,6 +238,7 @@ async function showReady(handle: ServeHandle, source: string, talk: Talk): Promi
         `its last ${frozen.cutBytes} bytes are not served`,
     )
   }
+  for (const problem of frozen?.problems ?? []) talk.warn(problem)
   if (talk.json) {
     const mode = frozen === undefined ? 'relay' : 'frozen'
     const line = {

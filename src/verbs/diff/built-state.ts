@@ -5,14 +5,14 @@
  */
 import { randomBytes } from 'node:crypto'
 import { closeSync, openSync, readSync, statSync } from 'node:fs'
-import { basename } from 'node:path'
+import { momentOf } from '../../archive/moment.js'
+import { openArchive } from '../../archive/reader.js'
 import { AbortedError, UsageError } from '../../errors.js'
 import type { LedgerReport } from '../../target/ledger.js'
 import type { ServerFamily } from '../../servers/capabilities.js'
 import { writerOf } from '../../rewrite/writing-server.js'
 import type { ReplayOptions, ReplayProgress } from '../replay/options.js'
 import { replayFiles } from '../replay/files.js'
-import { planParts } from '../../source/archive-parts.js'
 import { ReplaySession } from '../replay/session.js'
 import { kindOf } from '../../source/source.js'
 import { startScratchServer, type ScratchServer } from '../../source/scratch-server.js'
@@ -99,19 +99,14 @@ export async function buildState(options: BuildOptions): Promise<BuiltState> {
 
 type FileSource = { kind: 'file'; path: string } | { kind: 'directory'; path: string }
 
-/** A manifest stands for its directory. */
 function sourceOf(path: string): FileSource {
-  if (statSync(path, { throwIfNoEntry: false })?.isDirectory() === true) {
-    return { kind: 'directory', path }
-  }
-  if (!path.endsWith('.manifest')) return { kind: 'file', path }
-  return { kind: 'directory', path: path.slice(0, -basename(path).length) || '.' }
+  const isDirectory = statSync(path, { throwIfNoEntry: false })?.isDirectory() === true
+  return { kind: isDirectory ? 'directory' : 'file', path }
 }
 
 /** Who wrote it, by the head of its base: types of one family are unknown to the other. */
 function familyOf(source: FileSource, until: ReplayOptions['until']): ServerFamily {
-  const file =
-    source.kind === 'file' ? source.path : planParts(source.path, until, undefined)[0]?.path
+  const file = source.kind === 'file' ? source.path : firstOf(source.path, until)
   if (file === undefined) return 'redis'
   const fd = tryOpen(file)
   // The replay says what is wrong with it.
@@ -123,6 +118,11 @@ function familyOf(source: FileSource, until: ReplayOptions['until']): ServerFami
   } finally {
     closeSync(fd)
   }
+}
+
+function firstOf(path: string, until: ReplayOptions['until']): string | undefined {
+  const { base, increments } = openArchive(path).at(momentOf(until))
+  return base?.path ?? increments[0]?.path
 }
 
 function tryOpen(path: string): number | undefined {

@@ -2,10 +2,11 @@
  * Replay from what lies on disk: an RDB, an AOF with or without a preamble, a directory in
  * multi-part form (a server's own, or a capture with its offsets).
  */
-import { createReadStream, rmSync, statSync } from 'node:fs'
+import { createReadStream, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { TargetError, UsageError } from '../../errors.js'
 import { AofParser, type AofPosition, type AofVisitor } from '../../aof/aof-parser.js'
+import { MomentGate } from '../../archive/moment-gate.js'
 import type { Checkpoint } from '../../target/checkpoint.js'
 import type { SnapshotLoader } from '../../target/snapshot-loader.js'
 import type { KeyTarget } from '../../target/key-target.js'
@@ -17,15 +18,17 @@ import { inKernel } from '../../source/rdb-input.js'
 import { makeTemporaryDir } from '../../disk/temporary-dir.js'
 import { storePipe } from '../../source/stored-pipe.js'
 import { isReadOnce, refuseForStream } from './checks.js'
-import { FileMoment } from './moment.js'
 import { checkParts, refuseEmpty, refuseKind, refuseUnfinished } from './source-check.js'
 import type { ReplaySource } from './options.js'
 import {
+  closeParts,
   hasPreambleMark,
   nameOfParts,
-  planParts,
+  openParts,
+  singlePart,
   type ReplayPart,
-} from '../../source/archive-parts.js'
+  type ReplayParts,
+} from './parts.js'
 import type { ReplaySession } from './session.js'
 import { openInput, type ByteInput } from '../../source/source.js'
 
@@ -39,19 +42,27 @@ export interface ReplayOutcome {
 export async function replayFiles(session: ReplaySession): Promise<ReplayOutcome> {
   const { source } = session.options
   if (source.kind === 'server') throw new UsageError('not a file')
-  const parts =
-    source.kind === 'directory'
-      ? planParts(source.path, session.options.until, session.options.fromMs)
-      : [{ path: source.kind === 'stdin' ? '-' : source.path, role: 'single' as const }]
-  await refuseEarly(session, parts)
-  await session.meetTarget()
-  if (!session.isToBeEmptied) return await new FileReplay(session, parts).run()
+  const opened = await openParts(session.options)
+  try {
+    for (const message of opened.problems) session.event({ event: 'warning', message })
+    refuseEarly(session, opened.parts)
+    await session.meetTarget()
+    if (!session.isToBeEmptied) return await new FileReplay(session, opened).run()
+    return await replayWhole(session, opened)
+  } finally {
+    closeParts(opened.parts)
+  }
+}
+
+/** Into a target that is emptied once the source is known to be whole. */
+async function replayWhole(session: ReplaySession, opened: ReplayParts): Promise<ReplayOutcome> {
+  const { source } = session.options
   // What is read once only is kept: it is read to its end before anything is deleted for it.
   const kept = isReadOnce(source) ? await keepInput(session, source) : undefined
   try {
-    const whole = kept === undefined ? parts : [{ path: kept.path, role: 'single' as const }]
-    await checkParts(whole, {
-      until: session.options.until,
+    const whole = kept === undefined ? opened : { ...opened, parts: [singlePart(kept.path)] }
+    await checkParts(whole.parts, {
+      moment: whole.moment,
       signal: session.options.signal,
       onProgress: (bytes, totalBytes) => session.progress({ phase: 'check', bytes, totalBytes }),
       onCommands: () => refuseForStream(session.options),
@@ -82,15 +93,12 @@ async function keepInput(
 
 /** What is no good for commands is said before a target is emptied, where that can be seen: what
  * comes through a pipe or compressed is refused when its commands begin. */
-async function refuseEarly(session: ReplaySession, parts: readonly ReplayPart[]): Promise<void> {
+function refuseEarly(session: ReplaySession, parts: readonly ReplayPart[]): void {
   const [first] = parts
   if (parts.length > 1) refuseForStream(session.options)
-  if (first === undefined || statSync(first.path, { throwIfNoEntry: false })?.isFile() !== true) {
-    return
-  }
-  const input = await openInput(first.path, { signal: session.options.signal })
-  input.close()
-  if (input.kind === 'aof' || hasPreambleMark(first.path, input)) refuseForStream(session.options)
+  if (first?.input?.sizeBytes === undefined) return
+  const { input, path } = first
+  if (input.kind === 'aof' || hasPreambleMark(path, input)) refuseForStream(session.options)
 }
 
 class FileReplay implements AofVisitor {
@@ -101,18 +109,18 @@ class FileReplay implements AofVisitor {
   #partStart = 0
   #resume: Checkpoint | undefined
   #parser: AofParser | undefined
+  readonly #gate: MomentGate
   #ended = false
   #ruleSeconds = -1
   #streamOpen = false
-  readonly #moment: FileMoment
   readonly #fromSeconds: number
   #keys: KeyTarget | undefined
 
-  constructor(session: ReplaySession, parts: readonly ReplayPart[]) {
+  constructor(session: ReplaySession, { parts, moment }: ReplayParts) {
     this.#session = session
     this.#parts = parts
-    const { until, fromMs } = session.options
-    this.#moment = new FileMoment(until)
+    this.#gate = new MomentGate(moment)
+    const { fromMs } = session.options
     this.#fromSeconds = fromMs === undefined ? -Infinity : fromMs / 1000
     this.#sourceName = `file:${nameOfParts(parts)}`
   }
@@ -121,11 +129,9 @@ class FileReplay implements AofVisitor {
     const session = this.#session
     for (const [index, part] of this.#parts.entries()) {
       if (this.#ended) break
-      const { source } = session.options
-      const input = await openInput(part.path, {
-        stdin: source.kind === 'stdin' ? source.stream : undefined,
-        signal: session.options.signal,
-      })
+      const { source, signal } = session.options
+      const stdin = source.kind === 'stdin' ? source.stream : undefined
+      const input = part.input ?? (await openInput(part.path, { stdin, signal }))
       try {
         await this.#part(part, input, index === this.#parts.length - 1)
       } finally {
@@ -134,7 +140,7 @@ class FileReplay implements AofVisitor {
     }
     await this.#finish()
     return {
-      replOffset: this.#moment.hasOffsets ? this.#moment.replOffset : undefined,
+      replOffset: this.#gate.hasReplOffsets ? this.#gate.offset : undefined,
       stopped: false,
     }
   }
@@ -315,7 +321,7 @@ class FileReplay implements AofVisitor {
 
   async #beginCommands(part: ReplayPart, byteOffset: number): Promise<void> {
     if (!this.#streamOpen) await this.#openStream()
-    this.#moment.beginPart(part.afterReplOffset)
+    this.#gate.beginPart(this.#partStart)
     this.#parser = new AofParser(this, {
       file: part.path,
       byteOffset,
@@ -367,7 +373,7 @@ class FileReplay implements AofVisitor {
   command(command: CommandDecoder, at: AofPosition): void {
     const { applier, rules, ledger } = this.#session
     const end = this.#partStart + at.endByteOffset
-    if (!this.#moment.command(at, end)) {
+    if (!this.#gate.command(at)) {
       this.#stop()
       return
     }
@@ -375,11 +381,7 @@ class FileReplay implements AofVisitor {
       isArg(command, 0, 'SELECT') || isArg(command, 0, 'MULTI') || isArg(command, 0, 'EXEC')
     if (!isState) {
       // Done in an earlier run, or older than what was asked for.
-      if (
-        this.#moment.isInBase ||
-        (this.#resume !== undefined && end <= this.#resume.nextReplOffset)
-      )
-        return
+      if (this.#resume !== undefined && end <= this.#resume.nextReplOffset) return
       if (at.unixSeconds < this.#fromSeconds) {
         ledger.commands.read += 1
         ledger.commands.skipped += 1
@@ -395,11 +397,11 @@ class FileReplay implements AofVisitor {
   }
 
   timestamp(unixSeconds: number): void {
-    if (!this.#moment.timestamp(unixSeconds)) this.#stop()
+    if (!this.#gate.timestamp(unixSeconds)) this.#stop()
   }
 
   annotation(line: Buffer, at: AofPosition): void {
-    this.#moment.annotation(line, at)
+    this.#gate.annotation(line, at)
   }
 
   #stop(): void {

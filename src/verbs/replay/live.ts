@@ -20,6 +20,7 @@ import { sleep } from '../../net/waiting.js'
 import type { ResumePoint } from '../../replication/consumer.js'
 import { CommandDecoder, RESP } from '../../resp/decoder.js'
 import { interruptedLoad, type ReplayOutcome } from './files.js'
+import { singlePart } from './parts.js'
 import type { ReplaySession } from './session.js'
 import { checkParts } from './source-check.js'
 import { openInput } from '../../source/source.js'
@@ -103,7 +104,7 @@ class LiveReplay {
     this.#feed.wantsSnapshot = true
     this.#feed.start(this.#settings, 'full')
     await this.#snapshotIsHere()
-    await checkParts([{ path: this.#spool.snapshotPath, role: 'single' }], {
+    await checkParts([singlePart(this.#spool.snapshotPath)], {
       signal,
       onProgress: (bytes, totalBytes) => session.progress({ phase: 'check', bytes, totalBytes }),
     })

@@ -6,21 +6,21 @@
  * are read to their end, or to the moment that was asked for. What it throws, the replay would.
  */
 import { AofParser, type AofEnd } from '../../aof/aof-parser.js'
+import type { Moment } from '../../archive/moment.js'
+import { MomentGate } from '../../archive/moment-gate.js'
 import { AofError, RdbError, UsageError } from '../../errors.js'
 import { allocateInputBuffer } from '../../kernels/kernel.js'
 import { RdbParser } from '../../rdb/parser.js'
 import { DEPTH } from '../../rdb/visitor.js'
-import type { ReplayPart } from '../../source/archive-parts.js'
 import { inKernel } from '../../source/rdb-input.js'
 import { openInput, type ByteInput } from '../../source/source.js'
-import { FileMoment } from './moment.js'
-import type { ReplayOptions } from './options.js'
+import type { ReplayPart } from './parts.js'
 
 /** Enough for several large strings, which the kernel then checks side by side. */
 const READ_BYTES = 2 << 20
 
 export interface SourceCheckOptions {
-  until?: ReplayOptions['until']
+  moment?: Moment
   signal?: AbortSignal | undefined
   onProgress?: ((bytes: number, totalBytes: number | undefined) => void) | undefined
   /** Before the first command: throws where commands are not wanted. */
@@ -75,14 +75,14 @@ class SourceCheck {
   /** The moment asked for was reached. */
   isOver = false
   readonly #options: SourceCheckOptions
-  readonly #moment: FileMoment
+  readonly #gate: MomentGate
   readonly #buffer = allocateInputBuffer(READ_BYTES)
   #partStart = 0
   #unixSeconds = -1
 
   constructor(options: SourceCheckOptions) {
     this.#options = options
-    this.#moment = new FileMoment(options.until)
+    this.#gate = new MomentGate(options.moment ?? 'end')
   }
 
   async part(part: ReplayPart, isLast: boolean): Promise<void> {
@@ -134,19 +134,18 @@ class SourceCheck {
 
   #beginCommands(part: ReplayPart, byteOffset: number): AofParser {
     this.#options.onCommands?.()
-    const moment = this.#moment
-    moment.beginPart(part.afterReplOffset)
-    const partStart = this.#partStart
+    const gate = this.#gate
+    gate.beginPart(this.#partStart)
     const parser: AofParser = new AofParser(
       {
         command: (_command, at) => {
-          if (!moment.command(at, partStart + at.endByteOffset)) this.#stop(parser)
+          if (!gate.command(at)) this.#stop(parser)
         },
         timestamp: (unixSeconds) => {
           this.#unixSeconds = unixSeconds
-          if (!moment.timestamp(unixSeconds)) this.#stop(parser)
+          if (!gate.timestamp(unixSeconds)) this.#stop(parser)
         },
-        annotation: (line, at) => moment.annotation(line, at),
+        annotation: (line, at) => gate.annotation(line, at),
       },
       { file: part.path, byteOffset, unixSeconds: this.#unixSeconds },
     )

@@ -7,11 +7,13 @@
  * unpacked.
  */
 import { createHash } from 'node:crypto'
-import { closeSync, existsSync, openSync, readFileSync, statSync, writeSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { closeSync, openSync, statSync, writeSync } from 'node:fs'
+import { join } from 'node:path'
 import type { Readable } from 'node:stream'
-import { AofParser, type AofVisitor } from '../../aof/aof-parser.js'
-import { parseManifest } from '../../aof/manifest.js'
+import { AofParser, type AofPosition, type AofVisitor } from '../../aof/aof-parser.js'
+import { momentOf, type Moment, type Until } from '../../archive/moment.js'
+import { MomentGate } from '../../archive/moment-gate.js'
+import { openArchive } from '../../archive/reader.js'
 import { AofError, FileError, UsageError } from '../../errors.js'
 import { Envelope } from '../../rdb/envelope.js'
 import { FrozenLog, type StreamPart } from '../../serving/frozen-log.js'
@@ -23,8 +25,8 @@ import { kindOf, openInput } from '../../source/source.js'
 export interface ServeFilesOptions {
   /** A file, a manifest, a directory with one, or `-`. */
   path: string
-  /** State of this moment (unix ms): commands of later seconds are left out. */
-  untilMs?: number | undefined
+  /** State of this moment: what came later is left out. */
+  until?: Until
   stdin?: Readable | undefined
   /** Where compressed input and stdin are unpacked to. */
   temporaryDir: string
@@ -32,52 +34,39 @@ export interface ServeFilesOptions {
   onProgress?: ((readBytes: number, totalBytes: number | undefined) => void) | undefined
 }
 
-const MANIFEST = 'appendonly.aof.manifest'
 const SELECT_0 = command('SELECT', '0')
 const HASH_BYTES = 1 << 20
 
 /** Throws RdbError, AofError, FileError, UsageError. */
 export async function openFrozenSource(options: ServeFilesOptions): Promise<FrozenFacts> {
   const reader = new SourceReader(options)
-  const manifest = await findManifest(options)
-  if (manifest === undefined) await reader.readPart(options.path, 'only')
-  else {
-    const { base, incrs } = parseManifest(readFileSync(manifest), manifest)
-    const parts = [...(base === undefined ? [] : [base]), ...incrs]
-    for (const [index, part] of parts.entries()) {
-      const path = join(dirname(manifest), part.name)
-      if (!existsSync(path)) {
-        throw new FileError(
-          'ERR_NO_SUCH_FILE',
-          `${manifest} names ${part.name}, which is not there`,
-        )
-      }
-      await reader.readPart(
-        path,
-        index === parts.length - 1 ? 'last' : index === 0 ? 'first' : 'one',
-      )
-    }
+  if (!(await isArchive(options))) {
+    await reader.readPart(options.path, 0, true)
+    return await reader.finish([])
   }
-  return await reader.finish()
+  const archive = openArchive(options.path)
+  const { base, increments } = archive.at(reader.moment)
+  if (base !== undefined) await reader.readPart(base.path, 0, increments.length === 0)
+  for (const { path, startByteOffset } of increments) {
+    await reader.readPart(path, startByteOffset, path === increments.at(-1)?.path)
+  }
+  return await reader.finish(archive.problems)
 }
 
-async function findManifest({ path, stdin }: ServeFilesOptions): Promise<string | undefined> {
-  if (path === '-') return undefined
-  const stat = statSync(path, { throwIfNoEntry: false })
-  if (stat === undefined) throw new FileError('ERR_NO_SUCH_FILE', `no such file: ${path}`)
-  if (!stat.isDirectory()) {
-    const input = await openInput(path, { stdin })
-    input.close()
-    return input.kind === 'manifest' ? path : undefined
+/** A directory, or a manifest. */
+async function isArchive({ path, stdin }: ServeFilesOptions): Promise<boolean> {
+  if (path === '-') return false
+  if (statSync(path, { throwIfNoEntry: false })?.isFile() !== true) {
+    return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true
   }
-  const found = [join(path, MANIFEST), join(path, 'appendonlydir', MANIFEST)].find(existsSync)
-  if (found !== undefined) return found
-  throw new FileError('ERR_NO_MANIFEST', `${path} holds no ${MANIFEST}`, {
-    hint: 'name the file itself: an RDB, an AOF, or the manifest',
-  })
+  const input = await openInput(path, { stdin })
+  input.close()
+  return input.kind === 'manifest'
 }
 
 class SourceReader {
+  readonly moment: Moment
+  readonly gate: MomentGate
   readonly #options: ServeFilesOptions
   #rdb: { facts: RdbFacts; path: string } | undefined
   readonly #stream: StreamPart[] = []
@@ -93,9 +82,12 @@ class SourceReader {
 
   constructor(options: ServeFilesOptions) {
     this.#options = options
+    this.moment = momentOf(options.until)
+    this.gate = new MomentGate(this.moment)
   }
 
-  async readPart(path: string, place: 'only' | 'first' | 'one' | 'last'): Promise<void> {
+  /** @param startByteOffset bytes of the files before it */
+  async readPart(path: string, startByteOffset: number, isLast: boolean): Promise<void> {
     if (this.#isOver) return
     const { stdin, signal, temporaryDir, onProgress } = this.#options
     const input = await openInput(path, { stdin, signal })
@@ -103,7 +95,8 @@ class SourceReader {
     const isFile =
       input.compression === 'none' && !isPacked && path !== '-' && statSync(path).isFile()
     const spool = isFile ? undefined : new Spool(join(temporaryDir, 'source'))
-    const part = new PartReader(this, spool?.path ?? path, this.#options.untilMs, isPacked)
+    this.gate.beginPart(startByteOffset)
+    const part = new PartReader(this, spool?.path ?? path, isPacked)
     const take = (bytes: Buffer): number => {
       spool?.write(bytes)
       part.push(bytes)
@@ -126,7 +119,7 @@ class SourceReader {
       input.close()
       spool?.close()
     }
-    part.end(place === 'last' || place === 'only')
+    part.end(isLast)
   }
 
   takeRdb(facts: RdbFacts, path: string): void {
@@ -137,7 +130,8 @@ class SourceReader {
         'a snapshot behind commands cannot be served',
       )
     }
-    const { untilMs } = this.#options
+    const untilMs =
+      this.moment !== 'end' && 'timeMs' in this.moment ? this.moment.timeMs : undefined
     if (untilMs !== undefined && facts.savedAtMs !== undefined && facts.savedAtMs > untilMs) {
       const savedAt = new Date(facts.savedAtMs).toISOString()
       throw new UsageError(`${path} was saved at ${savedAt}, after the time that is asked for`, {
@@ -176,7 +170,7 @@ class SourceReader {
     return this.#unixSeconds
   }
 
-  async finish(): Promise<FrozenFacts> {
+  async finish(problems: readonly string[]): Promise<FrozenFacts> {
     const hash = createHash('sha1').update(`rrep serve\n${this.#rdb?.facts.sha1 ?? ''}\n`)
     const log = new FrozenLog(0, this.#stream)
     const buffer = Buffer.allocUnsafe(HASH_BYTES)
@@ -209,6 +203,7 @@ class SourceReader {
       streamBytes: log.commandsEndReplOffset,
       cutBytes: this.#cutBytes,
       cutFile: this.#cutFile,
+      problems,
       lastSeconds: this.#unixSeconds < 0 ? undefined : this.#unixSeconds,
     }
   }
@@ -218,28 +213,22 @@ class SourceReader {
 class PartReader implements AofVisitor {
   readonly #reader: SourceReader
   readonly #path: string
-  readonly #untilSeconds: number
   readonly #ranges: { byteOffset: number; endByteOffset: number }[] = []
   #scan: RdbScan | undefined
   #parser: AofParser | undefined
   #isFirst = true
+  #commands = 0
   #byteOffset = 0
   /** What is behind the RDB is no AOF: servers ignore it too. */
   #isIgnoring = false
 
-  constructor(
-    reader: SourceReader,
-    path: string,
-    untilMs: number | undefined,
-    isSurelyRdb: boolean,
-  ) {
+  constructor(reader: SourceReader, path: string, isSurelyRdb: boolean) {
     this.#reader = reader
     this.#path = path
     if (isSurelyRdb) {
       this.#isFirst = false
       this.#scan = new RdbScan(path)
     }
-    this.#untilSeconds = untilMs === undefined ? Infinity : Math.floor(untilMs / 1000)
   }
 
   push(chunk: Buffer): void {
@@ -290,7 +279,7 @@ class PartReader implements AofVisitor {
       this.#reader.cut(this.#path, end.endByteOffset - end.validByteOffset)
     }
     this.#reader.takeCommands(this.#path, this.#ranges, {
-      commands: end.commands,
+      commands: this.#commands,
       dbnum: parser.position.dbnum,
       unixSeconds: parser.position.unixSeconds,
       isOver: parser.stopped,
@@ -299,14 +288,23 @@ class PartReader implements AofVisitor {
 
   // ---- AofVisitor -----------------------------------------------------------------------------
 
-  command(_command: unknown, at: { byteOffset: number; endByteOffset: number }): void {
+  command(_command: unknown, at: AofPosition): void {
+    if (!this.#reader.gate.command(at)) {
+      this.#parser?.stop()
+      return
+    }
+    this.#commands += 1
     const last = this.#ranges.at(-1)
     if (last?.endByteOffset === at.byteOffset) last.endByteOffset = at.endByteOffset
     else this.#ranges.push({ byteOffset: at.byteOffset, endByteOffset: at.endByteOffset })
   }
 
   timestamp(unixSeconds: number): void {
-    if (unixSeconds > this.#untilSeconds) this.#parser?.stop()
+    if (!this.#reader.gate.timestamp(unixSeconds)) this.#parser?.stop()
+  }
+
+  annotation(line: Buffer, at: AofPosition): void {
+    this.#reader.gate.annotation(line, at)
   }
 
   /** Leaves out a transaction that has no end. */

@@ -1,4 +1,5 @@
 /** What serving is asked for, and what it says when it listens and at the end. */
+import type { Until } from '../../archive/moment.js'
 import type { Readable } from 'node:stream'
 import type { ServerSettings } from '../../net/server-settings.js'
 import type { ServerKind } from '../../servers/rdb-version.js'
@@ -9,8 +10,8 @@ import type { RdbFacts } from '../../serving/rdb-scan.js'
 
 export type ServeSource =
   | { kind: 'server'; server: ServerSettings }
-  /** An RDB, AOF, manifest, directory with one, or `-` (then `stdin`). `untilMs`: unix ms. */
-  | { kind: 'files'; path: string; untilMs?: number | undefined; stdin?: Readable | undefined }
+  /** An RDB, AOF, manifest, directory with one, or `-` (then `stdin`). */
+  | { kind: 'files'; path: string; until?: Until; stdin?: Readable | undefined }
 
 export interface ServeOptions {
   source: ServeSource
@@ -76,6 +77,8 @@ export interface FrozenFacts {
   /** Behind the last whole command or transaction, cut off: bytes, and where. */
   cutBytes: number
   cutFile: string | undefined
+  /** What is not as it should be with an archive, in words. */
+  problems: readonly string[]
   /** Unix seconds of the last `#TS:` line that was followed. */
   lastSeconds: number | undefined
 }

@@ -2,7 +2,7 @@
  * A new base for a running capture, over a connection of its own: the stream goes on meanwhile,
  * and the increments are split exactly where the snapshot belongs.
  */
-import type { IncrRecord } from '../../archive/marks.js'
+import type { IncrRecord } from '../../archive/sidecar.js'
 import { ProtocolError } from '../../errors.js'
 import type { ServerSettings } from '../../net/server-settings.js'
 import { ReplicationLink } from '../../replication/link.js'

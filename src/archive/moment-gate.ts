@@ -1,0 +1,56 @@
+/**
+ * Says which command is the last of a moment, while increments are read: feed it what an AofParser
+ * reports. Also keeps the offset of each command: that of the replication stream where marks tell
+ * it, else the place in the bytes of all files.
+ */
+import type { AofPosition } from '../aof/aof-parser.js'
+import { ReplOffsetTracker } from './marks.js'
+import type { Moment } from './moment.js'
+
+export class MomentGate {
+  /** Offset behind the last command. */
+  offset = -1
+  /** Marks were met: offsets are those of the stream. */
+  hasReplOffsets = false
+
+  readonly #untilOffset: number
+  readonly #untilSeconds: number
+  #tracker = new ReplOffsetTracker()
+  #startByteOffset = 0
+
+  constructor(moment: Moment) {
+    const isOffset = moment !== 'end' && 'replOffset' in moment
+    const isTime = moment !== 'end' && 'timeMs' in moment
+    this.#untilOffset = isOffset ? moment.replOffset : Infinity
+    this.#untilSeconds = isTime ? Math.floor(moment.timeMs / 1000) : Infinity
+  }
+
+  /** @param startByteOffset bytes of the files before this one */
+  beginPart(startByteOffset: number): void {
+    this.#tracker = new ReplOffsetTracker()
+    this.#startByteOffset = startByteOffset
+  }
+
+  /** False: this command is behind the moment, and so is everything after it. */
+  command(at: AofPosition): boolean {
+    const before = this.#tracker.replOffset
+    this.#tracker.command(at.endByteOffset - at.byteOffset)
+    const { replOffset } = this.#tracker
+    if (replOffset >= 0) this.hasReplOffsets = true
+    const offset = this.hasReplOffsets ? replOffset : this.#startByteOffset + at.endByteOffset
+    // What is no part of the stream belongs to the command before it.
+    const isOfStream = !this.hasReplOffsets || before !== replOffset
+    if (isOfStream && offset > this.#untilOffset) return false
+    this.offset = offset
+    return true
+  }
+
+  /** False: everything behind this `#TS:` line is behind the moment. */
+  timestamp(unixSeconds: number): boolean {
+    return unixSeconds <= this.#untilSeconds
+  }
+
+  annotation(line: Uint8Array, at: AofPosition): void {
+    this.#tracker.annotation(line, at.byteOffset)
+  }
+}

@@ -1,0 +1,145 @@
+/**
+ * Which files a replay reads, in which order: a file by itself, or what the archive's reader says
+ * comes to the moment asked for. Also what can be told of files before they are replayed: their
+ * name in a checkpoint, and whether commands may stand behind an RDB.
+ */
+import { createHash } from 'node:crypto'
+import { closeSync, openSync, readSync, statSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { firstTimestamp } from '../../archive/first-timestamp.js'
+import { momentOf, type Moment } from '../../archive/moment.js'
+import { openArchive } from '../../archive/reader.js'
+import { FileError, MomentError, UsageError } from '../../errors.js'
+import { openInput, type ByteInput } from '../../source/source.js'
+import { isPipe } from '../../source/stored-pipe.js'
+import type { ReplayOptions } from './options.js'
+
+export interface ReplayPart {
+  path: string
+  /** `single`: a file by itself. */
+  role: 'single' | 'base' | 'incr'
+  /** Bytes of the parts before it. */
+  startByteOffset: number
+  /** Held open from the start, since an archive may be pruned while it is read. Undefined where
+   * there are too many for that, and for what can be read once only. */
+  input: ByteInput | undefined
+}
+
+export interface ReplayParts {
+  parts: readonly ReplayPart[]
+  moment: Moment
+  /** What is not as it should be, in words. */
+  problems: readonly string[]
+}
+
+const MAX_OPEN = 200
+
+/** Opens them; the caller closes. Throws FileError, AofError or UsageError. */
+export async function openParts(options: ReplayOptions): Promise<ReplayParts> {
+  const { source, until, signal } = options
+  const moment = momentOf(until)
+  const single = (path: string, input?: ByteInput): ReplayParts => {
+    return { parts: [singlePart(path, input)], moment, problems: [] }
+  }
+  if (source.kind === 'server') throw new UsageError('not a file')
+  if (source.kind === 'stdin') return single('-')
+  if (source.kind === 'file') {
+    if (isPipe(source.path)) return single(source.path)
+    const input = await openInput(source.path, { signal })
+    if (input.kind !== 'manifest') {
+      if (input.kind === 'aof' && input.compression === 'none') checkTimes(source.path, moment)
+      return single(source.path, input)
+    }
+    input.close()
+  }
+  try {
+    return await openArchiveParts(source.path, options)
+  } catch (error) {
+    // It was pruned between the reading of its timeline and the opening of its files.
+    if (!(error instanceof FileError) || error.code !== 'ERR_NO_SUCH_FILE') throw error
+    return await openArchiveParts(source.path, options)
+  }
+}
+
+async function openArchiveParts(path: string, options: ReplayOptions): Promise<ReplayParts> {
+  const archive = openArchive(path)
+  const moment = momentOf(options.until)
+  const parts: ReplayPart[] = []
+  const add = (file: string, role: 'base' | 'incr', startByteOffset: number): void => {
+    parts.push(part(file, role, startByteOffset, undefined))
+  }
+  if (options.fromMs === undefined) {
+    const { base, increments } = archive.at(moment)
+    if (base !== undefined) add(base.path, 'base', 0)
+    for (const each of increments) add(each.path, 'incr', each.startByteOffset)
+  } else {
+    for (const each of archive.increments) add(each.path, 'incr', each.startByteOffset)
+  }
+  try {
+    for (const each of parts.slice(0, MAX_OPEN)) {
+      each.input = await openInput(each.path, { signal: options.signal })
+    }
+  } catch (error) {
+    closeParts(parts)
+    throw error
+  }
+  return { parts, moment, problems: archive.problems }
+}
+
+export function closeParts(parts: readonly ReplayPart[]): void {
+  for (const each of parts) each.input?.close()
+}
+
+export function singlePart(path: string, input?: ByteInput): ReplayPart {
+  return part(path, 'single', 0, input)
+}
+
+function part(
+  path: string,
+  role: ReplayPart['role'],
+  startByteOffset: number,
+  input: ByteInput | undefined,
+): ReplayPart {
+  return { path, role, startByteOffset, input }
+}
+
+/** Without times in the file all of it would be loaded. */
+function checkTimes(path: string, moment: Moment): void {
+  if (moment === 'end' || !('timeMs' in moment) || !statSync(path).isFile()) return
+  if (firstTimestamp(path) !== 'none') return
+  throw new MomentError('no-times', `the commands in ${path} have no times`, {
+    hint: 'servers write them with aof-timestamp-enabled yes; an offset can be named instead',
+  })
+}
+
+/** AUX `aof-preamble` (4.0 to 6.2) or `aof-base` (7.0) of 1, as a string in one byte: commands may
+ * stand behind the RDB. A dump has them, too, and says 0. */
+const PREAMBLE_MARKS = ['aof-preamble', 'aof-base'].map((name) => `${name}\xc0\x01`)
+
+export function hasPreambleMark(path: string, input: ByteInput): boolean {
+  // A pipe cannot be read twice; its commands, if any, begin where the RDB ends.
+  if (input.sizeBytes === undefined || input.compression !== 'none') return false
+  const fd = openSync(path, 'r')
+  try {
+    const head = Buffer.alloc(1024)
+    const text = head.toString('latin1', 0, readSync(fd, head, 0, head.length, 0))
+    return PREAMBLE_MARKS.some((mark) => text.includes(mark))
+  } finally {
+    closeSync(fd)
+  }
+}
+
+/** The same source, the same name: it stands in the checkpoint. By the first file alone, since an
+ * archive may grow by more increments between two runs. */
+export function nameOfParts(parts: readonly ReplayPart[]): string {
+  const hash = createHash('sha1')
+  const [first] = parts
+  if (first !== undefined && first.path !== '-') {
+    hash.update(`${resolve(first.path)}\n`)
+    // Increments grow; a base that has another size is another base.
+    if (first.role !== 'incr') {
+      hash.update(String(statSync(first.path, { throwIfNoEntry: false })?.size ?? 0))
+    }
+  }
+  return hash.digest('hex').slice(0, 20)
+}
