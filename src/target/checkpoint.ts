@@ -4,11 +4,14 @@
  * has everything up to its offset and nothing behind it. It is what a restarted rrep goes on from.
  *
  *   source   what is replayed: a replid's history, or a file
- *   phase    load: the snapshot is being written · stream · stopped: a clean stop, times put right
+ *   phase    load: the snapshot is being written · stream · finishing: times are being put right
+ *            · stopped: a clean stop, times put right
  *   replid, offset, db     next stream byte wanted, and the source's db there (phase stream)
  *   shift    milliseconds added to all expiries, or 0
  *   empty    1 if the target was empty when the load began: all keys are ours
  *   owner    the rrep process at work: a second one takes over, the first then stops
+ *   epoch    how many have taken over: a lower one than its own tells a process that the target was
+ *            thrown back, a higher one that another is at work
  */
 import { ReplyError, replyText, type Reply } from './reply-reader.js'
 import { refused, type TargetConnection } from './target-connection.js'
@@ -17,7 +20,9 @@ export const DEFAULT_CHECKPOINT_KEY = 'rrep:checkpoint'
 /** Where the key stands, whatever dbs the data goes to. */
 export const CHECKPOINT_DB = 0
 
-export type CheckpointPhase = 'load' | 'stream' | 'stopped'
+/** In their order: a target that shows an earlier one than before was thrown back. */
+export const CHECKPOINT_PHASES = ['load', 'stream', 'finishing', 'stopped'] as const
+export type CheckpointPhase = (typeof CHECKPOINT_PHASES)[number]
 
 export interface Checkpoint {
   source: string
@@ -28,6 +33,7 @@ export interface Checkpoint {
   shiftMs: number
   targetWasEmpty: boolean
   owner: string
+  epoch: number
 }
 
 /** Reads the checkpoint; undefined if there is none. The connection is left in CHECKPOINT_DB. */
@@ -46,8 +52,8 @@ export function parseCheckpoint(reply: Reply): Checkpoint | undefined {
   for (let i = 0; i + 1 < items.length; i += 2) {
     fields.set(replyText(items[i]!), replyText(items[i + 1]!))
   }
-  const phase = fields.get('phase')
-  if (phase !== 'load' && phase !== 'stream' && phase !== 'stopped') return undefined
+  const phase = CHECKPOINT_PHASES.find((each) => each === fields.get('phase'))
+  if (phase === undefined) return undefined
   return {
     source: fields.get('source') ?? '',
     phase,
@@ -57,6 +63,7 @@ export function parseCheckpoint(reply: Reply): Checkpoint | undefined {
     shiftMs: Number(fields.get('shift') ?? 0),
     targetWasEmpty: fields.get('empty') === '1',
     owner: fields.get('owner') ?? '',
+    epoch: Number(fields.get('epoch') ?? 0),
   }
 }
 
@@ -72,6 +79,7 @@ export async function writeCheckpoint(
     ...['replid', checkpoint.replid, 'offset', String(checkpoint.nextReplOffset)],
     ...['db', String(checkpoint.dbnum), 'shift', String(checkpoint.shiftMs)],
     ...['empty', checkpoint.targetWasEmpty ? '1' : '0', 'owner', checkpoint.owner],
+    ...['epoch', String(checkpoint.epoch)],
   )
   if (reply instanceof ReplyError) throw refused('the target', 'HMSET', reply.text)
 }

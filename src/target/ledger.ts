@@ -100,6 +100,24 @@ export class Ledger {
     this.#notes.set(what, (this.#notes.get(what) ?? 0) + count)
   }
 
+  /** A load begins again from its first key: what was counted of it is counted anew. */
+  forgetKeys(): void {
+    this.#dbs.clear()
+    this.#last = undefined
+    this.#lastDb = -1
+    this.conflicts = 0
+    this.failures.length = 0
+    this.failuresOmitted = 0
+    Object.assign(this.functions, { read: 0, written: 0, skipped: 0, failed: 0 })
+  }
+
+  /** Commands read and not confirmed are read again. */
+  forgetPending(): void {
+    const { written, skipped, failed, leftOut } = this.commands
+    const left = Object.values(leftOut).reduce((sum, count) => sum + count, 0)
+    this.commands.read = written + skipped + failed + left
+  }
+
   leaveOut(reason: string): void {
     this.commands.leftOut[reason] = (this.commands.leftOut[reason] ?? 0) + 1
   }

@@ -3,8 +3,9 @@
  * survives the loss of its connection. After one it ends whatever the server may still hold of the
  * old connection, clears the keys that may be half written, and sends again what was not answered.
  */
-import { AbortedError, LinkError, TargetError, type RrepError } from '../errors.js'
+import { AbortedError, LinkError, type RrepError } from '../errors.js'
 import type { ServerSettings } from '../net/server-settings.js'
+import { MarkBatch, type LoadMarks } from './load-marks.js'
 import { CheckBatch, ClearBatch } from './snapshot-repeat.js'
 import { SnapshotBatch } from './snapshot-batch.js'
 import {
@@ -24,6 +25,9 @@ export interface LaneOptions {
   retries: number
   /** run_id of the target when the run began: another one means that it was restarted. */
   runId: string | undefined
+  /** Number of this connection, in the marks. */
+  lane: number
+  marks: LoadMarks
   /** Whether keys that come by RESTORE may be deleted before they are sent again: everything of
    * that name is ours. */
   mayClearRestored: boolean
@@ -48,13 +52,16 @@ export class SnapshotLane implements ConnectionOwner {
   #state: 'ready' | 'checking' | 'recovering' | 'closed' = 'recovering'
   /** In order; the first ones are in flight. */
   readonly #queue: SnapshotBatch[] = []
-  readonly #begun = new Set<SnapshotBatch>()
+  /** Those in flight, and whether the mark behind the batch has been sent. */
+  readonly #begun = new Map<SnapshotBatch, boolean>()
+  #runId: string | undefined
   /** Ends what waits: by the caller, or by `close`. */
   readonly #end = new AbortController()
   readonly #signal: AbortSignal
 
   constructor(options: LaneOptions) {
     this.#options = options
+    this.#runId = options.runId
     const { signal } = options
     this.#signal =
       signal === undefined ? this.#end.signal : AbortSignal.any([this.#end.signal, signal])
@@ -99,16 +106,26 @@ export class SnapshotLane implements ConnectionOwner {
           if (connection.inFlight === 0) this.#check(connection, batch)
           return
         }
-        this.#begun.add(batch)
+        this.#begun.set(batch, false)
         connection.begin(batch)
       }
-      while (batch.sentChunks < batch.chunks.length) {
-        connection.write(batch.chunks[batch.sentChunks]!)
-        batch.sentChunks += 1
-      }
+      this.#write(connection, batch)
       if (!batch.isClosed) return
       connection.settle()
     }
+  }
+
+  /** What there is of a batch, and the mark behind a whole one. */
+  #write(connection: TargetConnection, batch: SnapshotBatch): void {
+    while (batch.sentChunks < batch.chunks.length) {
+      connection.write(batch.chunks[batch.sentChunks]!)
+      batch.sentChunks += 1
+    }
+    if (!batch.isClosed || this.#begun.get(batch) !== false) return
+    this.#begun.set(batch, true)
+    const mark = this.#options.marks.next(this.#options.lane, batch)
+    connection.begin(mark)
+    connection.write(mark.bytes)
   }
 
   onAnswered(batch: PipelinedBatch): void {
@@ -116,11 +133,14 @@ export class SnapshotLane implements ConnectionOwner {
       this.#checked(batch)
       return
     }
-    if (!(batch instanceof SnapshotBatch)) return
-    this.#begun.delete(batch)
-    const at = this.#queue.indexOf(batch)
+    // A batch counts as answered with its mark.
+    if (!(batch instanceof MarkBatch)) return
+    const { source } = batch
+    this.#options.marks.answered(this.#options.lane, batch)
+    this.#begun.delete(source)
+    const at = this.#queue.indexOf(source)
     if (at >= 0) this.#queue.splice(at, 1)
-    this.#options.onAnswered(batch)
+    this.#options.onAnswered(source)
     this.pump()
   }
 
@@ -132,6 +152,18 @@ export class SnapshotLane implements ConnectionOwner {
       if (this.#state === 'closed') return
       this.#options.onFatal(fault instanceof Error ? fault : new Error(String(fault)))
     })
+  }
+
+  /** Takes the marks away, where that can be done at once. */
+  async removeMarks(): Promise<boolean> {
+    const connection = this.#connection
+    if (this.#state !== 'ready' || connection === undefined || connection.inFlight > 0) return false
+    try {
+      await this.#options.marks.remove(connection)
+      return true
+    } catch {
+      return false
+    }
   }
 
   close(): void {
@@ -202,12 +234,9 @@ export class SnapshotLane implements ConnectionOwner {
       batch.isRepeat = true
       batch.sentChunks = 0
       batch.troubles.length = 0
-      this.#begun.add(batch)
+      this.#begun.set(batch, false)
       connection.begin(batch)
-      while (batch.sentChunks < batch.chunks.length) {
-        connection.write(batch.chunks[batch.sentChunks]!)
-        batch.sentChunks += 1
-      }
+      this.#write(connection, batch)
     }
     this.pump()
   }
@@ -223,19 +252,14 @@ export class SnapshotLane implements ConnectionOwner {
     })
   }
 
-  /** A target that was restarted without an append-only file has lost what it had confirmed. */
+  /** A target that was restarted may have lost what it had confirmed: its mark says so. */
   async #checkRestart(connection: TargetConnection): Promise<void> {
-    const runId = this.#options.runId
-    if (runId === undefined) return
-    const server = replyText(await connection.call('INFO', 'server'))
-    if (/^run_id:(\w+)/m.exec(server)?.[1] === runId) return
-    const persistence = replyText(await connection.call('INFO', 'persistence'))
-    if (/^aof_enabled:1/m.test(persistence)) return
-    throw new TargetError(
-      'ERR_TARGET_RESTARTED',
-      'the target was restarted and has no append-only file: what was loaded may be lost',
-      { hint: 'run again, with --on-conflict replace or --empty-target' },
-    )
+    if (this.#runId === undefined) return
+    const server = replyText(await connection.expect('INFO', 'server'))
+    const runId = /^run_id:(\w+)/m.exec(server)?.[1]
+    if (runId === this.#runId) return
+    await this.#options.marks.verify(connection, this.#options.lane)
+    this.#runId = runId
   }
 }
 

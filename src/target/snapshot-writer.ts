@@ -19,6 +19,7 @@ import { ChunkPool } from './chunk-pool.js'
 import type { KeyTarget, OnConflict } from './key-target.js'
 import type { KeyCounts, Ledger } from './ledger.js'
 import type { RateLimiter } from './rate-limiter.js'
+import { LoadMarks } from './load-marks.js'
 import { KEPT_BYTES, keyNameBytes, SnapshotBatch } from './snapshot-batch.js'
 import { MAX_IN_FLIGHT, SnapshotLane } from './snapshot-lane.js'
 import { batchOfKeys, type CheckBatch } from './snapshot-repeat.js'
@@ -40,6 +41,8 @@ export interface SnapshotWriterOptions {
   targetWasEmpty: boolean
   importSource: boolean
   runId: string | undefined
+  /** Names the marks of this load in the target. */
+  marksName: string
   ledger: Ledger
   rate?: RateLimiter | undefined
   signal?: AbortSignal | undefined
@@ -58,6 +61,8 @@ const MAX_TRANSIENT_ATTEMPTS = 10
 export class SnapshotWriter implements KeyTarget {
   readonly commands: CommandWriter
   readonly kernel: ByteKernel
+  /** What proves, after a restart of the target, that it still has all it had confirmed. */
+  readonly marks: LoadMarks
   readonly #options: SnapshotWriterOptions
   readonly #out: OutputBuffer
   readonly #lanes: SnapshotLane[]
@@ -83,6 +88,8 @@ export class SnapshotWriter implements KeyTarget {
     this.#pool = new ChunkPool(this.kernel, CHUNK_BYTES, chunks)
     this.#out = new OutputBuffer((bytes) => this.#take(bytes), this.#pool.take())
     this.commands = new CommandWriter(this.#out)
+    const marks = new LoadMarks(options.marksName, options.lanes)
+    this.marks = marks
     this.#lanes = Array.from(
       { length: options.lanes },
       (_, index) =>
@@ -92,6 +99,8 @@ export class SnapshotWriter implements KeyTarget {
           importSource: options.importSource,
           retries: options.retries,
           runId: options.runId,
+          lane: index,
+          marks,
           mayClearRestored: options.targetWasEmpty || options.onConflict === 'replace',
           signal: options.signal,
           restMs: () => this.#pacer.restMs(performance.now()),
@@ -162,6 +171,11 @@ export class SnapshotWriter implements KeyTarget {
       await this.#progress.wait()
     }
     if (this.#fatal !== undefined) throw this.#fatal
+  }
+
+  /** After `flush`: the marks are not needed any more. Those that cannot be removed go in a day. */
+  async removeMarks(): Promise<void> {
+    for (const lane of this.#lanes) if (await lane.removeMarks()) return
   }
 
   close(): void {

@@ -110,7 +110,7 @@ export class StreamBatch implements PipelinedBatch {
       extra += 1
     }
     // All fields each time: a FLUSHALL in the stream may have taken the key away.
-    out.begin(18).ascii('HMSET').bulk(key)
+    out.begin(20).ascii('HMSET').bulk(key)
     out.ascii('source').bulk(Buffer.from(checkpoint.source))
     out.ascii('phase').ascii('stream')
     out.ascii('replid').ascii(checkpoint.replid)
@@ -119,6 +119,7 @@ export class StreamBatch implements PipelinedBatch {
     out.ascii('shift').integer(checkpoint.shiftMs)
     out.ascii('empty').ascii(checkpoint.targetWasEmpty ? '1' : '0')
     out.ascii('owner').ascii(checkpoint.owner)
+    out.ascii('epoch').integer(checkpoint.epoch)
     out.raw(EXEC)
     this.expectedReplies = 1 + this.frameCount + extra + 1
     this.isClosed = true

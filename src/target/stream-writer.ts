@@ -16,7 +16,13 @@ import {
 } from '../errors.js'
 import { printable } from '../bytes/printable.js'
 import type { ServerSettings } from '../net/server-settings.js'
-import { deleteCheckpoint, readCheckpoint, writeCheckpoint, type Checkpoint } from './checkpoint.js'
+import {
+  CHECKPOINT_PHASES,
+  deleteCheckpoint,
+  readCheckpoint,
+  writeCheckpoint,
+  type Checkpoint,
+} from './checkpoint.js'
 import type { Ledger } from './ledger.js'
 import { errorKind } from './reply-reader.js'
 import { StreamBatch, type BatchError } from './stream-batch.js'
@@ -40,12 +46,18 @@ export interface StreamWriterOptions {
   onReconnect?: ((error: RrepError, attempt: number) => void) | undefined
 }
 
-/** The target has fallen behind its own checkpoint: it lost its last seconds in a crash. */
-export class TargetRewound extends Error {
+/** The target has fallen behind its own checkpoint: it lost its last seconds in a crash, or was
+ * thrown back further. Who can go on from there does so. */
+export class TargetRewound extends TargetError {
   readonly checkpoint: Checkpoint
 
   constructor(checkpoint: Checkpoint) {
-    super('the target has gone back to an earlier state')
+    super('ERR_TARGET_REWOUND', 'the target has gone back to an earlier state', {
+      hint:
+        checkpoint.phase === 'load'
+          ? 'begin anew with --empty-target'
+          : 'the same call again goes on from there',
+    })
     this.checkpoint = checkpoint
   }
 }
@@ -108,18 +120,28 @@ export class StreamWriter implements ConnectionOwner {
     return this.#inFlight === undefined && this.#queue.length === 0
   }
 
+  /** The connection is gone, and another is being made. */
+  get isRecovering(): boolean {
+    return this.#recovering
+  }
+
   async readCheckpoint(): Promise<Checkpoint | undefined> {
     return await readCheckpoint(this.connection, this.#options.checkpointKey)
   }
 
-  async writeCheckpoint(checkpoint: Checkpoint): Promise<void> {
+  /** @param proof what must hold on the very connection that writes it: of a load, its marks */
+  async writeCheckpoint(
+    checkpoint: Checkpoint,
+    proof?: (connection: TargetConnection) => Promise<void>,
+  ): Promise<void> {
+    await this.withConnection(async (connection) => {
+      await proof?.(connection)
+      await writeCheckpoint(connection, this.#options.checkpointKey, checkpoint)
+    })
+    // Not before: after a loss of the connection, what is known to be there is what counts.
     this.checkpoint = checkpoint
     this.appliedReplOffset = checkpoint.nextReplOffset
     this.appliedDb = checkpoint.dbnum
-    await this.withConnection(
-      async (connection) =>
-        await writeCheckpoint(connection, this.#options.checkpointKey, checkpoint),
-    )
   }
 
   async deleteCheckpoint(): Promise<void> {
@@ -355,15 +377,18 @@ export class StreamWriter implements ConnectionOwner {
         { hint: 'run again with --empty-target to begin anew' },
       )
     }
-    if (found.owner !== expected.owner) {
+    if (found.owner !== expected.owner && found.epoch >= expected.epoch) {
       throw new TargetError('ERR_TAKEN_OVER', 'another rrep has taken over this replay', {
         hint: 'two replays into one target need two checkpoints: --checkpoint-key',
       })
     }
     this.#connection = connection
+    if (found.owner !== expected.owner || rank(found) < rank(expected)) {
+      throw new TargetRewound(found)
+    }
     const batch = this.#inFlight
     this.#inFlight = undefined
-    if (found.phase !== 'stream' || found.nextReplOffset === this.appliedReplOffset) {
+    if (found.nextReplOffset === this.appliedReplOffset) {
       if (batch === undefined) return
       batch.reopen(new Set())
       this.#queue.unshift(batch)
@@ -376,6 +401,8 @@ export class StreamWriter implements ConnectionOwner {
       this.#applied(batch)
       return
     }
+    // A new phase may begin at an offset of its own; it was written and not answered.
+    if (rank(found) > rank(expected)) return
     throw new TargetRewound(found)
   }
 
@@ -405,6 +432,8 @@ export class StreamWriter implements ConnectionOwner {
 
   /** After `TargetRewound`: forgets what was queued; the caller begins again at the checkpoint. */
   rewind(checkpoint: Checkpoint): void {
+    if (this.checkpoint !== undefined)
+      this.checkpoint = { ...this.checkpoint, phase: checkpoint.phase }
     this.#fatal = undefined
     this.#recovering = false
     this.#inFlight = undefined
@@ -415,4 +444,8 @@ export class StreamWriter implements ConnectionOwner {
     this.current.nextReplOffset = checkpoint.nextReplOffset
     this.current.sourceDb = checkpoint.dbnum
   }
+}
+
+function rank({ phase }: Checkpoint): number {
+  return CHECKPOINT_PHASES.indexOf(phase)
 }

@@ -43,7 +43,7 @@ describe('replay of a live server', () => {
   const options = (extra: Partial<ReplayOptions> = {}): ReplayOptions => ({
     source: { kind: 'server', settings: settings(source.port) },
     target: settings(target.port),
-    untilSynced: true,
+    untilQuiet: true,
     spoolDir: join(dir, 'spool'),
     ...extra,
   })
@@ -60,7 +60,7 @@ describe('replay of a live server', () => {
     })()
     try {
       const untilMs = Date.now() + 2000
-      const result = await replay(options({ untilSynced: false, until: { unixMs: untilMs } }))
+      const result = await replay(options({ untilQuiet: false, until: { unixMs: untilMs } }))
       expect(result).toMatchObject({ complete: true, stopped: false })
       const last = Number(await target.client.get('time'))
       // The spool notes times of arrival 5 ms apart.
@@ -79,7 +79,7 @@ describe('replay of a live server', () => {
   test('--until TIME ends a run whose source is quiet', async () => {
     await source.client.set('a', '1')
     const untilMs = Date.now() + 1500
-    await replay(options({ untilSynced: false, until: { unixMs: untilMs } }))
+    await replay(options({ untilQuiet: false, until: { unixMs: untilMs } }))
     expect(Date.now()).toBeGreaterThan(untilMs)
     expect(await target.client.get('a')).toBe('1')
   })
@@ -131,7 +131,7 @@ describe('replay of a live server', () => {
 
   test('a restart of the target, and kills of rrep, lose nothing and double nothing', async () => {
     const args = [
-      ...['replay', `127.0.0.1:${source.port}`, `127.0.0.1:${target.port}`, '--until-synced'],
+      ...['replay', `127.0.0.1:${source.port}`, `127.0.0.1:${target.port}`, '--until-quiet'],
       ...['--spool-dir', join(dir, 'spool'), '--retries', '20'],
     ]
     const applied = async (): Promise<number> =>
@@ -166,7 +166,7 @@ describe('replay of a live server', () => {
   test('stopped by SIGINT it keeps its place, and the same call goes on from there', async () => {
     await source.client.set('a', '1', 'EX', 1000)
     const stop = new AbortController()
-    const running = replay(options({ untilSynced: false, signal: stop.signal }))
+    const running = replay(options({ untilQuiet: false, signal: stop.signal }))
     await source.client.incr('n')
     await waitFor(async () => (await target.client.get('n')) === '1', { what: 'the stream' })
     stop.abort('SIGINT')
@@ -207,7 +207,7 @@ describe('replay of a live server', () => {
           options({
             target: settings(other.port),
             rateBytesPerSecond: 400_000,
-            untilSynced: false,
+            untilQuiet: false,
             until: undefined,
             signal: stopWhenCaughtUp(),
             onEvent: noteCaughtUp,

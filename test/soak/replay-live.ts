@@ -21,7 +21,7 @@ export async function run(): Promise<void> {
   const up = await startProxy(source.port)
   const down = await startProxy(target.port)
   const args = [
-    ...['replay', `127.0.0.1:${up.port}`, `127.0.0.1:${down.port}`, '--until-synced'],
+    ...['replay', `127.0.0.1:${up.port}`, `127.0.0.1:${down.port}`, '--until-quiet'],
     ...['--spool-dir', join(dir, 'spool'), '--retries', '50'],
   ]
   let rrep = spawnRrep(args)

@@ -44,6 +44,7 @@ interface ReplayCommandOptions extends ConnectValues, FilterOptions {
   until?: Moment
   from?: number
   untilSynced?: boolean
+  untilQuiet?: boolean
   onConflict?: OnConflict
   restore?: 'auto' | 'always' | 'never'
   mapDb?: [number, number][]
@@ -63,8 +64,9 @@ interface ReplayCommandOptions extends ConnectValues, FilterOptions {
 const DETAILS = `
 From an RDB the keys are written over several connections, by RESTORE where the target takes the
 payload. From an AOF or a capture the base comes first, then the commands in order. From a live
-server: the snapshot, then the stream, until stopped (SIGINT) or, with --until-synced, until the
-target has had everything for a second.
+server: the snapshot, then the stream, until stopped (SIGINT); with --until-synced, until the target
+has kept up for a second, on a busy source too; with --until-quiet, until no write has come for a
+second and the target has everything: for a cut-over, once the writers have stopped.
 
 Streams are written as transactions that carry a checkpoint, the hash ${DEFAULT_CHECKPOINT_KEY} in db 0
 of the target. After a lost connection, a restart of the target or of rrep, the checkpoint says
@@ -99,7 +101,8 @@ export function registerReplay(program: Command, context: CommandContext): void 
     .argument('<target>', 'server: host[:port], redis://…, rediss://…, unix:///…')
     .option('--until <when>', 'stop behind this time (live: of arrival), or offset:N', parseMoment)
     .option('--from <time>', 'AOF and capture: only commands from this time on', parseTime)
-    .option('--until-synced', 'live source: end when the target has had everything for a second')
+    .option('--until-synced', 'live source: end when the lag was under a second for a second')
+    .option('--until-quiet', 'live source: end when no write has come for a second (cut-over)')
     .addOption(
       new Option('--on-conflict <how>', 'a key that the target has (default fail)').choices([
         'fail',
@@ -214,6 +217,7 @@ function optionsOf(options: ReplayCommandOptions): Omit<ReplayOptions, 'source' 
     until: options.until,
     fromMs: options.from,
     untilSynced: options.untilSynced,
+    untilQuiet: options.untilQuiet,
     onConflict: options.onConflict,
     restore: options.restore,
     filter: readFilterOptions(options),
@@ -329,7 +333,11 @@ function showEvent(event: ReplayEvent, talk: Talk): void {
       talk.say(`caught up with the source at offset ${event.replOffset}`)
       break
     case 'synced':
-      talk.say(`source and target are the same at offset ${event.replOffset}`)
+      talk.say(
+        event.same
+          ? `source and target are the same at offset ${event.replOffset}`
+          : `everything up to offset ${event.replOffset} was sent`,
+      )
       break
     case 'link-lost': {
       const next =

@@ -19,6 +19,11 @@ export function checkOptions(options: ReplayOptions): void {
   if (options.untilSynced === true && !live) {
     throw new UsageError('--until-synced is for a live source: a file has an end')
   }
+  if (options.untilQuiet === true && (!live || options.untilSynced === true)) {
+    throw new UsageError(
+      live ? 'either --until-synced or --until-quiet' : '--until-quiet is for a live source',
+    )
+  }
   if (live) refuseForStream(options)
   const { source, until, fromMs, mapDb, rewriteKey, transform } = options
   const isChanged = [fromMs, mapDb, rewriteKey, transform].some((each) => each !== undefined)

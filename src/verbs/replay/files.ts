@@ -258,9 +258,9 @@ class FileReplay implements AofVisitor {
     if (loader === undefined) return
     await this.#session.loadFunctions(loader)
     await this.#keys!.flush()
-    this.#session.closeSnapshot()
-    this.#session.event({ event: 'loaded', keys: this.#session.ledger.totals.written })
     if (this.#streamOpen) await this.#checkpoint('stream', this.#partStart + rdbBytes)
+    await this.#session.endSnapshot()
+    this.#session.event({ event: 'loaded', keys: this.#session.ledger.totals.written })
   }
 
   async #aofPart(part: ReplayPart, input: ByteInput, isLast: boolean): Promise<void> {

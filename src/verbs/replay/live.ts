@@ -24,11 +24,14 @@ import { singlePart } from './parts.js'
 import type { ReplaySession } from './session.js'
 import { checkParts } from './source-check.js'
 import { openInput } from '../../source/source.js'
+import { EndWatch } from './end-watch.js'
 import { SpoolFeed } from './spool-feed.js'
 
 const READ_BYTES = 256 << 10
-/** `--until-synced`: nothing to do for so long. */
-const SYNCED_MS = 1000
+/** A target that crashes may come back as it was in the load: its snapshot is kept so long. */
+const KEEP_SNAPSHOT_MS = 60_000
+/** A stop waits so many ticks for a target that is away. */
+const AWAY_TICKS = 12
 /** How often an idle run looks around. */
 const TICK_MS = 50
 const IDLE_CHECKPOINT_MS = 1000
@@ -61,6 +64,9 @@ class LiveReplay {
   /** What is received later is not applied; and the offset behind which nothing is. */
   readonly #untilMs: number
   readonly #untilReplOffset: number
+  readonly #endWatch: EndWatch | undefined
+  #snapshotUntilMs = 0
+  #isEnding = false
   #done = false
 
   constructor(session: ReplaySession, settings: ServerSettings) {
@@ -69,6 +75,14 @@ class LiveReplay {
     const { until } = session.options
     this.#untilMs = until !== undefined && 'unixMs' in until ? until.unixMs : Infinity
     this.#untilReplOffset = until !== undefined && 'offset' in until ? until.offset : Infinity
+    const { untilSynced, untilQuiet } = session.options
+    this.#endWatch =
+      untilSynced === true || untilQuiet === true
+        ? new EndWatch({
+            until: untilQuiet === true ? 'quiet' : 'synced',
+            askSource: async () => await this.#askSource(),
+          })
+        : undefined
     this.#sourceName = `server:${formatServerAddress(settings.address)}`
     this.#spool = new StreamSpool({
       directory: this.#spoolDirectory(),
@@ -81,20 +95,24 @@ class LiveReplay {
     const session = this.#session
     if (session.isToBeEmptied) await this.#emptyTarget()
     await session.holdExpiry()
-    const checkpoint = await session.openStream(this.#sourceName, true)
+    const checkpoint = await session.openStream(
+      this.#sourceName,
+      true,
+      async (found) => await this.#isSameHistory(found),
+    )
     if (checkpoint !== undefined) session.resumeExpiry(checkpoint)
     else await this.#checkUntil()
     if (!session.isToBeEmptied) this.#feed.start(this.#settings, this.#plan(checkpoint))
     if (checkpoint === undefined || checkpoint.phase === 'load') {
-      await this.#load(checkpoint)
+      await this.#load(checkpoint !== undefined)
     } else {
-      if (checkpoint.phase === 'stopped') await session.moveExpiryAgain()
+      if (checkpoint.phase !== 'stream') await session.moveExpiryAgain()
+      this.#snapshotUntilMs = performance.now() + KEEP_SNAPSHOT_MS
       await session.writeCheckpoint(checkpoint, 'stream')
       session.event({ event: 'resumed', replOffset: checkpoint.nextReplOffset })
       this.#startAt(checkpoint.nextReplOffset, checkpoint.dbnum)
     }
-    const stopped = await this.#stream()
-    return await this.#finish(stopped)
+    return await this.#stream()
   }
 
   /** Nothing of the target is deleted before the source's snapshot is here, whole and readable. */
@@ -144,12 +162,12 @@ class LiveReplay {
     const next = spool.nextReplOffset
     const covers =
       next >= 0 &&
+      (spool.state.replid === checkpoint.replid || spool.state.source === this.#sourceName) &&
       spool.firstReplOffset <= checkpoint.nextReplOffset &&
       checkpoint.nextReplOffset <= next
     if (checkpoint.phase === 'load') {
-      const mayReplace = checkpoint.targetWasEmpty || this.#session.options.onConflict === 'replace'
       const snapshot = spool.state.snapshot
-      if (!mayReplace || !spool.hasSnapshot || snapshot === undefined || !covers) {
+      if (!this.#mayReplace || !spool.hasSnapshot || snapshot === undefined || !covers) {
         throw interruptedLoad()
       }
       this.#feed.snapshotReplOffset = snapshot.replOffset
@@ -159,8 +177,36 @@ class LiveReplay {
     return { replid: spool.state.replid, nextReplOffset: spool.nextReplOffset }
   }
 
+  /** All keys that the load would meet are ours, or may go. */
+  get #mayReplace(): boolean {
+    return this.#session.targetWasEmpty || this.#session.options.onConflict === 'replace'
+  }
+
+  /** Writes the snapshot's keys; from the first one again where the target has lost some of them. */
+  async #load(begunBefore: boolean): Promise<void> {
+    const session = this.#session
+    for (let again = begunBefore; ; again = true) {
+      try {
+        await this.#loadOnce(again)
+        return
+      } catch (error) {
+        const isLoss = error instanceof TargetError && error.code === 'ERR_TARGET_RESTARTED'
+        if (!isLoss || !this.#mayReplace) throw error
+        session.dropSnapshot()
+        this.#beginLoadAgain(error.message)
+      }
+    }
+  }
+
+  #beginLoadAgain(why: string): void {
+    const session = this.#session
+    session.event({ event: 'warning', message: `${why}; the snapshot is loaded again` })
+    session.ledger.forgetKeys()
+    session.ledger.note('times the snapshot was loaded again')
+  }
+
   /** Waits for the snapshot, then writes its keys. */
-  async #load(checkpoint: Checkpoint | undefined): Promise<void> {
+  async #loadOnce(again: boolean): Promise<void> {
     const session = this.#session
     const spool = this.#spool
     await this.#snapshotIsHere()
@@ -179,7 +225,6 @@ class LiveReplay {
       })
     }
     session.event({ event: 'snapshot', replOffset, bytes: spool.state.snapshot?.bytes ?? 0 })
-    const again = checkpoint !== undefined
     const keys = await session.openSnapshot(again)
     const loader = session.makeLoader(keys, 'the snapshot', {
       replaceOwn: again,
@@ -217,12 +262,12 @@ class LiveReplay {
     } finally {
       input.close()
     }
-    session.closeSnapshot()
     if (session.ledger.conflicts > 0) await this.#refuseMixture()
     session.event({ event: 'loaded', keys: session.ledger.totals.written })
     // A master that is a replica itself goes on in the db that its own master had selected.
     await session.writeCheckpoint({ ...at, dbnum: loader.replDb }, 'stream')
-    spool.dropSnapshot()
+    await session.endSnapshot()
+    this.#snapshotUntilMs = performance.now() + KEEP_SNAPSHOT_MS
     this.#startAt(at.nextReplOffset, loader.replDb)
   }
 
@@ -248,26 +293,46 @@ class LiveReplay {
     this.#session.rules!.receivedMs = () => this.#spool.receivedMs(this.#decodedReplOffset)
   }
 
-  /** Applies the stream until the end that was asked for. True: stopped by the caller. */
-  async #stream(): Promise<boolean> {
+  /** Applies the stream until the end that was asked for, and ends. */
+  async #stream(): Promise<ReplayOutcome> {
     for (;;) {
       try {
-        return await this.#follow()
+        const stopped = await this.#follow()
+        this.#isEnding = true
+        return await this.#finish(stopped)
       } catch (error) {
         if (!(error instanceof TargetRewound)) throw error
-        this.#rewind(error.checkpoint)
+        await this.#rewind(error.checkpoint)
       }
     }
   }
 
-  #rewind(checkpoint: Checkpoint): void {
+  /** The target shows an earlier checkpoint than it had confirmed: goes on from there. */
+  async #rewind(checkpoint: Checkpoint): Promise<void> {
     const session = this.#session
-    if (checkpoint.nextReplOffset < this.#spool.firstReplOffset) {
+    const spool = this.#spool
+    const { snapshot } = spool.state
+    const isLoad = checkpoint.phase === 'load'
+    const isHeld =
+      spool.firstReplOffset <= checkpoint.nextReplOffset &&
+      (!isLoad ||
+        (this.#mayReplace &&
+          spool.hasSnapshot &&
+          snapshot?.replOffset === checkpoint.nextReplOffset - 1))
+    if (!isHeld) {
       throw new TargetError(
         'ERR_TARGET_REWOUND',
-        'the target has gone back to a state older than what is kept of the stream',
+        'the target has gone back to a state older than what is kept of the source',
         { hint: 'begin anew with --empty-target' },
       )
+    }
+    session.ledger.forgetPending()
+    if (isLoad) {
+      session.streamWriter!.rewind(checkpoint)
+      this.#beginLoadAgain('the target has gone back to the middle of the load')
+      this.#feed.snapshotReplOffset = checkpoint.nextReplOffset - 1
+      await this.#load(true)
+      return
     }
     session.event({
       event: 'warning',
@@ -275,6 +340,7 @@ class LiveReplay {
     })
     session.ledger.note('times the target had gone back')
     session.streamWriter!.rewind(checkpoint)
+    if (checkpoint.phase !== 'stream') await session.moveExpiryAgain()
     this.#startAt(checkpoint.nextReplOffset, checkpoint.dbnum)
   }
 
@@ -282,23 +348,28 @@ class LiveReplay {
     const session = this.#session
     const writer = session.streamWriter!
     const spool = this.#spool
-    const { signal, untilSynced } = session.options
-    let quietSinceMs = performance.now()
+    const { signal } = session.options
     let lastSealMs = performance.now()
     let caughtUp = false
+    let isQuiet = true
     for (;;) {
       if (signal?.aborted === true) return true
+      // A failover at the source gives its history another name.
+      if (writer.checkpoint !== undefined) writer.checkpoint.replid = spool.state.replid
+      this.#tidySpool()
       const count = spool.read(this.#readReplOffset, this.#buffer)
       if (count > 0) {
         const reached = this.#apply(count)
         if (writer.current.frameCount > 0 || session.applier!.inTransaction) {
-          quietSinceMs = performance.now()
+          isQuiet = false
         }
         if (reached) return false
         if (writer.isFull || session.isDry) session.applier!.seal()
         await writer.drain()
         await this.#pace(count)
         session.progress({ phase: 'stream', bytes: 0, totalBytes: undefined, ...this.#lag() })
+        if (this.#isOver(isQuiet, false)) return false
+        isQuiet = true
         continue
       }
       // Everything received is in the batch: send it as soon as the one before is answered.
@@ -309,22 +380,18 @@ class LiveReplay {
         lastSealMs = performance.now()
       }
       if (writer.isIdle && !waiting) {
-        spool.release(writer.appliedReplOffset)
-        if (!caughtUp) {
+        if (!caughtUp && this.#feed.isStreaming) {
           caughtUp = true
           session.event({ event: 'caught-up', replOffset: this.#decodedReplOffset - 1 })
         }
         if (spool.isEnded) {
+          if (this.#isEnding) return false
           throw spool.fault ?? new LinkError('ERR_LINK_LOST', 'the link to the source has ended')
         }
         if (Date.now() > this.#untilMs) return false
-        if (untilSynced === true && performance.now() - quietSinceMs >= SYNCED_MS) {
-          if (await this.#isSynced()) return false
-          quietSinceMs = performance.now()
-        }
-      } else {
-        quietSinceMs = performance.now()
-      }
+        if (this.#isOver(isQuiet, true)) return false
+      } else if (this.#isOver(false, false)) return false
+      isQuiet = true
       await writer.drain()
       session.progress({ phase: 'stream', bytes: 0, totalBytes: undefined, ...this.#lag() })
       await Promise.race([spool.more(), writer.progress(), tick()])
@@ -373,24 +440,67 @@ class LiveReplay {
     if (delayMs > 0) await sleep(delayMs, options.signal).catch(() => undefined)
   }
 
-  /** The source itself says that it has nothing more. */
-  async #isSynced(): Promise<boolean> {
-    if (!this.#feed.isStreaming) return false
-    let control: ControlClient | undefined
+  /** The end that was asked for: see EndWatch. `isIdle`: all that was received is in the target. */
+  #isOver(isQuiet: boolean, isIdle: boolean): boolean {
+    const watch = this.#endWatch
+    if (watch === undefined) return false
+    if (!this.#feed.isStreaming) {
+      watch.restart()
+      return false
+    }
+    const next = isIdle ? this.#decodedReplOffset : this.#session.streamWriter!.appliedReplOffset
+    return watch.look({
+      nowMs: performance.now(),
+      lagMs: isIdle ? 0 : this.#lag().lagMs,
+      isQuiet: isQuiet && this.#readReplOffset >= this.#spool.nextReplOffset,
+      appliedReplOffset: next - 1,
+    })
+  }
+
+  /** How far the source has come; undefined where it does not say. */
+  async #askSource(): Promise<number | undefined> {
+    const control = await ControlClient.open(this.#settings, this.#session.options.signal)
     try {
-      control = await ControlClient.open(this.#settings, this.#session.options.signal)
       const info = await control.info('replication')
-      const replOffset = Number(info.get('master_repl_offset') ?? -1)
-      const has = this.#spool.nextReplOffset - 1
-      if (replOffset > has) return false
-      this.#session.event({ event: 'synced', replOffset: has })
-      return true
+      return Number(info.get('master_repl_offset') ?? -1)
     } catch (error) {
       // Who may not ask must believe what has come.
-      return !(error instanceof LinkError || error instanceof AbortedError)
+      if (error instanceof LinkError || error instanceof AbortedError) throw error
+      return undefined
     } finally {
-      control?.close()
+      control.close()
     }
+  }
+
+  /** The checkpoint was written by a replay from another address: of the same history, where this
+   * server was promoted since, or the addresses are two names of one server. */
+  async #isSameHistory(found: Checkpoint): Promise<boolean> {
+    if (!found.source.startsWith('server:') || found.replid === '') return false
+    const control = await ControlClient.open(this.#settings, this.#session.options.signal)
+    try {
+      const info = await control.info('replication')
+      if (info.get('master_replid') === found.replid) return true
+      return (
+        info.get('master_replid2') === found.replid &&
+        Number(info.get('second_repl_offset') ?? -1) >= found.nextReplOffset
+      )
+    } catch (error) {
+      if (error instanceof LinkError || error instanceof AbortedError) throw error
+      return false
+    } finally {
+      control.close()
+    }
+  }
+
+  /** What is old enough is let go of: the snapshot, for which a target may still ask that is thrown
+   * back to the load, and the stream behind it. */
+  #tidySpool(): void {
+    if (this.#snapshotUntilMs > 0) {
+      if (performance.now() < this.#snapshotUntilMs) return
+      this.#snapshotUntilMs = 0
+      this.#spool.dropSnapshot()
+    }
+    this.#spool.release(this.#session.streamWriter!.appliedReplOffset)
   }
 
   #lag(): { lagBytes: number; lagMs: number } {
@@ -410,19 +520,22 @@ class LiveReplay {
     await this.#feed.stop()
     session.applier!.dropTransaction()
     session.applier!.seal()
-    await writer.flush()
-    await session.releaseExpiry()
+    await this.#flush(stopped)
     const nextReplOffset = writer.appliedReplOffset
+    const at = {
+      source: this.#sourceName,
+      replid: this.#spool.state.replid,
+      nextReplOffset,
+      dbnum: writer.appliedDb,
+    }
+    if (session.shiftMs !== 0) await session.writeCheckpoint(at, 'finishing')
+    await session.releaseExpiry()
+    if (!stopped && this.#endWatch !== undefined) {
+      const same = this.#endWatch.isKnown && session.isCopy
+      session.event({ event: 'synced', replOffset: nextReplOffset - 1, same })
+    }
     if (stopped) {
-      await session.writeCheckpoint(
-        {
-          source: this.#sourceName,
-          replid: this.#spool.state.replid,
-          nextReplOffset,
-          dbnum: writer.appliedDb,
-        },
-        'stopped',
-      )
+      await session.writeCheckpoint(at, 'stopped')
       // What is not applied yet may be more than the source's backlog has at the next start.
       this.#done = this.#spool.nextReplOffset === nextReplOffset
     } else {
@@ -432,10 +545,25 @@ class LiveReplay {
     return { replOffset: nextReplOffset - 1, stopped }
   }
 
+  /** All that was sent is answered. A stop does not wait for a target that is away. */
+  async #flush(stopped: boolean): Promise<void> {
+    const writer = this.#session.streamWriter!
+    let isDone = false
+    const flushed = writer.flush().finally(() => (isDone = true))
+    const settled = flushed.catch(() => undefined)
+    for (let away = 0; !isDone; away = writer.isRecovering ? away + 1 : 0) {
+      if (stopped && away > AWAY_TICKS)
+        throw new AbortedError('interrupted, and the target is away')
+      await Promise.race([settled, tick()])
+    }
+    await flushed
+  }
+
   #spoolDirectory(): string {
     const { options, checkpointKey } = this.#session
     const target = formatServerAddress(options.target.address)
-    return spoolDirectory(options.spoolDir, `${this.#sourceName} ${target} `, checkpointKey)
+    // By the target alone: its checkpoint says of which source it is, whatever that is called now.
+    return spoolDirectory(options.spoolDir, `live ${target} `, checkpointKey)
   }
 }
 

@@ -38,8 +38,10 @@ export interface ReplayOptions {
   dryRun?: boolean | undefined
   /** FLUSHALL (and FUNCTION FLUSH) first. Who asks the user is the caller. */
   emptyTarget?: boolean | undefined
-  /** A live source: end when the target has had everything for a second. */
+  /** A live source: end when the lag has been under a second for a second. */
   untilSynced?: boolean | undefined
+  /** A live source: end when no write has come for a second and everything is in the target. */
+  untilQuiet?: boolean | undefined
   /** Default `rrep:checkpoint`. Two replays into one target need two. */
   checkpointKey?: string | undefined
   /** Where a live source is spooled. Default: a directory of its own in the temporary directory. */
@@ -84,7 +86,9 @@ export type ReplayEvent =
   | { event: 'snapshot'; replOffset: number; bytes: number }
   | { event: 'loaded'; keys: number }
   | { event: 'caught-up'; replOffset: number }
-  | { event: 'synced'; replOffset: number }
+  /** The end that was waited for. `same`: source and target are the same there; else everything up
+   * to there was sent. */
+  | { event: 'synced'; replOffset: number; same: boolean }
   | { event: 'link-lost'; side: 'source' | 'target'; message: string; retryInMs?: number }
   | { event: 'warning'; message: string }
 

@@ -63,6 +63,8 @@ export class ReplaySession {
   /** Added to expiries while the target is behind; 0 with import-mode or where nothing follows. */
   shiftMs = 0
   targetWasEmpty = false
+  /** How many have taken over this replay, this process included. */
+  #epoch = 1
   readonly #rate: RateLimiter | undefined
   #facts: TargetFacts | undefined
   #snapshotWriter: SnapshotWriter | undefined
@@ -156,9 +158,13 @@ export class ReplaySession {
 
   /**
    * Opens the ordered connection and reads the checkpoint. `source` names what is replayed; a
-   * checkpoint of something else is refused.
+   * checkpoint of something else is refused, unless `isSame` knows it under this name.
    */
-  async openStream(source: string, publish: boolean): Promise<Checkpoint | undefined> {
+  async openStream(
+    source: string,
+    publish: boolean,
+    isSame?: (found: Checkpoint) => Promise<boolean>,
+  ): Promise<Checkpoint | undefined> {
     refuseForStream(this.options)
     const writer = this.isDry
       ? new DryStreamWriter(this.ledger)
@@ -200,17 +206,18 @@ export class ReplaySession {
     if (this.isDry) return undefined
     const found = await writer.readCheckpoint()
     if (found === undefined) return undefined
-    if (found.source !== source) {
+    if (found.source !== source && (await isSame?.(found)) !== true) {
       throw new TargetError(
         'ERR_OTHER_CHECKPOINT',
         `the target holds the checkpoint of another replay (${printable(Buffer.from(found.source))})`,
         {
           hint:
-            `if that one is over, DEL ${printable(this.checkpointKey)} in db 0 of the target; ` +
-            'two at once need --checkpoint-key',
+            'if that one is over, replay --finish TARGET puts right what it left, and ' +
+            '--empty-target begins anew; two at once need --checkpoint-key',
         },
       )
     }
+    this.#epoch = found.epoch + 1
     this.#countOutCheckpoint()
     return found
   }
@@ -307,13 +314,33 @@ export class ReplaySession {
     phase: CheckpointPhase,
   ): Promise<void> {
     if (this.isDry) return
-    await this.streamWriter!.writeCheckpoint({
-      ...checkpoint,
-      phase,
-      shiftMs: this.shiftMs,
-      targetWasEmpty: this.targetWasEmpty,
-      owner: this.owner,
-    })
+    const marks = this.#snapshotWriter?.marks
+    await this.streamWriter!.writeCheckpoint(
+      {
+        source: checkpoint.source,
+        replid: checkpoint.replid,
+        nextReplOffset: checkpoint.nextReplOffset,
+        dbnum: checkpoint.dbnum,
+        phase,
+        shiftMs: this.shiftMs,
+        targetWasEmpty: this.targetWasEmpty,
+        owner: this.owner,
+        epoch: this.#epoch,
+      },
+      // The load is over only where the target still has all of it.
+      phase === 'stream' && marks !== undefined
+        ? async (connection) => await marks.verify(connection)
+        : undefined,
+    )
+  }
+
+  /** Nothing was left out, failed, or called otherwise: what was sent makes the same in the target. */
+  get isCopy(): boolean {
+    const { mapDb, rewriteKey, transform } = this.options
+    const isChanged = [mapDb, rewriteKey, transform].some((each) => each !== undefined)
+    const { totals, commands } = this.ledger
+    const isWhole = this.ledger.isComplete && totals.skipped === 0 && commands.skipped === 0
+    return isWhole && !isChanged && !this.isDry && this.targetWasEmpty
   }
 
   /** Where the keys of a snapshot go. */
@@ -333,6 +360,7 @@ export class ReplaySession {
       targetWasEmpty: this.targetWasEmpty,
       importSource: this.#importModeOn,
       runId: this.facts.runId,
+      marksName: `${this.checkpointKey.toString('latin1')}:load:${this.owner}`,
       ledger: this.ledger,
       rate: this.#rate,
       signal: this.options.signal,
@@ -400,8 +428,14 @@ export class ReplaySession {
     this.streamWriter?.close()
   }
 
-  /** The snapshot is in: its connections are not needed any more. */
-  closeSnapshot(): void {
+  /** The snapshot is in, and the checkpoint says so where there is one: its connections and what
+   * proves it are not needed any more. */
+  async endSnapshot(): Promise<void> {
+    await this.#snapshotWriter?.removeMarks()
+    this.dropSnapshot()
+  }
+
+  dropSnapshot(): void {
     this.#snapshotWriter?.close()
     this.#snapshotWriter = undefined
   }

@@ -64,7 +64,7 @@ interface Segment {
 
 export interface StreamSpoolOptions {
   directory: string
-  /** What is replayed; a directory of something else is refused. */
+  /** What is replayed. A spool that was begun from elsewhere may be of the same history. */
   source: string
   segmentBytes?: number
 }
@@ -73,6 +73,7 @@ export class StreamSpool {
   readonly directory: string
   state: SpoolState
   readonly #segmentBytes: number
+  readonly #source: string
   readonly #segments: Segment[] = []
   readonly #more = new Gate()
   #snapshotFd: number | undefined
@@ -84,19 +85,13 @@ export class StreamSpool {
   /** Makes or opens the directory and takes its lock. Throws FileError. */
   constructor(options: StreamSpoolOptions) {
     this.directory = options.directory
+    this.#source = options.source
     this.#segmentBytes = options.segmentBytes ?? DEFAULT_SEGMENT_BYTES
     makeSpoolDirectory(this.directory)
     takeLock(join(this.directory, LOCK_FILE))
     this.state = { version: 1, source: options.source, replid: '', snapshot: undefined }
     const found = readState(join(this.directory, STATE_FILE))
     if (found === undefined) return
-    if (found.source !== options.source) {
-      throw new FileError(
-        'ERR_SPOOL_IN_USE',
-        `${this.directory} holds the spool of another replay (${found.source})`,
-        { hint: 'name another directory with --spool-dir, or remove this one' },
-      )
-    }
     this.state = found
     this.#openSegments()
   }
@@ -124,7 +119,7 @@ export class StreamSpool {
   /** Forgets everything and begins with a snapshot of which nothing has come yet. */
   beginSnapshot(replid: string): void {
     this.#clear()
-    this.state = { version: 1, source: this.state.source, replid, snapshot: undefined }
+    this.state = { version: 1, source: this.#source, replid, snapshot: undefined }
     this.#saveState()
     this.#snapshotFd = this.#guard(() => openSync(`${this.snapshotPath}.part`, 'w', 0o600))
     this.#snapshotBytes = 0
@@ -155,7 +150,7 @@ export class StreamSpool {
   /** A stream from the middle, without a snapshot: the target has it already. */
   beginStream(replid: string, nextReplOffset: number): void {
     this.#clear()
-    this.state = { version: 1, source: this.state.source, replid, snapshot: undefined }
+    this.state = { version: 1, source: this.#source, replid, snapshot: undefined }
     this.#saveState()
     this.#addSegment(nextReplOffset)
   }
