@@ -29,5 +29,7 @@ export type ServeEvent =
   | { event: 'upstream-changed'; upstream: string }
   | { event: 'backlog-restored'; replid: string; firstReplOffset: number; endReplOffset: number }
   | { event: 'backlog-disk-failed'; reason: string }
+  /** Something in the directory is not what was written there: it is not used. */
+  | { event: 'backlog-damaged'; reason: string }
 
 export type OnServeEvent = (event: ServeEvent) => void

@@ -183,7 +183,7 @@ export class RelayOrigin implements Origin, LinkConsumer {
 
   async snapshot(wish: SnapshotWish, signal: AbortSignal): Promise<Snapshot> {
     if (wish === 'empty') return this.#emptySnapshot()
-    const snapshot = this.#snapshot
+    const snapshot = await this.#soundSnapshot()
     if (snapshot !== undefined && this.#continues(snapshot)) {
       const isNow =
         snapshot.state === 'growing' ||
@@ -366,6 +366,20 @@ export class RelayOrigin implements Origin, LinkConsumer {
       snapshot.place.replid === this.history.replid &&
       snapshot.place.replOffset + 1 >= this.log.firstReplOffset
     )
+  }
+
+  /** The snapshot that is there; one that was kept is looked through before anybody is given it. */
+  async #soundSnapshot(): Promise<Snapshot | undefined> {
+    const snapshot = this.#snapshot
+    if (snapshot === undefined || (await snapshot.isSound())) return this.#snapshot
+    // Of all who waited for the answer, the first removes it.
+    if (this.#snapshot === snapshot) {
+      this.#snapshot = undefined
+      snapshot.remove()
+      const reason = `${snapshot.path ?? 'the snapshot'} is damaged`
+      this.#options.onEvent({ event: 'backlog-damaged', reason })
+    }
+    return this.#snapshot
   }
 
   #emptySnapshot(): Snapshot {

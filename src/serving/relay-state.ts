@@ -17,13 +17,15 @@ import {
 } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { join } from 'node:path'
+import { crc32 } from 'node:zlib'
 import { FileError } from '../errors.js'
 import type { HistoryState } from './history.js'
 import type { StreamPosition } from './stream-tracker.js'
 
 const STATE_FILE = 'relay.json'
 const LOCK_FILE = 'relay.lock'
-const FORMAT = 1
+/** 2: with sums. What has none is not trusted. */
+const FORMAT = 2
 const SNAPSHOT_NAME = /^snapshot-[0-9a-f]{8}-\d+-\d+\.rdb$/
 
 export interface KeptSnapshot {
@@ -32,6 +34,8 @@ export interface KeptSnapshot {
   replOffset: number
   lengthBytes: number
   createdAtMs: number
+  /** CRC-32 of the file. */
+  sum: number
 }
 
 export interface RelayState {
@@ -65,17 +69,22 @@ export class RelayDir {
     }
   }
 
-  /** Undefined where there is none, or none that can be read. */
-  load(): RelayState | undefined {
+  /** Undefined where there is none; `'damaged'` where there is none that can be relied on: then
+   * upstream gives a new one. */
+  load(): RelayState | 'damaged' | undefined {
     const path = join(this.dir, STATE_FILE)
     if (!existsSync(path)) return undefined
     try {
-      const parsed = JSON.parse(readFileSync(path, 'utf8')) as { format?: number } & RelayState
-      return parsed.format === FORMAT ? parsed : undefined
+      const parsed = JSON.parse(readFileSync(path, 'utf8')) as {
+        format?: number
+        sum?: number
+        state?: RelayState
+      }
+      if (parsed.format === FORMAT && parsed.sum === sumOf(parsed.state!)) return parsed.state!
     } catch {
-      // A state that cannot be read is no state: upstream gives a new one.
-      return undefined
+      // Not even JSON.
     }
+    return 'damaged'
   }
 
   /** On disk when it returns: for what must not be forgotten, such as another history. */
@@ -85,7 +94,7 @@ export class RelayDir {
     try {
       const fd = openSync(`${path}.part`, 'w', 0o600)
       try {
-        writeSync(fd, `${JSON.stringify({ format: FORMAT, ...state })}\n`)
+        writeSync(fd, formatState(state))
         fsyncSync(fd)
       } finally {
         closeSync(fd)
@@ -105,7 +114,7 @@ export class RelayDir {
     try {
       const handle = await open(`${path}.later`, 'w', 0o600)
       try {
-        await handle.writeFile(`${JSON.stringify({ format: FORMAT, ...state })}\n`)
+        await handle.writeFile(formatState(state))
         await handle.sync()
       } finally {
         await handle.close()
@@ -150,6 +159,14 @@ export class RelayDir {
       rmSync(path, { force: true })
     }
   }
+}
+
+function formatState(state: RelayState): string {
+  return `${JSON.stringify({ format: FORMAT, sum: sumOf(state), state })}\n`
+}
+
+function sumOf(state: RelayState): number {
+  return crc32(JSON.stringify(state))
 }
 
 export function snapshotName(epoch: string, number: number): string {

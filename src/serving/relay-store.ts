@@ -4,7 +4,7 @@
  */
 import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
-import { DiskBacklog } from './disk-backlog.js'
+import { DiskBacklog } from './backlog/disk-backlog.js'
 import type { OnServeEvent } from './events.js'
 import type { HistoryState } from './history.js'
 import { MemoryBacklog } from './memory-backlog.js'
@@ -58,7 +58,12 @@ export class RelayStore {
   async restore(): Promise<RelayFacts | undefined> {
     const { keepDir } = this.#options
     if (keepDir === undefined) return undefined
-    const state = keepDir.load()
+    const found = keepDir.load()
+    const state = found === 'damaged' ? undefined : found
+    if (found === 'damaged') {
+      const reason = `${keepDir.dir} was left by another version of rrep, or is damaged`
+      this.#options.onEvent({ event: 'backlog-damaged', reason })
+    }
     keepDir.removeSnapshotsBut(state?.snapshot?.file)
     if (state === undefined) {
       this.#log = DiskBacklog.create(this.#diskOptions(keepDir), this.#epoch, 1)
@@ -67,7 +72,7 @@ export class RelayStore {
     const isSameBoot = state.bootId !== '' && state.bootId === bootId()
     const trusted = isSameBoot ? Infinity : state.syncedReplOffset
     const options = this.#diskOptions(keepDir)
-    this.#log = DiskBacklog.restore(options, state.epoch, state.nextReplOffset, trusted)
+    this.#log = await DiskBacklog.restore(options, state.epoch, state.nextReplOffset, trusted)
     this.#epoch = state.epoch
     const { history, position } = state
     return { history, position, snapshot: await this.#openKept(state.snapshot, history.replid) }
@@ -117,6 +122,7 @@ export class RelayStore {
             replOffset: snapshot.place.replOffset,
             lengthBytes: snapshot.writtenBytes,
             createdAtMs: snapshot.createdAtMs,
+            sum: snapshot.sum,
           }
         : undefined,
     }
@@ -152,6 +158,7 @@ export class RelayStore {
       sizeBytes: backlogSizeBytes,
       retain,
       onError: (error) => onEvent({ event: 'backlog-disk-failed', reason: error.message }),
+      onDamage: (reason) => onEvent({ event: 'backlog-damaged', reason }),
     }
   }
 
@@ -164,8 +171,9 @@ export class RelayStore {
       byteOffset: 0,
       lengthBytes: kept.lengthBytes,
     }
+    const place = { replid, replOffset: kept.replOffset }
     try {
-      return await Snapshot.ofFile({ replid, replOffset: kept.replOffset }, range, kept.createdAtMs)
+      return await Snapshot.ofFile(place, range, kept.createdAtMs, kept.sum)
     } catch {
       // Without it a newcomer costs a new snapshot; nothing else is lost.
       return undefined

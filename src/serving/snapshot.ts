@@ -8,6 +8,7 @@
  * its process, one that is cut short tries again.
  */
 import { closeSync, fsync, openSync, read as readFile, unlinkSync, writeSync } from 'node:fs'
+import { crc32 } from 'node:zlib'
 import { FileError, InternalError, LinkError } from '../errors.js'
 import { parseRdbMagic, type RdbMagic } from '../servers/rdb-version.js'
 
@@ -17,6 +18,7 @@ const MAGIC_BYTES = 9
 /** The first bytes are looked at for AUX fields. */
 const HEAD_BYTES = 512
 const CHECKSUM_BYTES = 8
+const VERIFY_BYTES = 1 << 20
 
 export interface SnapshotPlace {
   replid: string
@@ -53,19 +55,24 @@ export class Snapshot {
   #users = 0
   #head: Buffer = Buffer.alloc(0)
   #waiting: (() => void)[] = []
+  #sum = 0
+  #expectedSum: number | undefined
+  #verified: Promise<boolean> | undefined
 
   private constructor(place: SnapshotPlace, createdAtMs: number) {
     this.place = place
     this.createdAtMs = createdAtMs
   }
 
-  /** The RDB that stands in a file. Throws FileError. */
+  /** The RDB that stands in a file, which has this sum where one is given. Throws FileError. */
   static async ofFile(
     place: SnapshotPlace,
     range: SnapshotRange,
     createdAtMs = Date.now(),
+    sum?: number,
   ): Promise<Snapshot> {
     const snapshot = new Snapshot(place, createdAtMs)
+    snapshot.#expectedSum = sum
     snapshot.#fd = open(range.path, 'r')
     snapshot.#path = range.path
     snapshot.#byteOffset = range.byteOffset
@@ -119,6 +126,37 @@ export class Snapshot {
     return this.#writtenBytes
   }
 
+  /** CRC-32 of what was written. */
+  get sum(): number {
+    return this.#expectedSum ?? this.#sum
+  }
+
+  /** Is the file still what it was when its sum was noted? Read once. */
+  async isSound(): Promise<boolean> {
+    if (this.#expectedSum === undefined) return true
+    this.#verified ??= this.#verify(this.#expectedSum)
+    return await this.#verified
+  }
+
+  async #verify(expected: number): Promise<boolean> {
+    const buffer = Buffer.allocUnsafeSlow(VERIFY_BYTES)
+    let sum = 0
+    this.retain()
+    try {
+      for (let at = 0; at < this.#writtenBytes;) {
+        const count = await this.read(at, buffer)
+        sum = crc32(buffer.subarray(0, count), sum)
+        at += count
+      }
+    } catch (error) {
+      if (error instanceof FileError) return false
+      throw error
+    } finally {
+      this.release()
+    }
+    return sum === expected
+  }
+
   /** Bytes that may be sent now. */
   get sendableBytes(): number {
     if (this.#state === 'complete') return this.#writtenBytes
@@ -156,6 +194,7 @@ export class Snapshot {
         { cause: error, hint: 'is the disk full?' },
       )
     }
+    this.#sum = crc32(bytes.subarray(start, end), this.#sum)
     this.#writtenBytes += end - start
     this.#wake()
   }

@@ -4,7 +4,7 @@ import { rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, describe, expect, test } from 'vitest'
-import { DiskBacklog } from '../../src/serving/disk-backlog.js'
+import { DiskBacklog } from '../../src/serving/backlog/disk-backlog.js'
 import { MemoryBacklog } from '../../src/serving/memory-backlog.js'
 import type { GrowingLog } from '../../src/serving/stream-log.js'
 
@@ -50,7 +50,8 @@ const kinds: Record<string, (size: number, retain: () => number) => GrowingLog> 
   memory: (size, retain) => new MemoryBacklog(size, FIRST, retain),
   disk: (size, retain) => {
     const dir = temporaryDir()
-    const options = { dir, sizeBytes: size, retain, onError: () => undefined }
+    const nothing = (): void => undefined
+    const options = { dir, sizeBytes: size, retain, onError: nothing, onDamage: nothing }
     return DiskBacklog.create(options, 'abcdef01', FIRST)
   },
 }
@@ -109,6 +110,7 @@ describe('a backlog on disk, restored', () => {
     sizeBytes: 64 << 20,
     retain: () => Infinity,
     onError: () => undefined,
+    onDamage: () => undefined,
   })
 
   test('goes on where the one before ended', async () => {
@@ -116,7 +118,7 @@ describe('a backlog on disk, restored', () => {
     const first = DiskBacklog.create(options(dir), epoch, FIRST)
     fill(first, 9_000_000, 300_000)
     await first.close()
-    const second = DiskBacklog.restore(options(dir), epoch, 1, Infinity)
+    const second = await DiskBacklog.restore(options(dir), epoch, 1, Infinity)
     expect(second.firstReplOffset).toBe(FIRST)
     expect(second.endReplOffset).toBe(FIRST - 1 + 9_000_000)
     fill(second, 100_000, 999)
@@ -131,7 +133,7 @@ describe('a backlog on disk, restored', () => {
     fill(first, 12_000_000, 300_000)
     await first.close()
     const trusted = FIRST + 9_999_999
-    const second = DiskBacklog.restore(options(dir), epoch, 1, trusted)
+    const second = await DiskBacklog.restore(options(dir), epoch, 1, trusted)
     expect(second.endReplOffset).toBe(trusted)
     await expectBytes(second, FIRST, trusted)
     await second.close()
@@ -139,16 +141,16 @@ describe('a backlog on disk, restored', () => {
     expect(files.length).toBeGreaterThan(2)
     const damaged = join(dir, files[0]!)
     truncateSync(damaged, statSync(damaged).size - 1)
-    const third = DiskBacklog.restore(options(dir), epoch, 1, Infinity)
+    const third = await DiskBacklog.restore(options(dir), epoch, 1, Infinity)
     expect(third.firstReplOffset).toBeGreaterThan(FIRST)
     expect(third.endReplOffset).toBe(trusted)
     await expectBytes(third, third.firstReplOffset, trusted)
     await third.close()
   })
 
-  test('knows nothing of another history', () => {
+  test('knows nothing of another history', async () => {
     const dir = temporaryDir()
-    const log = DiskBacklog.restore(options(dir), epoch, 777, Infinity)
+    const log = await DiskBacklog.restore(options(dir), epoch, 777, Infinity)
     expect(log.firstReplOffset).toBe(777)
     expect(log.endReplOffset).toBe(776)
   })

@@ -12,6 +12,7 @@ export function isWarning(event: ServeEvent): boolean {
     case 'client-refused':
     case 'upstream-lost':
     case 'backlog-disk-failed':
+    case 'backlog-damaged':
       return true
     default:
       return false
@@ -59,6 +60,8 @@ export function describeEvent(event: ServeEvent): string {
       return `backlog from offset ${event.firstReplOffset} to ${event.endReplOffset} taken up, replid ${event.replid}`
     case 'backlog-disk-failed':
       return `${event.reason}; going on in memory`
+    case 'backlog-damaged':
+      return `${event.reason}; it is not used, upstream is asked for what is missing`
   }
 }
 

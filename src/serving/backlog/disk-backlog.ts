@@ -1,20 +1,20 @@
 /**
- * The backlog on disk: segment files of stream bytes and nothing else, named by the offset of
- * their first byte, and the newest part in memory too. Replicas that keep up are fed from memory,
- * the others from the files.
+ * The backlog on disk: segments of the stream, and the newest part in memory too. Replicas that
+ * keep up are fed from memory, the others from the files.
  *
- *   <dir>/<epoch>-<first offset, 16 digits>.stream
+ * What was damaged on disk is noticed by its sums and never given to anybody: such a segment and
+ * what is older is forgotten, which costs a replica that wanted it a full resync.
  *
  * Bytes are written behind the replicas' backs; a process that is killed loses what was not yet
  * written, a machine that fails what was not yet synced (each second). Neither harms: upstream is
  * asked again from the last byte that is there.
  */
-import { mkdirSync, readdirSync, rmSync, statSync, truncateSync } from 'node:fs'
-import { open, type FileHandle } from 'node:fs/promises'
+import { mkdirSync, readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { FileError, LinkError } from '../errors.js'
-import { MemoryBacklog } from './memory-backlog.js'
-import type { GrowingLog, Retainer } from './stream-log.js'
+import { FileError, LinkError } from '../../errors.js'
+import { MemoryBacklog } from '../memory-backlog.js'
+import type { GrowingLog, Retainer } from '../stream-log.js'
+import { findSegments, Segment } from './segment.js'
 
 const TAIL_BYTES = 16 << 20
 const WRITE_BYTES = 1 << 20
@@ -22,14 +22,6 @@ const WRITE_BYTES = 1 << 20
 const MAX_UNWRITTEN_BYTES = 128 << 20
 const MIN_SEGMENT_BYTES = 1 << 20
 const MAX_SEGMENT_BYTES = 64 << 20
-const NAME = /^([0-9a-f]{8})-(\d{16})\.stream$/
-
-interface Segment {
-  readonly path: string
-  readonly replOffset: number
-  writtenBytes: number
-  handle: Promise<FileHandle> | undefined
-}
 
 export interface DiskBacklogOptions {
   dir: string
@@ -38,6 +30,8 @@ export interface DiskBacklogOptions {
   /** A write failed: from now on there is only what is in memory. The files stay as they are, a
    * true beginning of the history. */
   onError: (error: FileError) => void
+  /** A part of it is damaged, and forgotten. */
+  onDamage: (reason: string) => void
 }
 
 export class DiskBacklog implements GrowingLog {
@@ -77,30 +71,32 @@ export class DiskBacklog implements GrowingLog {
     return log
   }
 
-  /** Takes up what an earlier process left: the segments of this epoch that join without a gap.
-   * Bytes behind `trustedReplOffset` are cut off. `nextReplOffset` is where an empty one begins. */
-  static restore(
+  /** Takes up what an earlier process left: the newest segments of this epoch that are sound and
+   * join without a gap. Bytes behind `trustedReplOffset` are cut off. `nextReplOffset` is where an
+   * empty one begins. */
+  static async restore(
     options: DiskBacklogOptions,
     epoch: string,
     nextReplOffset: number,
     trustedReplOffset: number,
-  ): DiskBacklog {
-    mkdirSync(options.dir, { recursive: true, mode: 0o700 })
-    let joined: Segment[] = []
-    for (const segment of findSegments(options.dir, epoch)) {
+  ): Promise<DiskBacklog> {
+    const { dir, onDamage } = options
+    mkdirSync(dir, { recursive: true, mode: 0o700 })
+    const joined: Segment[] = []
+    for (const replOffset of findSegments(readdirSync(dir), epoch).replOffsets) {
+      if (replOffset > trustedReplOffset) break
+      const segment = new Segment(dir, epoch, replOffset)
+      const damage = await segment.restore(trustedReplOffset)
+      if (damage !== undefined) onDamage(damage)
       const last = joined.at(-1)
-      const isNext =
-        last !== undefined && last.replOffset + last.writtenBytes === segment.replOffset
-      if (last !== undefined && !isNext) joined = []
-      if (segment.replOffset > trustedReplOffset) break
-      const keptBytes = Math.min(segment.writtenBytes, trustedReplOffset - segment.replOffset + 1)
-      if (keptBytes < segment.writtenBytes) truncateSync(segment.path, keptBytes)
-      segment.writtenBytes = keptBytes
-      joined.push(segment)
+      if (last !== undefined && last.nextReplOffset !== replOffset) {
+        if (damage === undefined) onDamage(`${dir} has no offset ${last.nextReplOffset}`)
+        for (const each of joined.splice(0)) await each.close()
+      }
+      if (segment.writtenBytes > 0) joined.push(segment)
+      else await segment.close()
     }
-    const last = joined.at(-1)
-    const next = last === undefined ? nextReplOffset : last.replOffset + last.writtenBytes
-    const log = new DiskBacklog(options, epoch, next)
+    const log = new DiskBacklog(options, epoch, joined.at(-1)?.nextReplOffset ?? nextReplOffset)
     log.#segments = joined
     log.#removeOthers()
     return log
@@ -130,7 +126,7 @@ export class DiskBacklog implements GrowingLog {
     this.#tail.reset(nextReplOffset)
     this.#unwrittenReplOffset = nextReplOffset
     this.syncedReplOffset = nextReplOffset - 1
-    for (const segment of old) void removeSegment(segment)
+    for (const segment of old) void segment.remove()
   }
 
   view(replOffset: number, maxBytes: number): Buffer | undefined {
@@ -140,15 +136,16 @@ export class DiskBacklog implements GrowingLog {
   async read(replOffset: number, into: Buffer): Promise<number> {
     const segment = this.#segmentAt(replOffset)
     if (segment === undefined) return await this.#tail.read(replOffset, into)
-    const within = replOffset - segment.replOffset
-    const length = Math.min(into.length, segment.writtenBytes - within)
     try {
-      const handle = await openSegment(segment)
-      const { bytesRead } = await handle.read(into, 0, length, within)
-      if (bytesRead > 0) return bytesRead
+      const count = await segment.read(replOffset, into)
+      if (count > 0) return count
     } catch (error) {
-      // Trimmed while it was read: the handle is closed.
-      if (this.#segments.includes(segment)) throw cannot('read', segment.path, error)
+      // Else it was trimmed while it was read: the handle is closed.
+      if (this.#segments.includes(segment)) {
+        if (!(error instanceof FileError)) throw cannot('read', segment.path, error)
+        this.#forget(segment, error)
+        throw error
+      }
     }
     throw new LinkError('ERR_BACKLOG_PASSED', `the backlog no longer holds offset ${replOffset}`)
   }
@@ -179,10 +176,9 @@ export class DiskBacklog implements GrowingLog {
   async sync(): Promise<void> {
     const written = this.#unwrittenReplOffset - 1
     const segment = this.#segments.at(-1)
-    if (segment?.handle === undefined || written <= this.syncedReplOffset || this.#isBroken) return
+    if (segment === undefined || written <= this.syncedReplOffset || this.#isBroken) return
     try {
-      const handle = await segment.handle
-      await handle.datasync()
+      await segment.sync()
       this.syncedReplOffset = Math.max(this.syncedReplOffset, written)
     } catch (error) {
       if (this.#segments.includes(segment)) this.#break(cannot('sync', segment.path, error))
@@ -191,7 +187,7 @@ export class DiskBacklog implements GrowingLog {
 
   async close(): Promise<void> {
     await this.flush()
-    for (const segment of this.#segments) await closeSegment(segment)
+    for (const segment of this.#segments) await segment.close()
   }
 
   #kick(): void {
@@ -219,11 +215,14 @@ export class DiskBacklog implements GrowingLog {
     const from = this.#unwrittenReplOffset
     const view = this.#tail.view(from, Math.min(WRITE_BYTES, room))
     if (view === undefined) throw cannot('write', segment.path, new Error('bytes were forgotten'))
-    const handle = await openSegment(segment)
-    const { bytesWritten } = await handle.write(view, 0, view.length, segment.writtenBytes)
-    // Reset meanwhile: these bytes belong to nothing any more.
+    let bytesWritten = 0
+    try {
+      bytesWritten = await segment.write(view)
+    } catch (error) {
+      if (this.#segments.at(-1) === segment) throw error
+    }
+    // Reset or forgotten meanwhile: these bytes belong to nothing any more.
     if (this.#segments.at(-1) !== segment) return
-    segment.writtenBytes += bytesWritten
     this.#unwrittenReplOffset += bytesWritten
     const unwritten = this.endReplOffset - this.#unwrittenReplOffset + 1
     if (this.#drained !== undefined && unwritten < MAX_UNWRITTEN_BYTES / 2) {
@@ -236,12 +235,7 @@ export class DiskBacklog implements GrowingLog {
     const last = this.#segments.at(-1)
     if (last !== undefined && last.writtenBytes < this.#segmentBytes) return last
     await this.sync()
-    const segment: Segment = {
-      path: segmentPath(this.#options.dir, this.#epoch, this.#unwrittenReplOffset),
-      replOffset: this.#unwrittenReplOffset,
-      writtenBytes: 0,
-      handle: undefined,
-    }
+    const segment = new Segment(this.#options.dir, this.#epoch, this.#unwrittenReplOffset)
     this.#segments.push(segment)
     this.#trim()
     return segment
@@ -254,7 +248,7 @@ export class DiskBacklog implements GrowingLog {
     if (next - this.firstReplOffset <= sizeBytes) return
     const keep = Math.min(next - sizeBytes, retain())
     while (this.#segments.length > 1 && this.#segments[1]!.replOffset <= keep) {
-      void removeSegment(this.#segments.shift()!)
+      void this.#segments.shift()!.remove()
     }
   }
 
@@ -262,60 +256,34 @@ export class DiskBacklog implements GrowingLog {
     for (let index = this.#segments.length - 1; index >= 0; index -= 1) {
       const segment = this.#segments[index]!
       if (replOffset < segment.replOffset) continue
-      return replOffset < segment.replOffset + segment.writtenBytes ? segment : undefined
+      return replOffset < segment.nextReplOffset ? segment : undefined
     }
     return undefined
   }
 
+  /** A damaged segment goes, and what is older than it: a log has no holes. */
+  #forget(segment: Segment, error: FileError): void {
+    const count = this.#segments.indexOf(segment) + 1
+    for (const each of this.#segments.splice(0, count)) void each.remove()
+    this.#options.onDamage(error.message)
+  }
+
   #removeOthers(): void {
     const kept = new Set(this.#segments.map((segment) => segment.path))
-    for (const name of readdirSync(this.#options.dir)) {
+    for (const name of findSegments(readdirSync(this.#options.dir), this.#epoch).files) {
       const path = join(this.#options.dir, name)
-      if (NAME.test(name) && !kept.has(path)) rmSync(path, { force: true })
+      if (!kept.has(path.replace(/\.sums$/, '.stream'))) rmSync(path, { force: true })
     }
   }
 
   #break(error: FileError): void {
     if (this.#isBroken) return
     this.#isBroken = true
-    for (const segment of this.#segments) void closeSegment(segment)
+    for (const segment of this.#segments) void segment.close()
     this.#segments = []
     this.#drained?.resolve()
     this.#options.onError(error)
   }
-}
-
-function segmentPath(dir: string, epoch: string, replOffset: number): string {
-  return join(dir, `${epoch}-${String(replOffset).padStart(16, '0')}.stream`)
-}
-
-function findSegments(dir: string, epoch: string): Segment[] {
-  const found: Segment[] = []
-  for (const name of readdirSync(dir).sort()) {
-    const match = NAME.exec(name)
-    if (match?.[1] !== epoch) continue
-    const path = join(dir, name)
-    const writtenBytes = statSync(path).size
-    found.push({ path, replOffset: Number(match[2]), writtenBytes, handle: undefined })
-  }
-  return found
-}
-
-async function openSegment(segment: Segment): Promise<FileHandle> {
-  // 'a+' would append wherever we say; the file must exist before it can be opened for both.
-  segment.handle ??= open(segment.path, segment.writtenBytes === 0 ? 'w+' : 'r+', 0o600)
-  return await segment.handle
-}
-
-async function closeSegment(segment: Segment): Promise<void> {
-  const handle = await segment.handle?.catch(() => undefined)
-  segment.handle = undefined
-  await handle?.close()
-}
-
-async function removeSegment(segment: Segment): Promise<void> {
-  rmSync(segment.path, { force: true })
-  await closeSegment(segment)
 }
 
 function cannot(what: string, path: string, cause: unknown): FileError {
