@@ -57,6 +57,9 @@ export type MomentReason = 'before-first-base' | 'in-gap' | 'after-end' | 'no-ti
 /** Cannot connect, or a link that was up is lost for good. */
 export class LinkError extends RrepError {}
 
+/** The address to listen on cannot be had. */
+export class ListenError extends RrepError {}
+
 /** The server wants other credentials or more rights. */
 export class AuthError extends RrepError {}
 

@@ -32,7 +32,7 @@ export function formatRdbMagic(magic: RdbMagic): string {
 }
 
 export interface ServerKind {
-  family: 'redis' | 'valkey'
+  family: 'redis' | 'valkey' | 'redict'
   /** Such as `7.0.15`. */
   version: string
 }
@@ -49,6 +49,9 @@ const ACCEPTED: readonly [ServerKind['family'], number, Accepted][] = [
   ['valkey', 902, { redis: 11, valkey: 81 }],
   ['valkey', 900, { redis: 11, valkey: 80 }],
   ['valkey', 0, { redis: 11, valkey: 0 }],
+  // Redict 7.3 writes and loads RDB 12, though it calls itself Redis 7.2.4 beside.
+  ['redict', 703, { redis: 12, valkey: 0 }],
+  ['redict', 0, { redis: 11, valkey: 0 }],
   ['redis', 810, { redis: 15, valkey: 0 }],
   ['redis', 808, { redis: 14, valkey: 0 }],
   ['redis', 806, { redis: 13, valkey: 0 }],

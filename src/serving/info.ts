@@ -36,12 +36,7 @@ function serverLines(host: ConnectionHost): Lines {
   const uptimeSeconds = Math.floor((Date.now() - host.startedMs) / 1000)
   return [
     ['redis_version', redisVersionOf(host.reportedServer)],
-    ...(host.reportedServer.family === 'redis'
-      ? []
-      : ([
-          ['server_name', 'valkey'],
-          ['valkey_version', host.reportedServer.version],
-        ] as const)),
+    ...familyLines(host.reportedServer),
     ['redis_mode', 'standalone'],
     ['served_by', 'rrep'],
     ['os', `${process.platform} ${process.arch}`],
@@ -54,6 +49,15 @@ function serverLines(host: ConnectionHost): Lines {
     ['uptime_in_days', Math.floor(uptimeSeconds / 86_400)],
     ['executable', process.execPath],
     ['config_file', ''],
+  ]
+}
+
+function familyLines({ family, version }: ServerKind): Lines {
+  if (family === 'redis') return []
+  if (family === 'redict') return [['redict_version', version]]
+  return [
+    ['server_name', 'valkey'],
+    ['valkey_version', version],
   ]
 }
 
@@ -155,7 +159,7 @@ function describeReplica(each: Client): string {
   )
 }
 
-/** Valkey says this for clients that know Redis only; its own version has a line of its own. */
+/** Valkey and Redict say this for clients that know Redis only; its own version has a line of its own. */
 const COMPATIBLE_VERSION = '7.2.4'
 
 export function redisVersionOf({ family, version }: ServerKind): string {

@@ -6,7 +6,7 @@ import { randomBytes } from 'node:crypto'
 import type { Server as HttpServer } from 'node:http'
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net'
 import { createServer as createTlsServer, type TlsOptions } from 'node:tls'
-import { AbortedError, LinkError } from '../errors.js'
+import { AbortedError, ListenError } from '../errors.js'
 import { RateLimit } from './access.js'
 import { Connection, UNAUTHENTICATED_MS } from './connection.js'
 import type { OnServeEvent, ServeEvent } from './events.js'
@@ -91,7 +91,7 @@ export class Master implements ConnectionHost {
     })
   }
 
-  /** Resolves with the address once it listens. Rejects with LinkError. */
+  /** Resolves with the address once it listens. Rejects with ListenError. */
   async listen(host: string, port: number): Promise<AddressInfo> {
     const address = await listenOn(this.#server, host, port)
     this.listenPort = address.port
@@ -242,9 +242,11 @@ async function listenOn(
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) =>
       reject(
-        new LinkError(
+        new ListenError(
           'ERR_CANNOT_LISTEN',
-          `cannot listen on ${host}:${port}: ${error.code ?? error.message}`,
+          error.code === 'EADDRINUSE'
+            ? `${host}:${port} is already in use`
+            : `cannot listen on ${host}:${port}: ${error.code ?? error.message}`,
           { cause: error },
         ),
       ),

@@ -2,6 +2,7 @@
  * The first bytes of an RDB, as far as a relay looks into them: the selected db, which the stream
  * behind it depends on, and the version of the server. And the RDB without keys.
  */
+import { readAuxFields } from '../rdb/head.js'
 import type { ServerKind } from '../servers/rdb-version.js'
 
 /**
@@ -24,31 +25,19 @@ export function emptyRdb(streamDb = 0): Buffer {
   return Buffer.concat([Buffer.from(magic), aux, Buffer.from([0xff]), Buffer.alloc(8)])
 }
 
-const STREAM_DB = Buffer.from('\xfa\x0erepl-stream-db', 'latin1')
-
 /** The db that the stream behind an RDB begins in, from its first bytes; 0 where it tells none. */
 export function streamDbOf(head: Buffer): number {
-  const at = head.indexOf(STREAM_DB)
-  if (at < 0) return 0
-  const value = at + STREAM_DB.length
-  const first = head[value] ?? 0
-  // Integers of 8 and 16 bits, or short text.
-  if (first === 0xc0) return head[value + 1] ?? 0
-  if (first === 0xc1 && value + 2 < head.length) return head.readInt16LE(value + 1)
-  const db = Number(head.toString('latin1', value + 1, value + 1 + first))
-  return first > 0 && first < 6 && Number.isSafeInteger(db) ? db : 0
+  const db = readAuxFields(head).get('repl-stream-db') ?? ''
+  return /^\d{1,9}$/.test(db) ? Number(db) : 0
 }
 
-/** The server that wrote an RDB, from its first bytes; undefined where it does not say. */
+/** The server that wrote an RDB, from its first bytes; undefined where it does not say. Redict
+ * is told by its own number: it loads what it writes, which Redis of its name does not. */
 export function writerOf(head: Buffer): ServerKind | undefined {
-  for (const family of ['redis', 'valkey'] as const) {
-    const name = `${family}-ver`
-    const aux = Buffer.from(`\xfa${String.fromCharCode(name.length)}${name}`, 'latin1')
-    const at = head.indexOf(aux)
-    if (at < 0) continue
-    const value = at + aux.length
-    const version = head.toString('latin1', value + 1, value + 1 + (head[value] ?? 0))
-    if (/^\d+\.\d+\.\d+$/.test(version)) return { family, version }
+  const fields = readAuxFields(head)
+  for (const family of ['redis', 'valkey', 'redict'] as const) {
+    const version = fields.get(`${family}-ver`)
+    if (version !== undefined && /^\d+\.\d+\.\d+$/.test(version)) return { family, version }
   }
   return undefined
 }

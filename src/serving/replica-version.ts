@@ -3,7 +3,7 @@
  * snapshot to it.
  *
  * In this order: what it says (`REPLCONF version`, Valkey from 8.0 on); what its handshake proves;
- * what `INFO server` at its announced port answers, asked without a password; what the operator
+ * what INFO at its announced port answers, asked without a password; what the operator
  * told. Clients that announce no port are tools: they take any version.
  */
 import { connect } from 'node:net'
@@ -48,10 +48,17 @@ export async function chooseForm(
       reason: found,
       rdbVersion: formatRdbMagic(magic),
     })
-    // The lowest label that its content permits gives an unknown replica the best chance.
-    const lowest = host.origin.mayRelabel ? snapshot.neededVersion : undefined
-    const isLower = lowest !== undefined && magic.family === 'REDIS' && lowest < magic.version
-    return { magic, version: isLower ? lowest : undefined }
+    // What its handshake proves is all that it can safely be given: a server that cannot load
+    // what it is sent has flushed its own data by then.
+    const needed = host.origin.mayRelabel ? snapshot.neededVersion : undefined
+    const form = formFor(sure, magic, needed)
+    if (form.kind === 'relabel') return { magic, version: form.version }
+    throw new ProtocolError(
+      'ERR_REPLICA_VERSION_UNKNOWN',
+      `the snapshot is ${formatRdbMagic(magic)} and the replica's version is not known ` +
+        `(${found}): an older one would flush its data and fail`,
+      { details: { replica: connection.replicaName, rdbVersion: magic.version } },
+    )
   }
   const neededVersion = host.origin.mayRelabel ? snapshot.neededVersion : undefined
   const accepted = acceptedBy(found)
@@ -92,7 +99,8 @@ export async function probe(ip: string, port: number): Promise<ServerKind | stri
     const timer = setTimeout(() => end(`no answer from port ${port}`), PROBE_MS)
     socket.on('error', () => end(`port ${port} cannot be connected to`))
     socket.on('close', () => end(`port ${port} closed the connection`))
-    socket.on('connect', () => socket.write(command('INFO', 'server')))
+    // Without a section: 2.4 knows none, and answers an error to one.
+    socket.on('connect', () => socket.write(command('INFO')))
     socket.on('data', (chunk: Buffer) => {
       text += chunk.toString('latin1')
       const found = parseServerKind(text)
@@ -105,11 +113,16 @@ export async function probe(ip: string, port: number): Promise<ServerKind | stri
 
 /** From the text of INFO; undefined until its version lines are there. */
 export function parseServerKind(info: string): ServerKind | undefined {
-  const valkey = /^valkey_version:(\d+\.\d+\.\d+)/m.exec(info)?.[1]
+  const version = (name: string): string | undefined =>
+    new RegExp(`^${name}:(\\d+\\.\\d+\\.\\d+)\\r\\n`, 'm').exec(info)?.[1]
+  const valkey = version('valkey_version')
   if (valkey !== undefined) return { family: 'valkey', version: valkey }
-  const redis = /^redis_version:(\d+\.\d+\.\d+)\r\n/m.exec(info)?.[1]
-  if (redis === undefined) return undefined
-  // Valkey tells a Redis version first and its own behind server_name: wait for a later line.
-  if (/^server_name:valkey/m.test(info) || !/^(redis_mode|os):/m.test(info)) return undefined
-  return { family: 'redis', version: redis }
+  const redict = version('redict_version')
+  if (redict !== undefined) return { family: 'redict', version: redict }
+  const redis = version('redis_version')
+  // Valkey and Redict tell a Redis version first and their own behind: wait for a later line.
+  if (redis === undefined || /^server_name:valkey/m.test(info)) return undefined
+  return /^(process_id|run_id|uptime_in_seconds):/m.test(info)
+    ? { family: 'redis', version: redis }
+    : undefined
 }

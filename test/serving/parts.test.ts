@@ -197,7 +197,7 @@ describe('RDB versions', () => {
 
   test('INFO tells who it is, once enough of it has come', () => {
     const redis =
-      '# Server\r\nredis_version:7.0.15\r\nredis_git_sha1:0\r\nredis_mode:standalone\r\n'
+      '# Server\r\nredis_version:7.0.15\r\nredis_git_sha1:0\r\nredis_mode:standalone\r\nprocess_id:7\r\n'
     expect(parseServerKind(redis)).toEqual({ family: 'redis', version: '7.0.15' })
     const valkey = '# Server\r\nredis_version:7.2.4\r\nserver_name:valkey\r\n'
     expect(parseServerKind(valkey)).toBe(undefined)

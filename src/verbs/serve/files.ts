@@ -331,7 +331,8 @@ class Spool {
 
   write(chunk: Buffer): void {
     try {
-      writeSync(this.#fd, chunk)
+      // One call may take less than all, as on a disk that is nearly full.
+      for (let at = 0; at < chunk.length;) at += writeSync(this.#fd, chunk, at)
     } catch (error) {
       const code = (error as NodeJS.ErrnoException).code ?? 'failed'
       throw new FileError('ERR_CANNOT_WRITE', `cannot unpack to ${this.path}: ${code}`, {
