@@ -10,6 +10,7 @@ import {
   DEPTH,
   KIND,
   type Depth,
+  type ElementVisitor,
   type KeyHeader,
   type RdbVisitor,
   type Slice,
@@ -57,7 +58,7 @@ export interface ElementWalkOptions {
   counters(): boolean
 }
 
-export class ElementWalk implements RdbVisitor {
+export class ElementWalk implements RdbVisitor, ElementVisitor {
   private readonly options: ElementWalkOptions
   private readonly current: WalkedElement = {
     label: '',
@@ -252,6 +253,12 @@ export class ElementWalk implements RdbVisitor {
   gcra(value: U64): void {
     this.moduleUnsigned(value)
   }
+
+  // These only begin and end what the other events tell whole.
+  streamGroupEnd(): void {}
+  streamIdmp(): void {}
+  streamIdmpEnd(): void {}
+  arrayMeta(): void {}
 
   /** The next in order. */
   private openAt(label: string): void {

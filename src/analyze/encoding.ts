@@ -3,7 +3,7 @@
  * here from sizes alone, without looking at a value.
  */
 import { ObjectEncoding, versionOfRdb } from '../rdb/object-encoding.js'
-import type { RdbFamily } from '../rdb/type-table.js'
+import type { RdbFamily } from '../rdb/numbers.js'
 import { KIND, type KeyHeader, type RdbStart, type Slice, type ValueStats } from '../rdb/visitor.js'
 
 /** The server that wrote a file: 7.2 is 702, 8.10 is 810. Valkey counts its own versions. */

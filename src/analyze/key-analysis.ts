@@ -4,7 +4,7 @@
  * allocated for a key, except for the few that are kept.
  */
 import { Buffer } from 'node:buffer'
-import type { RdbFamily } from '../rdb/type-table.js'
+import type { RdbFamily } from '../rdb/numbers.js'
 import {
   DEPTH,
   STRING_SHAPES,

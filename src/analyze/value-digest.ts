@@ -16,6 +16,7 @@ import {
   DEPTH,
   KIND,
   type Depth,
+  type ElementVisitor,
   type KeyHeader,
   type RdbVisitor,
   type Slice,
@@ -65,7 +66,7 @@ export interface DigestOptions {
   to: Buffer | ((record: Buffer, at: number, name: Slice) => void)
 }
 
-export class KeyDigests implements RdbVisitor {
+export class KeyDigests implements RdbVisitor, ElementVisitor {
   readonly stringRecords: RdbVisitor['stringRecords']
   private readonly options: DigestOptions
   private readonly kernel: DigestKernel
@@ -341,6 +342,12 @@ export class KeyDigests implements RdbVisitor {
   gcra(value: U64): void {
     this.moduleSigned(value)
   }
+
+  // These only begin and end what the other events tell whole.
+  streamGroupEnd(): void {}
+  streamIdmp(): void {}
+  streamIdmpEnd(): void {}
+  arrayMeta(): void {}
 
   /** Returns how many keys were taken. */
   private takeRecords(stretch: Stretch, dbnum: number): number {

@@ -21,6 +21,7 @@ import {
   KIND,
   KIND_NAMES,
   type Depth,
+  type ElementVisitor,
   type KeyHeader,
   type RdbStart,
   type RdbVisitor,
@@ -70,7 +71,7 @@ const LIST_ENCODINGS = {
 /** Beyond this a list cannot be a listpack, whatever the server's limits (64 KiB at most). */
 const LISTPACK_MAX_OUTPUT_BYTES = 1 << 19
 
-export class JsonKeys implements RdbVisitor {
+export class JsonKeys implements RdbVisitor, ElementVisitor {
   keys = 0
   readonly functionLibrary: () => void
   readonly functionPreGa: () => void
@@ -320,6 +321,17 @@ export class JsonKeys implements RdbVisitor {
   gcra(value: U64): void {
     this.out.write(Buffer.from(u64Text(value)))
   }
+
+  // Entries without a consumer stand in their group's list, and in no consumer's.
+  streamNacked(): void {}
+  // Elements name their indexes.
+  arrayMeta(): void {}
+  // Values of modules are null: only the module knows what they mean.
+  moduleSigned(): void {}
+  moduleUnsigned(): void {}
+  moduleFloat(): void {}
+  moduleDouble(): void {}
+  moduleString(): void {}
 
   private beginLine(header: KeyHeader): void {
     const { out } = this

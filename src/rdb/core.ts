@@ -18,7 +18,7 @@ import { RowWeights } from './row-weights.js'
 import { KernelStringRows } from './string-rows.js'
 import { Stretch } from './stretch.js'
 import { StreamState } from './types/stream-state.js'
-import { typeTable } from './type-table.js'
+import type { RdbType } from './numbers.js'
 import { MutableU64 } from './u64.js'
 import {
   DEPTH,
@@ -39,6 +39,12 @@ export interface AfterDamage {
   recover(core: Core, error: RdbError): void
   loseKey(core: Core, error: RdbError): void
   loseRest(core: Core, error: RdbError): void
+}
+
+/** A row of the type table. */
+export interface TypeRow extends RdbType {
+  /** Reads the value; undefined: the type is known by name only. */
+  readonly step: Step | undefined
 }
 
 export interface CoreOptions {
@@ -94,8 +100,7 @@ export class Core {
 
   step: Step
   /** The tables of the family, set with the version. */
-  types = typeTable('redis')
-  valueSteps: readonly (Step | undefined)[] = []
+  types: readonly (TypeRow | undefined)[] = []
   version = 0
   depth: Depth = DEPTH.SKIP
   /** Blobs are walked: ELEMENTS, or `validate`. */
@@ -243,7 +248,6 @@ export class Core {
     this.header.family = other.header.family
     this.header.dbnum = other.header.dbnum
     this.types = other.types
-    this.valueSteps = other.valueSteps
     this.templates.clear()
     for (const [id, fields] of other.templates) this.templates.set(id, fields)
     this.input.look(bytes, this.run)

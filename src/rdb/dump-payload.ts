@@ -10,7 +10,7 @@ import { Buffer } from 'node:buffer'
 import { Crc64 } from '../kernels/crc64.js'
 import { Core } from './core.js'
 import { dumpStep, payloadEndStep, setVersion } from './records.js'
-import { MIN_VALKEY_VERSION, type RdbFamily } from './type-table.js'
+import { MIN_VALKEY_VERSION, type RdbFamily } from './numbers.js'
 import type { RdbVisitor } from './visitor.js'
 
 const FOOTER_BYTES = 10

@@ -1,9 +1,7 @@
 /** The objects that `key` and `keyEnd` hand out: one of each, written over for every key. */
 import { StringSlot } from './slice.js'
-import { typeTable, type RdbFamily, type RdbType } from './type-table.js'
+import { NO_TYPE, type RdbFamily, type RdbType } from './numbers.js'
 import { KIND, type KeyHeader, type Kind, type ValueStats } from './visitor.js'
-
-const FIRST_TYPE = typeTable('redis')[0]!
 
 export class MutableKeyHeader implements KeyHeader {
   readonly key = new StringSlot()
@@ -13,7 +11,7 @@ export class MutableKeyHeader implements KeyHeader {
   idleSeconds = -1
   freq = -1
   typeByte = 0
-  type: RdbType = FIRST_TYPE
+  type: RdbType = NO_TYPE
   kind: Kind = KIND.STRING
   family: RdbFamily = 'redis'
   slot = -1

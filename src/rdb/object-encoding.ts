@@ -9,7 +9,7 @@
  * are always made so, are known by their first bytes.)
  */
 import { serverVersionNumber } from '../servers/version.js'
-import type { RdbFamily } from './type-table.js'
+import type { RdbFamily } from './numbers.js'
 import type { KeyHeader, RdbStart, Slice, ValueStats } from './visitor.js'
 
 /** Longest decimal text of a signed 64-bit number. */

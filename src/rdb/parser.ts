@@ -14,7 +14,7 @@ import { Core } from './core.js'
 import { Envelope } from './envelope.js'
 import { magicStep, recordStep } from './records.js'
 import { Salvage } from './salvage.js'
-import type { RdbFamily } from './type-table.js'
+import type { RdbFamily } from './numbers.js'
 import type { RdbSummary, RdbVisitor } from './visitor.js'
 
 export interface RdbParserOptions {

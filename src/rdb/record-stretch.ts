@@ -1,6 +1,6 @@
 /** Stretches of records, offered to the visitor as they lie there (stretch.ts). */
 import type { Core } from './core.js'
-import { OPCODE, TYPE } from './type-table.js'
+import { OPCODE, TYPE } from './numbers.js'
 
 /** For fewer bytes a call costs more than it saves. */
 const MIN_STRETCH_BYTES = 128

@@ -31,11 +31,10 @@ import {
   MIN_VALKEY_VERSION,
   OPCODE,
   TYPE,
-  typeTable,
   type RdbFamily,
   type RdbType,
-} from './type-table.js'
-import { valueSteps } from './value-steps.js'
+} from './numbers.js'
+import { typeTable } from './type-table.js'
 import { DEPTH, NOTICE } from './visitor.js'
 
 const MAGIC_BYTES = 9
@@ -83,7 +82,6 @@ export function setVersion(core: Core, family: RdbFamily, version: number): void
   core.version = version
   core.header.family = family
   core.types = typeTable(family)
-  core.valueSteps = valueSteps(family)
 }
 
 /** Which family the text may be of, as far as it goes. */
@@ -282,7 +280,7 @@ function unknownNumber(core: Core, number: number, byteOffset: number): Error {
 function readKey(core: Core, typeByte: number, byteOffset: number): Step {
   const { input, header } = core
   const type = core.types[typeByte]
-  const valueStep = core.valueSteps[typeByte]
+  const valueStep = type?.step
   if (type === undefined || valueStep === undefined) {
     throw unknownNumber(core, typeByte, byteOffset)
   }
@@ -327,7 +325,7 @@ export const dumpStep: Step = (core) => {
     return dumpStep
   }
   const type = core.types[typeByte]
-  const valueStep = core.valueSteps[typeByte]
+  const valueStep = type?.step
   if (type === undefined || valueStep === undefined) {
     throw unknownNumber(core, typeByte, byteOffset)
   }

@@ -24,7 +24,7 @@
  */
 import type { StretchVisitor } from './stretch.js'
 import type { Kind } from './kinds.js'
-import type { RdbFamily, RdbType } from './type-table.js'
+import type { RdbFamily, RdbType } from './numbers.js'
 
 export { KIND, KIND_NAMES, type Kind } from './kinds.js'
 
@@ -247,7 +247,70 @@ export interface LostRegion {
   readonly dbnumCertain: boolean
 }
 
-export interface RdbVisitor extends StretchVisitor {
+/**
+ * What is told of values at ELEMENTS depth. Who takes elements `implements` this: all methods are
+ * required, so that a new event is named by the compiler wherever it would be lost. What a visitor
+ * does not need it leaves empty, and says why.
+ */
+export interface ElementVisitor {
+  /**
+   * ELEMENTS, strings: the whole value. A string longer than the option `wholeStringBytes` comes
+   * as stringBegin, stringPart…, stringEnd instead if the visitor has stringPart.
+   */
+  stringValue(value: Slice): void
+
+  listElement(element: Slice): void
+  setMember(member: Slice): void
+  /**
+   * `scoreText` is the score as the file spells it (`1.5`, `-inf`, `12`), or empty (start === end)
+   * where the file has a binary double. `score` is never NaN.
+   */
+  zsetMember(member: Slice, score: number, scoreText: Slice): void
+  /** `expireAtMs` is unix ms, or -1 for a field without expiry. */
+  hashField(field: Slice, value: Slice, expireAtMs: number): void
+
+  /** A live entry: then `fieldCount` calls of streamField. Deleted ones are not told. */
+  streamEntry(id: StreamId, fieldCount: number): void
+  streamField(field: Slice, value: Slice): void
+  /** Behind the entries. */
+  streamMeta(meta: StreamMeta): void
+  /** Then its pending entries, consumers (each with its own), nacked; then streamGroupEnd. */
+  streamGroup(group: StreamGroup): void
+  streamGroupPending(id: StreamId, deliveryTimeMs: number, deliveryCount: number): void
+  streamConsumer(consumer: StreamConsumer): void
+  streamConsumerPending(id: StreamId): void
+  /** Redis 8.8: in the group's PEL, owned by no consumer. */
+  streamNacked(id: StreamId): void
+  streamGroupEnd(): void
+  /** Redis 8.6: then streamProducer…, each followed by its ids; then streamIdmpEnd. */
+  streamIdmp(durationSeconds: number, maxEntries: number, producers: number): void
+  streamProducer(producerId: Slice, ids: number): void
+  streamProducerId(iid: Slice, entryId: StreamId): void
+  streamIdmpEnd(idsAdded: U64, idsDuplicate: U64): void
+
+  /** Module values and module aux: each datum, in order. Which methods are called is the opcode. */
+  moduleSigned(value: U64): void
+  moduleUnsigned(value: U64): void
+  moduleFloat(value: number): void
+  moduleDouble(value: number): void
+  moduleString(value: Slice): void
+
+  /** Redis 8.8: `insertIndex` is undefined where the file has none. Then the elements, by index. */
+  arrayMeta(count: number, insertIndex: U64 | undefined): void
+  /** Integers and doubles as text; `tag` is that of the file (0 string, 1 integer, 2 double, 3 short). */
+  arrayElement(index: U64, value: Slice, tag: number): void
+  gcra(value: U64): void
+}
+
+/** Long strings in parts, for visitors that need not have them whole. */
+export interface StringPartsVisitor {
+  stringBegin(totalBytes: number): void
+  stringPart(part: Slice): void
+  stringEnd(): void
+}
+
+export interface RdbVisitor
+  extends StretchVisitor, Partial<ElementVisitor>, Partial<StringPartsVisitor> {
   start?(start: RdbStart): void
   end?(summary: RdbSummary): void
 
@@ -310,57 +373,6 @@ export interface RdbVisitor extends StretchVisitor {
   /** So many strings, whole elements, and what they weigh together. */
   plainRow?(strings: number, weight: number): void
 
-  /**
-   * ELEMENTS, strings: the whole value. A string longer than the option `wholeStringBytes` comes
-   * as stringBegin, stringPart…, stringEnd instead if the visitor has stringPart.
-   */
-  stringValue?(value: Slice): void
-  stringBegin?(totalBytes: number): void
-  stringPart?(part: Slice): void
-  stringEnd?(): void
-
-  listElement?(element: Slice): void
-  setMember?(member: Slice): void
-  /**
-   * `scoreText` is the score as the file spells it (`1.5`, `-inf`, `12`), or empty (start === end)
-   * where the file has a binary double. `score` is never NaN.
-   */
-  zsetMember?(member: Slice, score: number, scoreText: Slice): void
-  /** `expireAtMs` is unix ms, or -1 for a field without expiry. */
-  hashField?(field: Slice, value: Slice, expireAtMs: number): void
-
-  /** A live entry: then `fieldCount` calls of streamField. Deleted ones are not told. */
-  streamEntry?(id: StreamId, fieldCount: number): void
-  streamField?(field: Slice, value: Slice): void
-  /** Behind the entries. */
-  streamMeta?(meta: StreamMeta): void
-  /** Then its pending entries, consumers (each with its own), nacked; then streamGroupEnd. */
-  streamGroup?(group: StreamGroup): void
-  streamGroupPending?(id: StreamId, deliveryTimeMs: number, deliveryCount: number): void
-  streamConsumer?(consumer: StreamConsumer): void
-  streamConsumerPending?(id: StreamId): void
-  /** Redis 8.8: in the group's PEL, owned by no consumer. */
-  streamNacked?(id: StreamId): void
-  streamGroupEnd?(): void
-  /** Redis 8.6: then streamProducer…, each followed by its ids; then streamIdmpEnd. */
-  streamIdmp?(durationSeconds: number, maxEntries: number, producers: number): void
-  streamProducer?(producerId: Slice, ids: number): void
-  streamProducerId?(iid: Slice, entryId: StreamId): void
-  streamIdmpEnd?(idsAdded: U64, idsDuplicate: U64): void
-
-  /** Module values and module aux: each datum, in order. Which methods are called is the opcode. */
-  moduleSigned?(value: U64): void
-  moduleUnsigned?(value: U64): void
-  moduleFloat?(value: number): void
-  moduleDouble?(value: number): void
-  moduleString?(value: Slice): void
-
-  /** Redis 8.8: `insertIndex` is undefined where the file has none. Then the elements, by index. */
-  arrayMeta?(count: number, insertIndex: U64 | undefined): void
-  /** Integers and doubles as text; `tag` is that of the file (0 string, 1 integer, 2 double, 3 short). */
-  arrayElement?(index: U64, value: Slice, tag: number): void
-  gcra?(value: U64): void
-
   notice?(code: NoticeCode, message: string, byteOffset: number): void
   lost?(region: LostRegion): void
 }
@@ -400,4 +412,95 @@ export interface StreamConsumer {
   /** -1: never, or not in the file (types 15 and 19). */
   readonly activeTimeMs: number
   readonly pending: number
+}
+
+/** Names of all events of values: the compiler sees that none is missing. For visitors in front of others. */
+const ELEMENT_EVENT_NAMES: Record<keyof ElementVisitor | keyof StringPartsVisitor, true> = {
+  stringValue: true,
+  listElement: true,
+  setMember: true,
+  zsetMember: true,
+  hashField: true,
+  streamEntry: true,
+  streamField: true,
+  streamMeta: true,
+  streamGroup: true,
+  streamGroupPending: true,
+  streamConsumer: true,
+  streamConsumerPending: true,
+  streamNacked: true,
+  streamGroupEnd: true,
+  streamIdmp: true,
+  streamProducer: true,
+  streamProducerId: true,
+  streamIdmpEnd: true,
+  moduleSigned: true,
+  moduleUnsigned: true,
+  moduleFloat: true,
+  moduleDouble: true,
+  moduleString: true,
+  arrayMeta: true,
+  arrayElement: true,
+  gcra: true,
+  stringBegin: true,
+  stringPart: true,
+  stringEnd: true,
+}
+/** Names of the events between keys. */
+const FILE_EVENT_NAMES: Record<FileEvent, true> = {
+  start: true,
+  end: true,
+  aux: true,
+  selectDb: true,
+  resizeDb: true,
+  slotInfo: true,
+  functionLibrary: true,
+  functionPreGa: true,
+  hashTemplate: true,
+  hashTemplateField: true,
+  slotImport: true,
+  slotImportRange: true,
+  updateCommand: true,
+  moduleAux: true,
+  moduleAuxEnd: true,
+  notice: true,
+  lost: true,
+}
+/** All that is neither of a value nor an answer. */
+type FileEvent = Exclude<
+  keyof RdbVisitor,
+  | keyof ElementVisitor
+  | keyof StringPartsVisitor
+  | keyof StretchVisitor
+  | 'key'
+  | 'keyEnd'
+  | 'rawWithElements'
+  | 'rawValue'
+  | 'packed'
+  | 'plain'
+  | 'plainWeights'
+  | 'plainRow'
+  | 'stringRows'
+  | 'separatorByte'
+>
+type EventName = FileEvent | keyof ElementVisitor | keyof StringPartsVisitor
+
+/** What `inner` hears of values, as calls that go straight to it. */
+export function forwardElements(inner: RdbVisitor): Partial<RdbVisitor> {
+  return forward(inner, ELEMENT_EVENT_NAMES)
+}
+
+/** What `inner` hears between keys, as calls that go straight to it. */
+export function forwardFile(inner: RdbVisitor): Partial<RdbVisitor> {
+  return forward(inner, FILE_EVENT_NAMES)
+}
+
+/** Made once for a visitor: what it has no method for stays away. */
+function forward(inner: RdbVisitor, names: Partial<Record<EventName, true>>): Partial<RdbVisitor> {
+  const calls: Partial<Record<string, unknown>> = {}
+  for (const name of Object.keys(names) as EventName[]) {
+    const method = inner[name] as ((...args: never[]) => void) | undefined
+    if (method !== undefined) calls[name] = method.bind(inner)
+  }
+  return calls
 }

@@ -301,6 +301,11 @@ export class KeyRewriter implements RdbVisitor {
       case KIND.STREAM:
         if (!target.streams) return METHOD.SKIP
         break
+      case KIND.LIST:
+      case KIND.SET:
+      case KIND.ZSET:
+      case KIND.HASH:
+        break
       case KIND.STRING:
         // SET is the faster of the two, but only RESTORE can bring idle time and frequency.
         if (this.restoreMode === 'auto' && header.idleSeconds < 0 && header.freq < 0) {

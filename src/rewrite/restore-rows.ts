@@ -5,7 +5,8 @@
  */
 import type { ByteKernel } from '../kernels/kernel.js'
 import type { Stretch } from '../rdb/stretch.js'
-import { OPCODE, typeTable, type RdbFamily } from '../rdb/type-table.js'
+import { OPCODE, type RdbFamily } from '../rdb/numbers.js'
+import { typeTable } from '../rdb/type-table.js'
 import { KIND } from '../rdb/visitor.js'
 import { acceptsType, footerVersion, type TargetCapabilities } from '../servers/capabilities.js'
 

@@ -19,6 +19,7 @@ import {
   writeU64,
 } from '../rdb/u64.js'
 import type {
+  ElementVisitor,
   Slice,
   StreamConsumer,
   StreamGroup,
@@ -67,7 +68,7 @@ const IDMP_DURATION = bulkOf('IDMP-DURATION')
 const IDMP_MAXSIZE = bulkOf('IDMP-MAXSIZE')
 const XIDMPRECORD_5 = headOf(5, 'XIDMPRECORD')
 
-export class StreamCommands extends ElementCommands {
+export class StreamCommands extends ElementCommands implements ElementVisitor {
   private readonly idText = Buffer.allocUnsafeSlow(48)
   private readonly liveIds = new StreamIdList()
   private readonly pending = new PendingList()
@@ -238,6 +239,19 @@ export class StreamCommands extends ElementCommands {
     writer.constant(IDMP_MAXSIZE)
     writer.decimal(maxEntries)
   }
+
+  // The ids that streamIdmp announced have been written by then.
+  streamGroupEnd(): void {}
+  streamIdmpEnd(): void {}
+  // Kinds that no commands rebuild: they go as RESTORE or not at all.
+  moduleSigned(): void {}
+  moduleUnsigned(): void {}
+  moduleFloat(): void {}
+  moduleDouble(): void {}
+  moduleString(): void {}
+  arrayMeta(): void {}
+  arrayElement(): void {}
+  gcra(): void {}
 
   streamProducer(producerId: Slice): void {
     this.producer = copyInto(this.producer, producerId)

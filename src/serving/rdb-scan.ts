@@ -3,7 +3,7 @@
  * and which is the lowest version that its content could stand under? One pass, in skip depth.
  */
 import { createHash, type Hash } from 'node:crypto'
-import type { RdbType } from '../rdb/type-table.js'
+import type { RdbType } from '../rdb/numbers.js'
 import { RdbParser } from '../rdb/parser.js'
 import { DEPTH, type Depth, type KeyHeader, type RdbVisitor, type Slice } from '../rdb/visitor.js'
 

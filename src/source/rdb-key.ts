@@ -4,6 +4,7 @@ import {
   DEPTH,
   KIND,
   KIND_NAMES,
+  type ElementVisitor,
   type KeyHeader,
   type RdbVisitor,
   type Slice,
@@ -62,6 +63,17 @@ export interface RdbStream {
   maxDeletedId?: string
   entriesAdded?: bigint
   groups: RdbStreamGroup[]
+  /** From Redis 8.6 on: which ids of producers the stream remembers, so that none is added twice. */
+  idempotence?: RdbStreamIdempotence
+}
+
+export interface RdbStreamIdempotence {
+  durationSeconds: number
+  maxEntries: number
+  producers: { id: Buffer; ids: { iid: Buffer; entryId: string }[] }[]
+  /** Counted since the stream was made. */
+  idsAdded: bigint
+  idsDuplicate: bigint
 }
 
 export interface RdbStreamGroup {
@@ -80,6 +92,10 @@ export interface RdbStreamGroup {
 }
 
 const copy = ({ bytes, start, end }: Slice): Buffer => Buffer.from(bytes.subarray(start, end))
+
+const ignore = (): void => undefined
+
+type StreamVisitor = Pick<ElementVisitor, Extract<keyof ElementVisitor, `stream${string}`>>
 
 /** Collects keys until they are taken from `keys`. */
 export class KeyBuilder {
@@ -127,7 +143,7 @@ export class KeyBuilder {
     }
   }
 
-  private elements(): Partial<RdbVisitor> {
+  private elements(): ElementVisitor {
     const add = (element: unknown): void => void this.list.push(element)
     return {
       stringValue: (value) => {
@@ -142,6 +158,7 @@ export class KeyBuilder {
           value: copy(value),
           ...(expireAtMs < 0 ? {} : { expireAtMs }),
         }),
+      arrayMeta: ignore,
       arrayElement: (index, value) => add({ index: u64ToBigInt(index), value: copy(value) }),
       gcra: (value) => {
         this.value = u64ToBigInt(value)
@@ -155,7 +172,7 @@ export class KeyBuilder {
     }
   }
 
-  private streams(): Partial<RdbVisitor> {
+  private streams(): StreamVisitor {
     let entries: RdbStream['entries'] = []
     let group: RdbStreamGroup | undefined
     let consumer: Buffer | undefined
@@ -206,6 +223,32 @@ export class KeyBuilder {
       streamConsumerPending: (id) => {
         const entry = pendingById.get(streamIdText(id))
         if (entry !== undefined) entry.consumer = consumer
+      },
+      // What nobody owns is pending without a consumer.
+      streamNacked: ignore,
+      streamGroupEnd: ignore,
+      streamIdmp: (durationSeconds, maxEntries) => {
+        const stream = this.value as RdbStream
+        stream.idempotence = {
+          durationSeconds,
+          maxEntries,
+          producers: [],
+          idsAdded: 0n,
+          idsDuplicate: 0n,
+        }
+      },
+      streamProducer: (producerId) => {
+        ;(this.value as RdbStream).idempotence?.producers.push({ id: copy(producerId), ids: [] })
+      },
+      streamProducerId: (iid, entryId) => {
+        const producer = (this.value as RdbStream).idempotence?.producers.at(-1)
+        producer?.ids.push({ iid: copy(iid), entryId: streamIdText(entryId) })
+      },
+      streamIdmpEnd: (idsAdded, idsDuplicate) => {
+        const { idempotence } = this.value as RdbStream
+        if (idempotence === undefined) return
+        idempotence.idsAdded = u64ToBigInt(idsAdded)
+        idempotence.idsDuplicate = u64ToBigInt(idsDuplicate)
       },
     }
   }

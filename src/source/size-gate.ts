@@ -6,12 +6,11 @@
 import { Buffer } from 'node:buffer'
 import {
   DEPTH,
+  forwardElements,
+  forwardFile,
   type Depth,
   type KeyHeader,
-  type RdbStart,
-  type RdbSummary,
   type RdbVisitor,
-  type Slice,
   type ValueStats,
 } from '../rdb/visitor.js'
 import { RawValueParser } from '../rdb/raw-value-parser.js'
@@ -35,31 +34,9 @@ export class SizeGate implements RdbVisitor {
     this.inner = inner
     this.onTooSmall = onTooSmall
     this.minSizeBytes = minSizeBytes
-    this.elements = elementsOf(inner)
-  }
-
-  start(start: RdbStart): void {
-    this.inner.start?.(start)
-  }
-
-  end(summary: RdbSummary): void {
-    this.inner.end?.(summary)
-  }
-
-  aux(name: Slice, value: Slice): void {
-    this.inner.aux?.(name, value)
-  }
-
-  functionLibrary(code: Slice): void {
-    this.inner.functionLibrary?.(code)
-  }
-
-  functionPreGa(name: Slice, engine: Slice, description: Slice, code: Slice): void {
-    this.inner.functionPreGa?.(name, engine, description, code)
-  }
-
-  moduleAux(moduleName: string, encver: number, when: number): void {
-    this.inner.moduleAux?.(moduleName, encver, when)
+    this.elements = { key: () => DEPTH.ELEMENTS, ...forwardElements(inner) }
+    // Elements of values that pass unseen, and all that stands between keys.
+    Object.assign(this, forwardElements(inner), forwardFile(inner))
   }
 
   key(header: KeyHeader): Depth {
@@ -69,11 +46,6 @@ export class SizeGate implements RdbVisitor {
     this.open = !header.type.restorable
     if (this.open) return this.inner.key(header)
     return DEPTH.RAW
-  }
-
-  /** Only of values that pass unseen; all of them are hashes. */
-  hashField(field: Slice, value: Slice, expireAtMs: number): void {
-    this.inner.hashField?.(field, value, expireAtMs)
   }
 
   rawValue(bytes: Buffer, start: number, end: number): void {
@@ -116,36 +88,5 @@ export class SizeGate implements RdbVisitor {
     }
     bytes.copy(this.held, this.heldBytes, start, end)
     this.heldBytes = needed
-  }
-}
-
-/** The same visitor, as far as elements go. */
-function elementsOf(inner: RdbVisitor): RdbVisitor {
-  return {
-    key: () => DEPTH.ELEMENTS,
-    stringValue: (value) => inner.stringValue?.(value),
-    stringBegin: (totalBytes) => inner.stringBegin?.(totalBytes),
-    ...(inner.stringPart === undefined ? {} : { stringPart: (part) => inner.stringPart?.(part) }),
-    stringEnd: () => inner.stringEnd?.(),
-    listElement: (element) => inner.listElement?.(element),
-    setMember: (member) => inner.setMember?.(member),
-    zsetMember: (member, score, text) => inner.zsetMember?.(member, score, text),
-    hashField: (field, value, expireAtMs) => inner.hashField?.(field, value, expireAtMs),
-    streamEntry: (id, fieldCount) => inner.streamEntry?.(id, fieldCount),
-    streamField: (field, value) => inner.streamField?.(field, value),
-    streamMeta: (meta) => inner.streamMeta?.(meta),
-    streamGroup: (group) => inner.streamGroup?.(group),
-    streamGroupPending: (id, timeMs, count) => inner.streamGroupPending?.(id, timeMs, count),
-    streamConsumer: (consumer) => inner.streamConsumer?.(consumer),
-    streamConsumerPending: (id) => inner.streamConsumerPending?.(id),
-    streamNacked: (id) => inner.streamNacked?.(id),
-    streamGroupEnd: () => inner.streamGroupEnd?.(),
-    streamIdmp: (seconds, max, producers) => inner.streamIdmp?.(seconds, max, producers),
-    streamProducer: (producerId, ids) => inner.streamProducer?.(producerId, ids),
-    streamProducerId: (iid, entryId) => inner.streamProducerId?.(iid, entryId),
-    streamIdmpEnd: (added, duplicate) => inner.streamIdmpEnd?.(added, duplicate),
-    arrayMeta: (count, insertIndex) => inner.arrayMeta?.(count, insertIndex),
-    arrayElement: (index, value, tag) => inner.arrayElement?.(index, value, tag),
-    gcra: (value) => inner.gcra?.(value),
   }
 }

@@ -7,7 +7,7 @@
 import { OutputBuffer } from '../bytes/output-buffer.js'
 import { RdbError } from '../errors.js'
 import { parseDumpPayload } from '../rdb/dump-payload.js'
-import { MIN_VALKEY_VERSION } from '../rdb/type-table.js'
+import { MIN_VALKEY_VERSION } from '../rdb/numbers.js'
 import type { RdbStart, Slice } from '../rdb/visitor.js'
 import type { CommandEncoder } from '../resp/encoder.js'
 import { CommandWriter } from '../rewrite/command-writer.js'

@@ -9,7 +9,8 @@
  * which is then sent in pieces while it still grows.
  */
 import { Buffer } from 'node:buffer'
-import { TYPE, typeTable } from '../rdb/type-table.js'
+import { TYPE } from '../rdb/numbers.js'
+import { typeTable } from '../rdb/type-table.js'
 import { KIND_NAMES } from '../rdb/visitor.js'
 import { isTransient, type PipelinedBatch } from './target-connection.js'
 import { argumentText, frameArgument, frameEnd } from './resp-frames.js'

@@ -5,7 +5,7 @@
  */
 import { Buffer } from 'node:buffer'
 import type { Core, Step } from '../core.js'
-import { TYPE } from '../type-table.js'
+import { TYPE } from '../numbers.js'
 import { DEPTH } from '../visitor.js'
 import { endKey } from './key-end.js'
 import { LISTPACK, readBlob, shapeOf, type Shape, type Walk } from './packed-values.js'

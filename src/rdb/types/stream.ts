@@ -4,7 +4,7 @@
  * producers.
  */
 import type { Core, Step } from '../core.js'
-import { TYPE } from '../type-table.js'
+import { TYPE } from '../numbers.js'
 import { isU64Max, u64ToNumber, type MutableStreamId } from '../u64.js'
 import { DEPTH, NOTICE } from '../visitor.js'
 import { endKey } from './key-end.js'

@@ -9,6 +9,7 @@ import {
   KIND,
   KIND_NAMES,
   type Depth,
+  type ElementVisitor,
   type KeyHeader,
   type Slice,
   type StreamConsumer,
@@ -31,7 +32,7 @@ export async function inspectKey(path: string, options: InspectKeyOptions): Prom
 }
 
 /** Analyses every key as usual, and tells the elements of one. */
-class KeyFinder extends KeyAnalysis {
+class KeyFinder extends KeyAnalysis implements ElementVisitor {
   private readonly wanted: Uint8Array
   private readonly dbs: readonly number[] | undefined
   private readonly tell: (element: KeyElement) => void
@@ -136,10 +137,35 @@ class KeyFinder extends KeyAnalysis {
     this.meta('    pending', String(consumer.pending))
   }
 
+  streamConsumerPending(id: StreamId): void {
+    this.meta('    pending entry', streamIdText(id))
+  }
+
+  streamNacked(id: StreamId): void {
+    this.meta('  pending entry of nobody', streamIdText(id))
+  }
+
+  streamIdmp(durationSeconds: number, maxEntries: number): void {
+    this.meta('ids of producers are kept', `${durationSeconds} s, at most ${maxEntries}`)
+  }
+
   streamProducer(producerId: Slice, ids: number): void {
     this.meta('producer', copy(producerId))
     this.meta('  ids', String(ids))
   }
+
+  streamProducerId(iid: Slice, entryId: StreamId): void {
+    this.meta(`  id of entry ${streamIdText(entryId)}`, copy(iid))
+  }
+
+  streamIdmpEnd(idsAdded: U64, idsDuplicate: U64): void {
+    this.meta('ids added', u64Text(idsAdded))
+    this.meta('ids refused as duplicates', u64Text(idsDuplicate))
+  }
+
+  // What follows tells it.
+  streamGroupEnd(): void {}
+  arrayMeta(): void {}
 
   moduleSigned(value: U64): void {
     this.meta('integer', BigInt.asIntN(64, BigInt(u64Text(value))).toString())
