@@ -28,6 +28,8 @@ export type { TailOptions, TailResult } from './verbs/tail/watch.js'
 export { capture } from './verbs/tail/archive.js'
 export type { CaptureOptions, CaptureResult } from './verbs/tail/archive.js'
 export { replay } from './verbs/replay/run.js'
+export { finishReplay } from './verbs/replay/finish.js'
+export type { FinishOptions, FinishResult } from './verbs/replay/finish.js'
 export type { ReplayOptions, ReplayResult } from './verbs/replay/run.js'
 export { serve } from './verbs/serve/run.js'
 export type {

@@ -12,11 +12,38 @@ import { Buffer } from 'node:buffer'
 import { TargetError } from '../errors.js'
 import { CommandEncoder } from '../resp/encoder.js'
 import { CHECKPOINT_DB } from './checkpoint.js'
-import { ReplyError, replyText } from './reply-reader.js'
+import { ReplyError, replyText, type Reply } from './reply-reader.js'
 import type { SnapshotBatch } from './snapshot-batch.js'
 import type { PipelinedBatch, TargetConnection } from './target-connection.js'
 
 const LIFE_SECONDS = 86_400
+
+/** What the marks of loads under this checkpoint key are called, with more behind. */
+export function marksPrefix(checkpointKey: Uint8Array): Buffer {
+  return Buffer.concat([checkpointKey, Buffer.from(':load:')])
+}
+
+/** Marks that are in the target, whoever left them. The connection must be in the checkpoint's db. */
+export async function findMarks(
+  connection: TargetConnection,
+  checkpointKey: Uint8Array,
+): Promise<Buffer[]> {
+  const prefix = marksPrefix(checkpointKey)
+    .toString('latin1')
+    .replace(/[*?[\]\\^]/g, '\\$&')
+  const pattern = Buffer.from(`${prefix}*`, 'latin1')
+  const found: Buffer[] = []
+  let cursor = '0'
+  do {
+    const reply = await connection.call('SCAN', cursor, 'MATCH', pattern, 'COUNT', '1000')
+    // A server without SCAN, or that does not allow it: they go by themselves.
+    if (!Array.isArray(reply)) return found
+    const [next, keys] = reply as readonly Reply[]
+    cursor = replyText(next!)
+    found.push(...((Array.isArray(keys) ? keys : []) as readonly Buffer[]))
+  } while (cursor !== '0')
+  return found
+}
 
 export class LoadMarks {
   readonly #keys: readonly Buffer[]
@@ -26,9 +53,12 @@ export class LoadMarks {
   readonly #confirmed: number[]
   readonly #refused: boolean[]
 
-  /** @param name tells this load from others of the same target */
-  constructor(name: string, lanes: number) {
-    this.#keys = Array.from({ length: lanes }, (_, lane) => Buffer.from(`${name}:${lane}`))
+  /** @param owner tells this load from others of the same target */
+  constructor(checkpointKey: Uint8Array, owner: string, lanes: number) {
+    const prefix = marksPrefix(checkpointKey)
+    this.#keys = Array.from({ length: lanes }, (_, lane) =>
+      Buffer.concat([prefix, Buffer.from(`${owner}:${lane}`)]),
+    )
     this.#sent = Array.from({ length: lanes }, () => 0)
     this.#confirmed = Array.from({ length: lanes }, () => 0)
     this.#refused = Array.from({ length: lanes }, () => false)

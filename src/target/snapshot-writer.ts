@@ -41,8 +41,9 @@ export interface SnapshotWriterOptions {
   targetWasEmpty: boolean
   importSource: boolean
   runId: string | undefined
-  /** Names the marks of this load in the target. */
-  marksName: string
+  /** By these the marks of this load are called in the target. */
+  checkpointKey: Uint8Array
+  owner: string
   ledger: Ledger
   rate?: RateLimiter | undefined
   signal?: AbortSignal | undefined
@@ -88,7 +89,7 @@ export class SnapshotWriter implements KeyTarget {
     this.#pool = new ChunkPool(this.kernel, CHUNK_BYTES, chunks)
     this.#out = new OutputBuffer((bytes) => this.#take(bytes), this.#pool.take())
     this.commands = new CommandWriter(this.#out)
-    const marks = new LoadMarks(options.marksName, options.lanes)
+    const marks = new LoadMarks(options.checkpointKey, options.owner, options.lanes)
     this.marks = marks
     this.#lanes = Array.from(
       { length: options.lanes },

@@ -21,7 +21,8 @@ export interface TtlShiftOptions {
   fields: boolean
   target: TargetCapabilities
   signal?: AbortSignal | undefined
-  onProgress?: ((keys: number) => void) | undefined
+  /** Keys that were changed, of those that have an expiry. */
+  onProgress?: ((keys: number, totalKeys: number) => void) | undefined
 }
 
 const PAGE = 1000
@@ -75,15 +76,16 @@ export async function shiftTtls(
   const result: TtlShiftResult = { keys: 0, expired: 0 }
   const fields = options.fields && options.target.fieldExpiry
   const info = replyText(await connection.expect('INFO', 'keyspace'))
-  for (const line of info.split(/\r?\n/)) {
-    const found = /^db(\d+):keys=\d+,expires=(\d+)/.exec(line)
-    if (found === null || (found[2] === '0' && !fields)) continue
+  const dbs = [...info.matchAll(/^db(\d+):keys=\d+,expires=(\d+)/gm)]
+  const total = dbs.reduce((sum, found) => sum + Number(found[2]), 0)
+  for (const found of dbs) {
+    if (found[2] === '0' && !fields) continue
     await connection.expect('SELECT', found[1]!)
     let cursor = '0'
     do {
       options.signal?.throwIfAborted()
       cursor = await page(connection, cursor, options, fields, result)
-      options.onProgress?.(result.keys)
+      options.onProgress?.(result.keys, total)
     } while (cursor !== '0')
   }
   return result
@@ -107,7 +109,11 @@ async function page(
       result.expired += Number(expired)
       return replyText(next!)
     }
-    if (!(reply instanceof ReplyError) || !/^(NOPERM|ERR unknown command)/.test(reply.text)) {
+    // Single commands know nothing of fields.
+    const isDenied =
+      reply instanceof ReplyError &&
+      /^(NOPERM|ERR unknown command)|can't run this command/.test(reply.text)
+    if (!isDenied || fields) {
       throw refused('the target', 'EVAL', reply instanceof ReplyError ? reply.text : 'no answer')
     }
   }

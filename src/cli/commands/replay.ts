@@ -18,6 +18,7 @@ import {
   type ReplaySource,
   type Transform,
 } from '../../verbs/replay/run.js'
+import { finishReplay, type FinishResult } from '../../verbs/replay/finish.js'
 import { formatServerAddress } from '../../net/make-server-settings.js'
 import { classifySource } from '../../source/source.js'
 import { FileError, UsageError } from '../../errors.js'
@@ -31,6 +32,7 @@ import { describeOutcome, renderLedger } from '../render/ledger.js'
 import type { Progress } from '../render/progress.js'
 import type { Talk } from '../talk.js'
 import {
+  formatCount,
   formatDuration,
   formatSize,
   parseCount,
@@ -56,6 +58,7 @@ interface ReplayCommandOptions extends ConnectValues, FilterOptions {
   withServer?: string
   emptyTarget?: boolean
   yes?: boolean
+  finish?: string
   checkpointKey?: string
   spoolDir?: string
   connections?: number
@@ -76,7 +79,8 @@ target is slower lies in --spool-dir.
 
 While the target is behind, no key expires in it: Valkey's import-mode is used where there is one,
 else all expiries are moved far away, and put right at the end. Until then TTL and PTTL in the
-target say so.
+target say so. A run that was killed leaves them so: the same call again goes on, and
+--finish TARGET puts right what it left (expiries, import-mode, checkpoint) without going on.
 
 --transform names a module that exports \`transform(item)\`. It gets each key of a snapshot,
 { kind: 'key', db, key, type, expireAtMs }, and each command, { kind: 'command', db, args, key,
@@ -97,8 +101,8 @@ export function registerReplay(program: Command, context: CommandContext): void 
     .command('replay')
     .summary('load a file, a capture, or a live server, into another server')
     .description('Load an RDB, an AOF, a capture or a live server into another server.')
-    .argument('<source>', 'file, - (stdin), directory in multi-part AOF form, or server')
-    .argument('<target>', 'server: host[:port], redis://…, rediss://…, unix:///…')
+    .argument('[source]', 'file, - (stdin), directory in multi-part AOF form, or server')
+    .argument('[target]', 'server: host[:port], redis://…, rediss://…, unix:///…')
     .option('--until <when>', 'stop behind this time (live: of arrival), or offset:N', parseMoment)
     .option('--from <time>', 'AOF and capture: only commands from this time on', parseTime)
     .option('--until-synced', 'live source: end when the lag was under a second for a second')
@@ -126,6 +130,7 @@ export function registerReplay(program: Command, context: CommandContext): void 
     .option('--with-server <path>', '--verify of an AOF or capture: see rrep diff --help')
     .option('--empty-target', 'FLUSHALL first; asks, unless --yes')
     .option('--yes', 'do not ask')
+    .option('--finish <target>', 'put right what an interrupted live replay left there; no source')
     .option('--checkpoint-key <key>', `where progress is kept (default ${DEFAULT_CHECKPOINT_KEY})`)
     .option('--spool-dir <dir>', 'where a live source waits for a slower target')
     .option('--connections <n>', 'for the snapshot (default 3)', parseCount)
@@ -142,13 +147,19 @@ export function registerReplay(program: Command, context: CommandContext): void 
   ])
   command.action(
     context.action<ReplayCommandOptions>(async ({ args, options, talk, io, signal }) => {
-      const target = await readServerSettings(args[1]!, options, io, 'target')
+      if (options.finish !== undefined) return await runFinish(args, options, talk, io, signal)
+      if (args[0] === undefined || args[1] === undefined) {
+        throw new UsageError(
+          `missing required argument '${args[0] === undefined ? 'source' : 'target'}'`,
+        )
+      }
+      const target = await readServerSettings(args[1], options, io, 'target')
       if (target.address.db !== 0) {
         throw new UsageError('the target is a server, not one of its databases', {
           hint: `leave out the /${target.address.db}; --map-db 0:${target.address.db} writes there`,
         })
       }
-      const source = await readSource(args[0]!, options, io)
+      const source = await readSource(args[0], options, io)
       const transform =
         options.transform === undefined ? undefined : await loadTransform(options.transform)
       if (options.emptyTarget === true && options.yes !== true && options.dryRun !== true) {
@@ -157,6 +168,64 @@ export function registerReplay(program: Command, context: CommandContext): void 
       return await runReplay({ ...optionsOf(options), source, target, transform, signal }, talk)
     }),
   )
+}
+
+async function runFinish(
+  args: readonly (string | undefined)[],
+  options: ReplayCommandOptions,
+  talk: Talk,
+  io: Io,
+  signal: AbortSignal,
+): Promise<number> {
+  if (args.some((arg) => arg !== undefined)) {
+    throw new UsageError('--finish is for a target alone: rrep replay --finish TARGET')
+  }
+  const target = await readServerSettings(options.finish!, options, io, 'target')
+  const name = formatServerAddress(target.address)
+  const progress = talk.progress(`connecting to ${name}`)
+  try {
+    const result = await finishReplay({
+      target,
+      checkpointKey: options.checkpointKey,
+      retries: options.retries,
+      signal,
+      onProgress: (keys, totalKeys) =>
+        progress.update({
+          label: 'putting expiries right',
+          done: keys,
+          total: totalKeys,
+          unit: 'keys',
+        }),
+    })
+    progress.stop()
+    if (talk.json) {
+      await talk.write(`${JSON.stringify({ event: 'finished', target: name, ...result })}\n`)
+    } else {
+      for (const line of describeFinish(result)) talk.say(line)
+    }
+    return EXIT.OK
+  } finally {
+    progress.stop()
+  }
+}
+
+function describeFinish(result: FinishResult): string[] {
+  const { checkpoint, expiries, expired } = result
+  const lines: string[] = []
+  if (expiries > 0) {
+    const past = expired === 0 ? '' : `, ${formatCount(expired)} of them past their time`
+    lines.push(`expiries put right: ${formatCount(expiries)} keys${past}`)
+  }
+  if (result.importModeEnded) lines.push('import-mode turned off')
+  if (checkpoint !== undefined) {
+    lines.push(
+      `checkpoint removed: of ${checkpoint.source}, ` +
+        (checkpoint.phase === 'load'
+          ? 'in the middle of its load: the target holds a part of the snapshot'
+          : `which the target has up to offset ${checkpoint.nextReplOffset - 1}`),
+    )
+  }
+  return lines.length === 0 ? ['nothing to put right'] : lines
 }
 
 async function runReplay(call: ReplayOptions, talk: Talk): Promise<number> {
@@ -305,7 +374,12 @@ function showProgress(progress: Progress, state: ReplayProgress): void {
       progress.update({ label: 'stream', done: state.commands, unit: 'commands', note: lag })
       break
     case 'finish':
-      progress.text(`putting expiries right: ${state.bytes} keys`)
+      progress.update({
+        label: 'putting expiries right',
+        done: state.bytes,
+        total: state.totalBytes,
+        unit: 'keys',
+      })
   }
 }
 

@@ -93,8 +93,8 @@ class LiveReplay {
 
   async run(): Promise<ReplayOutcome> {
     const session = this.#session
-    if (session.isToBeEmptied) await this.#emptyTarget()
     await session.holdExpiry()
+    if (session.isToBeEmptied) await this.#emptyTarget()
     const checkpoint = await session.openStream(
       this.#sourceName,
       true,

@@ -61,7 +61,7 @@ export async function replay(options: ReplayOptions): Promise<ReplayResult> {
     }
   } catch (error) {
     if (error instanceof Error) ledgersOfFailures.set(error, session.ledger.report())
-    session.warnOfHeldExpiry()
+    await session.settleFailure(error)
     throw error
   } finally {
     session.close()

@@ -5,7 +5,7 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { Buffer } from 'node:buffer'
 import { allocateInputBuffer } from '../../kernels/kernel.js'
-import { AbortedError, LinkError, TargetError, UsageError } from '../../errors.js'
+import { AbortedError, LinkError, RrepError, TargetError, UsageError } from '../../errors.js'
 import { DEFAULT_RETRIES } from '../../net/server-settings.js'
 import {
   DEFAULT_CHECKPOINT_KEY,
@@ -23,7 +23,8 @@ import { SnapshotWriter } from '../../target/snapshot-writer.js'
 import { DryKeyTarget, DryStreamWriter } from '../../target/dry-run.js'
 import { LARGE_PIECE_BYTES } from '../../target/piece-size.js'
 import { StreamRules } from '../../target/stream-rules.js'
-import { StreamWriter } from '../../target/stream-writer.js'
+import { StreamWriter, TargetRewound } from '../../target/stream-writer.js'
+import { requireRights } from '../../target/target-rights.js'
 import {
   commandRows,
   flushTarget,
@@ -170,7 +171,7 @@ export class ReplaySession {
       ? new DryStreamWriter(this.ledger)
       : new StreamWriter({
           settings: this.options.target,
-          clientName: `rrep-${shortHash(this.checkpointKey)}:stream`,
+          clientName: streamClientName(this.checkpointKey),
           checkpointKey: this.checkpointKey,
           // Turned on before, where the target has it.
           importSource: this.#importModeOn,
@@ -230,8 +231,10 @@ export class ReplaySession {
         await setImportMode(this.options.target, true)
         this.#importModeOn = true
         this.event({ event: 'expiry', how: 'import-mode' })
+        await this.#requireRights()
         return
       } catch (error) {
+        if (this.#importModeOn) throw error
         // CONFIG may be forbidden: the way that needs no rights serves as well.
         this.event({
           event: 'warning',
@@ -241,25 +244,40 @@ export class ReplaySession {
     }
     this.shiftMs = TTL_SHIFT_MS
     this.event({ event: 'expiry', how: 'shift' })
+    await this.#requireRights()
   }
 
-  /** A run that fails leaves expiry as it is, so that the next one can go on: to be known. */
-  warnOfHeldExpiry(): void {
-    if (this.#importModeOn) {
-      this.event({
-        event: 'warning',
-        message:
-          'the target is still in import-mode: the same call again goes on and ends it; ' +
-          'or CONFIG SET import-mode no',
-      })
-    } else if (this.shiftMs !== 0 && !this.#isReleased && this.streamWriter !== undefined) {
-      this.event({
-        event: 'warning',
-        message:
-          'expiries in the target are still moved to the far future: the same call again goes on ' +
-          'and puts them right',
-      })
+  /** Before anything is written: all that the end will need is tried now. */
+  async #requireRights(): Promise<void> {
+    await requireRights(this.options.target, {
+      target: this.facts.capabilities,
+      checkpointKey: this.checkpointKey,
+      shift: this.shiftMs !== 0,
+      flush: this.isToBeEmptied,
+      signal: this.options.signal,
+    })
+  }
+
+  /** A run that fails leaves expiry as it is, so that the next one can go on: to be known. Where
+   * nothing was written yet, nothing stays. */
+  async settleFailure(error: unknown): Promise<void> {
+    if (this.#importModeOn && this.streamWriter?.checkpoint === undefined) {
+      // A target that is away has forgotten it with its restart, or keeps it for the next run.
+      await this.releaseExpiry().catch(() => undefined)
+      return
     }
+    const isHeld = this.shiftMs !== 0 && !this.#isReleased && this.streamWriter !== undefined
+    if (!this.#importModeOn && !isHeld) return
+    const state = this.#importModeOn
+      ? 'the target is still in import-mode'
+      : 'expiries in the target are still moved by 1,115 years'
+    const next = isDeadEnd(error)
+      ? 'this replay cannot go on: '
+      : 'the same call again goes on and ends that; '
+    this.event({
+      event: 'warning',
+      message: `${state}; ${next}replay --finish TARGET puts it right without going on`,
+    })
   }
 
   /** What an earlier run did about expiry goes on. */
@@ -286,8 +304,8 @@ export class ReplaySession {
           direction: 'off',
           fields: this.#fieldsMoved || this.ledger.commands.read > 0,
           target: this.facts.capabilities,
-          onProgress: (keys) =>
-            this.progress({ phase: 'finish', bytes: keys, totalBytes: undefined }),
+          onProgress: (keys, totalKeys) =>
+            this.progress({ phase: 'finish', bytes: keys, totalBytes: totalKeys }),
         }),
     )
     this.#isReleased = true
@@ -360,7 +378,8 @@ export class ReplaySession {
       targetWasEmpty: this.targetWasEmpty,
       importSource: this.#importModeOn,
       runId: this.facts.runId,
-      marksName: `${this.checkpointKey.toString('latin1')}:load:${this.owner}`,
+      checkpointKey: this.checkpointKey,
+      owner: this.owner,
       ledger: this.ledger,
       rate: this.#rate,
       signal: this.options.signal,
@@ -472,6 +491,28 @@ function keysIn(facts: TargetFacts): number {
   let keys = 0
   for (const count of facts.keysByDb.values()) keys += count
   return keys
+}
+
+/** What will be the same at the next call. */
+const DEAD_ENDS: ReadonlySet<string> = new Set([
+  'ERR_FULL_RESYNC_NEEDED',
+  'ERR_TARGET_LOST_STATE',
+  'ERR_LOAD_INTERRUPTED',
+  'ERR_OTHER_CHECKPOINT',
+  'ERR_SPOOL_GONE',
+])
+
+function isDeadEnd(error: unknown): boolean {
+  return (
+    error instanceof RrepError &&
+    (DEAD_ENDS.has(error.code) ||
+      (error.code === 'ERR_TARGET_REWOUND' && !(error instanceof TargetRewound)))
+  )
+}
+
+/** By this name the connection that holds the checkpoint is known at the target. */
+export function streamClientName(checkpointKey: Uint8Array): string {
+  return `rrep-${shortHash(checkpointKey)}:stream`
 }
 
 function shortHash(bytes: Uint8Array): string {

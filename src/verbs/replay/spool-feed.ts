@@ -4,7 +4,7 @@
  * than the one the target has.
  */
 import type { Buffer } from 'node:buffer'
-import { InternalError, ProtocolError } from '../../errors.js'
+import { InternalError, ProtocolError, RrepError } from '../../errors.js'
 import type { ServerSettings } from '../../net/server-settings.js'
 import type { StreamSpool } from './stream-spool.js'
 import type {
@@ -51,7 +51,13 @@ export class SpoolFeed implements LinkConsumer {
     this.#linkEnd = link.run().then(
       () => this.#spool.end(),
       (error: unknown) =>
-        this.#spool.end(error instanceof Error ? error : new Error(String(error))),
+        this.#spool.end(
+          error instanceof RrepError && error.code === 'ERR_FULL_RESYNC_NEEDED'
+            ? streamIsGone(error)
+            : error instanceof Error
+              ? error
+              : new Error(String(error)),
+        ),
     )
   }
 
@@ -68,14 +74,7 @@ export class SpoolFeed implements LinkConsumer {
 
   onFullResync(info: FullResyncInfo): void {
     if (!this.wantsSnapshot) {
-      throw new ProtocolError(
-        'ERR_FULL_RESYNC_NEEDED',
-        'the source no longer has the stream from where this replay stands',
-        {
-          hint: 'begin anew with --empty-target; a larger repl-backlog-size bridges longer breaks',
-          details: { replOffset: info.refusedResume?.nextReplOffset },
-        },
-      )
+      throw streamIsGone(undefined, info.refusedResume?.nextReplOffset)
     }
     this.snapshotReplOffset = Math.max(0, info.replOffset)
     this.snapshotMs = Date.now()
@@ -122,4 +121,18 @@ export class SpoolFeed implements LinkConsumer {
     if (this.wantsSnapshot || this.#spool.state.replid === '') return 'full'
     return { replid: this.#spool.state.replid, nextReplOffset: this.#spool.nextReplOffset }
   }
+}
+
+function streamIsGone(cause: Error | undefined, replOffset?: number): ProtocolError {
+  return new ProtocolError(
+    'ERR_FULL_RESYNC_NEEDED',
+    'the source no longer has the stream from where this replay stands',
+    {
+      cause,
+      hint:
+        '--empty-target begins anew; --finish TARGET keeps what is there and puts expiries right; ' +
+        'a larger repl-backlog-size at the source bridges longer breaks',
+      details: { replOffset },
+    },
+  )
 }

@@ -1,0 +1,104 @@
+/**
+ * `replay --finish`: puts right what a live migration left in its target that was interrupted and
+ * is not to go on: expiries that are still moved to the far future, Valkey's import-mode, the
+ * checkpoint and the marks of a load. Does only what there is to do, so that it may be called at
+ * any time and again; what keys the target holds it does not change.
+ */
+import { TargetError } from '../../errors.js'
+import { DEFAULT_RETRIES, type ServerSettings } from '../../net/server-settings.js'
+import { untilOpen } from '../../net/waiting.js'
+import { printable } from '../../bytes/printable.js'
+import {
+  CHECKPOINT_DB,
+  DEFAULT_CHECKPOINT_KEY,
+  deleteCheckpoint,
+  readCheckpoint,
+  type CheckpointPhase,
+} from '../../target/checkpoint.js'
+import { findMarks } from '../../target/load-marks.js'
+import { replyText, ReplyError } from '../../target/reply-reader.js'
+import { TargetConnection } from '../../target/target-connection.js'
+import { probeTarget, setImportMode } from '../../target/target-probe.js'
+import { shiftTtls } from '../../target/ttl-shift.js'
+import { streamClientName } from './session.js'
+
+export interface FinishOptions {
+  target: ServerSettings
+  /** Default `rrep:checkpoint`. */
+  checkpointKey?: string | undefined
+  retries?: number | undefined
+  signal?: AbortSignal | undefined
+  /** Keys whose expiry was put right, of those that have one. */
+  onProgress?: ((keys: number, totalKeys: number) => void) | undefined
+}
+
+export interface FinishResult {
+  /** What stood in the target of the replay that is over; undefined: nothing did. */
+  checkpoint: { source: string; phase: CheckpointPhase; nextReplOffset: number } | undefined
+  /** Keys and fields whose expiry was put right; of these, keys past their time now. */
+  expiries: number
+  expired: number
+  importModeEnded: boolean
+}
+
+/** Rejects with LinkError, AuthError, ProtocolError, TargetError or AbortedError. */
+export async function finishReplay(options: FinishOptions): Promise<FinishResult> {
+  const { target, signal } = options
+  const key = Buffer.from(options.checkpointKey ?? DEFAULT_CHECKPOINT_KEY)
+  const retries = options.retries ?? DEFAULT_RETRIES
+  const facts = await untilOpen(async () => await probeTarget(target), retries, signal)
+  if (facts.isReplica) {
+    throw new TargetError('ERR_TARGET_REPLICA', `${facts.name} is a replica and takes no writes`, {
+      hint: 'name its master',
+    })
+  }
+  const connection = await TargetConnection.open(target, { clientName: 'rrep-finish', signal })
+  const onAbort = (): void => connection.close()
+  signal?.addEventListener('abort', onAbort, { once: true })
+  try {
+    await refuseAtWork(connection, streamClientName(key), facts.name)
+    const found = await readCheckpoint(connection, key)
+    const shifted =
+      facts.capabilities.version >= 20800
+        ? await shiftTtls(connection, {
+            direction: 'off',
+            fields: true,
+            target: facts.capabilities,
+            signal,
+            onProgress: options.onProgress,
+          })
+        : { keys: 0, expired: 0 }
+    const importModeEnded = facts.importMode === 'yes'
+    if (importModeEnded) await setImportMode(target, false)
+    await connection.expect('SELECT', String(CHECKPOINT_DB))
+    const marks = await findMarks(connection, key)
+    if (marks.length > 0) await connection.expect('DEL', ...marks)
+    if (found !== undefined) await deleteCheckpoint(connection, key)
+    return {
+      checkpoint: found && {
+        source: printable(Buffer.from(found.source)),
+        phase: found.phase,
+        nextReplOffset: found.nextReplOffset,
+      },
+      expiries: shifted.keys,
+      expired: shifted.expired,
+      importModeEnded,
+    }
+  } finally {
+    signal?.removeEventListener('abort', onAbort)
+    connection.close()
+  }
+}
+
+/** What is at work would go on as if expiries were moved, and write the checkpoint again. */
+async function refuseAtWork(
+  connection: TargetConnection,
+  clientName: string,
+  server: string,
+): Promise<void> {
+  const list = await connection.call('CLIENT', 'LIST')
+  if (list instanceof ReplyError || !replyText(list).includes(` name=${clientName} `)) return
+  throw new TargetError('ERR_TARGET_IN_USE', `a replay into ${server} is at work`, {
+    hint: 'stop it first: a clean stop puts everything right by itself',
+  })
+}
