@@ -3,7 +3,12 @@
  * disk.
  */
 import { renameSync, unlinkSync } from 'node:fs'
+import { open } from 'node:fs/promises'
 import type { BaseRecord } from './sidecar.js'
+import { allocateInputBuffer } from '../kernels/kernel.js'
+import { RdbParser } from '../rdb/parser.js'
+import { readAuxFields } from '../rdb/head.js'
+import { DEPTH } from '../rdb/visitor.js'
 import { AppendFile } from '../disk/append-file.js'
 import type { CaptureStore } from './store.js'
 import { fileError, syncDirectory } from '../disk/fs-util.js'
@@ -14,8 +19,15 @@ export interface SnapshotOrigin {
   replOffset: number
 }
 
+/** What is known of a snapshot once it has come to its end. */
+export interface SnapshotFacts {
+  rdbVersion: number
+  checksum: 'ok' | 'absent'
+}
+
 /** The aux fields of a snapshot stand in its first bytes. */
 const HEAD_BYTES = 4096
+const WALK_BYTES = 1 << 20
 /** RDB 9 is what Redis 5.0 to 6.2 write; their streams hold relative expiries. */
 const LAST_RELATIVE_RDB_VERSION = 9
 
@@ -38,7 +50,7 @@ export class CaptureBase {
     this.unixMs = unixMs
     this.name = store.newBaseFile()
     // Servers delete what begins with `temp-`; so does the next run.
-    this.file = new AppendFile(store.path(`temp-${this.name.file}`), { onError })
+    this.file = new AppendFile(store.temporaryPath(this.name.file), { onError })
   }
 
   append(bytes: Uint8Array, start: number, end: number): void {
@@ -53,7 +65,7 @@ export class CaptureBase {
   /** Database that the stream behind the snapshot is in: what a replica that is asked for its
    * own snapshot writes there; 0 from a master, which sends SELECT first. */
   get streamDbnum(): number {
-    const text = readAux(this.head, 'repl-stream-db')
+    const text = readAuxFields(this.head).get('repl-stream-db')
     return text !== undefined && /^\d{1,9}$/.test(text) ? Number(text) : 0
   }
 
@@ -61,8 +73,19 @@ export class CaptureBase {
     return rdbVersion <= LAST_RELATIVE_RDB_VERSION && this.head.toString('latin1', 0, 5) === 'REDIS'
   }
 
-  /** Flushes, fsyncs, gives the file its name. */
-  async finish(rdbVersion: number): Promise<BaseRecord> {
+  /**
+   * Walks a snapshot without a checksum to the last byte of every value: nothing else would tell
+   * that no server loads it. Rejects with RdbError.
+   */
+  async check(checksum: SnapshotFacts['checksum']): Promise<void> {
+    if (checksum === 'ok') return
+    await this.file.flush()
+    await walkRdb(this.file.path)
+  }
+
+  /** Flushes, checks, fsyncs, gives the file its name. */
+  async finish(rdbVersion: number, checksum: SnapshotFacts['checksum']): Promise<BaseRecord> {
+    await this.check(checksum)
     await this.file.close()
     const path = this.store.path(this.name.file)
     try {
@@ -92,36 +115,23 @@ export class CaptureBase {
   }
 }
 
-/**
- * The value of an aux field as text. Aux fields come first: 0xFA, name, value, both strings of
- * the RDB (rdb-format.md §3): a length of 6 or 14 bits and bytes, or an integer of 8, 16, 32 bits.
- */
-function readAux(head: Buffer, wanted: string): string | undefined {
-  let at = 9
-  const readString = (): string | undefined => {
-    const first = head[at]
-    if (first === undefined) return undefined
-    const kind = first >> 6
-    if (kind === 3) {
-      const size = [1, 2, 4][first & 63]
-      if (size === undefined || at + 1 + size > head.length) return undefined
-      const value = head.readIntLE(at + 1, size)
-      at += 1 + size
-      return String(value)
+/** Reads an RDB whole, in turns with other work. */
+async function walkRdb(path: string): Promise<void> {
+  const parser = new RdbParser(
+    { key: () => DEPTH.SKIP },
+    { file: path, checksum: 'verify', validate: true, checkOnly: true },
+  )
+  const buffer = allocateInputBuffer(WALK_BYTES)
+  const file = await open(path, 'r')
+  try {
+    for (let at = 0; ;) {
+      const { bytesRead } = await file.read(buffer, 0, buffer.length, at)
+      if (bytesRead === 0) break
+      parser.push(buffer.subarray(0, bytesRead))
+      at += bytesRead
     }
-    if (kind > 1 || at + 1 >= head.length) return undefined
-    const length = kind === 0 ? first & 63 : ((first & 63) << 8) | head[at + 1]!
-    at += kind === 0 ? 1 : 2
-    if (at + length > head.length) return undefined
-    at += length
-    return head.toString('latin1', at - length, at)
+    parser.end()
+  } finally {
+    await file.close()
   }
-  while (head[at] === 0xfa) {
-    at += 1
-    const name = readString()
-    const value = readString()
-    if (name === undefined || value === undefined) return undefined
-    if (name === wanted) return value
-  }
-  return undefined
 }

@@ -34,6 +34,14 @@ export function incrName(seq: number): string {
   return `${APPEND_FILE}.${seq}.incr.aof`
 }
 
+/** A temporary that we made: its name without the prefix is one of ours. */
+export function isOwnTemporary(name: string): boolean {
+  if (!isTemporary(name)) return false
+  const rest = name.slice(TEMPORARY.length)
+  const isPart = parsePartName(rest) !== undefined || seqOfBefore(rest) !== undefined
+  return isPart || rest === MANIFEST || rest === SIDECAR
+}
+
 export function temporaryName(name: string): string {
   return `${TEMPORARY}${name}`
 }

@@ -1,41 +1,43 @@
 /**
- * A capture directory: its files, its manifest, its sidecar.
- *
- *   DIR/rrep.lock
- *   DIR/appendonlydir/appendonly.aof.manifest     what a server loads: the newest base, and what
- *                                                 came after it
- *   DIR/appendonlydir/appendonly.aof.<n>.base.rdb, appendonly.aof.<n>.incr.aof
- *   DIR/appendonlydir/rrep.json                   the sidecar: every base, increment and gap
- *   DIR/appendonlydir/rrep-before-<n>.manifest    what a server would have loaded before base n:
- *                                                 put in the manifest's place (of a copy), it
- *                                                 brings back older states
+ * The writer's view of an archive's directory: which files there are, which come next, and how
+ * manifest and sidecar are written.
  *
  * `redis-server --dir DIR --appendonly yes` starts on it. Order of every change: data complete
  * and fsynced, then the manifest, then the sidecar; so the manifest is right at any moment, and
  * where the sidecar is behind, the marks in the increments tell the same.
+ *
+ * Deleted is only what the timeline names and a prune lets go, and temporaries of our own. What
+ * nothing names is told, and stays.
  */
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, unlinkSync } from 'node:fs'
-import { rename, writeFile } from 'node:fs/promises'
+import { existsSync, mkdirSync, readdirSync, unlinkSync } from 'node:fs'
+import { open, rename } from 'node:fs/promises'
 import { join } from 'node:path'
+import { formatManifest, type Manifest } from '../aof/manifest.js'
+import { errnoOf, fileError, writeFileAtomic } from '../disk/fs-util.js'
+import { FileError } from '../errors.js'
+import {
+  APPEND_DIR,
+  APPEND_FILE,
+  baseName,
+  beforeName,
+  incrName,
+  isOwnTemporary,
+  MANIFEST,
+  parsePartName,
+  SIDECAR,
+  temporaryName,
+} from './layout.js'
+import { readManifestSet, readSidecar } from './manifest-set.js'
+import { recoverPart, type RecoveredPart } from './recovery.js'
 import {
   formatSidecar,
-  parseSidecar,
   type BaseRecord,
   type GapRecord,
   type IncrRecord,
   type Sidecar,
   type TimelineEntry,
 } from './sidecar.js'
-import { formatManifest, manifestName, parseManifest, type Manifest } from '../aof/manifest.js'
-import { FileError } from '../errors.js'
-import { recoverPart, type RecoveredPart } from './recovery.js'
-import { errnoOf, fileError, writeFileAtomic } from '../disk/fs-util.js'
-
-const APPEND_DIR = 'appendonlydir'
-const APPEND_FILE = 'appendonly.aof'
-const MANIFEST = manifestName(APPEND_FILE)
-const SIDECAR = 'rrep.json'
-const OWN_FILE = /^(?:appendonly\.aof\.\d+\.(?:base\.rdb|incr\.aof)|temp-.*)$/
+import { generationsOf, manifestOf } from './timeline.js'
 
 /** Where an existing capture goes on. */
 export interface CaptureResume {
@@ -53,11 +55,16 @@ export class CaptureStore {
   /** Set by `load` where there is something to go on from. */
   resume: CaptureResume | undefined
 
-  private nextBaseSeq = 1
-  private nextIncrSeq = 1
+  /** What was found that is not as it should be, in words. */
+  readonly notices: string[] = []
+
+  readonly #source: string
+  #nextBaseSeq = 1
+  #nextIncrSeq = 1
 
   constructor(dir: string, source: string) {
     this.dir = dir
+    this.#source = source
     this.partsDir = join(dir, APPEND_DIR)
     this.sidecar = {
       format: 1,
@@ -88,31 +95,28 @@ export class CaptureStore {
 
   /**
    * Reads what is there and finds the end of the last part. Throws FileError where the directory
-   * holds an append-only file of another program.
+   * holds an append-only file of another program, or where nothing tells what belongs to it.
    */
   load(): void {
-    const manifest = this.readManifest()
-    if (manifest === undefined) {
-      if (existsSync(join(this.dir, APPEND_FILE))) this.refuseForeign()
-      this.removeUnlisted()
-      return
-    }
-    const stored = this.readSidecar()
-    if (stored !== undefined) this.sidecar = { ...stored, source: this.sidecar.source }
-    this.reconcile(manifest)
-    this.adoptNext()
-    this.findEnd()
-    this.removeUnlisted()
+    if (existsSync(this.path(MANIFEST))) this.#loadSet()
+    else this.#loadWithoutManifest()
+    this.#countFrom(this.#tidy())
+    this.#findEnd()
   }
 
   newBaseFile(): { file: string; seq: number } {
-    const seq = this.nextBaseSeq++
-    return { file: `${APPEND_FILE}.${seq}.base.rdb`, seq }
+    const seq = this.#nextBaseSeq++
+    return { file: baseName(seq), seq }
   }
 
   newIncrFile(): { file: string; seq: number } {
-    const seq = this.nextIncrSeq++
-    return { file: `${APPEND_FILE}.${seq}.incr.aof`, seq }
+    const seq = this.#nextIncrSeq++
+    return { file: incrName(seq), seq }
+  }
+
+  /** Where a file grows that is to get this name. */
+  temporaryPath(file: string): string {
+    return this.path(temporaryName(file))
   }
 
   get timeline(): TimelineEntry[] {
@@ -135,7 +139,7 @@ export class CaptureStore {
 
   /** What a server loads when it starts on the directory now. */
   manifest(): Manifest {
-    return generation(this.timeline, this.timeline.indexOf(this.currentBase!), this.timeline.length)
+    return manifestOf(generationsOf(this.timeline).at(-1))
   }
 
   /** Writes manifest and sidecar; the parts they name must be on disk. */
@@ -146,27 +150,45 @@ export class CaptureStore {
 
   /** Keeps what was loadable before the newest base as a manifest of its own. */
   persistBefore(base: BaseRecord): void {
-    const end = this.timeline.indexOf(base)
-    const before = this.timeline.slice(0, end).findLastIndex((entry) => entry.kind === 'base')
-    if (before < 0) return
-    const text = formatManifest(generation(this.timeline, before, end))
-    writeFileAtomic(this.partsDir, beforeName(base.seq), text)
+    const before = generationsOf(this.timeline.slice(0, this.timeline.indexOf(base))).at(-1)
+    if (before?.base === undefined) return
+    writeFileAtomic(this.partsDir, beforeName(base.seq), formatManifest(manifestOf(before)))
   }
 
   saveSidecar(): void {
     writeFileAtomic(this.partsDir, SIDECAR, formatSidecar(this.sidecar))
   }
 
-  /** The same without waiting for the disk: a sidecar lost to a crash is found again from the
-   * marks in the increments. */
+  /** The same without blocking; one after the other with every other change. */
   async saveSidecarSoon(): Promise<void> {
-    const temporary = this.path(`temp-${SIDECAR}`)
+    const temporary = this.temporaryPath(SIDECAR)
     try {
-      await writeFile(temporary, formatSidecar(this.sidecar), { mode: 0o600 })
+      const file = await open(temporary, 'w', 0o600)
+      try {
+        await file.writeFile(formatSidecar(this.sidecar))
+        await file.sync()
+      } finally {
+        await file.close()
+      }
       await rename(temporary, this.path(SIDECAR))
     } catch (error) {
       throw fileError(this.path(SIDECAR), 'write', error)
     }
+  }
+
+  /** The archive was kept from another address so far. */
+  get isOfOtherSource(): boolean {
+    return this.sidecar.source !== '' && this.sidecar.source !== this.#source
+  }
+
+  /** Every history in it. */
+  get replids(): ReadonlySet<string> {
+    return new Set([this.sidecar.replid, ...this.timeline.map((entry) => entry.replid)])
+  }
+
+  /** From now on it is kept from the address given. */
+  noteSource(): void {
+    this.sidecar.source = this.#source
   }
 
   /**
@@ -187,7 +209,7 @@ export class CaptureStore {
     const files = gone.map((entry) => entry.file)
     const manifests = [beforeName(first.seq)]
     for (const entry of gone) if (entry.kind === 'base') manifests.push(beforeName(entry.seq))
-    for (const file of [...files, ...manifests]) this.remove(file)
+    for (const file of [...files, ...manifests]) this.#remove(file)
     return files
   }
 
@@ -195,86 +217,86 @@ export class CaptureStore {
     this.timeline.push(gap)
   }
 
-  private readManifest(): Manifest | undefined {
-    const path = this.path(MANIFEST)
-    try {
-      return parseManifest(readFileSync(path), path)
-    } catch (error) {
-      if (errnoOf(error) === 'ENOENT') return undefined
-      throw errnoOf(error)?.startsWith('ERR_') === true ? error : fileError(path, 'read', error)
+  /** By the manifest, which is written first, and what sidecar and older manifests add. */
+  #loadSet(): void {
+    const set = readManifestSet(this.path(MANIFEST))
+    if (set.timeline === undefined) this.#refuseForeign()
+    if (set.sidecar !== undefined) this.sidecar = set.sidecar
+    else if (set.sidecarProblem !== undefined) {
+      this.notices.push(
+        `${this.path(SIDECAR)} could not be used: ${set.sidecarProblem}. The timeline was made ` +
+          'again from the manifests and the marks in the increments',
+      )
     }
-  }
-
-  private readSidecar(): Sidecar | undefined {
-    try {
-      const parsed = parseSidecar(readFileSync(this.path(SIDECAR), 'utf8'))
-      return typeof parsed === 'string' ? undefined : parsed
-    } catch (error) {
-      if (errnoOf(error) === 'ENOENT') return undefined
-      throw fileError(this.path(SIDECAR), 'read', error)
-    }
-  }
-
-  /** Brings the timeline in line with the manifest, which is written first. */
-  private reconcile(manifest: Manifest): void {
-    const known = new Map<string, TimelineEntry>()
-    for (const entry of this.timeline) if (entry.kind !== 'gap') known.set(entry.file, entry)
-    const current: TimelineEntry[] = []
-    for (const part of manifest.incrs) {
-      const entry = known.get(part.name) ?? this.describeIncr(part.name, part.seq)
-      if (entry === undefined) this.refuseForeign()
-      current.push(entry)
-    }
-    const first = current[0]
-    if (manifest.base !== undefined) {
-      const base = known.get(manifest.base.name)
-      if (base !== undefined) current.unshift(base)
-      else if (first?.kind === 'incr') current.unshift(this.describeBase(manifest.base, first))
-      else this.refuseForeign()
-    }
-    const listed = new Set(current)
-    const at = this.timeline.findIndex((entry) => listed.has(entry))
-    const older = (at < 0 ? this.timeline : this.timeline.slice(0, at)).filter(
+    const listed = set.manifest.incrs.at(-1)?.name
+    this.sidecar.timeline = set.timeline.filter(
       (entry) => entry.kind === 'gap' || existsSync(this.path(entry.file)),
     )
-    this.sidecar.timeline = [...older, ...current]
-    for (const entry of this.timeline) {
-      if (entry.kind === 'base') this.nextBaseSeq = Math.max(this.nextBaseSeq, entry.seq + 1)
-      if (entry.kind === 'incr') this.nextIncrSeq = Math.max(this.nextIncrSeq, entry.seq + 1)
-    }
+    const last = this.currentIncr
+    // The part after the last may have been begun before the manifest could name it.
+    if (last !== undefined && last.file !== listed) this.persist()
   }
 
-  /** The part after the last may have been begun before the manifest could name it. */
-  private adoptNext(): void {
-    const last = this.currentIncr
-    if (last === undefined) return
-    const { file, seq } = {
-      file: `${APPEND_FILE}.${this.nextIncrSeq}.incr.aof`,
-      seq: this.nextIncrSeq,
+  /** The sidecar lists what the manifest did. */
+  #loadWithoutManifest(): void {
+    if (existsSync(join(this.dir, APPEND_FILE))) this.#refuseForeign()
+    const { sidecar, problem } = readSidecar(this.partsDir)
+    if (problem !== undefined) {
+      throw new FileError(
+        'ERR_ARCHIVE_DAMAGED',
+        `${this.dir} has no manifest, and its sidecar cannot be used: ${problem}`,
+        { hint: `put ${MANIFEST} or ${SIDECAR} back, or give another directory` },
+      )
     }
-    const next = existsSync(this.path(file)) ? this.describeIncr(file, seq) : undefined
-    if (next === undefined) return
-    const end = recoverPart(this.path(last.file))
-    if (
-      end.filePosition !== end.fileBytes ||
-      end.replOffset !== next.startReplOffset ||
-      end.replid !== next.replid
-    ) {
-      return
+    if (sidecar === undefined || sidecar.timeline.length === 0) return
+    const missing = generationsOf(sidecar.timeline).at(-1)
+    const files = [missing?.base, ...(missing?.incrs ?? [])].flatMap((each) => each?.file ?? [])
+    const gone = files.find((file) => !existsSync(this.path(file)))
+    if (missing?.base === undefined || gone !== undefined) {
+      throw new FileError(
+        'ERR_ARCHIVE_DAMAGED',
+        `${this.dir} has no manifest, and ${gone ?? 'the newest snapshot'} is missing too`,
+        { hint: 'put the files back, or give another directory' },
+      )
     }
-    last.endReplOffset = end.replOffset
-    this.timeline.push(next)
-    this.nextIncrSeq += 1
+    this.sidecar = sidecar
+    this.notices.push(`${this.path(MANIFEST)} was missing: it was made again from ${SIDECAR}`)
     this.persist()
   }
 
-  private findEnd(): void {
+  /** Our own temporaries go; what nothing names is told. Returns the names of all parts there. */
+  #tidy(): string[] {
+    const listed = new Set(this.timeline.map((entry) => (entry.kind === 'gap' ? '' : entry.file)))
+    const names = readdirSync(this.partsDir)
+    for (const name of names) if (isOwnTemporary(name)) this.#remove(name)
+    const parts = names.filter((name) => parsePartName(name) !== undefined)
+    const strange = parts.filter((name) => !listed.has(name)).sort()
+    if (strange.length > 0) {
+      this.notices.push(
+        `nothing names ${strange.join(', ')} in ${this.partsDir}: left as ` +
+          `${strange.length === 1 ? 'it is' : 'they are'}`,
+      )
+    }
+    return parts
+  }
+
+  /** New files get numbers that nothing there has. */
+  #countFrom(parts: readonly string[]): void {
+    const all = parts.flatMap((name) => parsePartName(name) ?? [])
+    for (const entry of this.timeline) if (entry.kind !== 'gap') all.push(entry)
+    for (const { kind, seq } of all) {
+      if (kind === 'base') this.#nextBaseSeq = Math.max(this.#nextBaseSeq, seq + 1)
+      else this.#nextIncrSeq = Math.max(this.#nextIncrSeq, seq + 1)
+    }
+  }
+
+  #findEnd(): void {
     const incr = this.currentIncr
     if (incr === undefined) return
     const mark = this.sidecar.mark
     const synced = mark?.file === incr.file ? mark.filePosition : 0
     const part = recoverPart(this.path(incr.file), synced)
-    if (part.head === undefined || part.replOffset < 0) this.refuseForeign()
+    if (part.head === undefined || part.replOffset < 0) this.#refuseForeign()
     const unstored =
       mark?.file === incr.file &&
       mark.filePosition === part.filePosition &&
@@ -289,43 +311,7 @@ export class CaptureStore {
     this.resume = { incr, part, unstoredBytes: unstored }
   }
 
-  private describeIncr(file: string, seq: number): IncrRecord | undefined {
-    const path = this.path(file)
-    const { head } = recoverPart(path)
-    if (head === undefined) return undefined
-    return {
-      kind: 'incr',
-      file,
-      seq,
-      replid: head.replid,
-      startReplOffset: head.replOffset,
-      unixMs: Math.floor(statSync(path).birthtimeMs),
-    }
-  }
-
-  private describeBase(part: { name: string; seq: number }, first: IncrRecord): BaseRecord {
-    const { size, mtimeMs } = statSync(this.path(part.name))
-    return {
-      kind: 'base',
-      file: part.name,
-      seq: part.seq,
-      replid: first.replid,
-      replOffset: first.startReplOffset,
-      unixMs: Math.floor(mtimeMs),
-      bytes: size,
-      rdbVersion: 0,
-    }
-  }
-
-  /** What a crash left behind: temporaries, and parts that nothing names. */
-  private removeUnlisted(): void {
-    const listed = new Set(this.timeline.map((entry) => (entry.kind === 'gap' ? '' : entry.file)))
-    for (const file of readdirSync(this.partsDir)) {
-      if (OWN_FILE.test(file) && !listed.has(file)) this.remove(file)
-    }
-  }
-
-  private remove(file: string): void {
+  #remove(file: string): void {
     try {
       unlinkSync(this.path(file))
     } catch (error) {
@@ -333,7 +319,7 @@ export class CaptureStore {
     }
   }
 
-  private refuseForeign(): never {
+  #refuseForeign(): never {
     throw new FileError(
       'ERR_CAPTURE_FOREIGN',
       `${this.dir} holds an append-only file that rrep did not write, or that a server went on with`,
@@ -343,22 +329,4 @@ export class CaptureStore {
       },
     )
   }
-}
-
-/** Base at `from` and the increments behind it, up to `to` or the next gap. */
-function generation(timeline: readonly TimelineEntry[], from: number, to: number): Manifest {
-  const manifest: Manifest = { base: undefined, incrs: [], history: [] }
-  const base = timeline[from]
-  if (base?.kind === 'base') manifest.base = { name: base.file, seq: base.seq, type: 'b' }
-  for (const entry of timeline.slice(from + 1, to)) {
-    if (entry.kind === 'gap') break
-    if (entry.kind !== 'incr') continue
-    // No startoffset: Redis 8 takes a file's bytes for stream bytes, and ours hold marks too.
-    manifest.incrs.push({ name: entry.file, seq: entry.seq, type: 'i' })
-  }
-  return manifest
-}
-
-function beforeName(seq: number): string {
-  return `rrep-before-${seq}.manifest`
 }

@@ -11,7 +11,7 @@ import { truncateSync } from 'node:fs'
 import type { GapRecord, IncrRecord } from './sidecar.js'
 import { InternalError, ProtocolError } from '../errors.js'
 import { AppendFile } from '../disk/append-file.js'
-import { CaptureBase, type SnapshotOrigin } from './base.js'
+import { CaptureBase, type SnapshotFacts, type SnapshotOrigin } from './base.js'
 import { CapturePart } from './part.js'
 import { recoverPart } from './recovery.js'
 import { splitPart } from './split.js'
@@ -147,7 +147,7 @@ export class AofCapture {
   }
 
   /** The snapshot is whole: the stream behind it begins. */
-  endSnapshot(rdbVersion: number): void {
+  endSnapshot({ rdbVersion, checksum }: SnapshotFacts): void {
     this.whenReady(() => {
       const base = this.base
       if (base === undefined) throw new InternalError('a snapshot ends that never began')
@@ -160,7 +160,7 @@ export class AofCapture {
       const gap = this.pendingGap
       this.pendingGap = undefined
       void this.enqueue(async () => {
-        const record = await base.finish(rdbVersion)
+        const record = await base.finish(rdbVersion, checksum)
         await part.file.sync()
         const { sidecar, timeline } = this.store
         if (gap !== undefined && sidecar.timeline.some((entry) => entry.kind !== 'gap')) {
@@ -298,9 +298,15 @@ export class AofCapture {
   }
 
   /** That snapshot is whole: from now on servers load it, and the increments from `before` on. */
-  async commitBase(base: CaptureBase, before: IncrRecord, rdbVersion: number): Promise<void> {
+  async commitBase(
+    base: CaptureBase,
+    before: IncrRecord,
+    { rdbVersion, checksum }: SnapshotFacts,
+  ): Promise<void> {
+    // A snapshot that is no good is one less; the archive is as before.
+    await base.check(checksum)
     await this.enqueue(async () => {
-      const record = await base.finish(rdbVersion)
+      const record = await base.finish(rdbVersion, 'ok')
       this.store.insertBase(record, before)
       this.store.persistBefore(record)
       this.store.persist()

@@ -150,7 +150,7 @@ function open(dir: string, rotateBytes = 0, now?: () => number): [AofCapture, Ca
 function snapshot(capture: AofCapture): void {
   capture.beginSnapshot({ replid: REPLID, replOffset: START })
   capture.snapshotBytes(EMPTY_RDB, 0, EMPTY_RDB.length)
-  capture.endSnapshot(11)
+  capture.endSnapshot({ rdbVersion: 11, checksum: 'ok' })
 }
 
 function feed(capture: AofCapture, bytes: Buffer, places: readonly number[]): void {
@@ -285,7 +285,7 @@ test('relative times of a master up to 6.2 become absolute at their reception', 
     const old = Buffer.from(EMPTY_RDB)
     old.write('0009', 5)
     capture.snapshotBytes(old, 0, old.length)
-    capture.endSnapshot(9)
+    capture.endSnapshot({ rdbVersion: 9, checksum: 'ok' })
     // The value spans chunks and is larger than what is else held whole.
     const big = 'b'.repeat(3_000_000)
     const bytes = Buffer.concat([

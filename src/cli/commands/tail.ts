@@ -30,6 +30,7 @@ interface TailCommandOptions extends ConnectValues, FilterOptions {
   keep?: { bases: number } | { ageMs: number }
   fsync?: string
   durable?: boolean
+  adopt?: boolean
 }
 
 const DETAILS = `
@@ -95,6 +96,7 @@ export function registerTail(program: Command, context: CommandContext): void {
       parseKeep,
     )
     .option('--fsync <when>', 'with -o: everysec (default), always or no')
+    .option('--adopt', 'with -o: go on in the archive of another server, behind a gap')
     .option('--durable', 'with -o: acknowledge what is fsynced (WAITAOF)')
     .addHelpText('after', DETAILS)
   addConnectOptions(command)
@@ -121,7 +123,8 @@ export function registerTail(program: Command, context: CommandContext): void {
   )
 }
 
-const KEEP_ONLY = ['rotate', 'snapshotEvery', 'keep', 'fsync', 'durable'] as const
+const WARNINGS = new Set(['gap', 'snapshot-failed', 'warning'])
+const KEEP_ONLY = ['rotate', 'snapshotEvery', 'keep', 'fsync', 'durable', 'adopt'] as const
 const WATCH_ONLY = [
   ...['resp', 'strings', 'command', 'count', 'fromOffset', 'replid', 'stats'],
   ...['db', 'match', 'noMatch', 'regex'],
@@ -225,8 +228,7 @@ async function keep(
   const tell = (event: CaptureRunEvent): void => {
     if (talk.json)
       io.stdout.write(`${JSON.stringify({ time: new Date().toISOString(), ...event })}\n`)
-    else if (event.event === 'gap' || event.event === 'snapshot-failed')
-      talk.warn(describeEvent(event))
+    else if (WARNINGS.has(event.event)) talk.warn(describeEvent(event))
     else talk.say(describeEvent(event))
   }
   try {
@@ -238,6 +240,7 @@ async function keep(
       keep: options.keep,
       fsync: options.fsync as 'always' | 'everysec' | 'no' | undefined,
       durable: options.durable,
+      adopt: options.adopt,
       retries: options.retries,
       durationMs: options.for,
       signal,

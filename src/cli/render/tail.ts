@@ -61,6 +61,8 @@ export function describeEvent(event: CaptureRunEvent): string {
       return `removed: ${event.files.join(', ')}`
     case 'link-lost':
       return `${event.message}${nextAttempt(event.retryInMs)}`
+    case 'warning':
+      return event.message
     case 'snapshot-failed':
       return `the snapshot failed, the stream goes on: ${event.message}`
   }

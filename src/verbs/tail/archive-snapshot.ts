@@ -7,7 +7,7 @@ import { ProtocolError } from '../../errors.js'
 import type { ServerSettings } from '../../net/server-settings.js'
 import { ReplicationLink } from '../../replication/link.js'
 import type { AofCapture } from '../../archive/writer.js'
-import type { CaptureBase } from '../../archive/base.js'
+import type { CaptureBase, SnapshotFacts } from '../../archive/base.js'
 
 /** Rejects where the snapshot failed or does not fit; the capture is then as before. */
 export async function takeSnapshot(
@@ -18,7 +18,7 @@ export async function takeSnapshot(
 ): Promise<void> {
   let base: CaptureBase | undefined
   let split: Promise<IncrRecord> | undefined
-  let rdbVersion = 0
+  let facts: SnapshotFacts | undefined
   const link = new ReplicationLink(
     { server, purpose: 'snapshot', start: 'full', retries: 0, signal, onWire },
     {
@@ -32,7 +32,7 @@ export async function takeSnapshot(
         split.catch(() => link.stop())
       },
       onSnapshotBytes: (bytes, start, end) => base?.append(bytes, start, end),
-      onSnapshotEnd: (info) => (rdbVersion = info.rdbVersion),
+      onSnapshotEnd: (info) => (facts = info),
       onContinue: () => undefined,
       onStream: () => undefined,
       drain: () => base?.file.drain(),
@@ -41,10 +41,10 @@ export async function takeSnapshot(
   capture.watchForSplit()
   try {
     await link.run()
-    if (base === undefined || split === undefined)
+    if (base === undefined || split === undefined || facts === undefined)
       throw new ProtocolError('ERR_PROTOCOL', 'no snapshot')
     const before = await split
-    await capture.commitBase(base, before, rdbVersion)
+    await capture.commitBase(base, before, facts)
     base = undefined
   } finally {
     capture.stopWatching()

@@ -159,11 +159,31 @@ class CaptureRun implements LinkConsumer {
         },
       )
     }
+    this.refuseOther(replid)
     this.connected = true
     this.snapshotBytes = 0
     this.options.onEvent?.({ event: 'full-resync', replid, replOffset, reason: this.reason })
     this.capture.beginSnapshot({ replid, replOffset })
     this.lastSnapshotMs = Date.now()
+  }
+
+  /** An archive is one master's: another one's snapshot would be its newest state, and with --keep
+   * push the first one's out. */
+  private refuseOther(replid: string): void {
+    const { store, options } = this
+    if (store.timeline.length > 0 && store.isOfOtherSource && options.adopt !== true) {
+      if (!store.replids.has(replid)) {
+        throw new UsageError(
+          `${options.dir} was kept from ${store.sidecar.source}, and ` +
+            `${formatServerAddress(options.server.address)} knows nothing of its history`,
+          {
+            hint: 'give another directory, or mean it (--adopt): its history then follows that one',
+            details: { dir: options.dir, source: store.sidecar.source },
+          },
+        )
+      }
+    }
+    store.noteSource()
   }
 
   onSnapshotBytes(bytes: Buffer, start: number, end: number): void {
@@ -172,13 +192,14 @@ class CaptureRun implements LinkConsumer {
   }
 
   onSnapshotEnd(info: SnapshotEndInfo): void {
-    this.capture.endSnapshot(info.rdbVersion)
+    this.capture.endSnapshot(info)
     this.reason = 'refused'
   }
 
   onContinue(info: ContinueInfo): void {
     this.connected = true
     const { replid, previousReplid, nextReplOffset } = info
+    this.store.noteSource()
     this.capture.continued(replid, nextReplOffset)
     this.options.onEvent?.({
       event: 'continued',
@@ -256,6 +277,7 @@ class CaptureRun implements LinkConsumer {
   }
 
   private tellRecovery(): void {
+    for (const message of this.store.notices) this.options.onEvent?.({ event: 'warning', message })
     const resume = this.store.resume
     if (resume === undefined) return
     const { part, incr } = resume

@@ -97,6 +97,8 @@ export type CaptureRunEvent =
     }
   | { event: 'link-lost'; message: string; retryInMs: number | undefined }
   | { event: 'snapshot-failed'; message: string }
+  /** Something in the directory is not as it should be; nothing was deleted for it. */
+  | { event: 'warning'; message: string }
   /** Cut off from what a crash left: an unfinished command or transaction. */
   | { event: 'recovered'; file: string; cutBytes: number; replOffset: number }
 
@@ -110,6 +112,9 @@ export interface CaptureOptions {
   snapshotEveryMs?: number | undefined
   /** Which older bases to keep. Default: all. */
   keep?: { bases: number } | { ageMs: number } | undefined
+  /** Go on in an archive of another address whose history this master does not know: its
+   * snapshot then follows, behind a gap. Default: refuse. */
+  adopt?: boolean | undefined
   /** Default everysec. */
   fsync?: 'always' | 'everysec' | 'no' | undefined
   /** Acknowledge what is fsynced, so that WAITAOF (7.2+) counts the archive. WAIT then counts it
