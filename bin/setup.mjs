@@ -1,6 +1,9 @@
-// Brings what `npm run demo` and `npm test` need on a fresh machine: the packages, an up-to-date
-// build and, with --servers, redis-server and its tools. Plain JavaScript without dependencies,
+// Sees to what `npm run demo` and `npm test` need: the packages, an up-to-date build and, with
+// --servers, redis-server, its tools and newer servers. Plain JavaScript without dependencies,
 // since it runs before anything is installed. Does nothing where nothing is missing.
+//
+// With --servers (npm test) something is installed only in CI and where it is asked for with
+// RREP_SETUP=1; else what is missing is named. What is run is said first.
 import { execFileSync, spawnSync } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { homedir } from 'node:os'
@@ -9,6 +12,13 @@ import { fileURLToPath } from 'node:url'
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 const stamp = join(root, 'dist', '.built')
+
+const testing = process.argv.includes('--servers')
+const mayInstall = !testing || isSet('CI') || isSet('RREP_SETUP')
+
+function isSet(name) {
+  return !['', '0', 'false'].includes(process.env[name] ?? '')
+}
 
 function say(line) {
   process.stderr.write(`setup: ${line}\n`)
@@ -46,11 +56,22 @@ function checkNode() {
 }
 
 function installPackages() {
-  const installed = join(root, 'node_modules', '.package-lock.json')
-  const lock = join(root, 'package-lock.json')
-  if (existsSync(installed) && statSync(installed).mtimeMs >= statSync(lock).mtimeMs) return
+  if (hasPackages()) return
+  if (!mayInstall) fail('packages are missing or out of date: npm ci, or RREP_SETUP=1 npm test')
   // `prepare` builds as well.
   if (!run('npm', ['ci', '--no-audit', '--no-fund'])) fail('npm ci failed, see above')
+}
+
+/** What is installed is what the lock file says; packages for other systems may be missing. */
+function hasPackages() {
+  const installed = join(root, 'node_modules', '.package-lock.json')
+  if (!existsSync(installed)) return false
+  const packagesOf = (path) => Object.entries(JSON.parse(readFileSync(path, 'utf8')).packages)
+  const versions = new Map(packagesOf(installed).map(([path, { version }]) => [path, version]))
+  return packagesOf(join(root, 'package-lock.json')).every(
+    ([path, { version, optional }]) =>
+      path === '' || versions.get(path) === version || (optional && !versions.has(path)),
+  )
 }
 
 function build() {
@@ -74,7 +95,7 @@ function installServers() {
   const missing = Object.keys(packages).filter((program) => !has(program))
   if (missing.length === 0) return
   const wanted = [...new Set(missing.map((program) => packages[program]))]
-  const may = has('apt-get') && process.getuid?.() === 0
+  const may = mayInstall && has('apt-get') && process.getuid?.() === 0
   // A package's own service is not wanted: tests start and stop their servers themselves.
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive', RUNLEVEL: '1' }
   if (
@@ -86,24 +107,24 @@ function installServers() {
     return
   }
   fail(
-    `the tests need ${missing.join(', ')}. On Debian or Ubuntu: sudo apt-get install ${wanted.join(' ')}. ` +
-      'Elsewhere: redis 7.0 or newer with its tools, on PATH',
+    `the tests need ${missing.join(', ')}. On Debian or Ubuntu: sudo apt-get install ${wanted.join(' ')} ` +
+      '(as root, RREP_SETUP=1 npm test does that). Elsewhere: redis 7.0 or newer with its tools, on PATH',
   )
 }
 
-/** More servers to test against, where ../shared has the script that fetches them. */
+/** More servers to test against, unpacked into a folder of their own: nothing is installed. */
 function fetchNewerServers() {
-  const script = join(root, '..', 'shared', 'tools', 'newer-servers.sh')
+  const script = join('test', 'helpers', 'newer-servers.sh')
   const cache = join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'rrep-servers')
-  if (!existsSync(script)) return
   if (existsSync(cache) && readdirSync(cache).some((name) => name.startsWith('valkey-'))) return
-  if (!run('sh', [script])) say('no newer servers: tests against them will be skipped')
+  if (mayInstall && run('sh', [script])) return
+  say(`no newer servers: tests against them are skipped. On Debian, ${script} fetches them`)
 }
 
 checkNode()
 installPackages()
 build()
-if (process.argv.includes('--servers')) {
+if (testing) {
   installServers()
   fetchNewerServers()
   say(execFileSync('redis-server', ['--version'], { encoding: 'utf8' }).trim())

@@ -134,13 +134,12 @@ export async function alone(title: string, spec: CommandSpec, runs = 3): Promise
 
 /**
  * The RDB file of bench data `A`, `B`, `C` or `D`, made once by a redis-server of this machine
- * and kept in the temporary directory. Needs the generator `../shared/tools/bench-data.mjs`.
+ * and kept in the temporary directory. Made of what bench-data.mjs writes.
  */
 export async function benchData(kind: 'A' | 'B' | 'C' | 'D'): Promise<string> {
   const file = join(DATA_DIR, `${kind}.rdb`)
   if (existsSync(file)) return file
-  const generator = join(ROOT, '../shared/tools/bench-data.mjs')
-  if (!existsSync(generator)) throw new Error(`no generator of bench data at ${generator}`)
+  const generator = join(import.meta.dirname, 'bench-data.mjs')
   console.log(`making bench data ${kind} (once)…`)
   mkdirSync(DATA_DIR, { recursive: true })
   const server = await startServer()

@@ -2,14 +2,14 @@
  * Strings in a file are taken apart by a kernel, many at once; from a pipe they come one by one.
  * Both must say the same, whatever the keys, values and attributes are.
  */
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { afterAll, expect, test } from 'vitest'
 import { lzfCompress } from '../../src/kernels/lzf.js'
 import { runCli } from '../helpers/cli.js'
-import { sharedDir } from '../helpers/servers.js'
+import { fixtureFiles } from '../helpers/fixtures.js'
 
 const scratch = mkdtempSync(join(tmpdir(), 'rrep-strings-'))
 afterAll(() => rmSync(scratch, { recursive: true, force: true }))
@@ -174,14 +174,7 @@ test.each([['--csv'], ['--keys'], ['--json']])(
   },
 )
 
-const shared = sharedDir()
-const folders = [join(import.meta.dirname, '../../fixtures')]
-if (shared !== undefined) folders.push(join(shared, 'fixtures'))
-const fixtures = folders.flatMap((folder) =>
-  readdirSync(folder, { recursive: true, encoding: 'utf8' })
-    .filter((each) => each.endsWith('.rdb'))
-    .map((each) => join(folder, each)),
-)
+const fixtures = fixtureFiles('.rdb').map(({ path }) => path)
 
 test.each([['--json'], ['--csv'], ['--keys']])(
   '%s of fixtures, as files and as pipes',

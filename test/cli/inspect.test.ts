@@ -5,7 +5,8 @@ import { join, resolve } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { afterAll, describe, expect, test } from 'vitest'
 import { runCli } from '../helpers/cli.js'
-import { sharedDir, startServer } from '../helpers/servers.js'
+import { FIXTURES } from '../helpers/fixtures.js'
+import { startServer } from '../helpers/servers.js'
 
 const DUMP = resolve(import.meta.dirname, '../../fixtures/demo/ecommerce.rdb')
 const scratch = mkdtempSync(join(tmpdir(), 'rrep-inspect-'))
@@ -299,39 +300,32 @@ describe('damage', () => {
     expect((await runCli(['inspect', DUMP, '--csv', '--check'])).code).toBe(2)
   })
 
-  const corrupt = sharedDir() === undefined ? undefined : join(sharedDir()!, 'fixtures/corrupt')
-  test.skipIf(corrupt === undefined)(
-    '--check and the summary survive the corrupt set (needs ../shared)',
-    async () => {
-      const index = JSON.parse(readFileSync(join(corrupt!, 'index.json'), 'utf8')) as unknown
-      expect(index).toBeTruthy()
-      const harmless = new Set(['checksum-zero.rdb', 'zeros-after-eof.rdb'])
-      const files = readdirSync(corrupt!).filter((name) => name.endsWith('.rdb'))
-      expect(files.length).toBeGreaterThan(40)
-      for (const name of files) {
-        const { code } = await runCli(['inspect', join(corrupt!, name), '--check'])
-        expect([name, code]).toEqual([name, harmless.has(name) ? 0 : 6])
-        const plain = await runCli(['inspect', join(corrupt!, name), '--json'])
-        expect([0, 6]).toContain(plain.code)
-        await runCli(['inspect', join(corrupt!, name), '--salvage', '--json'])
-      }
-    },
-  )
+  const corrupt = join(FIXTURES, 'corrupt')
+  test('--check and the summary survive the corrupt set', async () => {
+    const index = JSON.parse(readFileSync(join(corrupt, 'index.json'), 'utf8')) as unknown
+    expect(index).toBeTruthy()
+    const harmless = new Set(['checksum-zero.rdb', 'zeros-after-eof.rdb'])
+    const files = readdirSync(corrupt).filter((name) => name.endsWith('.rdb'))
+    expect(files.length).toBeGreaterThan(40)
+    for (const name of files) {
+      const { code } = await runCli(['inspect', join(corrupt, name), '--check'])
+      expect([name, code]).toEqual([name, harmless.has(name) ? 0 : 6])
+      const plain = await runCli(['inspect', join(corrupt, name), '--json'])
+      expect([0, 6]).toContain(plain.code)
+      await runCli(['inspect', join(corrupt, name), '--salvage', '--json'])
+    }
+  })
 })
 
-const fixtures = sharedDir() === undefined ? undefined : join(sharedDir()!, 'fixtures')
-test.skipIf(fixtures === undefined)(
-  'directories and preambles: the RDB in them is read, the rest is named (needs ../shared)',
-  async () => {
-    const directory = await runCli(['inspect', join(fixtures!, 'redis-7.2/aof-multi'), '--json'])
-    const got = JSON.parse(directory.out) as Summary & { increments: string[] }
-    expect([directory.code, got.keys > 0, got.increments.length]).toEqual([0, true, 2])
-    const preamble = await runCli([
-      'inspect',
-      join(fixtures!, 'redis-5.0/aof-preamble/appendonly.aof'),
-    ])
-    expect(preamble.out).toContain('of commands follow the RDB')
-    const plain = await runCli(['inspect', join(fixtures!, 'redis-5.0/aof-plain/appendonly.aof')])
-    expect(plain.code).toBe(5)
-  },
-)
+test('directories and preambles: the RDB in them is read, the rest is named', async () => {
+  const directory = await runCli(['inspect', join(FIXTURES, 'redis-7.2/aof-multi'), '--json'])
+  const got = JSON.parse(directory.out) as Summary & { increments: string[] }
+  expect([directory.code, got.keys > 0, got.increments.length]).toEqual([0, true, 2])
+  const preamble = await runCli([
+    'inspect',
+    join(FIXTURES, 'redis-5.0/aof-preamble/appendonly.aof'),
+  ])
+  expect(preamble.out).toContain('of commands follow the RDB')
+  const plain = await runCli(['inspect', join(FIXTURES, 'redis-5.0/aof-plain/appendonly.aof')])
+  expect(plain.code).toBe(5)
+})

@@ -1,7 +1,6 @@
-/** The shared fixtures: every RDB with the state that its server reported. */
+/** The fixtures: every RDB with the state that its server reported. */
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
-import { sharedDir } from './servers.js'
 
 export interface RdbFixture {
   /** Such as `redis-7.2/types`. */
@@ -20,23 +19,43 @@ export interface KeyState {
   value: unknown
 }
 
-/** Every `.rdb` with an `.expected.jsonl` beside it; none without ../shared. */
+/** Files of real servers, with what those servers said of them: fixtures/README.md. */
+export const FIXTURES = join(import.meta.dirname, '../../fixtures')
+
+/** More of the same kind, where RREP_FIXTURES names a folder of them. */
+function fixtureRoots(): string[] {
+  const more = process.env['RREP_FIXTURES']
+  return more === undefined || more === '' ? [FIXTURES] : [FIXTURES, more]
+}
+
+/** Every `.rdb` with an `.expected.jsonl` beside it. */
 export function rdbFixtures(): RdbFixture[] {
-  const shared = sharedDir()
-  if (shared === undefined) return []
-  const found: RdbFixture[] = []
-  const root = join(shared, 'fixtures')
-  for (const folder of readdirSync(root).sort()) {
-    const path = join(root, folder)
-    if (!statSync(path).isDirectory()) continue
-    for (const file of readdirSync(path).sort()) {
-      if (!file.endsWith('.rdb')) continue
-      const expected = join(path, file.replace(/rdb$/, 'expected.jsonl'))
-      if (!existsSync(expected)) continue
-      found.push({ name: `${folder}/${file.slice(0, -4)}`, rdb: join(path, file), expected })
+  const found = new Map<string, RdbFixture>()
+  for (const root of fixtureRoots()) {
+    for (const folder of readdirSync(root).sort()) {
+      const path = join(root, folder)
+      if (!statSync(path).isDirectory()) continue
+      for (const file of readdirSync(path).sort()) {
+        if (!file.endsWith('.rdb')) continue
+        const expected = join(path, file.replace(/rdb$/, 'expected.jsonl'))
+        if (!existsSync(expected)) continue
+        const name = `${folder}/${file.slice(0, -4)}`
+        if (!found.has(name)) found.set(name, { name, rdb: join(path, file), expected })
+      }
     }
   }
-  return found
+  return [...found.values()]
+}
+
+/** All files of the fixtures whose name ends so; `name` is the path below the folder. */
+export function fixtureFiles(end: string): { name: string; path: string }[] {
+  const found = new Map<string, string>()
+  for (const root of fixtureRoots()) {
+    for (const name of readdirSync(root, { recursive: true, encoding: 'utf8' }).sort()) {
+      if (name.endsWith(end) && !found.has(name)) found.set(name, join(root, name))
+    }
+  }
+  return [...found].map(([name, path]) => ({ name, path }))
 }
 
 export function readStates(file: string): KeyState[] {

@@ -2,11 +2,10 @@
  * Small RDB files, each with one record of a fixture: every type, opcode and encoding that real
  * servers wrote, in as few bytes as possible. Food for fuzzing.
  */
-import { readdirSync, readFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { readFileSync } from 'node:fs'
 import { RdbParser } from '../../src/rdb/parser.js'
 import { DEPTH, type RdbVisitor } from '../../src/rdb/visitor.js'
-import { sharedDir } from './servers.js'
+import { fixtureFiles } from './fixtures.js'
 
 export interface Seed {
   name: string
@@ -18,19 +17,12 @@ const NO_CHECKSUM = Buffer.alloc(8)
 
 /** One file a key, at most `maxBytes` long; and each whole fixture that is no longer. */
 export function rdbSeeds(maxBytes = 4096): Seed[] {
-  const shared = sharedDir()
-  const roots =
-    shared === undefined
-      ? [join(import.meta.dirname, '../../fixtures')]
-      : [join(shared, 'fixtures'), join(import.meta.dirname, '../../fixtures')]
   const seeds: Seed[] = []
-  for (const root of roots) {
-    for (const file of readdirSync(root, { recursive: true, encoding: 'utf8' }).sort()) {
-      if (!file.endsWith('.rdb') || file.startsWith('corrupt')) continue
-      const bytes = readFileSync(join(root, file))
-      if (bytes.length <= maxBytes) seeds.push({ name: file, bytes })
-      seeds.push(...recordsOf(file, bytes, maxBytes))
-    }
+  for (const { name: file, path } of fixtureFiles('.rdb')) {
+    if (file.startsWith('corrupt')) continue
+    const bytes = readFileSync(path)
+    if (bytes.length <= maxBytes) seeds.push({ name: file, bytes })
+    seeds.push(...recordsOf(file, bytes, maxBytes))
   }
   return seeds
 }

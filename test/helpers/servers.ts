@@ -207,12 +207,6 @@ export async function digest(server: TestServer): Promise<string> {
   return String(await server.client.call('DEBUG', 'DIGEST'))
 }
 
-/** The folder `../shared` beside the checkout, or undefined: tests that need it skip aloud. */
-export function sharedDir(): string | undefined {
-  const dir = join(import.meta.dirname, '../../../shared')
-  return existsSync(join(dir, 'fixtures')) ? dir : undefined
-}
-
 /** Whether it says anything to a PING. It listens before it has looked for a dump to load: who put
  * one there in between had it read half written, and the server end. */
 async function answers(port: number): Promise<boolean> {

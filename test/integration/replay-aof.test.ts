@@ -16,17 +16,16 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { replay, type ReplayOptions, type ReplayResult } from '../../src/verbs/replay/run.js'
 import { makeServerSettings } from '../../src/net/make-server-settings.js'
+import { FIXTURES } from '../helpers/fixtures.js'
 import { comparable, expectedRows, serverRows, type StateRow } from '../helpers/server-state.js'
 import {
   serverBinary,
-  sharedDir,
   startServer,
   type ServerBinary,
   type TestServer,
 } from '../helpers/servers.js'
 
-const shared = sharedDir()
-const root = join(shared ?? '', 'fixtures')
+const root = FIXTURES
 
 interface Steps {
   steps: { timestamp: number; expected: string }[]
@@ -70,7 +69,7 @@ function withoutEntriesRead(row: StateRow): StateRow {
   return { ...row, value: { ...stream, groups } }
 }
 
-describe.skipIf(shared === undefined)('replay of a multi-part directory', () => {
+describe('replay of a multi-part directory', () => {
   const targets = new Map<string, TestServer>()
 
   beforeAll(async () => {

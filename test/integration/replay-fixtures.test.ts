@@ -9,9 +9,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { replay, type ReplayResult } from '../../src/verbs/replay/run.js'
 import { makeServerSettings } from '../../src/net/make-server-settings.js'
 import { comparable, expectedRows, serverRows, type StateRow } from '../helpers/server-state.js'
-import { sharedDir, startServer, type TestServer } from '../helpers/servers.js'
-
-const shared = sharedDir()
+import { FIXTURES } from '../helpers/fixtures.js'
+import { startServer, type TestServer } from '../helpers/servers.js'
 
 /** What no plain 7.0 can hold: values of modules. Their own tests are below. */
 const MODULES = new Set(['module', 'vectorset'])
@@ -27,8 +26,7 @@ interface Fixture {
 }
 
 function fixtures(): Fixture[] {
-  if (shared === undefined) return []
-  const root = join(shared, 'fixtures')
+  const root = FIXTURES
   const found: Fixture[] = []
   for (const server of readdirSync(root).sort()) {
     // One of each format: development versions and candidates add none of their own but 7.4-rc1.
@@ -114,7 +112,7 @@ async function expectState(
   expect(keys.failed).toBe(0)
 }
 
-describe.skipIf(shared === undefined)('replay of an RDB into Redis 7.0', () => {
+describe('replay of an RDB into Redis 7.0', () => {
   let target: TestServer
 
   beforeAll(async () => {

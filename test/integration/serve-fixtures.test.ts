@@ -6,18 +6,16 @@ import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { acceptedBy } from '../../src/servers/rdb-version.js'
+import { FIXTURES } from '../helpers/fixtures.js'
 import { comparable, expectedRows, serverRows } from '../helpers/server-state.js'
 import {
   serverBinaries,
-  sharedDir,
   startServer,
   waitFor,
   type ServerBinary,
   type TestServer,
 } from '../helpers/servers.js'
 import { follow, startServing } from '../helpers/serving.js'
-
-const shared = sharedDir()
 
 /** Modules are not loaded here; what a slot import hides, no client sees; and keys whose time is
  * past are hidden from readers. */
@@ -30,8 +28,7 @@ interface Fixture {
 }
 
 function fixtures(): Fixture[] {
-  if (shared === undefined) return []
-  const root = join(shared, 'fixtures')
+  const root = FIXTURES
   const found: Fixture[] = []
   for (const server of readdirSync(root).sort()) {
     // Its functions lack the line that a release demands; no release loads it.
@@ -48,7 +45,7 @@ function fixtures(): Fixture[] {
 
 const REPLICA_ARGS = ['--databases', '16385', '--repl-diskless-load']
 
-describe.skipIf(shared === undefined)('a replica of Redis 7.0', () => {
+describe('a replica of Redis 7.0', () => {
   const replicas = new Map<string, TestServer>()
 
   beforeAll(async () => {
@@ -72,7 +69,7 @@ describe.skipIf(shared === undefined)('a replica of Redis 7.0', () => {
   }
 })
 
-describe.skipIf(shared === undefined)('newer replicas', () => {
+describe('newer replicas', () => {
   const others = serverBinaries().filter((binary) => !binary.version.startsWith('7.0'))
 
   test.skipIf(others.length === 0)('load what they accept, and are refused the rest', async () => {

@@ -5,17 +5,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { afterEach, describe, expect, test } from 'vitest'
+import { FIXTURES } from '../helpers/fixtures.js'
 import { comparable, expectedRows, serverRows } from '../helpers/server-state.js'
-import {
-  serverBinary,
-  sharedDir,
-  startServer,
-  waitFor,
-  type TestServer,
-} from '../helpers/servers.js'
+import { serverBinary, startServer, waitFor, type TestServer } from '../helpers/servers.js'
 import { follow, replicationInfo, startServing, type Serving } from '../helpers/serving.js'
-
-const shared = sharedDir()
 
 const cleanups: (() => Promise<unknown>)[] = []
 afterEach(async () => {
@@ -85,8 +78,8 @@ async function expectRows(replica: TestServer, expectedPath: string): Promise<vo
   }
 }
 
-describe.skipIf(shared === undefined)('append-only files of the fixtures', () => {
-  const root = join(shared ?? '', 'fixtures')
+describe('append-only files of the fixtures', () => {
+  const root = FIXTURES
   const cases = [
     ...['redis-4.0', 'redis-5.0', 'redis-6.2'].flatMap((server) => [
       [server, 'aof-plain', ''],

@@ -6,7 +6,7 @@ import { RdbError } from '../../src/errors.js'
 import { RdbParser } from '../../src/rdb/parser.js'
 import { DEPTH, type Depth } from '../../src/rdb/visitor.js'
 import { collect } from '../helpers/rdb-rows.js'
-import { sharedDir } from '../helpers/servers.js'
+import { FIXTURES } from '../helpers/fixtures.js'
 
 interface Entry {
   file: string
@@ -15,12 +15,9 @@ interface Entry {
   intactKeysBefore: number
 }
 
-const shared = sharedDir()
-const folder = shared === undefined ? undefined : join(shared, 'fixtures/corrupt')
-const entries =
-  folder === undefined
-    ? []
-    : (JSON.parse(readFileSync(join(folder, 'index.json'), 'utf8')) as Entry[] | { files: Entry[] })
+const folder = join(FIXTURES, 'corrupt')
+const entries = JSON.parse(readFileSync(join(folder, 'index.json'), 'utf8')) as
+  Entry[] | { files: Entry[] }
 const list = Array.isArray(entries) ? entries : entries.files
 
 /** What each error must say; the rest of a message is free. */
@@ -78,11 +75,11 @@ const DEPTHS: [string, Depth][] = [
   ['elements', DEPTH.ELEMENTS],
 ]
 
-describe.skipIf(folder === undefined)('the corrupt set (needs ../shared)', () => {
+describe('the corrupt set', () => {
   for (const { file, kind, damageOffset, intactKeysBefore } of list) {
     for (const [name, depth] of DEPTHS) {
       test(`${file}, --check at depth ${name}`, () => {
-        const bytes = readFileSync(join(folder ?? '', file))
+        const bytes = readFileSync(join(folder, file))
         const parse = (): RdbParser => {
           const parser = new RdbParser({ key: () => depth }, { validate: true, file })
           parser.push(bytes)
@@ -118,14 +115,14 @@ describe.skipIf(folder === undefined)('the corrupt set (needs ../shared)', () =>
       ['expiry-without-key.rdb', 'attribute-without-key'],
       ['duplicate-key.rdb', 'duplicate-key'],
     ] as const) {
-      const bytes = readFileSync(join(folder ?? '', file))
+      const bytes = readFileSync(join(folder, file))
       const { collector } = collect([bytes], { validate: true, strict: false })
       expect(collector.notices).toEqual([notice])
     }
   })
 
   test('a bad checksum can be a report', () => {
-    const bytes = readFileSync(join(folder ?? '', 'bad-checksum.rdb'))
+    const bytes = readFileSync(join(folder, 'bad-checksum.rdb'))
     expect(collect([bytes], { checksum: 'report' }).summary.checksum).toBe('bad')
     expect(collect([bytes], { checksum: 'ignore' }).summary.checksum).toBe('unchecked')
   })

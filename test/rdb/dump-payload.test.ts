@@ -8,7 +8,7 @@ import { RdbParser } from '../../src/rdb/parser.js'
 import { DEPTH } from '../../src/rdb/visitor.js'
 import { cutEvery } from '../helpers/pieces.js'
 import { collect, normalizeRows, RowCollector } from '../helpers/rdb-rows.js'
-import { sharedDir } from '../helpers/servers.js'
+import { FIXTURES } from '../helpers/fixtures.js'
 
 const hex = (text: string): Buffer => Buffer.from(text.replace(/\s+/g, ''), 'hex')
 
@@ -56,9 +56,9 @@ const FILES = [
   'valkey-9.1/hash-field-ttl.rdb',
 ]
 
-describe.skipIf(sharedDir() === undefined)('RAW depth (needs ../shared)', () => {
+describe('RAW depth', () => {
   test.each(FILES)('%s: every value cut out reads as it does in its file', (name) => {
-    const bytes = readFileSync(join(sharedDir() ?? '', 'fixtures', name))
+    const bytes = readFileSync(join(FIXTURES, name))
     const { collector, summary } = collect([bytes])
     for (const chunks of [[bytes], cutEvery(bytes, 5)]) {
       const rows = new RowCollector()

@@ -2,7 +2,7 @@
  * Files written by real servers, against what those servers said they hold: whole, byte by byte, in
  * pieces of 7 bytes and of seeded random sizes. The small ones are also cut at every byte.
  */
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { RdbError } from '../../src/errors.js'
@@ -14,18 +14,11 @@ import {
   type Collected,
   type Row,
 } from '../helpers/rdb-rows.js'
-import { sharedDir } from '../helpers/servers.js'
+import { fixtureFiles } from '../helpers/fixtures.js'
 
-const shared = sharedDir()
-const root = shared === undefined ? undefined : join(shared, 'fixtures')
-const files =
-  root === undefined
-    ? []
-    : readdirSync(root, { recursive: true, encoding: 'utf8' })
-        .filter((name) => name.endsWith('.rdb') && !name.startsWith('corrupt'))
-        .sort()
+const files = fixtureFiles('.rdb').filter(({ name }) => !name.startsWith('corrupt'))
 
-/** The server that answered for third-party files was not the one that wrote them. */
+/** Of a further set of files (RREP_FIXTURES): the server that answered was not the one that wrote. */
 const LOADED_BY_ANOTHER: Record<string, readonly string[]> = {
   'third-party/rdb-tools/redis_50_with_streams.rdb': ['maxDeletedId', 'entriesAdded'],
 }
@@ -39,13 +32,12 @@ function comparable({ collector }: Collected): Row[] {
   return normalizeRows(rows)
 }
 
-describe.skipIf(root === undefined)('fixtures of real servers (needs ../shared)', () => {
+describe('fixtures of real servers', () => {
   test('there are fixtures', () => {
-    expect(files.length).toBeGreaterThan(150)
+    expect(files.length).toBeGreaterThan(120)
   })
 
-  for (const file of files) {
-    const path = join(root ?? '', file)
+  for (const { name: file, path } of files) {
     const bytes = readFileSync(path)
     const whole = (): Collected => collect([bytes], { validate: true, strict: false })
 
@@ -93,7 +85,6 @@ describe.skipIf(root === undefined)('fixtures of real servers (needs ../shared)'
   }
 })
 
-/** Also without ../shared: one real file is part of the project. */
 test('the demo file gives the same events in any pieces', () => {
   const bytes = readFileSync(join(import.meta.dirname, '../../fixtures/demo/ecommerce.rdb'))
   const whole = collect([bytes], { validate: true })

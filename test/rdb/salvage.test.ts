@@ -5,7 +5,7 @@ import { describe, expect, test } from 'vitest'
 import { RdbParser } from '../../src/rdb/parser.js'
 import { DEPTH, type LostRegion, type RdbSummary } from '../../src/rdb/visitor.js'
 import { cutEvery, seededRandom } from '../helpers/pieces.js'
-import { sharedDir } from '../helpers/servers.js'
+import { FIXTURES } from '../helpers/fixtures.js'
 
 interface Salvaged {
   keys: string[]
@@ -29,11 +29,8 @@ function salvage(chunks: Iterable<Uint8Array>): Salvaged {
   return { keys, lost, summary: parser.end() }
 }
 
-const shared = sharedDir()
-const folder = shared === undefined ? '' : join(shared, 'fixtures')
-
-describe.skipIf(shared === undefined)('the corrupt set (needs ../shared)', () => {
-  const corrupt = (file: string): Buffer => readFileSync(join(folder, 'corrupt', file))
+describe('the corrupt set', () => {
+  const corrupt = (file: string): Buffer => readFileSync(join(FIXTURES, 'corrupt', file))
 
   test.each([
     'lzf-wrong-length.rdb',

@@ -9,7 +9,7 @@ import type { RdbKey } from '../../src/source/rdb-key.js'
 import { RdbError } from '../../src/errors.js'
 import { DEPTH } from '../../src/rdb/visitor.js'
 import { collect } from '../helpers/rdb-rows.js'
-import { sharedDir } from '../helpers/servers.js'
+import { FIXTURES } from '../helpers/fixtures.js'
 
 const path = join(import.meta.dirname, '../../fixtures/demo/ecommerce.rdb')
 const bytes = readFileSync(path)
@@ -91,11 +91,10 @@ test('an aborted signal ends the reading', async () => {
   })
 })
 
-test.skipIf(sharedDir() === undefined)('every kind of value has its form', async () => {
-  const folder = join(sharedDir() ?? '', 'fixtures')
+test('every kind of value has its form', async () => {
   const seen = new Set<string>()
   for (const file of ['redis-8.6/types.rdb', 'redis-8.6/idmp.rdb', 'redis-8.0/vectorset.rdb']) {
-    for (const key of await keysOf(join(folder, file))) {
+    for (const key of await keysOf(join(FIXTURES, file))) {
       seen.add(key.type)
       expect(key.value).toBeDefined()
       if (key.type === 'module') expect(key.moduleName).toBe('vectorset')

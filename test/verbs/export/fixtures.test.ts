@@ -1,5 +1,5 @@
 /**
- * Every fixture, exported, is the state that its server reported. Needs ../shared.
+ * Every fixture, exported, is the state that its server reported.
  */
 import { expect, test } from 'vitest'
 import { exportToBuffer } from '../../helpers/export.js'

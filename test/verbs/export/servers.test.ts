@@ -1,6 +1,6 @@
 /**
  * `--format resp` into real servers by `redis-cli --pipe`: the data is then that of a server which
- * loaded the file itself (DEBUG DIGEST). Needs ../shared, and the newer servers for their files.
+ * loaded the file itself (DEBUG DIGEST). Needs the newer servers for their files.
  */
 import { spawnSync } from 'node:child_process'
 import { copyFileSync, readFileSync } from 'node:fs'
