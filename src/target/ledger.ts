@@ -5,6 +5,9 @@
  * Keys are counted from a snapshot, commands from a stream. `skipped` was asked for (a filter,
  * `--on-conflict skip`, a transform that gives nothing). `expired` keys were past their time when
  * they would have been written. `left out` commands must not be replayed, by their nature.
+ * `unknown` is what a run that broke off has read and not heard of. So always
+ *
+ *     read = written + skipped + failed + expired (keys) or left out (commands) + unknown
  */
 
 /** Counters of keys; each key read ends in exactly one of the others. */
@@ -14,6 +17,8 @@ export interface KeyCounts {
   skipped: number
   failed: number
   expired: number
+  /** Read, perhaps sent, and never answered: the run broke off. */
+  unknown: number
 }
 
 export interface Failure {
@@ -36,6 +41,26 @@ export interface CommandCounts {
   failed: number
   /** By reason: what is the master's own business, or would act twice. */
   leftOut: Record<string, number>
+  /** As of keys. */
+  unknown: number
+}
+
+/** All failures of one reason. */
+export interface FailureReason {
+  command?: string | undefined
+  reason: string
+  count: number
+  /** One of them. */
+  example: { db: number; key: string }
+}
+
+/** The target at the end of a run. */
+export interface TargetEnd {
+  keys: number
+  /** Keys that it has thrown out since the run began, for want of memory. */
+  evicted: number
+  /** Its `maxmemory-policy`, where it tells. */
+  policy: string | undefined
 }
 
 export interface LedgerReport {
@@ -51,18 +76,32 @@ export interface LedgerReport {
   /** The first failures; `failuresOmitted` more are only counted. */
   failures: Failure[]
   failuresOmitted: number
+  /** All failures by reason, most first; a hundred reasons at most. */
+  failureReasons: FailureReason[]
+  /** Nothing was written: `written` is what would have been. */
+  dryRun: boolean
+  /** Where it could still be asked. */
+  target?: TargetEnd
 }
 
 /** So many failures are kept with their names. */
 const MAX_FAILURES = 1000
+const MAX_REASONS = 100
 
 export class Ledger {
   readonly functions = { read: 0, written: 0, skipped: 0, failed: 0 }
-  readonly commands: CommandCounts = { read: 0, written: 0, skipped: 0, failed: 0, leftOut: {} }
+  readonly commands: CommandCounts = {
+    ...{ read: 0, written: 0, skipped: 0, failed: 0 },
+    leftOut: {},
+    unknown: 0,
+  }
   readonly failures: Failure[] = []
   failuresOmitted = 0
   /** Keys left because the target had them, and nobody asked to skip or replace them. */
   conflicts = 0
+  dryRun = false
+  target: TargetEnd | undefined
+  readonly #reasons = new Map<string, FailureReason>()
   readonly #dbs = new Map<number, Map<string, KeyCounts>>()
   readonly #notHeld = new Map<string, number>()
   readonly #notes = new Map<string, number>()
@@ -88,8 +127,28 @@ export class Ledger {
 
   /** Names a failure; counting it is the caller's, since a key may fail in several ways. */
   name(failure: Failure): void {
+    this.#countReason(failure)
     if (this.failures.length < MAX_FAILURES) this.failures.push(failure)
     else this.failuresOmitted += 1
+  }
+
+  #countReason({ command, reason, db, key }: Failure): void {
+    const id = `${command ?? ''} ${reason}`
+    const found = this.#reasons.get(id)
+    if (found !== undefined) found.count += 1
+    else if (this.#reasons.size < MAX_REASONS) {
+      this.#reasons.set(id, { command, reason, count: 1, example: { db, key } })
+    }
+  }
+
+  /** The run breaks off: what was read and has no other end is unknown. */
+  breakOff(): void {
+    const { commands } = this
+    const { read, written, skipped, failed, leftOut } = commands
+    let known = written + skipped + failed
+    for (const count of Object.values(leftOut)) known += count
+    commands.unknown = Math.max(0, read - known)
+    for (const types of this.#dbs.values()) for (const counts of types.values()) closeCounts(counts)
   }
 
   notHeld(what: string, count = 1): void {
@@ -131,6 +190,7 @@ export class Ledger {
         sum.skipped += counts.skipped
         sum.failed += counts.failed
         sum.expired += counts.expired
+        sum.unknown += counts.unknown
       }
     }
     return sum
@@ -140,6 +200,7 @@ export class Ledger {
   get isComplete(): boolean {
     return (
       this.totals.failed === 0 &&
+      (this.target?.evicted ?? 0) === 0 &&
       this.functions.failed === 0 &&
       this.commands.failed === 0 &&
       this.#notHeld.size === 0
@@ -160,10 +221,18 @@ export class Ledger {
       notes: Object.fromEntries(this.#notes),
       failures: [...this.failures],
       failuresOmitted: this.failuresOmitted,
+      failureReasons: [...this.#reasons.values()].sort((a, b) => b.count - a.count),
+      dryRun: this.dryRun,
+      ...(this.target === undefined ? {} : { target: { ...this.target } }),
     }
   }
 }
 
 function emptyCounts(): KeyCounts {
-  return { read: 0, written: 0, skipped: 0, failed: 0, expired: 0 }
+  return { read: 0, written: 0, skipped: 0, failed: 0, expired: 0, unknown: 0 }
+}
+
+function closeCounts(counts: KeyCounts): void {
+  const { read, written, skipped, failed, expired } = counts
+  counts.unknown = Math.max(0, read - written - skipped - failed - expired)
 }

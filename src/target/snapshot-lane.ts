@@ -31,6 +31,8 @@ export interface LaneOptions {
   /** Whether keys that come by RESTORE may be deleted before they are sent again: everything of
    * that name is ours. */
   mayClearRestored: boolean
+  /** Nothing is sent but the question whether keys are there already. */
+  isDry: boolean
   signal?: AbortSignal | undefined
   /** See `ConnectionOptions.restMs`. */
   restMs(): number
@@ -55,6 +57,7 @@ export class SnapshotLane implements ConnectionOwner {
   /** Those in flight, and whether the mark behind the batch has been sent. */
   readonly #begun = new Map<SnapshotBatch, boolean>()
   #runId: string | undefined
+  #isStopped = false
   /** Ends what waits: by the caller, or by `close`. */
   readonly #end = new AbortController()
   readonly #signal: AbortSignal
@@ -85,6 +88,20 @@ export class SnapshotLane implements ConnectionOwner {
     return this.#state === 'ready' ? (this.#connection?.queuedBytes ?? 0) : 0
   }
 
+  /** Nothing more is sent; what was is still answered. */
+  stop(): void {
+    this.#isStopped = true
+    if (this.#state === 'recovering') this.close()
+  }
+
+  /** Batches sent whole and not yet answered. */
+  get inFlight(): number {
+    if (this.#state === 'closed' || this.#connection?.isLost === true) return 0
+    let count = 0
+    for (const batch of this.#begun.keys()) if (batch.isClosed) count += 1
+    return count
+  }
+
   get isReady(): boolean {
     return this.#state === 'ready'
   }
@@ -98,6 +115,11 @@ export class SnapshotLane implements ConnectionOwner {
   pump(): void {
     const connection = this.#connection
     if (this.#state !== 'ready' || connection === undefined || connection.isLost) return
+    if (this.#isStopped) return
+    if (this.#options.isDry) {
+      this.#pumpDry(connection)
+      return
+    }
     for (const batch of this.#queue) {
       if (!this.#begun.has(batch)) {
         if (connection.inFlight >= MAX_IN_FLIGHT) return
@@ -126,6 +148,21 @@ export class SnapshotLane implements ConnectionOwner {
     const mark = this.#options.marks.next(this.#options.lane, batch)
     connection.begin(mark)
     connection.write(mark.bytes)
+  }
+
+  #pumpDry(connection: TargetConnection): void {
+    for (;;) {
+      const batch = this.#queue[0]
+      if (batch === undefined) return
+      if (batch.mustCheck) {
+        this.#check(connection, batch)
+        return
+      }
+      batch.sentChunks = batch.chunks.length
+      if (!batch.isClosed) return
+      this.#queue.shift()
+      this.#options.onAnswered(batch)
+    }
   }
 
   onAnswered(batch: PipelinedBatch): void {

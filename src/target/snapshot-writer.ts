@@ -45,6 +45,8 @@ export interface SnapshotWriterOptions {
   checkpointKey: Uint8Array
   owner: string
   ledger: Ledger
+  /** Nothing is written: keys that are there already are looked for, and that is all. */
+  isDry?: boolean | undefined
   rate?: RateLimiter | undefined
   signal?: AbortSignal | undefined
   onReconnect?: ((error: RrepError, attempt: number) => void) | undefined
@@ -102,6 +104,7 @@ export class SnapshotWriter implements KeyTarget {
           runId: options.runId,
           lane: index,
           marks,
+          isDry: options.isDry === true,
           mayClearRestored: options.targetWasEmpty || options.onConflict === 'replace',
           signal: options.signal,
           restMs: () => this.#pacer.restMs(performance.now()),
@@ -176,7 +179,21 @@ export class SnapshotWriter implements KeyTarget {
 
   /** After `flush`: the marks are not needed any more. Those that cannot be removed go in a day. */
   async removeMarks(): Promise<void> {
+    if (this.#options.isDry === true) return
     for (const lane of this.#lanes) if (await lane.removeMarks()) return
+  }
+
+  /** After a failure: nothing more is sent, and what was is waited for, for so long at most. */
+  async settle(timeoutMs: number): Promise<void> {
+    this.#pacer.stop()
+    for (const lane of this.#lanes) lane.stop()
+    const endMs = performance.now() + timeoutMs
+    const isWaiting = (): boolean => this.#lanes.some((lane) => lane.inFlight > 0)
+    while (isWaiting() && performance.now() < endMs) {
+      await Promise.race([this.#progress.wait(), sleep(10)])
+    }
+    // What was not answered by now may hold this up.
+    await Promise.race([this.removeMarks(), sleep(timeoutMs)])
   }
 
   close(): void {
@@ -245,7 +262,8 @@ export class SnapshotWriter implements KeyTarget {
     if (rest.length === 0) return
     batch.addChunk(this.#pool.copy(rest))
     batch.bigKeyName ||= printable(keyNameBytes(batch.openKeyBytes()), 0, undefined, 200)
-    if (batch.totalBytes > KEPT_BYTES && !batch.mustCheck) this.#dropSent(batch)
+    const isLarge = batch.totalBytes > KEPT_BYTES || this.#options.isDry === true
+    if (isLarge && !batch.mustCheck) this.#dropSent(batch)
     this.#batchLane ??= this.#assign(batch)
     this.#batchLane.pump()
   }
@@ -345,7 +363,7 @@ export class SnapshotWriter implements KeyTarget {
     counts.failed += 1
     this.#options.ledger.conflicts += 1
     const unsure = batch.isRepeat ? ' (sent twice over a lost connection: it may be our own)' : ''
-    this.#name(batch, key, command, `the key exists in the target${unsure}`)
+    this.#name(batch, key, command, `${KEY_EXISTS}${unsure}`)
   }
 
   #retry(batch: SnapshotBatch, keys: readonly number[]): void {
@@ -368,6 +386,7 @@ export class SnapshotWriter implements KeyTarget {
     const { source } = check
     if (check.error !== undefined) this.#fail(refusal(check.error))
     if (check.existing.size === 0) return source
+    if (this.#options.isDry === true && source.isClosed) source.countWritten()
     for (const key of check.existing) {
       const counts = source.countsOf(key)
       if (counts === undefined) {
@@ -381,12 +400,18 @@ export class SnapshotWriter implements KeyTarget {
         )
         return source
       }
+      if (this.#options.isDry === true) counts.written -= 1
       if (this.#options.onConflict === 'skip') counts.skipped += 1
       else {
         counts.failed += 1
         this.#options.ledger.conflicts += 1
-        this.#name(source, key, '', 'the key exists in the target')
+        this.#name(source, key, '', KEY_EXISTS)
       }
+    }
+    if (this.#options.isDry === true) {
+      this.#recycle(source)
+      this.#progress.open()
+      return undefined
     }
     const left: number[] = []
     for (let key = 0; key < source.keyCount; key += 1) {
@@ -430,4 +455,5 @@ export class SnapshotWriter implements KeyTarget {
   }
 }
 
+const KEY_EXISTS = 'the key exists in the target'
 const EMPTY = Buffer.alloc(0)

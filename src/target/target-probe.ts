@@ -2,7 +2,7 @@
  * What a replay must know of its target before it writes: what it takes, what it holds already,
  * how many databases it has, how it treats expiry.
  */
-import { ProtocolError } from '../errors.js'
+import { ProtocolError, RrepError } from '../errors.js'
 import { formatServerAddress } from '../net/address.js'
 import { ControlClient, type InfoFields } from '../net/control.js'
 import type { ServerSettings } from '../net/server-settings.js'
@@ -28,6 +28,8 @@ export interface TargetFacts {
   /** Valkey's import-mode: undefined where the target has none. */
   importMode: 'yes' | 'no' | undefined
   isReplica: boolean
+  /** Keys thrown out for want of memory since the server started. */
+  evictedKeys: number
   isCluster: boolean
 }
 
@@ -61,6 +63,7 @@ export async function probeTarget(
       commandNames: await commandNames(control),
       importMode: importMode === 'yes' || importMode === 'no' ? importMode : undefined,
       isReplica: info.get('role') === 'slave',
+      evictedKeys: Number(info.get('evicted_keys') ?? 0),
       isCluster: info.get('cluster_enabled') === '1',
     }
   } finally {
@@ -76,6 +79,35 @@ export async function commandRows(settings: ServerSettings): Promise<unknown> {
     return await attempt(control, 'COMMAND')
   } finally {
     control.close()
+  }
+}
+
+export interface TargetNow {
+  keys: number
+  evicted: number
+  policy: string | undefined
+  runId: string | undefined
+}
+
+/** A look at the target when a run is over; undefined where it does not answer. */
+export async function targetEnd(settings: ServerSettings): Promise<TargetNow | undefined> {
+  let control: ControlClient | undefined
+  try {
+    control = await ControlClient.open(settings)
+    const info = await control.info()
+    let keys = 0
+    for (const count of keyspace(info).values()) keys += count
+    return {
+      keys,
+      evicted: Number(info.get('evicted_keys') ?? 0),
+      policy: info.get('maxmemory_policy'),
+      runId: info.get('run_id'),
+    }
+  } catch (error) {
+    if (error instanceof RrepError) return undefined
+    throw error
+  } finally {
+    control?.close()
   }
 }
 

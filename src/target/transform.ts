@@ -16,7 +16,8 @@
  * or [] for none. Returning nothing at all is taken for a forgotten `return` and ends the run.
  */
 import { Buffer } from 'node:buffer'
-import { UsageError } from '../errors.js'
+import { printable } from '../bytes/printable.js'
+import { FileError, UsageError } from '../errors.js'
 
 /** A key of a snapshot. Its value is not shown: return `'commands'` to get it as commands. */
 export interface TransformKey {
@@ -67,7 +68,7 @@ export function transformKey(
   transform: Transform,
   item: TransformKey,
 ): readonly TransformKey[] | 'commands' {
-  const result = transform(item)
+  const result = callTransform(transform, item, item.key)
   if (result === 'commands') return 'commands'
   const items = asArray(result, 'key')
   for (const each of items) {
@@ -85,7 +86,7 @@ export function transformCommand(
   transform: Transform,
   item: TransformCommand,
 ): readonly TransformCommand[] {
-  const result = transform(item)
+  const result = callTransform(transform, item, item.key)
   if (result === 'commands') {
     throw new UsageError("the transform returned 'commands' for what is a command already")
   }
@@ -102,6 +103,32 @@ export function transformCommand(
     }
   }
   return items as readonly TransformCommand[]
+}
+
+/** What the user's function throws is told with the key at hand, and where it threw. */
+function callTransform(
+  transform: Transform,
+  item: TransformItem,
+  key: Buffer | undefined,
+): ReturnType<Transform> {
+  try {
+    return transform(item)
+  } catch (cause) {
+    const message = cause instanceof Error ? cause.message : String(cause)
+    const place = cause instanceof Error ? placeOf(cause.stack ?? '') : ''
+    const at = key === undefined ? '' : ` at key ${printable(key, 0, key.length, 200)}`
+    throw new FileError(
+      'ERR_TRANSFORM',
+      `the transform threw${at}: ${printable(Buffer.from(message), 0, undefined, 500)}${place}`,
+      { cause },
+    )
+  }
+}
+
+/** `file.mjs:3:9`: where in the user's file, by the first line of the stack that names one. */
+function placeOf(stack: string): string {
+  const found = /(?:file:\/\/)?([^\s()]+:\d+:\d+)\)?$/m.exec(stack)?.[1]
+  return found === undefined ? '' : ` (${found})`
 }
 
 function asArray(

@@ -28,7 +28,7 @@ import { EXIT } from '../exit-codes.js'
 import { addFilterOptions, readFilterOptions, type FilterOptions } from '../filter-options.js'
 import type { Io } from '../io.js'
 import { prompt } from '../password.js'
-import { describeOutcome, renderLedger } from '../render/ledger.js'
+import { describeOutcome, describePart, renderLedger } from '../render/ledger.js'
 import type { Progress } from '../render/progress.js'
 import type { Talk } from '../talk.js'
 import {
@@ -262,8 +262,13 @@ async function runReplay(call: ReplayOptions, talk: Talk): Promise<number> {
     progress.stop()
     const ledger = ledgerOfFailure(error)
     if (ledger !== undefined && ledger.keys.read + ledger.commands.read > 0) {
-      if (talk.json) await talk.write(`${JSON.stringify({ event: 'failed', ...ledger })}\n`)
-      else for (const line of renderLedger(ledger, talk)) talk.say(line)
+      if (talk.json) {
+        await talk.write(`${JSON.stringify({ event: 'failed', complete: false, ...ledger })}\n`)
+      } else {
+        for (const line of renderLedger(ledger, talk)) talk.say(line)
+        const part = describePart(ledger)
+        if (part !== undefined) talk.say(part)
+      }
     }
     throw error
   } finally {

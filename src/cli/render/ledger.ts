@@ -4,18 +4,24 @@ import type { Talk } from '../talk.js'
 import { formatCount, formatDuration } from '../units.js'
 import { renderTable, type Column } from './inspect-table.js'
 
-/** Failures shown by name; `--json` has up to a thousand. */
-const SHOWN_FAILURES = 20
+/** Reasons of failures shown; `--json` has a hundred, and a thousand failures by name. */
+const SHOWN_REASONS = 20
 
-const COLUMNS: readonly Column[] = [
-  { title: 'db', align: 'right' },
-  { title: 'type' },
-  { title: 'read', align: 'right' },
-  { title: 'written', align: 'right' },
-  { title: 'skipped', align: 'right' },
-  { title: 'failed', align: 'right' },
-  { title: 'expired', align: 'right' },
+/** What can be done about a failure, by its reason. */
+const REASON_HINTS: readonly (readonly [reason: RegExp, hint: string])[] = [
+  [/^the key exists in the target/, '--on-conflict skip leaves such keys, replace overwrites them'],
+  [/^OOM\b/, 'raise maxmemory of the target, or load less (--match, --db)'],
 ]
+
+function columns(ledger: LedgerReport): readonly Column[] {
+  const titles = ['read', ledger.dryRun ? 'would write' : 'written', 'skipped', 'failed', 'expired']
+  if (ledger.keys.unknown > 0) titles.push('unknown')
+  return [
+    { title: 'db', align: 'right' },
+    { title: 'type' },
+    ...titles.map((title): Column => ({ title, align: 'right' })),
+  ]
+}
 
 export function renderLedger(ledger: LedgerReport, talk: Talk): string[] {
   const lines: string[] = []
@@ -31,32 +37,66 @@ export function renderLedger(ledger: LedgerReport, talk: Talk): string[] {
   if (commands.read > 0) {
     const left = Object.values(commands.leftOut).reduce((sum, count) => sum + count, 0)
     lines.push(
-      `commands: ${formatCount(commands.read)} read, ${formatCount(commands.written)} written` +
+      `commands: ${formatCount(commands.read)} read, ${formatCount(commands.written)} ` +
+        (ledger.dryRun ? 'would be written' : 'written') +
         part(commands.skipped, 'skipped') +
         part(commands.failed, 'failed') +
-        part(left, 'left out'),
+        part(left, 'left out') +
+        part(commands.unknown, 'unknown'),
     )
   }
   for (const [what, count] of Object.entries(ledger.notes)) {
     lines.push(`note: ${what}: ${formatCount(count)}`)
   }
   lines.push(...renderLosses(ledger))
+  const evicted = ledger.target?.evicted ?? 0
+  if (evicted > 0) {
+    const policy = ledger.target?.policy
+    lines.push(
+      `the target has thrown out ${plural(evicted, 'key')} meanwhile for want of memory` +
+        (policy === undefined ? '' : ` (maxmemory-policy ${policy})`),
+    )
+  }
   return lines
 }
 
-/** What is not in the target: parts that it cannot hold, and failures by name. */
+/** Behind the ledger of a run that broke off: what the target holds, and the way on. */
+export function describePart(ledger: LedgerReport): string | undefined {
+  if (ledger.target === undefined || ledger.dryRun) return undefined
+  const { keys } = ledger.target
+  if (keys === 0) return 'the target holds no keys'
+  const isPart = ledger.keys.written + ledger.keys.unknown + ledger.commands.written > 0
+  if (!isPart) return `the target holds ${plural(keys, 'key')}; nothing was written`
+  return (
+    `the target holds a part: ${plural(keys, 'key')}. To begin anew: --empty-target, ` +
+    'or --on-conflict replace'
+  )
+}
+
+function plural(count: number, what: string): string {
+  return `${formatCount(count)} ${what}${count === 1 ? '' : 's'}`
+}
+
+/** What is not in the target: parts that it cannot hold, and failures by reason. */
 export function renderLosses(ledger: LedgerReport): string[] {
   const lines: string[] = []
   for (const [what, count] of Object.entries(ledger.notHeld)) {
     lines.push(`not held by the target: ${what}: ${formatCount(count)}`)
   }
-  for (const failure of ledger.failures.slice(0, SHOWN_FAILURES)) {
-    const type = failure.type === '' ? '' : ` (${failure.type})`
-    const command = failure.command === undefined ? '' : ` ${failure.command}:`
-    lines.push(`failed: db ${failure.db} ${failure.key}${type}:${command} ${failure.reason}`)
+  const shown = ledger.failureReasons.slice(0, SHOWN_REASONS)
+  for (const { command, reason, count, example } of shown) {
+    const what = command === undefined || command === '' ? reason : `${command}: ${reason}`
+    const where = `db ${example.db}${example.key === '' ? '' : ` ${example.key}`}`
+    const hint = REASON_HINTS.find(([pattern]) => pattern.test(reason))?.[1]
+    lines.push(
+      count === 1
+        ? `failed: ${where}: ${what}`
+        : `failed: ${formatCount(count)} times: ${what} (first: ${where})`,
+    )
+    if (hint !== undefined) lines.push(`  hint: ${hint}`)
   }
-  const more = ledger.failures.length - SHOWN_FAILURES + ledger.failuresOmitted
-  if (more > 0) lines.push(`… and ${formatCount(more)} more (--json names up to 1000)`)
+  const more = ledger.failureReasons.length - shown.length
+  if (more > 0) lines.push(`… and ${plural(more, 'reason')} more (--json has them)`)
   return lines
 }
 
@@ -70,7 +110,8 @@ export function describeOutcome(result: ReplayResult): string {
   const what = parts.length === 0 ? 'nothing' : parts.join(' and ')
   const where = result.replOffset === undefined ? '' : `, up to offset ${result.replOffset}`
   const how = result.complete ? '' : ': not everything was written'
-  return `${what} written in ${formatDuration(result.durationMs)}${where}${how}`
+  const verb = result.ledger.dryRun ? 'would be written, read in' : 'written in'
+  return `${what} ${verb} ${formatDuration(result.durationMs)}${where}${how}`
 }
 
 function keyTable(ledger: LedgerReport, talk: Talk): string {
@@ -86,10 +127,11 @@ function keyTable(ledger: LedgerReport, talk: Talk): string {
         formatCount(counts.skipped),
         red(counts.failed),
         formatCount(counts.expired),
+        ...(ledger.keys.unknown > 0 ? [red(counts.unknown)] : []),
       ])
     }
   }
-  return renderTable(COLUMNS, rows, talk.richErr, talk.err)
+  return renderTable(columns(ledger), rows, talk.richErr, talk.err)
 }
 
 function part(count: number, what: string): string {

@@ -49,6 +49,7 @@ export async function replay(options: ReplayOptions): Promise<ReplayResult> {
   try {
     const outcome =
       options.source.kind === 'server' ? await replayLive(session) : await replayFiles(session)
+    await session.lookAtTarget(options.target.timeoutMs)
     const durationMs = performance.now() - startMs
     session.close()
     return {
@@ -60,6 +61,7 @@ export async function replay(options: ReplayOptions): Promise<ReplayResult> {
       verified: await verify(options, outcome.stopped),
     }
   } catch (error) {
+    await session.settle(error)
     if (error instanceof Error) ledgersOfFailures.set(error, session.ledger.report())
     await session.settleFailure(error)
     throw error

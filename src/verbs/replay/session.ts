@@ -20,7 +20,7 @@ import { RateLimiter } from '../../target/rate-limiter.js'
 import { SnapshotLoader } from '../../target/snapshot-loader.js'
 import type { KeyTarget } from '../../target/key-target.js'
 import { SnapshotWriter } from '../../target/snapshot-writer.js'
-import { DryKeyTarget, DryStreamWriter } from '../../target/dry-run.js'
+import { DryStreamWriter } from '../../target/dry-run.js'
 import { LARGE_PIECE_BYTES } from '../../target/piece-size.js'
 import { StreamRules } from '../../target/stream-rules.js'
 import { StreamWriter, TargetRewound } from '../../target/stream-writer.js'
@@ -30,6 +30,7 @@ import {
   flushTarget,
   probeTarget,
   setImportMode,
+  targetEnd,
   type TargetFacts,
 } from '../../target/target-probe.js'
 import { shiftTtls } from '../../target/ttl-shift.js'
@@ -43,6 +44,9 @@ import { FunctionLoads } from './functions.js'
 import { SizeGate } from '../../source/size-gate.js'
 
 const DEFAULT_CONNECTIONS = 3
+/** So long a run that breaks off waits for answers, and one that is interrupted. */
+const SETTLE_MS = 3000
+const ABORT_SETTLE_MS = 500
 /** Progress is told no more often. */
 const PROGRESS_MS = 20
 /** A snapshot's file is read so: one piece for the loader where values do not grow much. */
@@ -82,6 +86,7 @@ export class ReplaySession {
     this.options = options
     this.#keepsHeld = wishes.keepHeld === true
     this.isDry = options.dryRun === true
+    this.ledger.dryRun = this.isDry
     this.selection = compileKeyFilter(options.filter)
     this.mapping = compileKeyMapping({ mapDb: options.mapDb, rewriteKey: options.rewriteKey })
     this.checkpointKey = Buffer.from(options.checkpointKey ?? DEFAULT_CHECKPOINT_KEY)
@@ -104,6 +109,8 @@ export class ReplaySession {
   }
 
   event(event: ReplayEvent): void {
+    // Nothing was written: whatever the source has, the target is not the same.
+    if (this.isDry && event.event === 'synced') return
     this.options.onEvent?.(event)
   }
 
@@ -363,7 +370,6 @@ export class ReplaySession {
 
   /** Where the keys of a snapshot go. */
   async openSnapshot(replaceOwn: boolean): Promise<KeyTarget> {
-    if (this.isDry) return new DryKeyTarget()
     const name =
       this.streamWriter === undefined
         ? `rrep-${this.owner}`
@@ -372,7 +378,7 @@ export class ReplaySession {
       settings: this.options.target,
       clientName: name,
       inputBytes: SNAPSHOT_READ_BYTES,
-      lanes: this.options.connections ?? DEFAULT_CONNECTIONS,
+      lanes: this.isDry ? 1 : (this.options.connections ?? DEFAULT_CONNECTIONS),
       retries: this.retries,
       onConflict: replaceOwn ? 'replace' : this.#onConflict,
       targetWasEmpty: this.targetWasEmpty,
@@ -381,6 +387,7 @@ export class ReplaySession {
       checkpointKey: this.checkpointKey,
       owner: this.owner,
       ledger: this.ledger,
+      isDry: this.isDry,
       rate: this.#rate,
       signal: this.options.signal,
       onReconnect: (error) =>
@@ -440,6 +447,31 @@ export class ReplaySession {
   noteSource(loader: SnapshotLoader): void {
     const major = Number.parseInt(loader.sourceVersion, 10)
     if (this.rules !== undefined && major >= 7) this.rules.refuseScripts = true
+  }
+
+  /**
+   * The run breaks off: what was sent is waited for a little, what is then not known is counted so,
+   * and the target is asked what it holds.
+   */
+  async settle(error: unknown): Promise<void> {
+    const timeoutMs = error instanceof AbortedError ? ABORT_SETTLE_MS : SETTLE_MS
+    await this.#snapshotWriter?.settle(timeoutMs)
+    this.ledger.breakOff()
+    await this.lookAtTarget(timeoutMs)
+  }
+
+  /** What the target holds at the end, and whether it has thrown anything out. */
+  async lookAtTarget(timeoutMs: number): Promise<void> {
+    const facts = this.#facts
+    if (facts === undefined || this.isDry) return
+    const end = await targetEnd({ ...this.options.target, timeoutMs })
+    if (end === undefined) return
+    const restarted = end.runId !== facts.runId
+    this.ledger.target = {
+      keys: end.keys,
+      evicted: Math.max(0, end.evicted - (restarted ? 0 : facts.evictedKeys)),
+      policy: end.policy,
+    }
   }
 
   close(): void {
