@@ -193,7 +193,10 @@ export class SnapshotWriter implements KeyTarget {
       await Promise.race([this.#progress.wait(), sleep(10)])
     }
     // What was not answered by now may hold this up.
-    await Promise.race([this.removeMarks(), sleep(timeoutMs)])
+    const removed = new AbortController()
+    const limit = sleep(timeoutMs, removed.signal).catch(() => undefined)
+    await Promise.race([this.removeMarks(), limit])
+    removed.abort()
   }
 
   close(): void {
