@@ -8,6 +8,7 @@
  * until the server is restarted, and is told here as what it is after that. (HyperLogLogs, which
  * are always made so, are known by their first bytes.)
  */
+import { versionOfRdb } from '../servers/rdb-version.js'
 import { serverVersionNumber } from '../servers/version.js'
 import type { RdbFamily } from './numbers.js'
 import type { KeyHeader, RdbStart, Slice, ValueStats } from './visitor.js'
@@ -32,23 +33,6 @@ const SINCE = {
   /** … of 128 bytes. */
   VALKEY_KEY_EMBEDDED_128: 90000,
 } as const
-
-/** A server of each file version, for files in which no AUX field names it. */
-const VERSION_BY_RDB: readonly (readonly [rdbVersion: number, version: number])[] = [
-  [1, 20200],
-  [2, 20400],
-  [6, 20800],
-  [7, 30200],
-  [8, 40000],
-  [9, 60200],
-  [10, 70000],
-  [11, 70200],
-  [12, 80000],
-  [13, 80600],
-  [14, 80800],
-  [15, 81000],
-  [80, 90100],
-]
 
 export const HLL_MAGIC_BYTES = 4
 export const HLL_MIN_BYTES = 16
@@ -124,13 +108,6 @@ export class ObjectEncoding {
     if (version >= SINCE.EMBSTR_44) return 44
     return version >= SINCE.EMBSTR ? 39 : -1
   }
-}
-
-/** The server version that a version of the format stands for, where nothing else tells. */
-export function versionOfRdb(rdbVersion: number): number {
-  let found = 0
-  for (const [since, version] of VERSION_BY_RDB) if (since <= rdbVersion) found = version
-  return found
 }
 
 /** `HYLL`. */

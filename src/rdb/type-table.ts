@@ -65,7 +65,7 @@ const SHARED: readonly Row[] = [
   [3, 'zset', KIND.ZSET, 'skiplist', 1, zsetTextValue],
   [4, 'hash', KIND.HASH, 'hashtable', 1, hashValue],
   [5, 'zset-2', KIND.ZSET, 'skiplist', 8, zsetBinaryValue],
-  [6, 'module-pre-ga', KIND.MODULE, 'module', 8, undefined],
+  [6, 'module-pre-ga', KIND.MODULE, 'module', 8, undefined, { released: false }],
   [7, 'module-2', KIND.MODULE, 'module', 8, moduleValue],
   [9, 'hash-zipmap', KIND.HASH, 'zipmap', 2, hashZipmapValue],
   [10, 'list-ziplist', KIND.LIST, 'ziplist', 2, listZiplistValue],

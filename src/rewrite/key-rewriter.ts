@@ -290,7 +290,7 @@ export class KeyRewriter implements RdbVisitor {
 
   private chooseMethod(header: KeyHeader): Method {
     const { target, options } = this
-    const payload = header.type.restorable && acceptsType(target, header.typeByte, header.family)
+    const payload = acceptsType(target, header.type)
     switch (header.kind) {
       case KIND.MODULE:
         if (!payload) return METHOD.SKIP

@@ -127,11 +127,11 @@ export class RestoreRows {
     this.mayReplace = free
     const types = typeTable(family)
     for (let type = 0; type < ROW_TYPES; type += 1) {
-      const known = type <= LAST_TYPE && types[type] !== undefined
-      const payload = known && types[type]!.restorable && acceptsType(target, type, family)
-      const isString = known && types[type]!.kind === KIND.STRING
+      const row = type <= LAST_TYPE ? types[type] : undefined
+      const payload = row !== undefined && acceptsType(target, row)
+      const isString = row?.kind === KIND.STRING
       settings.setUint8(type, this.howOf(isString, payload, free))
-      settings.setUint16(AT.VERSIONS + 2 * type, payload ? footerVersion(target, type) : 0, true)
+      settings.setUint16(AT.VERSIONS + 2 * type, payload ? footerVersion(target, row) : 0, true)
     }
     settings.setFloat64(AT.SHIFT, options.shiftMs, true)
     settings.setUint32(

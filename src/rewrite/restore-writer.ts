@@ -86,7 +86,7 @@ export class RestoreWriter {
     const header = this.header!
     const { writer } = this
     const { out } = writer
-    const version = footerVersion(this.target, header.typeByte)
+    const version = footerVersion(this.target, header.type)
     out.room(FOOTER_BYTES + 8)
     out.bytes[out.pos] = version & 255
     out.bytes[out.pos + 1] = version >> 8

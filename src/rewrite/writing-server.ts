@@ -1,6 +1,6 @@
 /** Which server wrote an RDB, by its first bytes: what may be taken for granted of one like it. */
 import type { Buffer } from 'node:buffer'
-import { versionOfRdb } from '../rdb/object-encoding.js'
+import { versionOfRdb } from '../servers/rdb-version.js'
 import { serverVersionNumber } from '../servers/version.js'
 import {
   targetCapabilities,

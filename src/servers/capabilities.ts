@@ -1,12 +1,13 @@
 /**
  * What a server of a given version takes: which DUMP payloads by RESTORE, which commands, and
- * what it cannot hold at all. Facts from measurement (reference of the format, section 7: the
- * footer versions and type bytes that fifteen servers accepted).
+ * what it cannot hold at all. Measured: fifteen servers were given every footer version and type byte.
+ * A new version of a server is a row in rdb-version.ts, and a line here for each command it brings.
  */
 import { UsageError } from '../errors.js'
-import { serverVersionNumber } from './version.js'
+import { acceptedVersions } from './rdb-version.js'
+import { serverVersionNumber, type ServerFamily } from './version.js'
 
-export type ServerFamily = 'redis' | 'valkey'
+export type { ServerFamily } from './version.js'
 
 /** How the back-length of a listpack entry of exactly 16383, 2097151 or 268435455 bytes is
  * stored. Servers of one habit misread the other's, and may lose a field silently. */
@@ -46,42 +47,20 @@ export interface TargetCapabilities {
   readonly keyMeta: boolean
 }
 
-/** First versions that a footer stands for; each row up to the next. */
-const REDIS_DUMP_VERSIONS: readonly (readonly [since: number, dumpVersion: number])[] = [
-  [20600, 6],
-  [30200, 7],
-  [40000, 8],
-  [50000, 9],
-  [70000, 10],
-  [70200, 11],
-  [70400, 12],
-  [80600, 13],
-  [80800, 14],
-  [81000, 15],
-]
+/** Footers of this magic and later are those of Valkey's own format. */
+const FIRST_VALKEY_FOOTER = 80
+/** The last version that Redis and Valkey write alike. */
+const LAST_SHARED_VERSION = 11
+/** The first with RESTORE. */
+const RESTORE_SINCE = 20600
 
-const VALKEY_9_DUMP_VERSION = 80
-
-/** From which version a type byte is taken, where all servers of the family agree. */
-const TYPE_SINCE: readonly (readonly [type: number, since: number])[] = [
-  ...[0, 1, 2, 3, 4, 9, 10, 11, 12, 13].map((type) => [type, 20600] as const),
-  [14, 30200],
-  [5, 40000],
-  [7, 40000],
-  [15, 50000],
-  ...[16, 17, 18, 19].map((type) => [type, 70000] as const),
-  [20, 70200],
-  [21, 70200],
-]
-const REDIS_TYPE_SINCE: readonly (readonly [type: number, since: number])[] = [
-  ...[22, 23, 24, 25].map((type) => [type, 70400] as const),
-  [26, 80600],
-  [27, 80800],
-  [28, 80800],
-]
-/** Types from here on mean different things in the two families. */
-const FIRST_FAMILY_TYPE = 22
-const VALKEY_HASH_2 = 22
+/** What is asked of a row of the type table. */
+interface StoredType {
+  readonly family: ServerFamily | 'both'
+  readonly since: number
+  readonly restorable: boolean
+  readonly released: boolean
+}
 
 /** As `serverVersionNumber`, for what a user or a server says. Throws UsageError. */
 export function parseServerVersion(text: string): number {
@@ -117,10 +96,9 @@ export function targetCapabilities(family: ServerFamily, version: number): Targe
 
 /** The footer for RESTORE; 0 where the server has no RESTORE. */
 export function dumpVersionOf(family: ServerFamily, version: number): number {
-  if (family === 'valkey') return version >= 90000 ? VALKEY_9_DUMP_VERSION : 11
-  let found = 0
-  for (const [since, dumpVersion] of REDIS_DUMP_VERSIONS) if (version >= since) found = dumpVersion
-  return found
+  if (family === 'redis' && version < RESTORE_SINCE) return 0
+  const { redis, valkey } = acceptedVersions(family, version)
+  return valkey === 0 ? redis : FIRST_VALKEY_FOOTER
 }
 
 export function backlenHabit(family: ServerFamily, version: number): BacklenHabit {
@@ -130,34 +108,19 @@ export function backlenHabit(family: ServerFamily, version: number): BacklenHabi
 }
 
 /**
- * Whether the target understands a value of this type byte as a server of `sourceFamily` wrote
- * it. Type 22 and up are never carried from one family to the other: they would be read as
- * something else, without an error.
+ * Whether the target takes a value of this type by RESTORE. Types of one family alone are never
+ * carried to the other: it would read them as something else, without an error.
  */
-export function acceptsType(
-  target: TargetCapabilities,
-  type: number,
-  sourceFamily: ServerFamily,
-): boolean {
-  if (target.dumpVersion === 0) return false
-  if (type < FIRST_FAMILY_TYPE) return isSince(TYPE_SINCE, type, target.version)
-  if (sourceFamily !== target.family) return false
-  if (target.family === 'valkey') return type === VALKEY_HASH_2 && target.version >= 90000
-  return isSince(REDIS_TYPE_SINCE, type, target.version)
+export function acceptsType(target: TargetCapabilities, type: StoredType): boolean {
+  if (target.dumpVersion === 0 || !type.restorable || !type.released) return false
+  if (type.family !== 'both' && type.family !== target.family) return false
+  const { redis, valkey } = acceptedVersions(target.family, target.version)
+  return type.since <= (type.family === 'valkey' ? valkey : redis)
 }
 
-/** The footer version for a payload of this type: Valkey 9 takes 80 and up to 11, not between. */
-export function footerVersion(target: TargetCapabilities, type: number): number {
-  return type < FIRST_FAMILY_TYPE && target.dumpVersion >= VALKEY_9_DUMP_VERSION
-    ? 11
+/** The footer for a payload of this type: Valkey 9 takes 80 and up to 11, not between. */
+export function footerVersion(target: TargetCapabilities, type: StoredType): number {
+  return type.family === 'both' && target.dumpVersion >= FIRST_VALKEY_FOOTER
+    ? LAST_SHARED_VERSION
     : target.dumpVersion
-}
-
-function isSince(
-  table: readonly (readonly [type: number, since: number])[],
-  type: number,
-  version: number,
-): boolean {
-  for (const [each, since] of table) if (each === type) return version >= since
-  return false
 }

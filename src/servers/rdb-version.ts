@@ -8,6 +8,7 @@
  * Valkey 9.1 REDIS 1 to 11 and VALKEY 80.
  */
 import { ProtocolError } from '../errors.js'
+import { serverVersionNumber, type ServerFamily } from './version.js'
 
 export interface RdbMagic {
   family: 'REDIS' | 'VALKEY'
@@ -32,7 +33,7 @@ export function formatRdbMagic(magic: RdbMagic): string {
 }
 
 export interface ServerKind {
-  family: 'redis' | 'valkey' | 'redict'
+  family: ServerFamily | 'redict'
   /** Such as `7.0.15`. */
   version: string
 }
@@ -43,33 +44,72 @@ export interface Accepted {
   valkey: number
 }
 
-/** [family, from version, accepted]; the first row that fits. Newer servers than the table knows
- * are taken to load what the newest known one does, and more. */
-const ACCEPTED: readonly [ServerKind['family'], number, Accepted][] = [
-  ['valkey', 902, { redis: 11, valkey: 81 }],
-  ['valkey', 900, { redis: 11, valkey: 80 }],
-  ['valkey', 0, { redis: 11, valkey: 0 }],
-  // Redict 7.3 writes and loads RDB 12, though it calls itself Redis 7.2.4 beside.
-  ['redict', 703, { redis: 12, valkey: 0 }],
-  ['redict', 0, { redis: 11, valkey: 0 }],
-  ['redis', 810, { redis: 15, valkey: 0 }],
-  ['redis', 808, { redis: 14, valkey: 0 }],
-  ['redis', 806, { redis: 13, valkey: 0 }],
-  ['redis', 704, { redis: 12, valkey: 0 }],
-  ['redis', 702, { redis: 11, valkey: 0 }],
-  ['redis', 700, { redis: 10, valkey: 0 }],
-  ['redis', 500, { redis: 9, valkey: 0 }],
-  ['redis', 400, { redis: 8, valkey: 0 }],
-  ['redis', 302, { redis: 7, valkey: 0 }],
-  ['redis', 0, { redis: 6, valkey: 0 }],
-]
+type Row = readonly [family: ServerKind['family'], since: number, accepted: Accepted]
 
-export function acceptedBy(server: ServerKind): Accepted {
-  const [major = 0, minor = 0] = server.version.split('.').map(Number)
-  const number = major * 100 + minor
-  const row = ACCEPTED.find(([family, from]) => family === server.family && number >= from)
-  return row?.[2] ?? { redis: 6, valkey: 0 }
+/**
+ * The one table of which server knows which version of the format: [family, since, what it loads],
+ * each row up to the next of its family. What a server writes, the footer of its DUMP payloads and
+ * the types of value it knows follow from it. Newer servers than the table knows are taken to load
+ * what the newest known one does. A new version of a server is a row here.
+ */
+const ROWS: readonly Row[] = [
+  ['redis', 20200, { redis: 1, valkey: 0 }],
+  ['redis', 20400, { redis: 2, valkey: 0 }],
+  ['redis', 20600, { redis: 6, valkey: 0 }],
+  ['redis', 30200, { redis: 7, valkey: 0 }],
+  ['redis', 40000, { redis: 8, valkey: 0 }],
+  ['redis', 50000, { redis: 9, valkey: 0 }],
+  ['redis', 70000, { redis: 10, valkey: 0 }],
+  ['redis', 70200, { redis: 11, valkey: 0 }],
+  ['redis', 70400, { redis: 12, valkey: 0 }],
+  ['redis', 80600, { redis: 13, valkey: 0 }],
+  ['redis', 80800, { redis: 14, valkey: 0 }],
+  ['redis', 81000, { redis: 15, valkey: 0 }],
+  ['redict', 0, { redis: 11, valkey: 0 }],
+  // It writes and loads RDB 12, though it calls itself Redis 7.2.4 beside.
+  ['redict', 70300, { redis: 12, valkey: 0 }],
+  ['valkey', 0, { redis: 11, valkey: 0 }],
+  ['valkey', 90000, { redis: 11, valkey: 80 }],
+  ['valkey', 90200, { redis: 11, valkey: 81 }],
+]
+const NOTHING: Accepted = { redis: 0, valkey: 0 }
+
+/** `version` as `serverVersionNumber` has it. */
+export function acceptedVersions(family: ServerKind['family'], version: number): Accepted {
+  let found = NOTHING
+  for (const [each, since, accepted] of ROWS) {
+    if (each === family && version >= since) found = accepted
+  }
+  return found
 }
+
+/** What a server of a version that it names itself loads. */
+export function acceptedBy({ family, version }: ServerKind): Accepted {
+  return acceptedVersions(family, serverVersionNumber(version) ?? 0)
+}
+
+/**
+ * The server that a version of the format stands for, where nothing else tells: of those that write
+ * it the one that most files are of.
+ */
+export function versionOfRdb(rdbVersion: number): number {
+  const usual = USUAL_WRITERS.get(rdbVersion)
+  if (usual !== undefined) return usual
+  const family: ServerFamily = rdbVersion >= FIRST_VALKEY_RDB ? 'valkey' : 'redis'
+  let found = 0
+  for (const [each, since, accepted] of ROWS) {
+    if (each === family && accepted[family] <= rdbVersion) found = since
+  }
+  return found
+}
+
+const FIRST_VALKEY_RDB = 80
+const USUAL_WRITERS: ReadonlyMap<number, number> = new Map([
+  [6, 20800],
+  [9, 60200],
+  [12, 80000],
+  [80, 90100],
+])
 
 export interface HandshakeHints {
   /** `capa` values announced. */

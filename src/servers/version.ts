@@ -5,6 +5,9 @@
  * 7.3.240. Builds of a development branch (255.255.255, 999.999.999) have no version.
  */
 
+/** Whose line of versions: Redis and what calls itself so, or Valkey. */
+export type ServerFamily = 'redis' | 'valkey'
+
 const FIRST_CANDIDATE_PATCH = 100
 const NO_REAL_MAJOR = 99
 

@@ -8,6 +8,7 @@ import { OutputBuffer } from '../bytes/output-buffer.js'
 import { RdbError } from '../errors.js'
 import { parseDumpPayload } from '../rdb/dump-payload.js'
 import { MIN_VALKEY_VERSION } from '../rdb/numbers.js'
+import { typeTable } from '../rdb/type-table.js'
 import type { RdbStart, Slice } from '../rdb/visitor.js'
 import type { CommandEncoder } from '../resp/encoder.js'
 import { CommandWriter } from '../rewrite/command-writer.js'
@@ -22,9 +23,6 @@ const FOOTER_BYTES = 10
 const WRITE_BYTES = 1 << 13
 /** Up to here both families write the same. */
 const LAST_COMMON_VERSION = 11
-/** Hashes with times of fields: Redis 22 to 25, Valkey 22. */
-const FIRST_TIMED_HASH = 22
-const LAST_TIMED_HASH = 25
 
 export interface RestoreWish {
   key: Buffer
@@ -58,9 +56,8 @@ export class RestoreRewrite {
     const target = this.#target
     const isKnown =
       version <= target.dumpVersion && (version <= LAST_COMMON_VERSION || family === target.family)
-    const type = payload[0]!
-    const isTimed = type >= FIRST_TIMED_HASH && type <= LAST_TIMED_HASH
-    return !isKnown || (isTimed && shiftMs !== 0)
+    const hasTimes = typeTable(family)[payload[0]!]?.fieldTimes === true
+    return !isKnown || (hasTimes && shiftMs !== 0)
   }
 
   rewrite(wish: RestoreWish, out: CommandEncoder): RestoreOutcome {
@@ -100,11 +97,10 @@ class StreamRestore extends KeyRewriter {
       target,
       writer,
       conflict,
-      key: ({ typeByte }, plan) => {
+      key: ({ type }, plan) => {
         plan.expireAtMs = expireAtMs
         // The times inside of a payload cannot be moved.
-        const isTimed = typeByte >= FIRST_TIMED_HASH && typeByte <= LAST_TIMED_HASH
-        if (isTimed && shiftMs !== 0 && plan.method === METHOD.RESTORE) {
+        if (type.fieldTimes && shiftMs !== 0 && plan.method === METHOD.RESTORE) {
           plan.method = METHOD.COMMANDS
         }
         return true

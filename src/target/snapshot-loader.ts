@@ -55,11 +55,6 @@ export interface SnapshotLoaderOptions {
   gate?: ((inner: RdbVisitor, skipped: (header: KeyHeader) => void) => RdbVisitor) | undefined
 }
 
-/** Types whose elements carry times of their own: Redis 22 to 25, Valkey 22. */
-function hasFieldTimes(header: KeyHeader): boolean {
-  return header.kind === KIND.HASH && header.typeByte >= 22 && header.typeByte <= 25
-}
-
 function typeName(header: KeyHeader): string {
   return header.kind === KIND.MODULE ? header.moduleName : KIND_NAMES[header.kind]!
 }
@@ -174,7 +169,7 @@ export class SnapshotLoader {
     }
     this.#dropped = false
     // The times inside of a payload cannot be moved.
-    if (this.#options.shiftMs !== 0 && hasFieldTimes(header) && plan.method === METHOD.RESTORE) {
+    if (this.#options.shiftMs !== 0 && header.type.fieldTimes && plan.method === METHOD.RESTORE) {
       plan.method = METHOD.COMMANDS
     }
     const mayMeet = (this.#options.keysByDb.get(plan.dbnum) ?? 0) > 0
