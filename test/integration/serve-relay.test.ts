@@ -241,6 +241,7 @@ test('a master that knows SYNC only, as up to 2.6, is relayed under a history of
     socket.on('data', (bytes: Buffer) => {
       const text = bytes.toString('latin1').toUpperCase()
       if (text.includes('PSYNC')) socket.write("-ERR unknown command 'PSYNC'\r\n")
+      else if (text.includes('HELLO')) socket.write("-ERR unknown command 'HELLO'\r\n")
       else if (text.includes('SYNC')) {
         socket.write(`$${rdb.length}\r\n`)
         socket.write(rdb)

@@ -61,7 +61,8 @@ the history; if it does not, they are given its data. Without --source-file SIGH
 
 A replica that would refuse the snapshot's RDB version, having flushed its data, gets an error
 instead. Its version is what it announces (Valkey 8 and newer), or what INFO at its announced port
-says (asked without a password; --no-probe forbids it), or what --replica-version says. Where the
+says (asked without a password; --no-probe forbids it), or what --replica-version says; where
+none of these tells, it gets what its handshake proves that it can load, or the error. Where the
 content of a file is older than its label, an older replica gets it under a lower label.
 
 On an address other than loopback a password is needed, on a public one (or all) TLS as well.
