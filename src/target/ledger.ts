@@ -9,6 +9,7 @@
  *
  *     read = written + skipped + failed + expired (keys) or left out (commands) + unknown
  */
+import { lossText } from './loss-text.js'
 
 /** Counters of keys; each key read ends in exactly one of the others. */
 export interface KeyCounts {
@@ -84,6 +85,7 @@ export interface LedgerReport {
   target?: TargetEnd
 }
 
+const COUNTERS_TEXT = lossText('stream-counters')
 /** So many failures are kept with their names. */
 const MAX_FAILURES = 1000
 const MAX_REASONS = 100
@@ -151,7 +153,12 @@ export class Ledger {
     for (const types of this.#dbs.values()) for (const counts of types.values()) closeCounts(counts)
   }
 
+  /** Parts lost inside what was written. Counters beside the data are only noted. */
   notHeld(what: string, count = 1): void {
+    if (what === COUNTERS_TEXT) {
+      this.note(`not held by the target: ${what}`, count)
+      return
+    }
     this.#notHeld.set(what, (this.#notHeld.get(what) ?? 0) + count)
   }
 
@@ -167,6 +174,7 @@ export class Ledger {
     this.conflicts = 0
     this.failures.length = 0
     this.failuresOmitted = 0
+    this.#reasons.clear()
     Object.assign(this.functions, { read: 0, written: 0, skipped: 0, failed: 0 })
   }
 

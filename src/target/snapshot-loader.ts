@@ -253,7 +253,7 @@ export class SnapshotLoader {
     // A value that is lost as a whole is a failed key: counted there.
     if (header !== undefined && (loss === 'value' || loss === 'stream')) return
     this.#options.ledger.notHeld(text)
-    if (header === undefined) return
+    if (header === undefined || loss === 'stream-counters') return
     if (header.index === this.#lossKey && loss === this.#lastLoss) return
     this.#lossKey = header.index
     this.#lastLoss = loss

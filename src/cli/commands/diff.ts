@@ -180,6 +180,10 @@ async function summarize(
         ? 'same, as far as SCAN and DUMP show a server that moves'
         : 'same',
     )
+    const counters = result.differences['stream-counters'] ?? 0
+    if (counters > 0) {
+      talk.say(`note: counters beside the data (entries read) differ: ${formatCount(counters)}`)
+    }
     return
   }
   if (total === 0) {

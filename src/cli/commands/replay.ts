@@ -278,7 +278,11 @@ async function runReplay(call: ReplayOptions, talk: Talk): Promise<number> {
 
 /** What the comparison found, for people. */
 function describeVerified(verified: NonNullable<ReplayResult['verified']>): string {
-  if (verified.same) return `verified: source and target are the same, ${verified.a.keys} keys`
+  if (verified.same) {
+    const counters = verified.differences['stream-counters'] ?? 0
+    const but = counters === 0 ? '' : ` (but for the counters of ${counters} streams)`
+    return `verified: source and target are the same, ${formatCount(verified.a.keys)} keys${but}`
+  }
   if (verified.keysDifferent === 0) {
     return 'verified: no difference found, but not all of the source could be replayed to compare'
   }
