@@ -7,7 +7,14 @@
  * target. Everything behind it goes by transactions that carry the checkpoint; a run that was
  * killed goes on from there, with what the spool holds and by a partial resync behind it.
  */
-import { AbortedError, LinkError, ProtocolError, TargetError, UsageError } from '../../errors.js'
+import {
+  AbortedError,
+  FileError,
+  LinkError,
+  ProtocolError,
+  TargetError,
+  UsageError,
+} from '../../errors.js'
 import { formatServerAddress } from '../../net/address.js'
 import { ControlClient } from '../../net/control.js'
 import type { ServerSettings } from '../../net/server-settings.js'
@@ -155,6 +162,10 @@ class LiveReplay {
   /** Where the link begins, by what the target and the spool say. */
   #plan(checkpoint: Checkpoint | undefined): 'full' | ResumePoint {
     const spool = this.#spool
+    if (spool.damage !== undefined) {
+      const message = `${spool.damage}: what follows is asked of the source again`
+      this.#session.event({ event: 'warning', message })
+    }
     if (checkpoint === undefined) {
       this.#feed.wantsSnapshot = true
       return 'full'
@@ -169,6 +180,11 @@ class LiveReplay {
       const snapshot = spool.state.snapshot
       if (!this.#mayReplace || !spool.hasSnapshot || snapshot === undefined || !covers) {
         throw interruptedLoad()
+      }
+      if (!spool.isSnapshotSound) {
+        throw new FileError('ERR_SPOOL_DAMAGED', 'the snapshot in the spool is damaged', {
+          hint: '--empty-target begins anew; --finish TARGET puts right what is there',
+        })
       }
       this.#feed.snapshotReplOffset = snapshot.replOffset
     } else if (!covers) {

@@ -11,13 +11,13 @@
  *   snapshot.rdb            whole, or `.part` while it comes
  *   stream-<offset>.seg     stream bytes from that offset on
  *   stream-<offset>.times   pairs of (offset, unix ms), 16 bytes each
+ *   stream-<offset>.sums    checksums of the segment: see spool-sums.ts
  *   lock                    pid of the rrep at work
  */
 import { Buffer } from 'node:buffer'
 import {
   closeSync,
   existsSync,
-  fstatSync,
   ftruncateSync,
   openSync,
   readdirSync,
@@ -26,12 +26,15 @@ import {
   renameSync,
   rmdirSync,
   rmSync,
+  truncateSync,
   writeFileSync,
   writeSync,
 } from 'node:fs'
 import { join } from 'node:path'
 import { FileError } from '../../errors.js'
 import { makeSpoolDirectory, readText, takeLock } from '../../disk/spool-directory.js'
+import { Crc64 } from '../../kernels/crc64.js'
+import { fileSum, SegmentSums, soundPart, type SoundPart } from './spool-sums.js'
 import { Gate } from '../../net/waiting.js'
 
 const STATE_FILE = 'state.json'
@@ -49,7 +52,7 @@ export interface SpoolState {
   source: string
   /** Of the history at the stream's end. */
   replid: string
-  snapshot: { replOffset: number; dbnum: number; bytes: number } | undefined
+  snapshot: { replOffset: number; dbnum: number; bytes: number; sum: string } | undefined
 }
 
 interface Segment {
@@ -57,6 +60,7 @@ interface Segment {
   bytes: number
   fd: number
   timesFd: number
+  sums: SegmentSums
   /** (offset, ms) pairs. */
   marks: Float64Array
   markCount: number
@@ -78,6 +82,9 @@ export class StreamSpool {
   readonly #more = new Gate()
   #snapshotFd: number | undefined
   #snapshotBytes = 0
+  #snapshotSum = new Crc64()
+  /** What an earlier run had received and does not agree with its checksum: said by the owner. */
+  damage: string | undefined
   #lastMarkMs = 0
   #ended = false
   #fault: Error | undefined
@@ -123,11 +130,18 @@ export class StreamSpool {
     this.#saveState()
     this.#snapshotFd = this.#guard(() => openSync(`${this.snapshotPath}.part`, 'w', 0o600))
     this.#snapshotBytes = 0
+    this.#snapshotSum = new Crc64()
   }
 
   snapshotWrite(bytes: Buffer, start: number, end: number): void {
     this.#guard(() => writeAll(this.#snapshotFd!, bytes, start, end, this.#snapshotBytes))
     this.#snapshotBytes += end - start
+    this.#snapshotSum.update(bytes, start, end)
+  }
+
+  /** The snapshot of an earlier run is as it was received. */
+  get isSnapshotSound(): boolean {
+    return this.#guard(() => fileSum(this.snapshotPath)) === this.state.snapshot?.sum
   }
 
   /** The snapshot is whole; the stream goes on behind `replOffset`. */
@@ -137,7 +151,12 @@ export class StreamSpool {
       this.#snapshotFd = undefined
       renameSync(`${this.snapshotPath}.part`, this.snapshotPath)
     })
-    this.state.snapshot = { replOffset, dbnum, bytes: this.#snapshotBytes }
+    this.state.snapshot = {
+      replOffset,
+      dbnum,
+      bytes: this.#snapshotBytes,
+      sum: this.#snapshotSum.value.toString(16),
+    }
     this.#saveState()
     this.#addSegment(replOffset + 1)
     this.#more.open()
@@ -173,6 +192,7 @@ export class StreamSpool {
     }
     this.#mark(segment)
     this.#guard(() => writeAll(segment.fd, bytes, start, end, segment.bytes))
+    this.#guard(() => segment.sums.add(bytes, start, end))
     segment.bytes += end - start
     this.#more.open()
   }
@@ -247,6 +267,7 @@ export class StreamSpool {
     for (const segment of this.#segments) {
       closeSync(segment.fd)
       closeSync(segment.timesFd)
+      this.#guard(() => segment.sums.close())
     }
     this.#segments.length = 0
     if (this.#snapshotFd !== undefined) closeSync(this.#snapshotFd)
@@ -276,8 +297,16 @@ export class StreamSpool {
       .map(Number)
       .sort((a, b) => a - b)
     for (const startReplOffset of starts) {
+      if (this.damage !== undefined) {
+        // Nothing behind a damage is of use.
+        this.#removeSegment(startReplOffset)
+        continue
+      }
+      const sound = this.#soundPart(startReplOffset)
       const fd = openSync(this.#segmentPath(startReplOffset), 'r+')
-      const { size } = fstatSync(fd)
+      ftruncateSync(fd, sound.bytes)
+      truncateSync(this.#sumsPath(startReplOffset), sound.sumsBytes)
+      const size = sound.bytes
       const before = this.#segments.at(-1)
       if (before !== undefined && before.startReplOffset + before.bytes !== startReplOffset) {
         throw new FileError('ERR_SPOOL_GAP', `the spool in ${this.directory} has a gap`, {
@@ -289,7 +318,8 @@ export class StreamSpool {
       const marks = new Float64Array(Math.max(1024, 4 * markCount))
       for (let i = 0; i < 2 * markCount; i += 1) marks[i] = times.readDoubleLE(8 * i)
       const timesFd = openSync(this.#timesPath(startReplOffset), 'a')
-      this.#segments.push({ startReplOffset, bytes: size, fd, timesFd, marks, markCount })
+      const sums = new SegmentSums(this.#sumsPath(startReplOffset), size)
+      this.#segments.push({ startReplOffset, bytes: size, fd, timesFd, marks, markCount, sums })
     }
   }
 
@@ -304,6 +334,7 @@ export class StreamSpool {
         timesFd,
         marks: new Float64Array(1024),
         markCount: 0,
+        sums: new SegmentSums(this.#sumsPath(startReplOffset), 0),
       }
       this.#segments.push(segment)
       this.#lastMarkMs = 0
@@ -333,8 +364,25 @@ export class StreamSpool {
   #dropSegment(segment: Segment): void {
     closeSync(segment.fd)
     closeSync(segment.timesFd)
-    rmSync(this.#segmentPath(segment.startReplOffset), { force: true })
-    rmSync(this.#timesPath(segment.startReplOffset), { force: true })
+    this.#guard(() => segment.sums.close())
+    this.#removeSegment(segment.startReplOffset)
+  }
+
+  #removeSegment(startReplOffset: number): void {
+    rmSync(this.#segmentPath(startReplOffset), { force: true })
+    rmSync(this.#timesPath(startReplOffset), { force: true })
+    rmSync(this.#sumsPath(startReplOffset), { force: true })
+  }
+
+  /** What is as it was received; the rest is asked of the source again. */
+  #soundPart(startReplOffset: number): SoundPart {
+    const part = this.#guard(() =>
+      soundPart(this.#segmentPath(startReplOffset), this.#sumsPath(startReplOffset)),
+    )
+    if (part.isDamaged) {
+      this.damage = `the spool is damaged behind offset ${startReplOffset + part.bytes - 1}`
+    }
+    return part
   }
 
   #clear(): void {
@@ -358,6 +406,10 @@ export class StreamSpool {
 
   #segmentPath(startReplOffset: number): string {
     return join(this.directory, `stream-${startReplOffset}.seg`)
+  }
+
+  #sumsPath(startReplOffset: number): string {
+    return join(this.directory, `stream-${startReplOffset}.sums`)
   }
 
   #timesPath(startReplOffset: number): string {
