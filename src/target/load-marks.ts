@@ -17,6 +17,8 @@ import type { SnapshotBatch } from './snapshot-batch.js'
 import type { PipelinedBatch, TargetConnection } from './target-connection.js'
 
 const LIFE_SECONDS = 86_400
+/** Connections that a load may have. */
+export const MAX_LANES = 1000
 
 /** What the marks of loads under this checkpoint key are called, with more behind. */
 export function marksPrefix(checkpointKey: Uint8Array): Buffer {
@@ -43,6 +45,20 @@ export async function findMarks(
     found.push(...((Array.isArray(keys) ? keys : []) as readonly Buffer[]))
   } while (cursor !== '0')
   return found
+}
+
+/** Takes away what the process before this one may have left, of however many connections. */
+export async function removeMarksOf(
+  connection: TargetConnection,
+  checkpointKey: Uint8Array,
+  owner: string,
+): Promise<void> {
+  const prefix = marksPrefix(checkpointKey)
+  const names = Array.from({ length: MAX_LANES }, (_, lane) =>
+    Buffer.concat([prefix, Buffer.from(`${owner}:${lane}`)]),
+  )
+  await connection.call('SELECT', String(CHECKPOINT_DB))
+  await connection.call('DEL', ...names)
 }
 
 export class LoadMarks {

@@ -1,10 +1,11 @@
 /** What does not go together in the options of a replay. */
+import { MAX_LANES } from '../../target/load-marks.js'
 import { UsageError } from '../../errors.js'
 import { isPipe } from '../../source/stored-pipe.js'
 import type { ReplayOptions, ReplaySource } from './options.js'
 
 /** Each has memory for what it sends ahead. */
-const MAX_CONNECTIONS = 1000
+const MAX_CONNECTIONS = MAX_LANES
 
 /** Before anything is connected to. Throws UsageError. */
 export function checkOptions(options: ReplayOptions): void {

@@ -24,6 +24,7 @@ import { DryStreamWriter } from '../../target/dry-run.js'
 import { LARGE_PIECE_BYTES } from '../../target/piece-size.js'
 import { StreamRules } from '../../target/stream-rules.js'
 import { StreamWriter, TargetRewound } from '../../target/stream-writer.js'
+import { removeMarksOf } from '../../target/load-marks.js'
 import { requireRights } from '../../target/target-rights.js'
 import {
   commandRows,
@@ -226,6 +227,9 @@ export class ReplaySession {
       )
     }
     this.#epoch = found.epoch + 1
+    await writer.withConnection(
+      async (connection) => await removeMarksOf(connection, this.checkpointKey, found.owner),
+    )
     this.#countOutCheckpoint()
     return found
   }
