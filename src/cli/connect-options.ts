@@ -25,6 +25,7 @@ const NAMES = [
 export interface ConnectValues {
   timeout?: number
   retries?: number
+  wait?: number
   /** The rest stands under commander's camel-case names, with or without the prefix. */
   [name: string]: unknown
 }
@@ -46,6 +47,11 @@ export function addConnectOptions(
   return command
     .option('--timeout <time>', 'give up after so long without a byte (default 30s)', parseDuration)
     .option('--retries <n>', 'attempts after a failure that can pass (default 5)', parseCount)
+    .option(
+      '--wait <time>',
+      'how long a server may be loading its data (default 30m)',
+      parseDuration,
+    )
 }
 
 /** The source a command works on: its argument, else RREP_SOURCE, else the local default. */
@@ -89,6 +95,7 @@ export async function readServerSettings(
     sni: text('sni'),
     insecure: flag('insecure'),
     timeoutMs: values.timeout,
+    loadingWaitMs: values.wait,
   })
 }
 

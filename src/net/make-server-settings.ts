@@ -23,6 +23,7 @@ export interface ServerWishes {
   sni?: string | undefined
   insecure?: boolean | undefined
   timeoutMs?: number | undefined
+  loadingWaitMs?: number | undefined
 }
 
 /** Throws UsageError for a bad address or combination, FileError for an unreadable file. */
@@ -46,6 +47,7 @@ export function makeServerSettings(addressText: string, wishes: ServerWishes = {
     username: wishes.username ?? parsed.username,
     password: wishes.password ?? parsed.password,
     timeoutMs: wishes.timeoutMs ?? DEFAULT_TIMEOUT_MS,
+    loadingWaitMs: wishes.loadingWaitMs,
     ...(address.transport === 'tls'
       ? {
           tls: {

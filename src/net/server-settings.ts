@@ -28,7 +28,10 @@ export interface ServerSettings {
   tls?: TlsSettings | undefined
   /** Connecting, and any silence of the server longer than this, fails. Milliseconds. */
   timeoutMs: number
+  /** How long a server may be loading its data before it is given up. Default 30 minutes. */
+  loadingWaitMs?: number | undefined
 }
 
 export const DEFAULT_TIMEOUT_MS = 30_000
+export const DEFAULT_LOADING_WAIT_MS = 30 * 60_000
 export const DEFAULT_RETRIES = 5

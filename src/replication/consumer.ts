@@ -115,8 +115,8 @@ export interface LinkConsumer {
   /** What is about to be asked of the master, just before PSYNC is sent. `empty-snapshot` costs it
    * a fork, `full-snapshot` a fork and the save. */
   onResyncPlanned?(plan: 'partial' | 'empty-snapshot' | 'full-snapshot'): void
-  /** The master still lives though it sends no data: a newline while it saves. */
-  onKeepalive?(): void
+  /** The master still lives though it sends no data: a newline while it saves, or several. */
+  onKeepalive?(count: number): void
   /** A promise as long as no more bytes can be taken, else undefined. */
   drain?(): Promise<void> | undefined
   /** Asked before each attempt after the first: where to go on. Default: behind the last byte

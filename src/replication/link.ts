@@ -5,11 +5,18 @@
  * The link promises the consumer exact offsets, a whole snapshot or none, and that the socket is
  * read as fast as the consumer takes. It understands neither keys nor commands.
  */
-import { AbortedError, AuthError, InternalError, ProtocolError, RrepError } from '../errors.js'
+import {
+  AbortedError,
+  AuthError,
+  InternalError,
+  LinkError,
+  ProtocolError,
+  RrepError,
+} from '../errors.js'
 import { formatServerAddress } from '../net/address.js'
 import { ControlClient } from '../net/control.js'
 import type { ServerSettings } from '../net/server-settings.js'
-import { DEFAULT_RETRIES } from '../net/server-settings.js'
+import { DEFAULT_LOADING_WAIT_MS, DEFAULT_RETRIES } from '../net/server-settings.js'
 import { backoffMs } from './backoff.js'
 import type { LinkConsumer, LinkState, ResumePoint } from './consumer.js'
 import { NEWEST_VERSION, type HandshakePlan } from './handshake.js'
@@ -37,6 +44,9 @@ export interface LinkOptions {
   /** Wire log for --debug: secrets are masked. */
   onWire?: ((direction: 'sent' | 'received', line: string) => void) | undefined
 }
+
+const FIRST_LOADING_PAUSE_MS = 1000
+const LONGEST_LOADING_PAUSE_MS = 30_000
 
 /** Where an attempt begins. */
 type Start = LinkOptions['start'] | 'empty'
@@ -108,6 +118,7 @@ export class ReplicationLink {
   async #attempts(): Promise<void> {
     const retries = this.#options.retries ?? DEFAULT_RETRIES
     let failed = 0
+    let loadingSinceMs: number | undefined
     for (;;) {
       this.#checkHalt()
       let session: Session | undefined
@@ -132,10 +143,19 @@ export class ReplicationLink {
         } else if (session !== undefined && session.snapshotBytes > 0) {
           this.#forget()
         }
-        failed += 1
-        const again = error.retriable && failed <= retries
-        const retryInMs = again ? backoffMs(failed, Math.random()) : undefined
         this.#session = undefined
+        if (error.code === 'ERR_LOADING') {
+          loadingSinceMs ??= performance.now()
+          if (await this.#waitWhileLoading(error, performance.now() - loadingSinceMs)) {
+            this.#start = this.#resumeStart()
+            continue
+          }
+        } else {
+          loadingSinceMs = undefined
+        }
+        failed += 1
+        const again = error.retriable && error.code !== 'ERR_LOADING' && failed <= retries
+        const retryInMs = again ? backoffMs(failed, Math.random()) : undefined
         this.#consumer.onLinkLost?.({
           error,
           during,
@@ -148,6 +168,49 @@ export class ReplicationLink {
         await this.#pause(retryInMs)
       }
       this.#start = this.#resumeStart()
+    }
+  }
+
+  /** A server that loads its data is no failure: it says how long it will take. False once it has
+   * taken longer than the caller has patience for. */
+  async #waitWhileLoading(error: RrepError, waitedMs: number): Promise<boolean> {
+    const patienceMs = this.#options.server.loadingWaitMs ?? DEFAULT_LOADING_WAIT_MS
+    if (waitedMs >= patienceMs) return false
+    const etaSeconds = await this.#loadingEta()
+    const pauseMs = Math.min(
+      Math.max(FIRST_LOADING_PAUSE_MS, ((etaSeconds ?? 0) * 1000) / 2),
+      LONGEST_LOADING_PAUSE_MS,
+      patienceMs - waitedMs,
+    )
+    const estimate = etaSeconds === undefined ? '' : `, for ${etaSeconds} s more as it reckons`
+    this.#consumer.onLinkLost?.({
+      error: new LinkError('ERR_LOADING', `${this.#server} is loading its data${estimate}`, {
+        cause: error,
+        retriable: true,
+        details: { server: this.#server, etaSeconds },
+      }),
+      during: this.#state,
+      attempt: 1,
+      retryInMs: Math.round(pauseMs),
+      snapshotBytes: 0,
+      streamKept: true,
+    })
+    await this.#pause(pauseMs)
+    return true
+  }
+
+  /** `loading_eta_seconds`, which INFO tells also while the server loads. */
+  async #loadingEta(): Promise<number | undefined> {
+    let client: ControlClient | undefined
+    try {
+      client = await ControlClient.open(this.#options.server, this.#halt.signal)
+      const eta = Number((await client.info('persistence')).get('loading_eta_seconds'))
+      return Number.isFinite(eta) && eta >= 0 ? eta : undefined
+    } catch (error) {
+      if (error instanceof RrepError) return undefined
+      throw error
+    } finally {
+      client?.close()
     }
   }
 

@@ -36,6 +36,10 @@ export type SessionEnd = 'snapshot-done' | 'filter-refused' | 'full-offered'
 
 /** A line longer than this is no reply to a handshake. */
 const MAX_LINE_BYTES = 16 << 10
+/** Newlines between a request and its reply: a master sends one a second while it saves. */
+const MAX_KEEPALIVES = 1 << 20
+/** A snapshot that comes more slowly than this is held up on purpose, or as good as not coming. */
+const MIN_SNAPSHOT_BYTES_PER_SECOND = 100
 const TICK_MS = 1000
 /** A mark behind which a master is silent for so long was the end. */
 const QUIET_BEHIND_MARK_MS = 1500
@@ -53,6 +57,14 @@ export class Session implements LineReader {
   /** Of the next stream byte; meaningless without replid. */
   #nextReplOffset = 0
   #lastByteMs = performance.now()
+  /** When the last request went out, or the line began that is not whole yet. */
+  #lineSinceMs = 0
+  #keepalives = 0
+  #receivedBytes = 0
+  /** Of them, left in the read buffer. */
+  #unreadBytes = 0
+  /** What had been received at the begin of the time that is being measured. */
+  #measured = { sinceMs: 0, bytes: 0 }
   #draining = false
   readonly #getAckWatch = new GetAckWatch()
   #timer: NodeJS.Timeout | undefined
@@ -97,6 +109,7 @@ export class Session implements LineReader {
     const line = await openLine(settings, this, signal)
     this.#line = line
     this.#lastByteMs = performance.now()
+    this.#lineSinceMs = this.#lastByteMs
     onState('handshake')
     return await new Promise<SessionEnd>((resolve, reject) => {
       this.#settle = (end, error) => {
@@ -148,6 +161,7 @@ export class Session implements LineReader {
 
   onBytes(bytes: Buffer, start: number, end: number): number {
     this.#lastByteMs = performance.now()
+    this.#receivedBytes += end - start - this.#unreadBytes
     let at = start
     while (at < end && this.#settle !== undefined) {
       const before = at
@@ -156,6 +170,10 @@ export class Session implements LineReader {
       else at = this.#takeStream(bytes, at, end)
       if (at === before) break
     }
+    if (this.#unreadBytes === 0 && end > at && this.#waitsForSave) {
+      this.#lineSinceMs = this.#lastByteMs
+    }
+    this.#unreadBytes = end - at
     // A session that is over takes no more, and leaves nothing to be offered again.
     return this.#settle === undefined ? end : at
   }
@@ -175,6 +193,8 @@ export class Session implements LineReader {
   }
 
   #takeLine(bytes: Buffer, start: number, end: number): number {
+    const behind = this.#skipNewlines(bytes, start, end)
+    if (behind > start) return behind
     const long = this.#handshake && readLongReply(this.#handshake, bytes, start, end)
     if (long?.kind === 'more') return start
     if (long?.kind === 'reply') {
@@ -188,12 +208,41 @@ export class Session implements LineReader {
       return start
     }
     const lineEnd = found > start && bytes[found - 1] === CR ? found - 1 : found
-    if (lineEnd === start) this.#call(() => this.#consumer.onKeepalive?.())
+    if (lineEnd === start) this.#keepalive(1)
     else this.#handshakeLine(bytes.toString('latin1', start, lineEnd))
     return found + 1
   }
 
+  /** In one go, however many: a flood of them must not keep the process from its signals. */
+  #skipNewlines(bytes: Buffer, start: number, end: number): number {
+    let at = start
+    while (at < end && bytes[at] === LF) at += 1
+    if (at > start) this.#keepalive(at - start)
+    return at
+  }
+
+  #keepalive(count: number): void {
+    this.#keepalives += count
+    if (this.#keepalives <= MAX_KEEPALIVES) {
+      this.#call(() => this.#consumer.onKeepalive?.(count))
+      return
+    }
+    const { server } = this.#options.plan
+    this.#finish(
+      undefined,
+      new ProtocolError(
+        'ERR_PROTOCOL',
+        `${server} sends newlines without end in place of a reply`,
+        {
+          details: { server },
+        },
+      ),
+    )
+  }
+
   #handshakeLine(line: string): void {
+    this.#keepalives = 0
+    this.#lineSinceMs = performance.now()
     this.#options.onWire?.('received', line)
     const state = this.#handshake
     if (state !== undefined) this.#advance(onHandshakeLine(state, line))
@@ -230,6 +279,7 @@ export class Session implements LineReader {
     this.#nextReplOffset = replOffset + 1
     this.#phase = 'payload'
     this.#line?.coalesce(true)
+    this.#measured = { sinceMs: performance.now(), bytes: this.#receivedBytes }
     this.#payload = new PayloadReader(header, state.plan.server, {
       onSnapshotBytes: (bytes, start, end) =>
         this.#call(() => this.#consumer.onSnapshotBytes(bytes, start, end)),
@@ -320,6 +370,7 @@ export class Session implements LineReader {
       () => {
         this.#draining = false
         this.#lastByteMs = performance.now()
+        this.#measured = { sinceMs: this.#lastByteMs, bytes: this.#receivedBytes }
         this.#line?.resume()
       },
       (error: unknown) => this.#fault(error),
@@ -338,8 +389,32 @@ export class Session implements LineReader {
       return
     }
     const { settings } = this.#options
-    if (silentMs < settings.timeoutMs) return
-    this.#finish(undefined, timeoutError(settings, SILENCE[this.#phase]))
+    if (silentMs >= settings.timeoutMs) {
+      this.#finish(undefined, timeoutError(settings, SILENCE[this.#phase]))
+    } else if (this.#phase === 'lines') {
+      // A reply that comes byte by byte, or newlines before one that needs no time, is none.
+      const mayWait = this.#waitsForSave && this.#unreadBytes === 0
+      if (!mayWait && nowMs - this.#lineSinceMs >= settings.timeoutMs) {
+        this.#finish(undefined, timeoutError(settings, 'no whole answer'))
+      }
+    } else if (this.#phase === 'payload') this.#checkPace(nowMs)
+  }
+
+  /** The reply may take as long as a save does. */
+  get #waitsForSave(): boolean {
+    return this.#phase === 'lines' && this.#handshake !== undefined && isWaiting(this.#handshake)
+  }
+
+  #checkPace(nowMs: number): void {
+    const { settings } = this.#options
+    const { sinceMs, bytes } = this.#measured
+    const seconds = (nowMs - sinceMs) / 1000
+    if (nowMs - sinceMs < settings.timeoutMs) return
+    const came = this.#receivedBytes - bytes
+    this.#measured = { sinceMs: nowMs, bytes: this.#receivedBytes }
+    if (came < seconds * MIN_SNAPSHOT_BYTES_PER_SECOND) {
+      this.#finish(undefined, timeoutError(settings, `only ${came} bytes of the snapshot`))
+    }
   }
 
   #closedByPeer(cause: Error | undefined): RrepError {

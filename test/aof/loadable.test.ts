@@ -35,7 +35,7 @@ function words(encoder: CommandEncoder): string[] {
   return commands
 }
 
-// The left sides are what propagation.md records that masters send.
+// The left sides are what real masters were seen to send.
 test.each([
   ['SET k v PX 100000', `SET k v PXAT ${NOW_MS + 100_000}`],
   ['set k v nx ex 5', `set k v nx PXAT ${NOW_MS + 5000}`],

@@ -1,4 +1,4 @@
-/** `rrep export` against redis-check-rdb, which only walks the file. Data: PERFORMANCE.md. */
+/** `rrep export` against redis-check-rdb, which only walks the file. Data: bench-data.mjs. */
 import { serverBinaries } from '../helpers/servers.js'
 import { benchData, pairwise, RREP } from './harness.js'
 

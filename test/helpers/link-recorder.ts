@@ -73,8 +73,8 @@ export class LinkRecorder implements LinkConsumer {
     this.states.push(state)
   }
 
-  onKeepalive(): void {
-    this.keepalives += 1
+  onKeepalive(count: number): void {
+    this.keepalives += count
   }
 
   onResyncPlanned(plan: string): void {

@@ -1,7 +1,8 @@
 /** The link against a scripted master on a real socket: what a real one cannot be made to show. */
 import { randomBytes } from 'node:crypto'
-import { afterEach, expect, test } from 'vitest'
+import { afterEach, expect, test, vi } from 'vitest'
 import { AbortedError, LinkError, ProtocolError, RdbError } from '../../src/errors.js'
+import { parseServerAddress } from '../../src/net/address.js'
 import { LinkRecorder, makeLink } from '../helpers/link-recorder.js'
 import { rdbBytes } from '../helpers/rdb-bytes.js'
 import {
@@ -10,6 +11,7 @@ import {
   MARK,
   REPLID,
   startScriptedMaster,
+  type MasterConnection,
   type MasterScript,
   type ScriptedMaster,
 } from '../helpers/scripted-master.js'
@@ -112,30 +114,32 @@ test('stream bytes have the offsets behind the snapshot, however they are cut', 
 })
 
 test('an ACK goes out behind the payload, each second, and at once on GETACK', async () => {
-  const acks: { text: string; atMs: number }[] = []
-  let getAckMs = 0
-  const { port } = await master({
+  const acks: string[] = []
+  const { port, connections } = await master({
     framing: 'eof',
-    onAck: (connection, args) => {
-      acks.push({ text: args.join(' '), atMs: performance.now() })
-      if (acks.length === 3) {
-        getAckMs = performance.now()
-        // Cut in the middle of the word.
-        void connection.sendInPieces(Buffer.from(GETACK), [20])
-      }
-    },
+    onAck: (_, args) => void acks.push(args.join(' ')),
   })
+  // The link's clock stands still but where it is moved on here.
+  vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'performance'] })
   const recorder = new LinkRecorder()
   recorder.acks = { ack: 7, fack: 5 }
   const link = makeLink(port, recorder, { purpose: 'stream' })
   const running = link.run()
-  await waitFor(() => acks.length >= 4, { what: 'four ACKs' })
+  try {
+    await waitFor(() => acks.length === 1, { what: 'the ACK behind the payload' })
+    for (const count of [2, 3]) {
+      vi.advanceTimersByTime(1000)
+      await waitFor(() => acks.length === count, { what: `ACK ${count}` })
+    }
+    // Cut in the middle of the word, and without a tick of the clock.
+    await connections[0]!.sendInPieces(Buffer.from(GETACK), [20])
+    await waitFor(() => acks.length === 4, { what: 'the answer to GETACK' })
+  } finally {
+    vi.useRealTimers()
+  }
   link.stop()
   await running
-  expect(acks[0]!.text).toBe('REPLCONF ACK 7 FACK 5')
-  expect(acks[1]!.atMs - acks[0]!.atMs).toBeLessThan(1300)
-  expect(acks[2]!.atMs - acks[1]!.atMs).toBeGreaterThan(700)
-  expect(acks[3]!.atMs - getAckMs).toBeLessThan(500)
+  expect(acks).toEqual(Array.from({ length: 4 }, () => 'REPLCONF ACK 7 FACK 5'))
 })
 
 test('by default ACK 0, which counts for nothing', async () => {
@@ -290,10 +294,13 @@ test('from now on, but the backlog is gone: the full snapshot on offer is left',
 
 test('what can pass is tried again, and the snapshot begins anew', async () => {
   const recorder = new LinkRecorder()
+  let syncs = 0
   const { port } = await master({
+    reply: ([name]) => (name === 'INFO' ? '$26\r\nloading_eta_seconds:2\r\nx:1' : undefined),
     onPsync: (connection) => {
-      if (connection.number === 0) connection.send('-LOADING dataset\r\n')
-      else if (connection.number === 1) {
+      syncs += 1
+      if (syncs === 1) connection.send('-LOADING dataset\r\n')
+      else if (syncs === 2) {
         connection.send(fullResync())
         connection.send(framed(PAYLOAD, 'length').subarray(0, 100))
         onceTrue(
@@ -306,13 +313,82 @@ test('what can pass is tried again, and the snapshot begins anew', async () => {
       }
     },
   })
-  await makeLink(port, recorder, { retries: 2 }).run()
+  // Loading is waited for, and is none of the attempts.
+  await makeLink(port, recorder, { retries: 1 }).run()
   expect(recorder.snapshot.equals(PAYLOAD)).toBe(true)
   expect(recorder.resyncs).toHaveLength(2)
-  expect(recorder.losses.map((loss) => loss.attempt)).toEqual([1, 2])
-  expect(recorder.losses[0]!.error).toMatchObject({ code: 'ERR_LOADING' })
+  expect(recorder.losses.map((loss) => loss.attempt)).toEqual([1, 1])
+  expect(recorder.losses[0]!.error).toMatchObject({
+    code: 'ERR_LOADING',
+    message: `127.0.0.1:${port} is loading its data, for 2 s more as it reckons`,
+  })
   expect(recorder.losses[1]!.snapshotBytes).toBeGreaterThan(0)
 })
+
+test('a server that loads for longer than one has patience for is given up', async () => {
+  const { port } = await master({ onPsync: (c) => c.send('-LOADING dataset\r\n') })
+  const recorder = new LinkRecorder()
+  const server = { address: parseServerAddress(`127.0.0.1:${port}`), timeoutMs: 5000 }
+  const link = makeLink(port, recorder, {
+    retries: 100,
+    server: { ...server, loadingWaitMs: 300 },
+  })
+  await expect(link.run()).rejects.toMatchObject({ code: 'ERR_LOADING' })
+  expect(recorder.losses.map(({ retryInMs }) => retryInMs !== undefined)).toEqual([true, false])
+})
+
+test('a flood of newlines in place of a reply is refused, and ends with the signal', async () => {
+  const flood = Buffer.alloc(3 << 20, '\n')
+  const { port } = await master({
+    reply: ([name], c) => (name === 'PING' ? (c.send(flood), '') : undefined),
+  })
+  const recorder = new LinkRecorder()
+  await expect(makeLink(port, recorder).run()).rejects.toMatchObject({ code: 'ERR_PROTOCOL' })
+  expect(recorder.keepalives).toBeLessThanOrEqual(1 << 20)
+})
+
+test.each([
+  [
+    'a reply',
+    {
+      reply: ([name]: readonly string[], c: MasterConnection) =>
+        name === 'PING' ? (drip(c, '+PONG PONG PONG PONG'), '') : undefined,
+    },
+  ],
+  [
+    'newlines',
+    {
+      reply: ([name]: readonly string[], c: MasterConnection) =>
+        name === 'PING' ? (drip(c, '\n'.repeat(100)), '') : undefined,
+    },
+  ],
+  ['the line of PSYNC', { onPsync: (c: MasterConnection) => drip(c, fullResync()) }],
+  [
+    'a snapshot',
+    {
+      onPsync: (c: MasterConnection) => (
+        c.send(`${fullResync()}$100000\r\nREDIS0010`),
+        drip(c, 'x'.repeat(100))
+      ),
+    },
+  ],
+] satisfies [string, MasterScript][])(
+  '%s that comes byte by byte holds nobody for ever',
+  async (_, script) => {
+    const { port } = await master(script)
+    const link = makeLink(port, new LinkRecorder(), { timeoutMs: 500 })
+    await expect(link.run()).rejects.toMatchObject({ code: 'ERR_TIMEOUT' })
+  },
+)
+
+/** A byte each fifth of the patience. */
+function drip(connection: MasterConnection, text: string): void {
+  let at = 0
+  const timer = setInterval(() => {
+    if (at === text.length || connection.socket.destroyed) clearInterval(timer)
+    else connection.send(text[at++]!)
+  }, 100)
+}
 
 test('what cannot pass is not tried again', async () => {
   const { port, connections } = await master({ onPsync: (c) => c.send('-ERR nonsense\r\n') })

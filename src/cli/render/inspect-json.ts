@@ -1,4 +1,4 @@
-/** The object that `inspect --json` prints: names and shapes are a contract (CLI.md). */
+/** The object that `inspect --json` prints: names and shapes are a contract with scripts. */
 import type { InspectResult, KeyFacts, ReadOutcome } from '../../verbs/inspect/run.js'
 import { textOrBase64 } from '../../bytes/key-text.js'
 
