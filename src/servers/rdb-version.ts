@@ -119,10 +119,12 @@ export interface HandshakeHints {
 }
 
 /** What a server surely accepts by its handshake alone: it says `rdb-channel-repl` from Redis 8.0
- * on, speaks RESP from 5.0 on, knows psync2 from 4.0 on and eof from 2.8.22 on. */
+ * on, speaks RESP from 5.0 on, knows psync2 from 4.0 on and eof from 2.8.22 on. Who says none of these may be 2.2. */
 export function surelyAccepted(hints: HandshakeHints): Accepted {
   if (hints.capabilities.has('rdb-channel-repl')) return { redis: 12, valkey: 0 }
-  if (!hints.capabilities.has('psync2')) return { redis: 6, valkey: 0 }
+  if (!hints.capabilities.has('psync2')) {
+    return { redis: hints.capabilities.has('eof') ? 6 : 1, valkey: 0 }
+  }
   return { redis: hints.isInline ? 8 : 9, valkey: 0 }
 }
 

@@ -69,7 +69,7 @@ test('Redis 2.4, which knows no sections of INFO, is recognised and not sent RDB
         : bulk(INFO_2_4),
     'SYNC\r\n',
   )
-  expect(sent).toContain('redis 2.4.18 loads up to RDB 6')
+  expect(sent).toContain('redis 2.4.18 loads up to RDB 2')
   expect(sent).not.toContain('REDIS0010')
 })
 

@@ -166,7 +166,9 @@ describe('RDB versions', () => {
     const capabilities = new Set(['eof', 'psync2'])
     expect(surelyAccepted({ capabilities, isInline: false }).redis).toBe(9)
     expect(surelyAccepted({ capabilities, isInline: true }).redis).toBe(8)
-    expect(surelyAccepted({ capabilities: new Set(), isInline: true }).redis).toBe(6)
+    expect(surelyAccepted({ capabilities: new Set(['eof']), isInline: true }).redis).toBe(6)
+    // 2.4 says nothing, and loads RDB 2 at most.
+    expect(surelyAccepted({ capabilities: new Set(), isInline: true }).redis).toBe(1)
     capabilities.add('rdb-channel-repl')
     expect(surelyAccepted({ capabilities, isInline: false }).redis).toBe(12)
   })
