@@ -7,7 +7,7 @@ import { open } from 'node:fs/promises'
 import type { BaseRecord } from './sidecar.js'
 import { allocateInputBuffer } from '../kernels/kernel.js'
 import { RdbParser } from '../rdb/parser.js'
-import { readAuxFields } from '../rdb/head.js'
+import { rdbMagicOf, streamDbOf } from '../rdb/head.js'
 import { DEPTH } from '../rdb/visitor.js'
 import { AppendFile } from '../disk/append-file.js'
 import type { CaptureStore } from './store.js'
@@ -65,12 +65,12 @@ export class CaptureBase {
   /** Database that the stream behind the snapshot is in: what a replica that is asked for its
    * own snapshot writes there; 0 from a master, which sends SELECT first. */
   get streamDbnum(): number {
-    const text = readAuxFields(this.head).get('repl-stream-db')
-    return text !== undefined && /^\d{1,9}$/.test(text) ? Number(text) : 0
+    return streamDbOf(this.head)
   }
 
-  sendsRelativeTimes(rdbVersion: number): boolean {
-    return rdbVersion <= LAST_RELATIVE_RDB_VERSION && this.head.toString('latin1', 0, 5) === 'REDIS'
+  get sendsRelativeTimes(): boolean {
+    const magic = rdbMagicOf(this.head)
+    return magic?.family === 'redis' && magic.version <= LAST_RELATIVE_RDB_VERSION
   }
 
   /**

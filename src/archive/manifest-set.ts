@@ -19,7 +19,7 @@ import { basename, dirname, join } from 'node:path'
 import { parseManifest, type Manifest, type ManifestEntry } from '../aof/manifest.js'
 import { errnoOf, fileError } from '../disk/fs-util.js'
 import { AofError, FileError, UsageError } from '../errors.js'
-import { readAuxFields } from '../rdb/head.js'
+import { savedAtMsOf } from '../rdb/head.js'
 import { APPEND_DIR, beforeName, incrName, isManifest, seqOfBefore, SIDECAR } from './layout.js'
 import { parseAnnotation, type ReplMark } from './marks.js'
 import { recoverPart } from './recovery.js'
@@ -255,8 +255,7 @@ function describeBase(
 
 /** When a base was made, as it says itself; undefined where it does not, or is not there. */
 export function savedAtMs(path: string): number | undefined {
-  const seconds = readAuxFields(readHead(path) ?? Buffer.alloc(0)).get('ctime')
-  return seconds === undefined || !/^\d{1,12}$/.test(seconds) ? undefined : Number(seconds) * 1000
+  return savedAtMsOf(readHead(path) ?? Buffer.alloc(0))
 }
 
 function markAtHead(head: Buffer | undefined): ReplMark | undefined {

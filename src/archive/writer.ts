@@ -153,7 +153,7 @@ export class AofCapture {
       if (base === undefined) throw new InternalError('a snapshot ends that never began')
       this.base = undefined
       const { replid, replOffset } = base.origin
-      this.store.sidecar.relativeTimes = base.sendsRelativeTimes(rdbVersion)
+      this.store.sidecar.relativeTimes = base.sendsRelativeTimes
       this.translator.reset()
       const part = this.newPart(replOffset, base.streamDbnum, replid)
       this.part = part

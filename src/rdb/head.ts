@@ -1,11 +1,32 @@
 /**
- * The aux fields that stand at the front of a snapshot, read from its first bytes alone: enough to
- * say which server made it without asking the server. Stops at the first thing that is no aux
- * field, or where the bytes end; never throws.
+ * The front of a snapshot, read from its first bytes alone: the magic, and the aux fields behind it
+ * with what they tell (which server made it, when, which db its stream goes on in). The one place
+ * for who wants that without a parser. Stops at the first thing that is no aux field, or where the
+ * bytes end.
  */
+import { ProtocolError } from '../errors.js'
+import type { ServerKind } from '../servers/rdb-version.js'
+import type { RdbStart } from './visitor.js'
 
 const OPCODE_AUX = 0xfa
-const MAGIC_BYTES = 9
+export const MAGIC_BYTES = 9
+
+/** `REDIS0010`, `VALKEY080`; undefined where it is neither. */
+export function rdbMagicOf(head: Uint8Array): RdbStart | undefined {
+  const text = Buffer.from(head.buffer, head.byteOffset, Math.min(MAGIC_BYTES, head.length))
+  const found = /^(?:REDIS(\d{4})|VALKEY(\d{3}))$/.exec(text.toString('latin1'))
+  if (found === null) return undefined
+  return found[1] === undefined
+    ? { family: 'valkey', version: Number(found[2]) }
+    : { family: 'redis', version: Number(found[1]) }
+}
+
+/** The same where it must be one. Throws ProtocolError. */
+export function parseRdbMagic(head: Uint8Array): RdbStart {
+  const magic = rdbMagicOf(head)
+  if (magic !== undefined) return magic
+  throw new ProtocolError('ERR_NOT_AN_RDB', 'the snapshot does not begin as an RDB')
+}
 
 /** Names and values as text; integers as decimal. */
 export function readAuxFields(head: Buffer): ReadonlyMap<string, string> {
@@ -21,10 +42,35 @@ export function readAuxFields(head: Buffer): ReadonlyMap<string, string> {
   return fields
 }
 
-/** Version of the server that made the snapshot, such as `7.0.15`. */
+/** Version of the server that made the snapshot as it says it, such as `7.0.15`. */
 export function serverVersionOf(head: Buffer): string | undefined {
   const fields = readAuxFields(head)
   return fields.get('valkey-ver') ?? fields.get('redis-ver')
+}
+
+/**
+ * The server that made the snapshot; undefined where it does not say. Redict is told by its own
+ * number: it loads what it writes, which Redis of its name does not.
+ */
+export function writerOf(head: Buffer): ServerKind | undefined {
+  const fields = readAuxFields(head)
+  for (const family of ['redis', 'valkey', 'redict'] as const) {
+    const version = fields.get(`${family}-ver`)
+    if (version !== undefined && /^\d+\.\d+\.\d+$/.test(version)) return { family, version }
+  }
+  return undefined
+}
+
+/** When the snapshot was made, unix ms; undefined where it does not say. */
+export function savedAtMsOf(head: Buffer): number | undefined {
+  const seconds = readAuxFields(head).get('ctime') ?? ''
+  return /^\d{1,12}$/.test(seconds) && Number(seconds) > 0 ? Number(seconds) * 1000 : undefined
+}
+
+/** The db that the stream behind the snapshot begins in; 0 where it tells none. */
+export function streamDbOf(head: Buffer): number {
+  const db = readAuxFields(head).get('repl-stream-db') ?? ''
+  return /^\d{1,9}$/.test(db) ? Number(db) : 0
 }
 
 interface Text {

@@ -7,29 +7,16 @@
  * Accepted versions were measured on the servers themselves: 7.0 takes 1 to 10, 8.6 1 to 13,
  * Valkey 9.1 REDIS 1 to 11 and VALKEY 80.
  */
-import { ProtocolError } from '../errors.js'
 import { serverVersionNumber, type ServerFamily } from './version.js'
 
+/** What an RDB begins with: whose magic, and the version behind it. */
 export interface RdbMagic {
-  family: 'REDIS' | 'VALKEY'
-  version: number
-}
-
-export function parseRdbMagic(head: Uint8Array): RdbMagic {
-  const text = Buffer.from(head.buffer, head.byteOffset, Math.min(9, head.length)).toString(
-    'latin1',
-  )
-  const found = /^(REDIS)(\d{4})$|^(VALKEY)(\d{3})$/.exec(text)
-  if (found === null) {
-    throw new ProtocolError('ERR_NOT_AN_RDB', 'the snapshot does not begin as an RDB')
-  }
-  return found[1] === undefined
-    ? { family: 'VALKEY', version: Number(found[4]) }
-    : { family: 'REDIS', version: Number(found[2]) }
+  readonly family: ServerFamily
+  readonly version: number
 }
 
 export function formatRdbMagic(magic: RdbMagic): string {
-  return magic.family === 'REDIS' ? `RDB ${magic.version}` : `VALKEY RDB ${magic.version}`
+  return magic.family === 'redis' ? `RDB ${magic.version}` : `VALKEY RDB ${magic.version}`
 }
 
 export interface ServerKind {
@@ -129,7 +116,7 @@ export function surelyAccepted(hints: HandshakeHints): Accepted {
 }
 
 export function accepts(accepted: Accepted, magic: RdbMagic): boolean {
-  return magic.version <= (magic.family === 'REDIS' ? accepted.redis : accepted.valkey)
+  return magic.version <= (magic.family === 'redis' ? accepted.redis : accepted.valkey)
 }
 
 /** How to give the snapshot to a server that accepts this: as it is, under a lower version that

@@ -4,7 +4,8 @@
  * files, continues.
  */
 import { ProtocolError } from '../errors.js'
-import { emptyRdb, writerOf } from './rdb-head.js'
+import { writerOf } from '../rdb/head.js'
+import { emptyRdb } from './empty-rdb.js'
 import type { ServerKind } from '../servers/rdb-version.js'
 import { FrozenLog, type StreamPart } from './frozen-log.js'
 import { History } from './history.js'

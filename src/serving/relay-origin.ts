@@ -19,7 +19,8 @@ import type {
   ResumePoint,
 } from '../replication/consumer.js'
 import { ReplicationLink } from '../replication/link.js'
-import { emptyRdb, streamDbOf, writerOf } from './rdb-head.js'
+import { streamDbOf, writerOf } from '../rdb/head.js'
+import { emptyRdb } from './empty-rdb.js'
 import type { ServerKind } from '../servers/rdb-version.js'
 import { History } from './history.js'
 import type { Origin, OriginListener, ResumeAnswer, SnapshotWish, UpstreamFacts } from './origin.js'

@@ -10,11 +10,11 @@
 import { closeSync, fsync, openSync, read as readFile, unlinkSync, writeSync } from 'node:fs'
 import { crc32 } from 'node:zlib'
 import { FileError, InternalError, LinkError } from '../errors.js'
-import { parseRdbMagic, type RdbMagic } from '../servers/rdb-version.js'
+import { MAGIC_BYTES, parseRdbMagic } from '../rdb/head.js'
+import type { RdbMagic } from '../servers/rdb-version.js'
 
 /** Of an unfinished snapshot, so many last bytes are kept from replicas. */
 const HELD_BACK_BYTES = 64
-const MAGIC_BYTES = 9
 /** The first bytes are looked at for AUX fields. */
 const HEAD_BYTES = 512
 const CHECKSUM_BYTES = 8

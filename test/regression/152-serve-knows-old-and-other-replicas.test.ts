@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { writerOf } from '../../src/serving/rdb-head.js'
+import { writerOf } from '../../src/rdb/head.js'
 import { startServing, type Serving } from '../helpers/serving.js'
 
 const dir = mkdtempSync(join(tmpdir(), 'rrep-old-'))

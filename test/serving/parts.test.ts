@@ -6,7 +6,8 @@ import { join } from 'node:path'
 import fc from 'fast-check'
 import { afterEach, describe, expect, test } from 'vitest'
 import { checkExposure, RateLimit, reachOf } from '../../src/serving/access.js'
-import { emptyRdb, streamDbOf } from '../../src/serving/rdb-head.js'
+import { emptyRdb } from '../../src/serving/empty-rdb.js'
+import { streamDbOf } from '../../src/rdb/head.js'
 import { FrozenLog, type StreamPart } from '../../src/serving/frozen-log.js'
 import { History } from '../../src/serving/history.js'
 import { DEFAULT_REPLICA_LIMITS, LagGuard } from '../../src/serving/limits.js'
@@ -174,13 +175,13 @@ describe('RDB versions', () => {
   })
 
   test('a label is lowered only as far as the content permits', () => {
-    const magic = { family: 'REDIS', version: 12 } as const
+    const magic = { family: 'redis', version: 12 } as const
     const seven = { redis: 10, valkey: 0 }
     expect(formFor(seven, magic, 10)).toEqual({ kind: 'relabel', version: 10 })
     expect(formFor(seven, magic, 11)).toEqual({ kind: 'refuse' })
     expect(formFor(seven, magic, undefined)).toEqual({ kind: 'refuse' })
     expect(formFor({ redis: 13, valkey: 0 }, magic, 11)).toEqual({ kind: 'as-is' })
-    expect(formFor(seven, { family: 'VALKEY', version: 80 }, undefined)).toEqual({ kind: 'refuse' })
+    expect(formFor(seven, { family: 'valkey', version: 80 }, undefined)).toEqual({ kind: 'refuse' })
   })
 
   test('relabelling changes the digits and the checksum, in chunks of any size', () => {

@@ -10,7 +10,7 @@ import { openArchive } from '../../archive/reader.js'
 import { AbortedError, UsageError } from '../../errors.js'
 import type { LedgerReport } from '../../target/ledger.js'
 import type { ServerFamily } from '../../servers/capabilities.js'
-import { writerOf } from '../../rewrite/writing-server.js'
+import { capabilitiesOfWriter } from '../../rewrite/writing-server.js'
 import type { ReplayOptions, ReplayProgress } from '../replay/options.js'
 import { replayFiles } from '../replay/files.js'
 import { ReplaySession } from '../replay/session.js'
@@ -114,7 +114,7 @@ function familyOf(source: FileSource, until: ReplayOptions['until']): ServerFami
   try {
     const buffer = Buffer.alloc(1024)
     const head = buffer.subarray(0, readSync(fd, buffer, 0, buffer.length, 0))
-    return kindOf(head) === 'vcs' ? 'valkey' : writerOf(head).family
+    return kindOf(head) === 'vcs' ? 'valkey' : capabilitiesOfWriter(head).family
   } finally {
     closeSync(fd)
   }

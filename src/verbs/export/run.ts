@@ -27,7 +27,7 @@ import { openExportOutput } from '../../disk/export-output.js'
 import { JsonKeys } from '../../formats/json-keys.js'
 import { compileKeyFilter, type KeyFilter } from '../../source/key-filter.js'
 import { openRdbInput, pumpRdb, RDB_READ_BYTES, type RdbInput } from '../../source/rdb-input.js'
-import { writerOf } from '../../rewrite/writing-server.js'
+import { capabilitiesOfWriter } from '../../rewrite/writing-server.js'
 import { SizeGate } from '../../source/size-gate.js'
 import type { ExportFormat, ExportOptions, ExportResult } from './options.js'
 
@@ -174,7 +174,7 @@ class ExportRun {
     if (target !== undefined) {
       return targetCapabilities(target.family, parseServerVersion(target.version))
     }
-    return writerOf(this.rdb.input.head)
+    return capabilitiesOfWriter(this.rdb.input.head)
   }
 
   private isWanted(header: KeyHeader): boolean {
