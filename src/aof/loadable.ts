@@ -11,11 +11,15 @@
  *   VADD … CAS              stops Redis 8 while it loads: CAS is dropped, the effect is the same
  *   CLUSTER …, TRIMSLOTS    talk among the nodes of a cluster; stops servers outside of one
  *   PING, REPLCONF          keep a link alive; count in offsets only
+ *   PUBLISH __sentinel__:hello …   what Sentinels tell each other twice a second through the
+ *       master: megabytes a day that mean nothing later
  *   RREPLAY                 of KeyDB: what it wraps is stored, by whoever reads the stream
  */
 import { isArg } from '../resp/command-table.js'
 import { nameTable, type CommandDecoder } from '../resp/decoder.js'
 import type { CommandEncoder } from '../resp/encoder.js'
+
+const HELLO = '__sentinel__:hello'
 
 /** What to store for a command. */
 export const LOADABLE = {
@@ -49,10 +53,13 @@ const ALWAYS = [
 /** State that a reader of the stream must follow. */
 const STATE = ['SELECT', 'MULTI', 'EXEC', 'RREPLAY'] as const
 
+/** Looked at where they are small, and stored as they are where they are not. */
+const NOISE = ['PUBLISH'] as const
+
 /** Names that must be looked at: `makeLoadable` for them, and the reader's own state. */
-export const SPECIAL_NAMES = nameTable([...ALWAYS, ...STATE])
+export const SPECIAL_NAMES = nameTable([...ALWAYS, ...STATE, ...NOISE])
 /** The same for streams of masters up to 6.2, where SET may hold a relative time. */
-export const SPECIAL_NAMES_RELATIVE = nameTable([...ALWAYS, ...STATE, 'SET'])
+export const SPECIAL_NAMES_RELATIVE = nameTable([...ALWAYS, ...STATE, ...NOISE, 'SET'])
 /** Of these, the ones that have to be held whole to be looked at. */
 export const REWRITABLE_NAMES = nameTable([...ALWAYS, 'SELECT', 'RREPLAY'])
 export const REWRITABLE_NAMES_RELATIVE = nameTable([...ALWAYS, 'SELECT', 'RREPLAY', 'SET'])
@@ -94,7 +101,8 @@ export function makeLoadable(
     case (6 << 5) | 5:
       return isArg(command, 0, 'EXPIRE') ? expireAt(command, out, nowMs, 1000) : LOADABLE.AS_IS
     case (7 << 5) | 16:
-      return isArg(command, 0, 'PEXPIRE') ? expireAt(command, out, nowMs, 1) : LOADABLE.AS_IS
+      if (isArg(command, 0, 'PEXPIRE')) return expireAt(command, out, nowMs, 1)
+      return isHello(command) ? LOADABLE.NOTHING : LOADABLE.AS_IS
     case (5 << 5) | 7:
       return isArg(command, 0, 'GETEX') ? getexAt(command, out, nowMs) : LOADABLE.AS_IS
     case (7 << 5) | 18:
@@ -104,6 +112,12 @@ export function makeLoadable(
     default:
       return LOADABLE.AS_IS
   }
+}
+
+function isHello(command: CommandDecoder): boolean {
+  if (!isArg(command, 0, 'PUBLISH') || command.argc !== 3) return false
+  const isAsLong = command.args[3]! - command.args[2]! === HELLO.length
+  return isAsLong && command.arg(1).toString('latin1') === HELLO
 }
 
 /** SET k v … EX s | PX ms → SET k v … PXAT ms */

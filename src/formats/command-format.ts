@@ -18,7 +18,7 @@ export interface CommandPlace {
   replOffset: number
   /** -1: not known before the next SELECT. */
   dbnum: number
-  /** Reception, unix ms. */
+  /** Reception, unix ms; -1: not known. */
   unixMs: number
 }
 
@@ -59,7 +59,7 @@ export class CommandFormatter {
   private readonly out: Buffer
   private length = 0
   /** What stands between the offset and the command, made anew when time or db change. */
-  private placeMs = -1
+  private placeMs = -2
   private placeDbnum = -2
   private beforeOffset: Buffer = Buffer.alloc(0)
   private behindOffset: Buffer = Buffer.alloc(0)
@@ -144,12 +144,12 @@ export class CommandFormatter {
     if (unixMs !== this.placeMs || dbnum !== this.placeDbnum) {
       this.placeMs = unixMs
       this.placeDbnum = dbnum
-      const time = new Date(unixMs).toISOString()
+      const time = unixMs < 0 ? undefined : new Date(unixMs).toISOString()
       const isJson = this.format === 'json'
       const db = dbnum >= 0 ? String(dbnum) : isJson ? 'null' : '?'
-      this.beforeOffset = Buffer.from(isJson ? '{"offset":' : `${time} `)
+      this.beforeOffset = Buffer.from(isJson ? '{"offset":' : `${time ?? '-'} `)
       this.behindOffset = Buffer.from(
-        isJson ? `,"time":"${time}","db":${db},"command":[` : ` db${db}`,
+        isJson ? `,"time":${JSON.stringify(time ?? null)},"db":${db},"command":[` : ` db${db}`,
       )
     }
     this.copy(this.beforeOffset, 0, this.beforeOffset.length)

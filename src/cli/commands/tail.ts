@@ -2,7 +2,14 @@
 import type { Command } from 'commander'
 import { capture, type CaptureRunEvent } from '../../verbs/tail/archive.js'
 import { formatServerAddress, type ServerSettings } from '../../net/make-server-settings.js'
-import { tail, type CommandFormat, type TailNotice } from '../../verbs/tail/watch.js'
+import { tailRecorded } from '../../verbs/tail/recorded.js'
+import {
+  tail,
+  type CommandFormat,
+  type TailNotice,
+  type TailViewOptions,
+} from '../../verbs/tail/watch.js'
+import { classifySource, type SourceSpec } from '../../source/source.js'
 import { FileError, UsageError } from '../../errors.js'
 import { addCommonOptions, type CommandCall, type CommandContext } from '../command.js'
 import { addConnectOptions, readServerSettings, sourceOf } from '../connect-options.js'
@@ -11,8 +18,18 @@ import { EXIT } from '../exit-codes.js'
 import { addFilterOptions, readFilterOptions, type FilterOptions } from '../filter-options.js'
 import { describeEvent, describeNotice } from '../render/tail.js'
 import { TailStatsView } from '../render/tail-stats.js'
+import type { Io } from '../io.js'
 import type { Talk } from '../talk.js'
-import { formatSize, parseCount, parseDuration, parseList, parseSize } from '../units.js'
+import {
+  formatSize,
+  parseCount,
+  parseDuration,
+  parseList,
+  parseMoment,
+  parseSize,
+  parseTime,
+  type Moment,
+} from '../units.js'
 
 interface TailCommandOptions extends ConnectValues, FilterOptions {
   output?: string
@@ -25,6 +42,8 @@ interface TailCommandOptions extends ConnectValues, FilterOptions {
   replid?: string
   fullSync: boolean
   stats?: boolean
+  from?: number
+  until?: Moment
   rotate?: number
   snapshotEvery?: number
   keep?: { bases: number } | { ageMs: number }
@@ -34,6 +53,10 @@ interface TailCommandOptions extends ConnectValues, FilterOptions {
 }
 
 const DETAILS = `
+Of an archive or an AOF: what was captured, over every snapshot in it, with the time (the second it was
+received in) and the offset of each command, which --until offset:N of replay, serve and diff takes;
+one less is the state before that command. Where no stream offsets are kept they count bytes.
+
 Without -o: write commands from now on. The master is asked to continue at its present offset, so
 it saves nothing and forks nothing. Where it has no backlog: an empty snapshot (7.0 or newer; a
 fork), else a full one, thrown away, which is said before; never with --no-full-sync. A resumed
@@ -65,7 +88,10 @@ export function registerTail(program: Command, context: CommandContext): void {
     .command('tail')
     .summary('the live write commands; with -o DIR also kept, from a snapshot on')
     .description("Show a master's write commands as they happen, or keep them in a directory.")
-    .argument('[source]', 'server: host[:port], redis://…, rediss://…, unix:///… (RREP_SOURCE)')
+    .argument(
+      '[source]',
+      'server: host[:port], redis://… (RREP_SOURCE); archive, AOF, -: what was captured',
+    )
     .option('-o, --output <dir>', 'keep snapshot and stream here, as a multi-part AOF')
     .option('--resp', 'the bytes as they came')
     .option('--strings <form>', 'base64: lossless arguments in --json')
@@ -77,6 +103,12 @@ export function registerTail(program: Command, context: CommandContext): void {
       'begin at this offset, or behind the command shown with it',
       parseCount,
     )
+    .option(
+      '--from <time>',
+      'of an archive or AOF: only what came at this time or later',
+      parseTime,
+    )
+    .option('--until <when>', 'of an archive or AOF: up to this time, or offset:N', parseMoment)
     .option('--replid <id>', 'with --from-offset: the history it belongs to')
     .option('--no-full-sync', 'never let the master make a full snapshot')
     .option('--stats', 'commands and bytes a second, by command, prefix and db')
@@ -105,6 +137,7 @@ export function registerTail(program: Command, context: CommandContext): void {
     'rrep tail',
     "rrep tail db.example --match 'user:*' --command SET,DEL --json",
     'rrep tail --stats',
+    'rrep tail archive --command FLUSHALL,DEL --from 2026-11-22T10:00:00Z',
     'rrep tail -o archive --snapshot-every 6h --keep 7d',
     'rrep tail redis://db.example -o archive --durable --fsync always',
   ])
@@ -112,7 +145,14 @@ export function registerTail(program: Command, context: CommandContext): void {
     context.action<TailCommandOptions>(async (call) => {
       const { args, options, io, talk } = call
       checkOptions(options, talk)
-      const server = await readServerSettings(sourceOf(args[0], io), options, io)
+      const spec = classifySource(sourceOf(args[0], io))
+      if (spec.kind !== 'server') return await showRecorded(call, spec)
+      if (options.from !== undefined || options.until !== undefined) {
+        throw new UsageError('--from and --until are for what was captured: an archive or an AOF', {
+          hint: 'of a server: --from-offset, --for, --count',
+        })
+      }
+      const server = await readServerSettings(spec.address, options, io)
       if (server.tls?.insecure === true) {
         talk.warn('--insecure: the certificate is not checked; anyone may be at the other end')
       }
@@ -127,8 +167,10 @@ const WARNINGS = new Set(['gap', 'snapshot-failed', 'warning'])
 const KEEP_ONLY = ['rotate', 'snapshotEvery', 'keep', 'fsync', 'durable', 'adopt'] as const
 const WATCH_ONLY = [
   ...['resp', 'strings', 'command', 'count', 'fromOffset', 'replid', 'stats'],
-  ...['db', 'match', 'noMatch', 'regex'],
+  ...['db', 'match', 'noMatch', 'regex', 'from', 'until'],
 ] as const
+/** What asks something of a server. */
+const SERVER_ONLY = ['for', 'fromOffset', 'replid', 'output'] as const
 
 function checkOptions(options: TailCommandOptions, talk: Talk): void {
   const given = (names: readonly string[]): string | undefined =>
@@ -136,7 +178,7 @@ function checkOptions(options: TailCommandOptions, talk: Talk): void {
   const keeps = options.output !== undefined
   const wrong = given(keeps ? WATCH_ONLY : KEEP_ONLY)
   if (wrong !== undefined) {
-    const flag = `--${wrong.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`
+    const flag = flagOf(wrong)
     throw new UsageError(
       keeps ? `${flag} has no meaning with -o: a capture holds everything` : `${flag} needs -o DIR`,
     )
@@ -162,16 +204,88 @@ function checkOptions(options: TailCommandOptions, talk: Talk): void {
   if (options.count === 0) throw new UsageError('--count begins at 1')
 }
 
+type Captured = Exclude<SourceSpec, { kind: 'server' }>
+
+async function showRecorded(
+  call: CommandCall<TailCommandOptions>,
+  spec: Captured,
+): Promise<number> {
+  const { options, io, talk, signal } = call
+  const wrong = SERVER_ONLY.find((name) => options[name] !== undefined)
+  if (wrong !== undefined) {
+    throw new UsageError(`${flagOf(wrong)} is for a server; ${nameOf(spec)} was captured`)
+  }
+  const view = options.stats === true ? new TailStatsView(talk, io) : undefined
+  try {
+    const result = await tailRecorded({
+      path: spec.kind === 'stdin' ? '-' : spec.path,
+      stdin: io.stdin,
+      fromMs: options.from,
+      until: options.until,
+      ...viewOptions(options, io, talk, view),
+      signal,
+      onNotice: (notice) =>
+        talk.warn(
+          notice.kind === 'warning'
+            ? notice.message
+            : `gap: what came from offset ${notice.fromReplOffset} on is missing; ` +
+                `going on behind ${notice.toReplOffset}`,
+        ),
+    })
+    if (result.cutBytes > 0) {
+      talk.warn(`the last ${result.cutBytes} bytes are an unfinished command or transaction`)
+    }
+    return EXIT.OK
+  } catch (error) {
+    // A reader that goes away had what it wanted.
+    if (error instanceof FileError && error.code === 'ERR_OUTPUT_CLOSED') return EXIT.OK
+    throw error
+  } finally {
+    view?.end()
+  }
+}
+
+function nameOf(spec: Captured): string {
+  return spec.kind === 'stdin' ? 'standard input' : spec.path
+}
+
+function flagOf(name: string): string {
+  return `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`
+}
+
+/** What is shown, and where. */
+function viewOptions(
+  options: TailCommandOptions,
+  io: Io,
+  talk: Talk,
+  view: TailStatsView | undefined,
+): TailViewOptions {
+  // Written in the background where it is the process's own: Node would block on a slow pipe.
+  const fd = (io.stdout as { fd?: unknown }).fd
+  const format: CommandFormat = options.resp === true ? 'resp' : talk.json ? 'json' : 'text'
+  return {
+    commands: options.command,
+    filter: readFilterOptions(options),
+    count: options.count,
+    ...(view === undefined
+      ? {
+          output: {
+            to: typeof fd === 'number' ? fd : io.stdout,
+            format,
+            strings: options.strings === 'base64' ? 'base64' : 'text',
+          },
+        }
+      : { stats: { onStats: (stats) => view.show(stats) } }),
+  }
+}
+
 async function watch(
   call: CommandCall<TailCommandOptions>,
   server: ServerSettings,
 ): Promise<number> {
   const { options, io, talk, signal } = call
   const { fromOffset, replid } = options
-  const format: CommandFormat = options.resp === true ? 'resp' : talk.json ? 'json' : 'text'
   const view = options.stats === true ? new TailStatsView(talk, io) : undefined
-  // Written in the background where it is the process's own: Node would block on a slow pipe.
-  const fd = (io.stdout as { fd?: unknown }).fd
   try {
     const result = await tail({
       server,
@@ -180,21 +294,10 @@ async function watch(
           ? undefined
           : { replid: replid.toLowerCase(), nextReplOffset: fromOffset },
       allowFullResync: options.fullSync,
-      commands: options.command,
-      filter: readFilterOptions(options),
-      count: options.count,
+      ...viewOptions(options, io, talk, view),
       durationMs: options.for,
       retries: options.retries,
       signal,
-      ...(view === undefined
-        ? {
-            output: {
-              to: typeof fd === 'number' ? fd : io.stdout,
-              format,
-              strings: options.strings === 'base64' ? 'base64' : 'text',
-            },
-          }
-        : { stats: { onStats: (stats) => view.show(stats) } }),
       onNotice: (notice) => tellNotice(notice, talk, server),
       onWire: (direction, line) => talk.trace(`${direction === 'sent' ? '>' : '<'} ${line}`),
     })

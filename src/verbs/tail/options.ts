@@ -1,7 +1,8 @@
 /** What `tail` is asked for, what it tells on the way, and what it says at the end: watching the
  * stream, and keeping it in an archive. */
-import type { Writable } from 'node:stream'
+import type { Readable, Writable } from 'node:stream'
 import type { StatsSnapshot } from '../../analyze/command-stats.js'
+import type { Until } from '../../archive/moment.js'
 import type { CaptureEvent } from '../../archive/writer.js'
 import type { CommandFormat, CommandPlace, StringForm } from '../../formats/command-format.js'
 import type { ServerSettings } from '../../net/server-settings.js'
@@ -9,29 +10,65 @@ import type { LinkState, ResumePoint } from '../../replication/consumer.js'
 import type { CommandDecoder } from '../../resp/decoder.js'
 import type { KeyFilterOptions } from '../../source/key-filter.js'
 
-export interface TailOptions {
-  server: ServerSettings
-  /** Begin in the past, if the backlog still has it. Default: with the next write. */
-  from?: ResumePoint | undefined
-  /** False: rather fail than make the master save a full snapshot. Default true. */
-  allowFullResync?: boolean | undefined
+/** What is shown, and where. */
+export interface TailViewOptions {
   /** Names, in any case. Default: all but PING, REPLCONF and SELECT. */
   commands?: readonly string[] | undefined
   /** By db and key name; a command passes if any of its keys does. */
   filter?: KeyFilterOptions | undefined
   /** End after so many commands shown. */
   count?: number | undefined
+  /** Where lines go: a file descriptor (never blocks the reading of the stream) or a stream. */
+  output?: TailOutput | undefined
+  /** Each command that passes; its bytes are valid during the call only. Db -1: not known yet. */
+  onCommand?: ((command: CommandDecoder, place: Readonly<CommandPlace>) => void) | undefined
+  /** Figures in place of commands: each so often, of what was captured once at the end. */
+  stats?: TailStatsOptions | undefined
+}
+
+/** Of what was captured. */
+export interface RecordedTailOptions extends TailViewOptions {
+  /** An AOF, an archive or another directory in multi-part form, its manifest, or `-`. */
+  path: string
+  stdin?: Readable | undefined
+  /** Only commands of this time (unix ms) and later. */
+  fromMs?: number | undefined
+  until?: Until
+  signal?: AbortSignal | undefined
+  onNotice?: ((notice: RecordedTailNotice) => void) | undefined
+}
+
+export type RecordedTailNotice =
+  /** Between the two nothing was captured. */
+  | { kind: 'gap'; fromReplOffset: number; toReplOffset: number }
+  | { kind: 'warning'; message: string }
+
+export interface RecordedTailResult {
+  path: string
+  /** Shown. */
+  commands: number
+  /** Whether shown or not. */
+  readCommands: number
+  /** False: offsets count bytes of the files. */
+  hasReplOffsets: boolean
+  /** Behind the last command read. */
+  endOffset: number
+  gaps: number
+  /** Of an unfinished command or transaction at the end. */
+  cutBytes: number
+}
+
+export interface TailOptions extends TailViewOptions {
+  server: ServerSettings
+  /** Begin in the past, if the backlog still has it. Default: with the next write. */
+  from?: ResumePoint | undefined
+  /** False: rather fail than make the master save a full snapshot. Default true. */
+  allowFullResync?: boolean | undefined
   /** End after this time. */
   durationMs?: number | undefined
   /** Failed attempts in a row before giving up. Default 5. */
   retries?: number | undefined
   signal?: AbortSignal | undefined
-  /** Where lines go: a file descriptor (never blocks the reading of the stream) or a stream. */
-  output?: TailOutput | undefined
-  /** Each command that passes; its bytes are valid during the call only. Db -1: not known yet. */
-  onCommand?: ((command: CommandDecoder, place: Readonly<CommandPlace>) => void) | undefined
-  /** Figures each so often in place of commands. */
-  stats?: TailStatsOptions | undefined
   onNotice?: ((notice: TailNotice) => void) | undefined
   onWire?: ((direction: 'sent' | 'received', line: string) => void) | undefined
 }

@@ -3,7 +3,6 @@
  * asks for no snapshot where that can be avoided.
  */
 import { AbortedError, ProtocolError } from '../../errors.js'
-import { selectedDb } from '../../aof/aof-parser.js'
 import { formatServerAddress } from '../../net/address.js'
 import { ControlClient } from '../../net/control.js'
 import type {
@@ -14,14 +13,11 @@ import type {
   ResumePoint,
 } from '../../replication/consumer.js'
 import { ReplicationLink } from '../../replication/link.js'
-import { CommandTable, KeyPositions } from '../../resp/command-table.js'
 import { CommandDecoder, RESP } from '../../resp/decoder.js'
 import { encodeCommand } from '../../resp/encoder.js'
 import { RreplayUnwrapper } from '../../resp/rreplay.js'
-import { CommandFormatter, type CommandPlace } from '../../formats/command-format.js'
-import { CommandStats } from '../../analyze/command-stats.js'
-import { PatientOutput } from '../../disk/patient-output.js'
-import { compileKeyFilter, type KeyFilter } from '../../source/key-filter.js'
+import type { CommandPlace } from '../../formats/command-format.js'
+import { CommandView } from './command-view.js'
 import type { TailOptions, TailResult, TailStatsOptions } from './options.js'
 
 export type * from './options.js'
@@ -40,22 +36,14 @@ export async function tail(options: TailOptions): Promise<TailResult> {
 
 class TailRun implements LinkConsumer {
   private readonly options: TailOptions
-  private readonly table = new CommandTable()
-  private readonly positions = new KeyPositions()
-  private readonly filter: KeyFilter
-  private readonly filtersKeys: boolean
-  private readonly names: Set<string> | undefined
+  private readonly view: CommandView
   private readonly decoder = new CommandDecoder({ pieceBytes: LARGE_BYTES, oldMasters: true })
   private readonly unwrapper = new RreplayUnwrapper()
   private readonly place: CommandPlace = { replOffset: -1, dbnum: -1, unixMs: 0 }
-  private readonly output: PatientOutput | undefined
-  private readonly formatter: CommandFormatter | undefined
-  private readonly stats: CommandStats | undefined
   private readonly link: ReplicationLink
   private failure: Error | undefined
   private started = false
   private finished = false
-  private shown = 0
   private streamCommands = 0
   private streamBytes = 0
   private gaps = 0
@@ -69,27 +57,8 @@ class TailRun implements LinkConsumer {
 
   constructor(options: TailOptions) {
     this.options = options
-    const { server, from, allowFullResync, retries, signal, output, onWire, stats } = options
-    this.filter = compileKeyFilter(options.filter)
-    const { match, noMatch, regex } = options.filter ?? {}
-    this.filtersKeys = (match?.length ?? 0) > 0 || (noMatch?.length ?? 0) > 0 || regex !== undefined
-    this.names =
-      options.commands === undefined
-        ? undefined
-        : new Set(options.commands.map((name) => name.toUpperCase()))
-    if (output !== undefined) {
-      const { to, format, strings, boundBytes, patienceMs } = output
-      const patient = new PatientOutput(to, {
-        onError: (error) => this.end(error),
-        ...(boundBytes === undefined ? {} : { boundBytes }),
-        ...(patienceMs === undefined ? {} : { patienceMs }),
-      })
-      this.output = patient
-      this.formatter = new CommandFormatter(format, strings ?? 'text', (bytes, start, end) =>
-        patient.append(bytes, start, end),
-      )
-    }
-    if (stats !== undefined) this.stats = new CommandStats(this.table, stats.separator)
+    const { server, from, allowFullResync, retries, signal, onWire } = options
+    this.view = new CommandView(options, (error) => this.end(error))
     this.link = new ReplicationLink(
       {
         server,
@@ -128,14 +97,12 @@ class TailRun implements LinkConsumer {
       for (const timer of timers) clearTimeout(timer)
       this.control?.close()
     }
-    this.formatter?.flush()
-    if (signal?.aborted === true && signal.reason === 'EPIPE') this.output?.abandon()
-    else await this.output?.finish()
+    await this.view.finish(signal)
     if (this.failure !== undefined) throw this.failure
     if (signal?.aborted === true && !this.finished) throw new AbortedError()
     return {
       source: formatServerAddress(server.address),
-      commands: this.shown,
+      commands: this.view.shown,
       streamCommands: this.streamCommands,
       streamBytes: this.streamBytes,
       replid: this.link.replid,
@@ -190,11 +157,11 @@ class TailRun implements LinkConsumer {
   }
 
   drain(): Promise<void> | undefined {
-    return this.output?.drain()
+    return this.view.output?.drain()
   }
 
   onStream(bytes: Buffer, start: number, end: number): void {
-    const { decoder, place, formatter } = this
+    const { decoder, place, view } = this
     place.unixMs = Date.now()
     this.streamBytes += end - start
     decoder.feed(bytes, start, end)
@@ -215,14 +182,14 @@ class TailRun implements LinkConsumer {
         )
       }
     }
-    formatter?.flush()
-    this.output?.flush()
+    view.formatter?.flush()
+    view.output?.flush()
   }
 
   private take(command: CommandDecoder): void {
     this.streamCommands += 1
     if (RreplayUnwrapper.wraps(command)) this.takeWrapped(command)
-    else this.takeCommand(command)
+    else this.view.take(command, this.place)
   }
 
   /** KeyDB's RREPLAY: what it wraps. Its stream has no SELECT, and one that is not known is shown
@@ -234,52 +201,10 @@ class TailRun implements LinkConsumer {
       this.place.dbnum = dbnum
       if (this.options.output?.format === 'resp') {
         const select = encodeCommand('SELECT', String(dbnum))
-        this.formatter?.raw(select, 0, select.length)
+        this.view.formatter?.raw(select, 0, select.length)
       }
     }
-    this.takeCommand(inner ?? command)
-  }
-
-  private takeCommand(command: CommandDecoder): void {
-    const info = this.table.findOrAdd(command.bytes, command.args[0]!, command.args[1]!)
-    if (info.name === 'SELECT') {
-      const dbnum = selectedDb(command)
-      if (dbnum >= 0) this.place.dbnum = dbnum
-      // Bytes that are to be replayed need it, whatever the filter.
-      if (this.options.output?.format === 'resp') {
-        this.formatter?.raw(command.bytes, command.start, command.end)
-        return
-      }
-    }
-    const isPlumbing = PLUMBING.has(info.name)
-    if (this.names === undefined ? isPlumbing && this.hidesPlumbing : !this.names.has(info.name)) {
-      return
-    }
-    if (!this.filter.passesAll && !this.filter.db(this.place.dbnum)) return
-    let keyArg = -1
-    if (this.filtersKeys || this.stats !== undefined) {
-      const count = this.positions.find(info, command)
-      if (this.filtersKeys && !this.anyKeyPasses(command, count)) return
-      if (count > 0) keyArg = this.positions.positions[0]!
-    }
-    this.shown += 1
-    this.stats?.count(command, info, keyArg, this.place.dbnum)
-    this.formatter?.command(command, this.place)
-    this.options.onCommand?.(command, this.place)
-    if (this.shown === this.options.count) this.end()
-  }
-
-  /** PING, SELECT and REPLCONF are no writes; the bytes as they came hold them. */
-  private get hidesPlumbing(): boolean {
-    return this.options.output?.format !== 'resp' || !this.filter.passesAll
-  }
-
-  private anyKeyPasses(command: CommandDecoder, count: number): boolean {
-    for (let i = 0; i < count; i++) {
-      const at = 2 * this.positions.positions[i]!
-      if (this.filter.name(command.bytes, command.args[at]!, command.args[at + 1]!)) return true
-    }
-    return false
+    this.view.take(inner ?? command, this.place)
   }
 
   /** A command too large to hold. Its keys are not known, so a filter on keys passes it. */
@@ -288,20 +213,16 @@ class TailRun implements LinkConsumer {
       this.largeBytes = 0
       this.largeName = Buffer.from(command.arg(0))
       const name = this.largeName.toString('latin1').toUpperCase()
-      this.largePasses =
-        (this.names?.has(name) ?? true) &&
-        (this.filter.passesAll || this.filter.db(this.place.dbnum))
+      this.largePasses = this.view.passesName(name, this.place.dbnum)
     }
     this.largeBytes += command.end - command.start
     if (this.largePasses && this.options.output?.format === 'resp') {
-      this.formatter?.raw(command.bytes, command.start, command.end)
+      this.view.formatter?.raw(command.bytes, command.start, command.end)
     }
     if (!command.pieceLast) return
     this.streamCommands += 1
     if (!this.largePasses) return
-    this.shown += 1
-    this.formatter?.tooLarge(this.largeName, this.largeBytes, this.place)
-    if (this.shown === this.options.count) this.end()
+    this.view.takeTooLarge(this.largeName, this.largeBytes, this.place)
   }
 
   private begin(replid: string | undefined, nextReplOffset: number): void {
@@ -334,18 +255,18 @@ class TailRun implements LinkConsumer {
       )
       if (dbs.length === 0) this.place.dbnum = 0
       if (dbs.length === 1) this.place.dbnum = Number(dbs[0]!.slice(2))
-      if (this.filtersKeys) this.table.learn(await control.call('COMMAND'))
+      if (this.view.filtersKeys) this.view.table.learn(await control.call('COMMAND'))
     } catch {
       // Not allowed, or not reachable: the link will tell, or do without.
     }
-    if (this.stats === undefined) {
+    if (this.view.stats === undefined) {
       this.control?.close()
       this.control = undefined
     }
   }
 
   private tellStats(stats: TailStatsOptions, intervalMs: number): void {
-    const snapshot = this.stats?.take(intervalMs)
+    const snapshot = this.view.stats?.take(intervalMs)
     if (snapshot === undefined) return
     const { replOffset } = this.place
     stats.onStats({ ...snapshot, replOffset, lagBytes: this.lagBytes })
@@ -358,8 +279,6 @@ class TailRun implements LinkConsumer {
       .catch(() => (this.lagBytes = undefined))
   }
 }
-
-const PLUMBING = new Set(['PING', 'REPLCONF', 'SELECT'])
 
 function numberOf(text: string | undefined): number | undefined {
   return text !== undefined && /^\d+$/.test(text) ? Number(text) : undefined
