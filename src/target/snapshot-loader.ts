@@ -51,6 +51,9 @@ export interface SnapshotLoaderOptions {
   /** The key that is rrep's own in db 0 of the target. */
   checkpointKey: Buffer | undefined
   maxPayloadBytes?: number | undefined
+  /** Nothing vouches for the values: each is looked through to its last byte before it is given a
+   * fresh checksum by RESTORE. */
+  validate?: boolean | undefined
   /** Stands in front of the keys and holds some back, each of which it reports as skipped. */
   gate?: ((inner: RdbVisitor, skipped: (header: KeyHeader) => void) => RdbVisitor) | undefined
 }
@@ -104,7 +107,12 @@ export class SnapshotLoader {
       this.#rows(),
     )
     const gated = options.gate?.(rewriter, (header) => this.#heldBack(header)) ?? rewriter
-    this.parser = new RdbParser(gated, { file: options.file, checksum: 'verify' })
+    this.parser = new RdbParser(gated, {
+      file: options.file,
+      checksum: 'verify',
+      validate: options.validate === true,
+      strict: false,
+    })
   }
 
   /** Bytes taken, as `RdbParser.push`. */

@@ -18,7 +18,13 @@ import { inKernel } from '../../source/rdb-input.js'
 import { makeTemporaryDir } from '../../disk/temporary-dir.js'
 import { storePipe } from '../../source/stored-pipe.js'
 import { isReadOnce, refuseForStream } from './checks.js'
-import { checkParts, refuseEmpty, refuseKind, refuseUnfinished } from './source-check.js'
+import {
+  checkParts,
+  hasChecksum,
+  refuseEmpty,
+  refuseKind,
+  refuseUnfinished,
+} from './source-check.js'
 import type { ReplaySource } from './options.js'
 import {
   closeParts,
@@ -167,8 +173,8 @@ class FileReplay implements AofVisitor {
   async #rdbPart(part: ReplayPart, input: ByteInput, isLast: boolean): Promise<void> {
     const session = this.#session
     // A preamble says so before its keys; a base in a directory has increments behind it.
-    const streamFollows =
-      this.#parts.length > 1 || (part.role === 'single' && hasPreambleMark(part.path, input))
+    const isPreamble = part.role === 'single' && hasPreambleMark(part.path, input)
+    const streamFollows = this.#parts.length > 1 || isPreamble
     if (streamFollows) await this.#openStream()
     const resume = this.#resume
     const skipBase = resume?.phase === 'stream' || resume?.phase === 'stopped'
@@ -181,6 +187,7 @@ class FileReplay implements AofVisitor {
         : session.makeLoader(keys, input.name, {
             replaceOwn: resume !== undefined,
             streamFollows,
+            validate: isPreamble || !hasChecksum(part.path, input),
           })
     await this.#pumpRdb(part, input, loader, isLast)
   }
@@ -201,6 +208,7 @@ class FileReplay implements AofVisitor {
       session.makeLoader(new (await import('../../target/dry-run.js')).DryKeyTarget(), input.name, {
         replaceOwn: false,
         streamFollows: true,
+        validate: false,
       })
     const buffer = session.inputBuffer(this.#keys)
     const pieces = this.#keys && new PieceSize(this.#keys.commands.out)

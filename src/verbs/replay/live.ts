@@ -29,7 +29,7 @@ import { CommandDecoder, RESP } from '../../resp/decoder.js'
 import { interruptedLoad, type ReplayOutcome } from './files.js'
 import { singlePart } from './parts.js'
 import type { ReplaySession } from './session.js'
-import { checkParts } from './source-check.js'
+import { checkParts, hasChecksum } from './source-check.js'
 import { openInput } from '../../source/source.js'
 import { EndWatch } from './end-watch.js'
 import { SpoolFeed } from './spool-feed.js'
@@ -242,12 +242,13 @@ class LiveReplay {
     }
     session.event({ event: 'snapshot', replOffset, bytes: spool.state.snapshot?.bytes ?? 0 })
     const keys = await session.openSnapshot(again)
+    const input = await openInput(spool.snapshotPath, { signal: session.options.signal })
     const loader = session.makeLoader(keys, 'the snapshot', {
       replaceOwn: again,
       streamFollows: true,
+      validate: !hasChecksum(spool.snapshotPath, input),
     })
     const pieces = new PieceSize(keys.commands.out)
-    const input = await openInput(spool.snapshotPath, { signal: session.options.signal })
     try {
       await input.pump(
         async (chunk) => {

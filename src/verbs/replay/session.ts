@@ -45,6 +45,14 @@ import { FunctionLoads } from './functions.js'
 import { SizeGate } from '../../source/size-gate.js'
 
 const DEFAULT_CONNECTIONS = 3
+export interface LoadWishes {
+  /** Keys that are there are of an earlier attempt. */
+  replaceOwn: boolean
+  streamFollows: boolean
+  /** No checksum vouches for the values. */
+  validate: boolean
+}
+
 /** So long a run that breaks off waits for answers, and one that is interrupted. */
 const SETTLE_MS = 3000
 const ABORT_SETTLE_MS = 500
@@ -405,12 +413,14 @@ export class ReplaySession {
   makeLoader(
     writer: KeyTarget,
     file: string | undefined,
-    { replaceOwn, streamFollows }: { replaceOwn: boolean; streamFollows: boolean },
+    { replaceOwn, streamFollows, validate }: LoadWishes,
   ): SnapshotLoader {
     const { facts } = this
     const minSizeBytes = this.options.filter?.minSizeBytes
     return new SnapshotLoader({
       file,
+      // Before a target is emptied the source was looked through already.
+      validate: validate && !this.isToBeEmptied,
       target: facts.capabilities,
       writer,
       restore: this.options.restore ?? 'auto',

@@ -5,6 +5,7 @@
  * Snapshots are walked to the last byte of every value and their checksum is compared; commands
  * are read to their end, or to the moment that was asked for. What it throws, the replay would.
  */
+import { closeSync, openSync, readSync } from 'node:fs'
 import { AofParser, type AofEnd } from '../../aof/aof-parser.js'
 import type { Moment } from '../../archive/moment.js'
 import { MomentGate } from '../../archive/moment-gate.js'
@@ -18,6 +19,7 @@ import type { ReplayPart } from './parts.js'
 
 /** Enough for several large strings, which the kernel then checks side by side. */
 const READ_BYTES = 2 << 20
+const CHECKSUM_BYTES = 8
 
 export interface SourceCheckOptions {
   moment?: Moment
@@ -48,6 +50,26 @@ export function refuseEmpty(part: ReplayPart): void {
     { file: part.path, byteOffset: 0, reading: 'header' },
     'the file is empty',
   )
+}
+
+/**
+ * An RDB that carries a checksum, by what can be seen before it is read: a plain file of version 5 or
+ * newer that does not end with zeros (`rdbchecksum no`). Of one in a pipe, compressed, or in front
+ * of commands that is not known.
+ */
+export function hasChecksum(path: string, input: ByteInput): boolean {
+  if (input.kind !== 'rdb' || input.compression !== 'none' || input.sizeBytes === undefined) {
+    return false
+  }
+  if (/^REDIS000[1-4]/.test(input.head.toString('latin1', 0, 9))) return false
+  const tail = Buffer.alloc(CHECKSUM_BYTES)
+  const fd = openSync(path, 'r')
+  try {
+    readSync(fd, tail, 0, tail.length, Math.max(0, input.sizeBytes - tail.length))
+  } finally {
+    closeSync(fd)
+  }
+  return tail.some((byte) => byte !== 0)
 }
 
 /** What is neither an RDB nor commands. */
