@@ -49,6 +49,7 @@ const DISPUTED_LISTPACK_BYTES = 16_383
 
 const SELECT_2 = headOf(2, 'SELECT')
 const PEXPIREAT_3 = headOf(3, 'PEXPIREAT')
+const EXPIREAT_3 = headOf(3, 'EXPIREAT')
 const DEL_2 = headOf(2, 'DEL')
 const UNLINK_2 = headOf(2, 'UNLINK')
 const FUNCTION_LOAD_4 = headOf(4, 'FUNCTION', 'LOAD', 'REPLACE')
@@ -132,7 +133,8 @@ export class KeyRewriter implements RdbVisitor {
     }
     this.outcome = { plan: this.plan, method: METHOD.SKIP, commands: 0 }
     const { rows, writer } = options
-    if (rows !== undefined && this.restoreMode === 'never' && this.conflict !== 'refuse') {
+    const isPlain = this.restoreMode === 'never' && this.conflict !== 'refuse'
+    if (rows !== undefined && isPlain && options.target.pexpireat) {
       const sets = new SetRows(rows.kernel, options.target.setPxat)
       this.stringRecords = (stretch, dbnum) => {
         // The first key of a db selects it.
@@ -381,10 +383,11 @@ export class KeyRewriter implements RdbVisitor {
   }
 
   private expire(): void {
-    const { plan } = this
-    plan.writer.begin(PEXPIREAT_3)
+    const { plan, target } = this
+    plan.writer.begin(target.pexpireat ? PEXPIREAT_3 : EXPIREAT_3)
     plan.writer.bulk(plan.key.bytes, plan.key.start, plan.key.end)
-    plan.writer.decimal(plan.expireAtMs)
+    // No key goes before its time.
+    plan.writer.decimal(target.pexpireat ? plan.expireAtMs : Math.ceil(plan.expireAtMs / 1000))
   }
 
   /** Values of modules and the like can go as payloads only, however big. */

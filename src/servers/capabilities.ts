@@ -5,7 +5,7 @@
  */
 import { UsageError } from '../errors.js'
 import { acceptedVersions } from './rdb-version.js'
-import { serverVersionNumber, type ServerFamily } from './version.js'
+import { isDevelopmentVersion, serverVersionNumber, type ServerFamily } from './version.js'
 
 export type { ServerFamily } from './version.js'
 
@@ -26,6 +26,12 @@ export interface TargetCapabilities {
   readonly restoreAbsttl: boolean
   /** SET … NX (2.6.12), PXAT (6.2). */
   readonly setPxat: boolean
+  /** PEXPIREAT (2.6); before that EXPIREAT, in seconds. */
+  readonly pexpireat: boolean
+  /** SET … KEEPTTL (6.0). */
+  readonly keepTtl: boolean
+  /** COPY, GETEX, GETDEL (6.2). */
+  readonly copy: boolean
   /** HSET with many fields (4.0); before that HMSET. */
   readonly variadicHset: boolean
   /** UNLINK (4.0). */
@@ -71,6 +77,20 @@ export function parseServerVersion(text: string): number {
   return version
 }
 
+/** Newest versions that the tables know: what a build of a development branch counts as. */
+const NEWEST_VERSIONS: Readonly<Record<ServerFamily, number>> = { redis: 81000, valkey: 90200 }
+/** A footer is an upper bound: an older one is taken too, and how old the build is nobody says. */
+const DEVELOPMENT_DUMP_VERSION = 12
+
+/** For a server at hand, which may be of a development branch (255.255.255). Throws UsageError. */
+export function capabilitiesOf(family: ServerFamily, versionText: string): TargetCapabilities {
+  if (!isDevelopmentVersion(versionText)) {
+    return targetCapabilities(family, parseServerVersion(versionText))
+  }
+  const newest = targetCapabilities(family, NEWEST_VERSIONS[family])
+  return family === 'valkey' ? newest : { ...newest, dumpVersion: DEVELOPMENT_DUMP_VERSION }
+}
+
 export function targetCapabilities(family: ServerFamily, version: number): TargetCapabilities {
   const redis = family === 'redis'
   return {
@@ -81,6 +101,9 @@ export function targetCapabilities(family: ServerFamily, version: number): Targe
     restoreReplace: version >= 30000,
     restoreAbsttl: version >= 50000,
     setPxat: version >= 60200,
+    pexpireat: version >= 20600,
+    keepTtl: version >= 60000,
+    copy: version >= 60200,
     variadicHset: version >= 40000,
     unlink: version >= 40000,
     streams: version >= 50000,

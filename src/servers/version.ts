@@ -11,6 +11,12 @@ export type ServerFamily = 'redis' | 'valkey'
 const FIRST_CANDIDATE_PATCH = 100
 const NO_REAL_MAJOR = 99
 
+/** 255.255.255 and the like. */
+export function isDevelopmentVersion(text: string): boolean {
+  const major = /^v?(\d+)\./.exec(text.trim())?.[1]
+  return major !== undefined && Number(major) >= NO_REAL_MAJOR
+}
+
 /** `7.0.15` → 70015; undefined for what is no version, or none of a release. */
 export function serverVersionNumber(text: string): number | undefined {
   const found = /^v?(\d+)(?:\.(\d+))?(?:\.(\d+))?/.exec(text.trim())

@@ -29,6 +29,14 @@ import {
 } from './rule-outcome.js'
 import { StreamTypeRules } from './stream-type-rules.js'
 
+const SET_KEEPING_TTL =
+  "local t = redis.call('PTTL', KEYS[1]) redis.call('SET', KEYS[1], ARGV[1]) " +
+  "if t > 0 then redis.call('PEXPIRE', KEYS[1], string.format('%.0f', t)) end return 1"
+const COPY_BY_PAYLOAD =
+  "local v = redis.call('DUMP', KEYS[1]) redis.call('DEL', KEYS[2]) if v then " +
+  "local t = redis.call('PTTL', KEYS[1]) " +
+  "redis.call('RESTORE', KEYS[2], string.format('%.0f', math.max(t, 0)), v) end return 1"
+
 export class StreamRules extends RuleOutcome {
   /** Added to every expiry. May change between commands. */
   shiftMs = 0
@@ -89,6 +97,9 @@ export class StreamRules extends RuleOutcome {
       ['FUNCTION', (command) => this.#function(command)],
       ['SCRIPT', (command) => (isOneOf(command, 1, 'LOAD FLUSH') ? VERDICT.SAME : this.refused())],
       ['EVAL EVALSHA', () => this.#script()],
+      ['COPY', (command, out) => this.#copy(command, out)],
+      ['GETEX', (command, out) => this.#getex(command, out)],
+      ['GETDEL', (command, out) => this.#getdel(command, out)],
     ]
   }
 
@@ -129,6 +140,7 @@ export class StreamRules extends RuleOutcome {
       if (timeAt === i + 1) i += 1
     }
     if (timeAt < 0) {
+      if (keepTtl && !this.#options.target.keepTtl) return this.#setKeepingTtl(command, 1, out)
       if (!hasCondition) return VERDICT.SAME
       // The source's condition held, else nothing would have come. Not all servers know it.
       out.begin(keepTtl ? 4 : 3).ascii('SET')
@@ -152,10 +164,42 @@ export class StreamRules extends RuleOutcome {
     out.begin(3).ascii('SET')
     copyArg(out, command, 1)
     copyArg(out, command, 2)
-    out.begin(3).ascii('PEXPIREAT')
-    copyArg(out, command, 1)
-    out.integer(atMs)
+    this.#expireAt(command, 1, atMs, out)
     return this.rewritten(2)
+  }
+
+  /** PEXPIREAT, or what the target has for it. Seconds are rounded up: no key goes before its time. */
+  #expireAt(command: CommandDecoder, keyAt: number, atMs: number, out: CommandEncoder): void {
+    const { pexpireat } = this.#options.target
+    out.begin(3).ascii(pexpireat ? 'PEXPIREAT' : 'EXPIREAT')
+    copyArg(out, command, keyAt)
+    out.integer(pexpireat ? atMs : Math.ceil(atMs / 1000))
+  }
+
+  /**
+   * SET … KEEPTTL for a target that lacks it (before 6.0), in one step by a script: the time is read,
+   * and set again behind the value. KEYS[1] the key, ARGV[1] the value.
+   */
+  #setKeepingTtl(command: CommandDecoder, keyAt: number, out: CommandEncoder): Verdict {
+    if (!this.#options.target.scripts) return this.notHeld('SET … KEEPTTL')
+    out.begin(5).ascii('EVAL').ascii(SET_KEEPING_TTL).ascii('1')
+    copyArg(out, command, keyAt)
+    copyArg(out, command, keyAt + 1)
+    return this.rewritten()
+  }
+
+  /** COPY source destination [DB n] [REPLACE]: it held on the source. */
+  #copy(command: CommandDecoder, out: CommandEncoder): Verdict {
+    if (this.#options.hasCommand('COPY') && this.#options.target.copy) return VERDICT.SAME
+    if (!this.#options.target.scripts || command.argc < 3) return this.notHeld('COPY')
+    for (let i = 3; i < command.argc; i += 1) {
+      // A script that ends elsewhere than it began would move the transaction's database with it.
+      if (isArg(command, i, 'DB')) return this.notHeld('COPY into another database')
+    }
+    out.begin(5).ascii('EVAL').ascii(COPY_BY_PAYLOAD).ascii('2')
+    copyArg(out, command, 1)
+    copyArg(out, command, 2)
+    return this.rewritten()
   }
 
   /** SETEX key seconds value, of masters before 6.2. */
@@ -165,10 +209,30 @@ export class StreamRules extends RuleOutcome {
     out.begin(3).ascii('SET')
     copyArg(out, command, 1)
     copyArg(out, command, 3)
-    out.begin(3).ascii('PEXPIREAT')
-    copyArg(out, command, 1)
-    out.integer(atMs)
+    this.#expireAt(command, 1, atMs, out)
     return this.rewritten(2)
+  }
+
+  /** GETEX key EX|PX|EXAT|PXAT n | PERSIST, as nobody sends it on: only its effect on the expiry. */
+  #getex(command: CommandDecoder, out: CommandEncoder): Verdict {
+    if (command.argc === 3 && isArg(command, 2, 'PERSIST')) {
+      out.begin(2).ascii('PERSIST')
+      copyArg(out, command, 1)
+      return this.rewritten()
+    }
+    if (command.argc !== 4) return VERDICT.SAME
+    const relative = isArg(command, 2, 'EX') || isArg(command, 2, 'PX')
+    const unitMs = isArg(command, 2, 'EX') || isArg(command, 2, 'EXAT') ? 1000 : 1
+    this.#expireAt(command, 1, this.#time(integerArg(command, 3), unitMs, relative), out)
+    return this.rewritten()
+  }
+
+  /** GETDEL key → DEL key */
+  #getdel(command: CommandDecoder, out: CommandEncoder): Verdict {
+    if (command.argc !== 2) return VERDICT.SAME
+    out.begin(2).ascii('DEL')
+    copyArg(out, command, 1)
+    return this.rewritten()
   }
 
   #expire(
@@ -180,13 +244,17 @@ export class StreamRules extends RuleOutcome {
     if (command.argc < 3) return VERDICT.SAME
     // NX, XX, GT, LT came with 7.0; what came through held on the source.
     const options = command.argc > 3 && this.#options.target.version >= 70000
-    if (!relative && unitMs === 1 && this.shiftMs === 0 && (command.argc === 3 || options)) {
-      return VERDICT.SAME
+    const { pexpireat } = this.#options.target
+    const isPlain = !relative && unitMs === 1 && this.shiftMs === 0 && pexpireat
+    if (isPlain && (command.argc === 3 || options)) return VERDICT.SAME
+    if (!options) {
+      this.#expireAt(command, 1, this.#time(integerArg(command, 2), unitMs, relative), out)
+      return this.rewritten()
     }
-    out.begin(options ? command.argc : 3).ascii('PEXPIREAT')
+    out.begin(command.argc).ascii('PEXPIREAT')
     copyArg(out, command, 1)
     out.integer(this.#time(integerArg(command, 2), unitMs, relative))
-    if (options) for (let i = 3; i < command.argc; i += 1) copyArg(out, command, i)
+    for (let i = 3; i < command.argc; i += 1) copyArg(out, command, i)
     return this.rewritten()
   }
 
@@ -350,6 +418,12 @@ export class StreamRules extends RuleOutcome {
     const hasPxat = this.#options.target.version >= 60200
     let frames = 0
     for (let i = 2; i < optionsAt; i += 2) {
+      if (keepTtl && !this.#options.target.keepTtl) {
+        if (!this.#options.target.scripts) return this.notHeld('SET … KEEPTTL')
+        this.#setKeepingTtl(command, i, out)
+        frames += 1
+        continue
+      }
       const argc = atMs >= 0 && hasPxat ? 5 : keepTtl ? 4 : 3
       out.begin(argc).ascii('SET')
       copyArg(out, command, i)
@@ -358,9 +432,7 @@ export class StreamRules extends RuleOutcome {
       if (argc === 5) out.ascii('PXAT').integer(atMs)
       else if (argc === 4) out.ascii('KEEPTTL')
       else if (atMs >= 0) {
-        out.begin(3).ascii('PEXPIREAT')
-        copyArg(out, command, i)
-        out.integer(atMs)
+        this.#expireAt(command, i, atMs, out)
         frames += 1
       }
     }

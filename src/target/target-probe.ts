@@ -6,11 +6,7 @@ import { ProtocolError, RrepError } from '../errors.js'
 import { formatServerAddress } from '../net/address.js'
 import { ControlClient, type InfoFields } from '../net/control.js'
 import type { ServerSettings } from '../net/server-settings.js'
-import {
-  parseServerVersion,
-  targetCapabilities,
-  type TargetCapabilities,
-} from '../servers/capabilities.js'
+import { capabilitiesOf, type TargetCapabilities } from '../servers/capabilities.js'
 
 export interface TargetFacts {
   name: string
@@ -52,10 +48,7 @@ export async function probeTarget(
     return {
       name: formatServerAddress(settings.address),
       versionText: `${isValkey ? 'Valkey' : 'Redis'} ${versionText}`,
-      capabilities: targetCapabilities(
-        isValkey ? 'valkey' : 'redis',
-        parseServerVersion(versionText),
-      ),
+      capabilities: capabilitiesOf(isValkey ? 'valkey' : 'redis', versionText),
       runId: info.get('run_id'),
       keysByDb: keyspace(info),
       databases: await databaseCount(control, config?.get('databases'), info),
