@@ -92,8 +92,15 @@ are held in memory until it has that size. It and --ttl are for snapshots: where
 (AOF, capture, live source) they are refused, since commands would make keys that were left out
 anew, from what came later alone.
 
-The ledger at the end counts what was read, written, skipped, failed and expired. Exit status 7:
-something was not written that nobody asked to skip.
+--empty-target deletes nothing before the source is known to be whole: a file is read to its end
+first (standard input is kept in TMPDIR for that), of a live server the snapshot.
+
+Only commands that write data are executed; whatever else an AOF, a capture or a source says
+(CONFIG, ACL, REPLICAOF …) is refused by name and counts as failed.
+
+The ledger at the end counts what was read, written, skipped, failed and expired, and, where a run
+breaks off, what is unknown. Exit status 7: something was not written that nobody asked to skip.
+With --dry-run it says what would be written, and which keys the target has already.
 `
 
 export function registerReplay(program: Command, context: CommandContext): void {
