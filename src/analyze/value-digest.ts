@@ -11,7 +11,7 @@
 import { Buffer } from 'node:buffer'
 import type { KernelExports } from '../kernels/kernel.js'
 import { parseScore } from '../rdb/score.js'
-import { ROW, type PackedFormat, type Row, type Stretch } from '../rdb/stretch.js'
+import { ROW, type PackedFormat, type Row, type Stretch } from '../rdb/lane.js'
 import {
   DEPTH,
   KIND,

@@ -33,9 +33,9 @@ import {
   type U64,
   type ValueStats,
 } from '../rdb/visitor.js'
-import { ROW, type PackedFormat, type Row, type Stretch } from '../rdb/stretch.js'
+import { ROW, type PackedFormat, type Row, type Stretch } from '../rdb/lane.js'
 import { JsonElements } from './json-elements.js'
-import { JsonRows } from './json-rows.js'
+import { JsonRows } from './json-lane.js'
 import { JsonStream } from './json-stream.js'
 import { JsonStrings } from './json-strings.js'
 

@@ -20,8 +20,8 @@ import {
   slotInfoRecord,
   updateRecord,
 } from './opcodes.js'
-import { offerRecords } from './record-stretch.js'
-import type { KernelStringRows } from './string-rows.js'
+import { offerRecords } from './offer-records.js'
+import type { KernelStringRows } from './string-batch.js'
 import { endKey } from './types/key-end.js'
 import { decodeModuleId } from './types/module.js'
 import { stringValue } from './types/string.js'

@@ -22,7 +22,7 @@
  *
  * A visitor may throw: the parser is then unusable and the error reaches the caller of `push`.
  */
-import type { StretchVisitor } from './stretch.js'
+import type { StretchVisitor } from './lane.js'
 import type { Kind } from './kinds.js'
 import type { RdbFamily, RdbType } from './numbers.js'
 

@@ -21,7 +21,7 @@ import {
   type ValueStats,
 } from '../rdb/visitor.js'
 import { headOf, type CommandWriter } from './command-writer.js'
-import { ElementRows } from './element-rows.js'
+import { ElementRows } from './element-lane.js'
 import {
   METHOD,
   type KeyOutcome,
@@ -32,7 +32,7 @@ import {
 import { LOSS, type Loss, type LossCounts } from './loss.js'
 import { RawValueParser } from '../rdb/raw-value-parser.js'
 import { RestoreWriter } from './restore-writer.js'
-import { SetRows } from './set-rows.js'
+import { SetRows } from './set-lane.js'
 import { StreamCommands } from './stream-commands.js'
 import { StreamSurvey } from './stream-survey.js'
 import {

@@ -14,7 +14,7 @@ import {
   type Slice,
   type ValueStats,
 } from '../rdb/visitor.js'
-import { RestoreRows } from '../rewrite/restore-rows.js'
+import { RestoreRows } from '../rewrite/restore-lane.js'
 import { METHOD, type Conflict, type KeyOutcome, type KeyPlan } from '../rewrite/key-plan.js'
 import { DEFAULT_MAX_PAYLOAD_BYTES, KeyRewriter } from '../rewrite/key-rewriter.js'
 import type { Loss } from '../rewrite/loss.js'
@@ -26,7 +26,7 @@ import type { KeyMapping } from './key-mapping.js'
 import type { KeySelection } from './key-selection.js'
 import type { KeyCounts, Ledger } from './ledger.js'
 import type { KeyTarget, OnConflict } from './key-target.js'
-import { SnapshotRows } from './snapshot-rows.js'
+import { SnapshotRows } from './load-lane.js'
 import { transformKey, type Transform, type TransformKey } from './transform.js'
 
 export interface SnapshotLoaderOptions {

@@ -9,7 +9,7 @@ import {
   type ReadOutcome,
 } from '../../verbs/inspect/run.js'
 import { inspectKey } from '../../verbs/inspect/one-key.js'
-import { inspectRows } from '../../verbs/inspect/rows.js'
+import { inspectRows } from '../../verbs/inspect/lines.js'
 import { UsageError } from '../../errors.js'
 import { addCommonOptions, type CommandCall, type CommandContext } from '../command.js'
 import { addFilterOptions, readFilterOptions, type FilterOptions } from '../filter-options.js'

@@ -4,7 +4,7 @@
  */
 import type { Core, Step } from '../core.js'
 import { parseScore } from '../score.js'
-import { ROW, type Row } from '../stretch.js'
+import { ROW, type Row } from '../lane.js'
 import { DEPTH } from '../visitor.js'
 import { endKey } from './key-end.js'
 

@@ -6,7 +6,7 @@ import { sharedKernel, type KernelExports } from '../../kernels/kernel.js'
 import type { Core, Step } from '../core.js'
 import type { PackedReader } from '../encodings/packed.js'
 import { parseScore } from '../score.js'
-import type { PackedFormat } from '../stretch.js'
+import type { PackedFormat } from '../lane.js'
 import { DEPTH } from '../visitor.js'
 import { endKey } from './key-end.js'
 

@@ -8,8 +8,8 @@ import type { AnalyzedKey, AnalyzedStrings } from '../analyze/key-analysis.js'
 import { printable } from '../bytes/printable.js'
 import { kernelOf } from '../kernels/kernel.js'
 import { InternalError } from '../errors.js'
-import { RowKernel } from './row-kernel.js'
-import { putNumber, putPlain, putText, putTime } from './row-text.js'
+import { RowKernel } from './line-lane.js'
+import { putNumber, putPlain, putText, putTime } from './line-text.js'
 
 export interface RowFormat {
   /** Writes one row to out[at…], where `ROW_ROOM` + 4 × key bytes are free; returns its end. */

@@ -5,11 +5,11 @@
  */
 import type { Buffer } from 'node:buffer'
 import type { ByteKernel } from '../kernels/kernel.js'
-import type { Stretch } from '../rdb/stretch.js'
+import type { Stretch } from '../rdb/lane.js'
 import type { RdbFamily } from '../rdb/numbers.js'
 import { typeTable } from '../rdb/type-table.js'
 import { KIND_NAMES } from '../rdb/visitor.js'
-import { RestoreRows, ROW_TYPES, type RestoreRowsOptions } from '../rewrite/restore-rows.js'
+import { RestoreRows, ROW_TYPES, type RestoreRowsOptions } from '../rewrite/restore-lane.js'
 import { encodeCommand } from '../resp/encoder.js'
 import type { KeyTarget } from './key-target.js'
 import type { KeyCounts, Ledger } from './ledger.js'
