@@ -116,8 +116,8 @@ export function makeLoadable(
 
 function isHello(command: CommandDecoder): boolean {
   if (!isArg(command, 0, 'PUBLISH') || command.argc !== 3) return false
-  const isAsLong = command.args[3]! - command.args[2]! === HELLO.length
-  return isAsLong && command.arg(1).toString('latin1') === HELLO
+  const length = command.args[3]! - command.args[2]!
+  return length === HELLO.length && command.arg(1).toString('latin1') === HELLO
 }
 
 /** SET k v … EX s | PX ms → SET k v … PXAT ms */

@@ -272,10 +272,8 @@ export class CaptureStore {
     const parts = names.filter((name) => parsePartName(name) !== undefined)
     const strange = parts.filter((name) => !listed.has(name)).sort()
     if (strange.length > 0) {
-      this.notices.push(
-        `nothing names ${strange.join(', ')} in ${this.partsDir}: left as ` +
-          `${strange.length === 1 ? 'it is' : 'they are'}`,
-      )
+      const as = strange.length === 1 ? 'it is' : 'they are'
+      this.notices.push(`nothing names ${strange.join(', ')} in ${this.partsDir}: left as ${as}`)
     }
     return parts
   }
