@@ -7,7 +7,7 @@ import { AbortedError, LinkError, type RrepError } from '../errors.js'
 import type { ServerSettings } from '../net/server-settings.js'
 import { MarkBatch, type LoadMarks } from './load-marks.js'
 import { CheckBatch, ClearBatch } from './snapshot-repeat.js'
-import { SnapshotBatch } from './snapshot-batch.js'
+import type { SnapshotBatch } from './snapshot-batch.js'
 import {
   fence,
   TargetConnection,
