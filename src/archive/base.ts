@@ -11,7 +11,8 @@ import { rdbMagicOf, streamDbOf } from '../rdb/head.js'
 import { DEPTH } from '../rdb/visitor.js'
 import { AppendFile } from '../disk/append-file.js'
 import type { CaptureStore } from './store.js'
-import { fileError, syncDirectory } from '../disk/fs-util.js'
+import { fileError } from '../disk/file-error.js'
+import { syncDirectory } from '../disk/write-all.js'
 
 export interface SnapshotOrigin {
   replid: string

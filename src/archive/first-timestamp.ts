@@ -1,7 +1,7 @@
 /** Do the commands of an append-only file have times? */
 import { closeSync, openSync, readSync } from 'node:fs'
 import { AofParser } from '../aof/aof-parser.js'
-import { errnoOf, fileError } from '../disk/fs-util.js'
+import { errnoOf, fileError } from '../disk/file-error.js'
 import { AofError } from '../errors.js'
 
 const READ_BYTES = 64 << 10

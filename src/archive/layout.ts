@@ -39,7 +39,7 @@ export function isOwnTemporary(name: string): boolean {
   if (!isTemporary(name)) return false
   const rest = name.slice(TEMPORARY.length)
   const isPart = parsePartName(rest) !== undefined || seqOfBefore(rest) !== undefined
-  return isPart || rest === MANIFEST || rest === SIDECAR
+  return isPart || rest === MANIFEST || rest === SIDECAR || rest === `${SIDECAR}.soon`
 }
 
 export function temporaryName(name: string): string {

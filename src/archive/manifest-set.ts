@@ -17,7 +17,7 @@ import {
 } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { parseManifest, type Manifest, type ManifestEntry } from '../aof/manifest.js'
-import { errnoOf, fileError } from '../disk/fs-util.js'
+import { errnoOf, fileError } from '../disk/file-error.js'
 import { AofError, FileError, UsageError } from '../errors.js'
 import { savedAtMsOf } from '../rdb/head.js'
 import { APPEND_DIR, beforeName, incrName, isManifest, seqOfBefore, SIDECAR } from './layout.js'

@@ -9,7 +9,7 @@ import { closeSync, openSync, readSync } from 'node:fs'
 import { AofParser } from '../aof/aof-parser.js'
 import { ReplOffsetTracker, type ReplMark } from './marks.js'
 import { AofError } from '../errors.js'
-import { fileError } from '../disk/fs-util.js'
+import { fileError } from '../disk/file-error.js'
 
 export interface RecoveredPart {
   /** What the mark at its head says; undefined: the file is none of ours. */

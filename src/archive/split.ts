@@ -11,7 +11,7 @@ import type { IncrRecord } from './sidecar.js'
 import { encodeCommand } from '../resp/encoder.js'
 import type { AppendFile } from '../disk/append-file.js'
 import type { CapturePart, SplitPlace } from './part.js'
-import { fileError } from '../disk/fs-util.js'
+import { fileError } from '../disk/file-error.js'
 
 const COPY_BYTES = 1 << 20
 

@@ -10,10 +10,10 @@
  * nothing names is told, and stays.
  */
 import { existsSync, mkdirSync, readdirSync, unlinkSync } from 'node:fs'
-import { open, rename } from 'node:fs/promises'
 import { join } from 'node:path'
 import { formatManifest, type Manifest } from '../aof/manifest.js'
-import { errnoOf, fileError, writeFileAtomic } from '../disk/fs-util.js'
+import { AtomicFile, writeFileAtomic } from '../disk/atomic-file.js'
+import { errnoOf, fileError } from '../disk/file-error.js'
 import { FileError } from '../errors.js'
 import {
   APPEND_DIR,
@@ -59,6 +59,7 @@ export class CaptureStore {
   readonly notices: string[] = []
 
   readonly #source: string
+  readonly #sidecarFile: AtomicFile
   #nextBaseSeq = 1
   #nextIncrSeq = 1
 
@@ -66,6 +67,7 @@ export class CaptureStore {
     this.dir = dir
     this.#source = source
     this.partsDir = join(dir, APPEND_DIR)
+    this.#sidecarFile = new AtomicFile(this.path(SIDECAR))
     this.sidecar = {
       format: 1,
       source,
@@ -144,7 +146,7 @@ export class CaptureStore {
 
   /** Writes manifest and sidecar; the parts they name must be on disk. */
   persist(): void {
-    writeFileAtomic(this.partsDir, MANIFEST, formatManifest(this.manifest()))
+    writeFileAtomic(this.path(MANIFEST), formatManifest(this.manifest()))
     this.saveSidecar()
   }
 
@@ -152,28 +154,16 @@ export class CaptureStore {
   persistBefore(base: BaseRecord): void {
     const before = generationsOf(this.timeline.slice(0, this.timeline.indexOf(base))).at(-1)
     if (before?.base === undefined) return
-    writeFileAtomic(this.partsDir, beforeName(base.seq), formatManifest(manifestOf(before)))
+    writeFileAtomic(this.path(beforeName(base.seq)), formatManifest(manifestOf(before)))
   }
 
   saveSidecar(): void {
-    writeFileAtomic(this.partsDir, SIDECAR, formatSidecar(this.sidecar))
+    this.#sidecarFile.write(formatSidecar(this.sidecar))
   }
 
   /** The same without blocking; one after the other with every other change. */
   async saveSidecarSoon(): Promise<void> {
-    const temporary = this.temporaryPath(SIDECAR)
-    try {
-      const file = await open(temporary, 'w', 0o600)
-      try {
-        await file.writeFile(formatSidecar(this.sidecar))
-        await file.sync()
-      } finally {
-        await file.close()
-      }
-      await rename(temporary, this.path(SIDECAR))
-    } catch (error) {
-      throw fileError(this.path(SIDECAR), 'write', error)
-    }
+    await this.#sidecarFile.writeSoon(formatSidecar(this.sidecar))
   }
 
   /** The archive was kept from another address so far. */

@@ -1,6 +1,6 @@
 /** The process around `main`: real streams, signals, and what becomes of a stream that fails. */
 import { isatty } from 'node:tty'
-import { fileFault } from '../disk/file-fault.js'
+import { fileError } from '../disk/file-error.js'
 import type { FileError } from '../errors.js'
 import type { Interruption, Io } from './io.js'
 import { main } from './main.js'
@@ -43,5 +43,5 @@ function outputEnd(error: NodeJS.ErrnoException): Interruption | FileError {
   if (error.code === 'EPIPE') return 'EPIPE'
   // The terminal is gone; if its SIGHUP is not for us, as in the background, this is it.
   if (error.code === 'EIO' && process.stdout.isTTY) return 'SIGHUP'
-  return fileFault('the output', 'write', error)
+  return fileError('the output', 'write', error)
 }

@@ -10,7 +10,7 @@ import { Buffer } from 'node:buffer'
 import { close, fdatasync, ftruncateSync, openSync, write } from 'node:fs'
 import { promisify } from 'node:util'
 import type { FileError } from '../errors.js'
-import { fileError } from './fs-util.js'
+import { fileError } from './file-error.js'
 
 const BLOCK_BYTES = 1 << 20
 const DEFAULT_BOUND_BYTES = 24 << 20
@@ -197,7 +197,7 @@ export class AppendFile {
         this.writtenPosition += written
         if (written === 0) {
           this.writing = false
-          this.fail(fileError(this.path, 'write', new Error('nothing was written')))
+          this.fail(fileError(this.path, 'write', { code: 'ENOSPC' }))
           return
         }
         // A short write (disk full) goes on and meets its error.

@@ -9,7 +9,7 @@
 import { write as writeFd } from 'node:fs'
 import type { Writable } from 'node:stream'
 import { FileError } from '../errors.js'
-import { errnoOf, fileError } from './fs-util.js'
+import { errnoOf, outputError } from './file-error.js'
 
 export interface PatientOutputOptions {
   /** Default 24 MB. */
@@ -118,11 +118,7 @@ export class PatientOutput {
       if (error !== null && errnoOf(error) === 'EAGAIN') {
         setTimeout(() => this.writeTo(fd, block, from), RETRY_MS)
       } else if (error !== null) {
-        this.fail(
-          errnoOf(error) === 'EPIPE'
-            ? new FileError('ERR_OUTPUT_CLOSED', 'the reader of the output went away')
-            : fileError('the output', 'write', error),
-        )
+        this.fail(outputError(error))
       } else {
         this.taken(written)
         if (from + written < block.length && this.error === undefined) {
@@ -137,7 +133,7 @@ export class PatientOutput {
   private writeStream(stream: Writable, block: Buffer): void {
     stream.write(Buffer.from(block), (error) => {
       if (error != null) {
-        this.fail(new FileError('ERR_OUTPUT_CLOSED', 'the reader of the output went away'))
+        this.fail(outputError(error))
         return
       }
       this.taken(block.length)

@@ -5,13 +5,10 @@
  *
  * Order is kept: while the file holds unread bytes, everything new goes behind them.
  */
-import { closeSync, ftruncateSync, openSync, read, unlinkSync, writeSync } from 'node:fs'
-import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
-import { fileFault } from './file-fault.js'
+import { DataFile } from './data-file.js'
+import { newOwnerToken } from './owner.js'
 
-const readAsync = promisify(read)
 const READ_BYTES = 1 << 20
 
 export interface SpoolOptions {
@@ -25,7 +22,7 @@ export class Spool {
   readonly #options: SpoolOptions
   #chunks: Buffer[] = []
   #chunkBytes = 0
-  #fd: number | undefined
+  #file: DataFile | undefined
   #fileStart = 0
   #fileEnd = 0
   #ended = false
@@ -88,48 +85,38 @@ export class Spool {
   }
 
   close(): void {
-    if (this.#fd !== undefined) closeSync(this.#fd)
-    this.#fd = undefined
+    this.#file?.close()
+    this.#file = undefined
     this.#fileStart = this.#fileEnd
     this.#chunks = []
     this.#chunkBytes = 0
   }
 
   #append(bytes: Uint8Array, start: number, end: number): void {
-    const { directory } = this.#options
-    try {
-      this.#fd ??= openNameless(directory)
-      let at = start
-      while (at < end) {
-        const count = writeSync(this.#fd, bytes, at, end - at, this.#fileEnd)
-        at += count
-        this.#fileEnd += count
-      }
-    } catch (error) {
-      throw fileFault(`a temporary file in ${directory}`, 'write', error, this.#fileEnd)
-    }
+    // Without a name: it goes with the process.
+    this.#file ??= DataFile.create(
+      join(this.#options.directory, `.rrep-spool-${newOwnerToken()}`),
+      { nameless: true },
+    )
+    this.#file.append(bytes, start, end)
+    this.#fileEnd = this.#file.sizeBytes
   }
 
   async #readBack(): Promise<Buffer> {
-    const fd = this.#fd
+    const file = this.#file
     const want = Math.min(READ_BYTES, this.spooledBytes)
     const buffer = Buffer.allocUnsafe(want)
-    if (fd === undefined) return buffer.subarray(0, 0)
-    const { bytesRead } = await readAsync(fd, buffer, 0, want, this.#fileStart)
-    this.#fileStart += bytesRead
+    if (file === undefined) return buffer.subarray(0, 0)
+    const count = await file.read(this.#fileStart, buffer)
+    // Closed meanwhile: nobody wants it any more.
+    if (file !== this.#file) return buffer.subarray(0, 0)
+    this.#fileStart += count
     if (this.#fileStart === this.#fileEnd) {
       // All read: the disk gets its room back, and memory is used again.
-      ftruncateSync(fd, 0)
+      file.truncate(0)
       this.#fileStart = 0
       this.#fileEnd = 0
     }
-    return buffer.subarray(0, bytesRead)
+    return buffer.subarray(0, count)
   }
-}
-
-function openNameless(directory: string): number {
-  const path = join(directory, `.rrep-spool-${process.pid}-${randomBytes(6).toString('hex')}`)
-  const fd = openSync(path, 'wx+', 0o600)
-  unlinkSync(path)
-  return fd
 }

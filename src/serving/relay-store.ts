@@ -4,17 +4,12 @@
  */
 import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
+import { bootId } from '../disk/owner.js'
 import { DiskBacklog } from './backlog/disk-backlog.js'
 import type { OnServeEvent } from './events.js'
 import type { HistoryState } from './history.js'
 import { MemoryBacklog } from './memory-backlog.js'
-import {
-  bootId,
-  snapshotName,
-  type KeptSnapshot,
-  type RelayDir,
-  type RelayState,
-} from './relay-state.js'
+import { snapshotName, type KeptSnapshot, type RelayDir, type RelayState } from './relay-state.js'
 import { Snapshot, type SnapshotPlace } from './snapshot.js'
 import type { GrowingLog, Retainer } from './stream-log.js'
 import type { StreamPosition } from './stream-tracker.js'

@@ -7,8 +7,9 @@
  * held back until all of it is known to be whole and right: a replica that loads a bad RDB ends
  * its process, one that is cut short tries again.
  */
-import { closeSync, fsync, openSync, read as readFile, unlinkSync, writeSync } from 'node:fs'
+import { unlinkSync } from 'node:fs'
 import { crc32 } from 'node:zlib'
+import { DataFile } from '../disk/data-file.js'
 import { FileError, InternalError, LinkError } from '../errors.js'
 import { MAGIC_BYTES, parseRdbMagic } from '../rdb/head.js'
 import type { RdbMagic } from '../servers/rdb-version.js'
@@ -46,7 +47,7 @@ export class Snapshot {
   #state: 'growing' | 'complete' | 'failed' = 'complete'
   #error: Error | undefined
   #writtenBytes = 0
-  #fd: number | undefined
+  #file: DataFile | undefined
   #path: string | undefined
   #byteOffset = 0
   #memory: Buffer | undefined
@@ -73,7 +74,7 @@ export class Snapshot {
   ): Promise<Snapshot> {
     const snapshot = new Snapshot(place, createdAtMs)
     snapshot.#expectedSum = sum
-    snapshot.#fd = open(range.path, 'r')
+    snapshot.#file = DataFile.open(range.path, 'r')
     snapshot.#path = range.path
     snapshot.#byteOffset = range.byteOffset
     snapshot.#isTemporary = range.isTemporary ?? false
@@ -105,9 +106,8 @@ export class Snapshot {
     { isNameless = false }: { isNameless?: boolean } = {},
   ): Snapshot {
     const snapshot = new Snapshot(place, Date.now())
-    snapshot.#fd = open(path, 'w+')
-    if (isNameless) unlinkSync(path)
-    else snapshot.#path = path
+    snapshot.#file = DataFile.create(path, { nameless: isNameless })
+    if (!isNameless) snapshot.#path = path
     snapshot.#isTemporary = true
     snapshot.#state = 'growing'
     snapshot.lengthBytes = lengthBytes
@@ -174,7 +174,7 @@ export class Snapshot {
   }
 
   write(bytes: Buffer, start: number, end: number): void {
-    if (this.#fd === undefined) throw new InternalError('a snapshot was written after its end')
+    if (this.#file === undefined) throw new InternalError('a snapshot was written after its end')
     if (this.#head.length < HEAD_BYTES) {
       const missing = HEAD_BYTES - this.#head.length
       this.#head = Buffer.concat([
@@ -182,18 +182,7 @@ export class Snapshot {
         bytes.subarray(start, Math.min(end, start + missing)),
       ])
     }
-    let at = start
-    try {
-      while (at < end) {
-        at += writeSync(this.#fd, bytes, at, end - at, this.#writtenBytes + at - start)
-      }
-    } catch (error) {
-      throw new FileError(
-        'ERR_CANNOT_WRITE',
-        `cannot write the snapshot ${this.#path ?? ''}: ${codeOf(error)}`,
-        { cause: error, hint: 'is the disk full?' },
-      )
-    }
+    this.#file.append(bytes, start, end)
     this.#sum = crc32(bytes.subarray(start, end), this.#sum)
     this.#writtenBytes += end - start
     this.#wake()
@@ -217,14 +206,12 @@ export class Snapshot {
   /** Makes the file outlive the process: for a backlog directory. Resolves once it is on disk;
    * false where it was discarded meanwhile. */
   async keep(): Promise<boolean> {
-    const fd = this.#fd
-    if (fd === undefined || this.#isDiscarded) return false
+    const file = this.#file
+    if (file === undefined || this.#isDiscarded) return false
     this.#isTemporary = false
     this.retain()
     // Not at once: a gigabyte takes a while, and the stream goes on.
-    await new Promise<void>((resolve, reject) => {
-      fsync(fd, (error) => (error === null ? resolve() : reject(error)))
-    }).finally(() => this.release())
+    await file.sync().finally(() => this.release())
     return !this.#isDiscarded
   }
 
@@ -235,22 +222,16 @@ export class Snapshot {
     if (this.#memory !== undefined) {
       return this.#memory.copy(into, 0, byteOffset, byteOffset + length)
     }
-    const fd = this.#fd
-    if (fd === undefined) throw new InternalError('a snapshot was read after its end')
-    return await new Promise((resolve, reject) => {
-      readFile(fd, into, 0, length, this.#byteOffset + byteOffset, (error, count) => {
-        if (error !== null) reject(cannotRead(this.#path, error))
-        else if (count === 0 && length > 0) {
-          reject(
-            new FileError(
-              'ERR_FILE_CHANGED',
-              `${this.#path ?? ''} became shorter while it was served`,
-              { details: { file: this.#path, byteOffset: this.#byteOffset + byteOffset } },
-            ),
-          )
-        } else resolve(count)
+    const file = this.#file
+    if (file === undefined) throw new InternalError('a snapshot was read after its end')
+    const at = this.#byteOffset + byteOffset
+    const count = await file.read(at, into, length)
+    if (count === 0 && length > 0) {
+      throw new FileError('ERR_FILE_CHANGED', `${file.path} became shorter while it was served`, {
+        details: { file: file.path, byteOffset: at },
       })
-    })
+    }
+    return count
   }
 
   /** Resolves once more than `byteOffset` bytes may be sent, or the snapshot is complete. Rejects
@@ -309,9 +290,9 @@ export class Snapshot {
   }
 
   #closeIfUnused(): void {
-    if (!this.#isDiscarded || this.#users > 0 || this.#fd === undefined) return
-    closeSync(this.#fd)
-    this.#fd = undefined
+    if (!this.#isDiscarded || this.#users > 0) return
+    this.#file?.close()
+    this.#file = undefined
   }
 
   #throwIfFailed(): void {
@@ -344,22 +325,4 @@ export function relabel(
   }
   const checksumAt = Math.max(lengthBytes - CHECKSUM_BYTES - byteOffset, 0)
   if (checksumAt < chunk.length) chunk.fill(0, checksumAt)
-}
-
-function open(path: string, flags: 'r' | 'w+'): number {
-  try {
-    return openSync(path, flags, 0o600)
-  } catch (error) {
-    throw new FileError('ERR_CANNOT_OPEN', `cannot open ${path}: ${codeOf(error)}`, {
-      cause: error,
-    })
-  }
-}
-
-function cannotRead(path: string | undefined, cause: Error): FileError {
-  return new FileError('ERR_CANNOT_READ', `cannot read ${path ?? ''}: ${codeOf(cause)}`, { cause })
-}
-
-function codeOf(error: unknown): string {
-  return (error as NodeJS.ErrnoException).code ?? 'failed'
 }

@@ -9,7 +9,7 @@
  * or not, and may come twice. Payloads go to the file as they come and are checked on the way;
  * memory holds a page of names.
  */
-import { closeSync, openSync, writeSync } from 'node:fs'
+import { closeSync, openSync } from 'node:fs'
 import { AbortedError, AuthError, ProtocolError, RdbError } from '../errors.js'
 import { Crc64 } from '../kernels/crc64.js'
 import { printable } from '../bytes/printable.js'
@@ -21,7 +21,8 @@ import { parseDumpPayload } from '../rdb/dump-payload.js'
 import { MIN_VALKEY_VERSION, OPCODE } from '../rdb/numbers.js'
 import { DEPTH } from '../rdb/visitor.js'
 import { CommandEncoder, encodeCommand } from '../resp/encoder.js'
-import { fileFault } from '../disk/file-fault.js'
+import { fileError } from '../disk/file-error.js'
+import { writeAll } from '../disk/write-all.js'
 
 export interface ScanOptions {
   server: ServerSettings
@@ -235,7 +236,7 @@ class RdbFile {
     try {
       this.#fd = openSync(path, 'wx', 0o600)
     } catch (error) {
-      throw fileFault(path, 'create', error)
+      throw fileError(path, 'create', error)
     }
   }
 
@@ -365,12 +366,10 @@ class RdbFile {
 
   #writeAt(bytes: Buffer, length: number, position: number): number {
     try {
-      for (let at = 0; at < length;) {
-        at += writeSync(this.#fd, bytes, at, length - at, position + at)
-      }
+      writeAll(this.#fd, bytes, 0, length, position)
       return length
     } catch (error) {
-      throw fileFault(this.#path, 'write', error, position)
+      throw fileError(this.#path, 'write', error, position)
     }
   }
 

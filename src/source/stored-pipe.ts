@@ -3,7 +3,7 @@
 import { createWriteStream, statSync } from 'node:fs'
 import type { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
-import { fileFault } from '../disk/file-fault.js'
+import { fileError } from '../disk/file-error.js'
 import { AbortedError, FileError } from '../errors.js'
 
 export function isPipe(path: string): boolean {
@@ -23,7 +23,7 @@ export async function storePipe(
     await pipeline(input, createWriteStream(path, { mode: 0o600 }), { signal })
   } catch (error) {
     if (signal?.aborted === true) throw new AbortedError()
-    if (input.errored !== error) throw fileFault(path, 'write', error)
+    if (input.errored !== error) throw fileError(path, 'write', error)
     throw new FileError('ERR_CANNOT_READ', `cannot read ${name}: ${String(error)}`, {
       cause: error,
     })

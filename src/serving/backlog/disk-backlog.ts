@@ -11,7 +11,8 @@
  */
 import { mkdirSync, readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { FileError, LinkError } from '../../errors.js'
+import { fileError } from '../../disk/file-error.js'
+import { FileError, InternalError, LinkError } from '../../errors.js'
 import { MemoryBacklog } from '../memory-backlog.js'
 import type { GrowingLog, Retainer } from '../stream-log.js'
 import { findSegments, Segment } from './segment.js'
@@ -65,7 +66,7 @@ export class DiskBacklog implements GrowingLog {
   }
 
   static create(options: DiskBacklogOptions, epoch: string, nextReplOffset: number): DiskBacklog {
-    mkdirSync(options.dir, { recursive: true, mode: 0o700 })
+    makeDir(options.dir)
     const log = new DiskBacklog(options, epoch, nextReplOffset)
     log.#removeOthers()
     return log
@@ -81,7 +82,7 @@ export class DiskBacklog implements GrowingLog {
     trustedReplOffset: number,
   ): Promise<DiskBacklog> {
     const { dir, onDamage } = options
-    mkdirSync(dir, { recursive: true, mode: 0o700 })
+    makeDir(dir)
     const joined: Segment[] = []
     for (const replOffset of findSegments(readdirSync(dir), epoch).replOffsets) {
       if (replOffset > trustedReplOffset) break
@@ -142,7 +143,7 @@ export class DiskBacklog implements GrowingLog {
     } catch (error) {
       // Else it was trimmed while it was read: the handle is closed.
       if (this.#segments.includes(segment)) {
-        if (!(error instanceof FileError)) throw cannot('read', segment.path, error)
+        if (!(error instanceof FileError)) throw fileError(segment.path, 'read', error)
         this.#forget(segment, error)
         throw error
       }
@@ -181,7 +182,7 @@ export class DiskBacklog implements GrowingLog {
       await segment.sync()
       this.syncedReplOffset = Math.max(this.syncedReplOffset, written)
     } catch (error) {
-      if (this.#segments.includes(segment)) this.#break(cannot('sync', segment.path, error))
+      if (this.#segments.includes(segment)) this.#break(fileError(segment.path, 'store', error))
     }
   }
 
@@ -200,7 +201,7 @@ export class DiskBacklog implements GrowingLog {
     try {
       while (this.#unwrittenReplOffset <= this.endReplOffset) await this.#writeSome()
     } catch (error) {
-      this.#break(error instanceof FileError ? error : cannot('write', this.#options.dir, error))
+      this.#break(fileError(this.#options.dir, 'write', error))
     } finally {
       this.#isWriting = false
       const idle = this.#idle
@@ -214,7 +215,9 @@ export class DiskBacklog implements GrowingLog {
     const room = this.#segmentBytes - segment.writtenBytes
     const from = this.#unwrittenReplOffset
     const view = this.#tail.view(from, Math.min(WRITE_BYTES, room))
-    if (view === undefined) throw cannot('write', segment.path, new Error('bytes were forgotten'))
+    if (view === undefined) {
+      throw new InternalError(`bytes of the backlog were forgotten: ${segment.path}`)
+    }
     let bytesWritten = 0
     try {
       bytesWritten = await segment.write(view)
@@ -286,9 +289,10 @@ export class DiskBacklog implements GrowingLog {
   }
 }
 
-function cannot(what: string, path: string, cause: unknown): FileError {
-  const code = (cause as NodeJS.ErrnoException).code ?? String(cause)
-  return new FileError('ERR_BACKLOG_DISK', `cannot ${what} the backlog at ${path}: ${code}`, {
-    cause,
-  })
+function makeDir(dir: string): void {
+  try {
+    mkdirSync(dir, { recursive: true, mode: 0o700 })
+  } catch (error) {
+    throw fileError(dir, 'create', error)
+  }
 }

@@ -9,7 +9,7 @@ import { appendFileSync, closeSync, fstatSync, openSync, readSync } from 'node:f
 import { join } from 'node:path'
 import { RECORD } from '../../analyze/digest-kernel.js'
 import type { Slice } from '../../rdb/visitor.js'
-import { fileFault } from '../../disk/file-fault.js'
+import { fileError } from '../../disk/file-error.js'
 import { RecordTable } from './table.js'
 
 const KEYS_PER_PART = 200_000
@@ -138,7 +138,7 @@ export class DiffSide {
       }
       return this.readBytes.subarray(0, size)
     } catch (error) {
-      throw fileFault(file, 'read', error)
+      throw fileError(file, 'read', error)
     } finally {
       if (descriptor !== undefined) closeSync(descriptor)
     }
@@ -151,7 +151,7 @@ function writeOut(part: PartBuffer): void {
   try {
     appendFileSync(part.file, part.bytes.subarray(0, part.length), { mode: 0o600 })
   } catch (error) {
-    throw fileFault(part.file, 'write', error)
+    throw fileError(part.file, 'write', error)
   }
   part.length = 0
   part.hasFile = true

@@ -1,5 +1,6 @@
 /** What an export is asked for, what it tells on the way, and what it says at the end. */
 import type { Readable, Writable } from 'node:stream'
+import type { Compression } from '../../disk/compression.js'
 import type { ChecksumState } from '../../rdb/visitor.js'
 import type { LossCounts } from '../../rewrite/loss.js'
 import type { ServerFamily } from '../../servers/capabilities.js'
@@ -14,6 +15,8 @@ export interface ExportOptions {
   stdin?: Readable | undefined
   /** A path (the file appears when it is whole) or a stream, which is not ended. */
   output: string | Writable
+  /** Pack what is written. */
+  compress?: Compression | undefined
   /** Default `jsonl`. */
   format?: ExportFormat | undefined
   /** Of jsonl and json. Default `text`; `base64` is lossless and in a fixed order. */

@@ -23,7 +23,7 @@ import {
   targetCapabilities,
   type TargetCapabilities,
 } from '../../servers/capabilities.js'
-import { openExportOutput } from '../../disk/export-output.js'
+import { openOutput } from '../../disk/output.js'
 import { JsonKeys } from '../../formats/json-keys.js'
 import { compileKeyFilter, type KeyFilter } from '../../source/key-filter.js'
 import { openRdbInput, pumpRdb, RDB_READ_BYTES, type RdbInput } from '../../source/rdb-input.js'
@@ -41,7 +41,10 @@ export async function exportKeys(options: ExportOptions): Promise<ExportResult> 
   const filter = compileKeyFilter(options.filter)
   const rdb = await openRdbInput(options.source, { stdin: options.stdin, signal: options.signal })
   try {
-    const output = openExportOutput(options.output, options.signal)
+    const output = await openOutput(options.output, {
+      compress: options.compress,
+      signal: options.signal,
+    })
     try {
       const run = new ExportRun(options, filter, rdb, (bytes) => output.write(bytes))
       const parser = new RdbParser(run.visitor, { file: rdb.name })

@@ -12,7 +12,7 @@
  *   stream-<offset>.seg     stream bytes from that offset on
  *   stream-<offset>.times   pairs of (offset, unix ms), 16 bytes each
  *   stream-<offset>.sums    checksums of the segment: see spool-sums.ts
- *   lock                    pid of the rrep at work
+ *   lock                    the rrep at work
  */
 import { Buffer } from 'node:buffer'
 import {
@@ -27,12 +27,14 @@ import {
   rmdirSync,
   rmSync,
   truncateSync,
-  writeFileSync,
-  writeSync,
 } from 'node:fs'
 import { join } from 'node:path'
 import { FileError } from '../../errors.js'
-import { makeSpoolDirectory, readText, takeLock } from '../../disk/spool-directory.js'
+import { AtomicFile } from '../../disk/atomic-file.js'
+import { fileError } from '../../disk/file-error.js'
+import { Lock } from '../../disk/lock.js'
+import { makeSpoolDirectory } from '../../disk/spool-directory.js'
+import { writeAll } from '../../disk/write-all.js'
 import { Crc64 } from '../../kernels/crc64.js'
 import { fileSum, SegmentSums, soundPart, type SoundPart } from './spool-sums.js'
 import { Gate } from '../../net/waiting.js'
@@ -80,6 +82,8 @@ export class StreamSpool {
   readonly #source: string
   readonly #segments: Segment[] = []
   readonly #more = new Gate()
+  readonly #lock: Lock
+  readonly #stateFile: AtomicFile
   #snapshotFd: number | undefined
   #snapshotBytes = 0
   #snapshotSum = new Crc64()
@@ -95,12 +99,20 @@ export class StreamSpool {
     this.#source = options.source
     this.#segmentBytes = options.segmentBytes ?? DEFAULT_SEGMENT_BYTES
     makeSpoolDirectory(this.directory)
-    takeLock(join(this.directory, LOCK_FILE))
+    this.#stateFile = new AtomicFile(join(this.directory, STATE_FILE))
+    this.#lock = Lock.take(join(this.directory, LOCK_FILE), {
+      what: `the spool in ${this.directory}`,
+    })
     this.state = { version: 1, source: options.source, replid: '', snapshot: undefined }
-    const found = readState(join(this.directory, STATE_FILE))
+    const found = readState(this.#stateFile.path)
     if (found === undefined) return
     this.state = found
-    this.#openSegments()
+    try {
+      this.#openSegments()
+    } catch (error) {
+      this.close()
+      throw fileError(this.directory, 'read', error)
+    }
   }
 
   /** True if snapshot and stream of an earlier run are there. */
@@ -272,7 +284,7 @@ export class StreamSpool {
     this.#segments.length = 0
     if (this.#snapshotFd !== undefined) closeSync(this.#snapshotFd)
     this.#snapshotFd = undefined
-    rmSync(join(this.directory, LOCK_FILE), { force: true })
+    this.#lock.release()
   }
 
   /** Closes and removes what is ours, by name: the replay is done. Whatever else lies in the
@@ -358,7 +370,7 @@ export class StreamSpool {
     const record = Buffer.allocUnsafe(MARK_BYTES)
     record.writeDoubleLE(replOffset, 0)
     record.writeDoubleLE(nowMs, 8)
-    this.#guard(() => writeSync(segment.timesFd, record))
+    this.#guard(() => writeAll(segment.timesFd, record))
   }
 
   #dropSegment(segment: Segment): void {
@@ -397,11 +409,7 @@ export class StreamSpool {
   }
 
   #saveState(): void {
-    this.#guard(() => {
-      const path = join(this.directory, STATE_FILE)
-      writeFileSync(`${path}.new`, JSON.stringify(this.state), { mode: 0o600 })
-      renameSync(`${path}.new`, path)
-    })
+    this.#stateFile.write(JSON.stringify(this.state))
   }
 
   #segmentPath(startReplOffset: number): string {
@@ -420,36 +428,14 @@ export class StreamSpool {
     try {
       return work()
     } catch (error) {
-      const code = (error as NodeJS.ErrnoException).code ?? String(error)
-      throw new FileError('ERR_SPOOL', `the spool in ${this.directory} fails: ${code}`, {
-        cause: error,
-        hint:
-          code === 'ENOSPC'
-            ? 'the disk is full: free space or name another directory with --spool-dir'
-            : undefined,
-      })
+      throw fileError(`the spool in ${this.directory}`, 'write', error)
     }
   }
 }
 
-/** At a position of its own: a file opened again begins at 0. */
-function writeAll(
-  fd: number,
-  bytes: Buffer,
-  start: number,
-  end: number,
-  filePosition: number,
-): void {
-  for (let at = start; at < end;) {
-    at += writeSync(fd, bytes, at, end - at, filePosition + at - start)
-  }
-}
-
 function readState(path: string): SpoolState | undefined {
-  const text = readText(path)
-  if (text === '') return undefined
   try {
-    const state = JSON.parse(text) as SpoolState
+    const state = JSON.parse(readFileSync(path, 'utf8')) as SpoolState
     return typeof state.source === 'string' ? state : undefined
   } catch {
     return undefined

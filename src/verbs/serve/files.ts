@@ -7,14 +7,15 @@
  * unpacked.
  */
 import { createHash } from 'node:crypto'
-import { closeSync, openSync, statSync, writeSync } from 'node:fs'
+import { statSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import { AofParser, type AofPosition, type AofVisitor } from '../../aof/aof-parser.js'
 import { momentOf, type Moment, type Until } from '../../archive/moment.js'
 import { MomentGate } from '../../archive/moment-gate.js'
 import { openArchive } from '../../archive/reader.js'
-import { AofError, FileError, UsageError } from '../../errors.js'
+import { DataFile } from '../../disk/data-file.js'
+import { AofError, UsageError } from '../../errors.js'
 import { Envelope } from '../../rdb/envelope.js'
 import { FrozenLog, type StreamPart } from '../../serving/frozen-log.js'
 import { command } from '../../serving/replies.js'
@@ -94,11 +95,12 @@ class SourceReader {
     const isPacked = input.kind === 'vcs'
     const isFile =
       input.compression === 'none' && !isPacked && path !== '-' && statSync(path).isFile()
-    const spool = isFile ? undefined : new Spool(join(temporaryDir, 'source'))
+    // What cannot be read at any offset is written down first.
+    const spool = isFile ? undefined : DataFile.create(join(temporaryDir, 'source'))
     this.gate.beginPart(startByteOffset)
     const part = new PartReader(this, spool?.path ?? path, isPacked)
     const take = (bytes: Buffer): number => {
-      spool?.write(bytes)
+      spool?.append(bytes)
       part.push(bytes)
       return bytes.length
     }
@@ -316,33 +318,6 @@ class PartReader implements AofVisitor {
         return
       }
     }
-  }
-}
-
-/** What cannot be read at any offset is written down first. */
-class Spool {
-  readonly path: string
-  readonly #fd: number
-
-  constructor(path: string) {
-    this.path = path
-    this.#fd = openSync(path, 'w', 0o600)
-  }
-
-  write(chunk: Buffer): void {
-    try {
-      // One call may take less than all, as on a disk that is nearly full.
-      for (let at = 0; at < chunk.length;) at += writeSync(this.#fd, chunk, at)
-    } catch (error) {
-      const code = (error as NodeJS.ErrnoException).code ?? 'failed'
-      throw new FileError('ERR_CANNOT_WRITE', `cannot unpack to ${this.path}: ${code}`, {
-        cause: error,
-      })
-    }
-  }
-
-  close(): void {
-    closeSync(this.#fd)
   }
 }
 

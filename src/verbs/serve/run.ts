@@ -1,10 +1,10 @@
 /**
  * `serve`: be the master, from a file, a capture or a live upstream, until aborted.
  */
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { AbortedError, FileError, UsageError } from '../../errors.js'
+import { readFileSync } from 'node:fs'
+import { fileError } from '../../disk/file-error.js'
+import { makeTemporaryDir, removeTemporaryDir } from '../../disk/temporary-dir.js'
+import { AbortedError, UsageError } from '../../errors.js'
 import { checkExposure } from '../../serving/access.js'
 import { FrozenOrigin } from '../../serving/frozen-origin.js'
 import { DEFAULT_REPLICA_LIMITS } from '../../serving/limits.js'
@@ -32,7 +32,7 @@ export async function serve(options: ServeOptions): Promise<ServeResult> {
     unprotected: options.unprotected ?? false,
   })
   const onEvent = options.onEvent ?? (() => undefined)
-  const temporaryDir = mkdtempSync(join(options.temporaryDir ?? tmpdir(), 'rrep-serve-'))
+  const temporaryDir = makeTemporaryDir('rrep-serve-', options.temporaryDir)
   let keepDir: RelayDir | undefined
   let origin: Origin | undefined
   let master: Master | undefined
@@ -101,7 +101,7 @@ export async function serve(options: ServeOptions): Promise<ServeResult> {
     await master?.close()
     await origin?.close()
     keepDir?.unlock()
-    rmSync(temporaryDir, { recursive: true, force: true })
+    removeTemporaryDir(temporaryDir)
   }
   const { full, partialGranted, cutOff } = master.stats
   return { fullResyncs: full, partialResyncs: partialGranted, cutOff }
@@ -125,8 +125,7 @@ function readTls(files: { certFile: string; keyFile: string; caFile?: string | u
     try {
       return readFileSync(path)
     } catch (error) {
-      const code = (error as NodeJS.ErrnoException).code ?? 'failed'
-      throw new FileError('ERR_CANNOT_READ', `cannot read ${path}: ${code}`, { cause: error })
+      throw fileError(path, 'read', error)
     }
   }
   return {

@@ -1,6 +1,6 @@
 /** What a sync is asked for, what it tells on the way, and what it says at the end. */
 import type { Writable } from 'node:stream'
-import type { Compression } from '../../disk/snapshot-output.js'
+import type { Compression } from '../../disk/compression.js'
 import type { ServerSettings } from '../../net/server-settings.js'
 
 export interface SyncOptions {

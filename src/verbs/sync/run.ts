@@ -5,7 +5,7 @@
  * disk; whatever goes wrong before leaves the old file as it was. The link is never made to wait
  * for the disk's reader or a compressor.
  */
-import { FileError, LinkError, RdbError } from '../../errors.js'
+import { LinkError, RdbError } from '../../errors.js'
 import { formatServerAddress } from '../../net/address.js'
 import type {
   FullResyncInfo,
@@ -15,12 +15,7 @@ import type {
   SnapshotEndInfo,
 } from '../../replication/consumer.js'
 import { ReplicationLink } from '../../replication/link.js'
-import {
-  CompressedFileOutput,
-  PlainFileOutput,
-  StreamOutput,
-  type SnapshotOutput,
-} from '../../disk/snapshot-output.js'
+import { openOutput, type Output } from '../../disk/output.js'
 import { diagnoseDrop } from '../../replication/diagnose-drop.js'
 import type { SyncOptions, SyncProgress, SyncResult } from './options.js'
 import { fillNamePattern } from './name-pattern.js'
@@ -28,7 +23,7 @@ import { serverVersionOf } from '../../rdb/head.js'
 import { SnapshotWalk, walkFile } from '../../source/snapshot-walk.js'
 
 export type * from './options.js'
-export type { Compression } from '../../disk/snapshot-output.js'
+export type { Compression } from '../../disk/compression.js'
 
 /**
  * Rejects with LinkError, AuthError, ProtocolError, RdbError (the snapshot is damaged), FileError
@@ -38,7 +33,12 @@ export async function sync(options: SyncOptions): Promise<SyncResult> {
   const { server, output: target } = options
   const file =
     typeof target === 'string' ? fillNamePattern(target, server.address, new Date()) : undefined
-  const output = openOutput(options, file)
+  const output = await openOutput(file ?? target, {
+    compress: options.compress,
+    neverWaits: true,
+    direct: true,
+    signal: options.signal,
+  })
   const receiver = new Receiver(options, output)
   try {
     const link = new ReplicationLink(
@@ -62,23 +62,12 @@ export async function sync(options: SyncOptions): Promise<SyncResult> {
   return receiver.result(file)
 }
 
-function openOutput(options: SyncOptions, file: string | undefined): SnapshotOutput {
-  const { output, compress } = options
-  if (typeof output !== 'string') return new StreamOutput(output, compress)
-  if (file === undefined || file === '') {
-    throw new FileError('ERR_CANNOT_WRITE', 'the name of the output file is empty')
-  }
-  return compress === undefined
-    ? new PlainFileOutput(file)
-    : new CompressedFileOutput(file, compress)
-}
-
 /** Enough for the aux fields at the front. */
 const HEAD_BYTES = 4096
 
 class Receiver implements LinkConsumer {
   readonly #options: SyncOptions
-  readonly #output: SnapshotOutput
+  readonly #output: Output
   readonly #startMs = performance.now()
   #attemptMs = performance.now()
   #firstByteMs = 0
@@ -98,7 +87,7 @@ class Receiver implements LinkConsumer {
   /** A second attempt was out of question. */
   notRetried = false
 
-  constructor(options: SyncOptions, output: SnapshotOutput) {
+  constructor(options: SyncOptions, output: Output) {
     this.#options = options
     this.#output = output
   }
@@ -121,7 +110,7 @@ class Receiver implements LinkConsumer {
     this.#resync = info
     this.#bytes = 0
     this.#head = Buffer.alloc(0)
-    this.#walk = this.#output instanceof PlainFileOutput ? undefined : new SnapshotWalk()
+    this.#walk = this.#output.canReadBack ? undefined : new SnapshotWalk()
     this.#firstByteMs = performance.now()
     this.report('transfer')
   }
@@ -142,8 +131,9 @@ class Receiver implements LinkConsumer {
   }
 
   isSnapshotWhole(): boolean | undefined {
-    if (this.#output instanceof PlainFileOutput) {
-      this.#walk = walkFile(this.#output.file.openFd(), this.#output.file.bytes)
+    if (this.#output.canReadBack) {
+      const { fd, sizeBytes } = this.#output.readBack()
+      this.#walk = walkFile(fd, sizeBytes)
     }
     return this.#walk?.isWhole
   }

@@ -2,6 +2,7 @@
  * `tail -o`: a master's snapshot and every write since, kept in a directory that redis-server
  * loads as it is; started again, it goes on at the byte where it stopped.
  */
+import { join } from 'node:path'
 import { AbortedError, ProtocolError, UsageError } from '../../errors.js'
 import { formatServerAddress } from '../../net/address.js'
 import { DEFAULT_RETRIES } from '../../net/server-settings.js'
@@ -16,7 +17,7 @@ import type {
 } from '../../replication/consumer.js'
 import { ReplicationLink } from '../../replication/link.js'
 import { AofCapture } from '../../archive/writer.js'
-import { CaptureLock } from '../../archive/lock.js'
+import { Lock } from '../../disk/lock.js'
 import { CaptureStore } from '../../archive/store.js'
 import { takeSnapshot } from './archive-snapshot.js'
 import type { CaptureOptions, CaptureResult } from './options.js'
@@ -29,6 +30,8 @@ const TICK_MS = 1000
 /** Full resyncs in a row because the stream made no sense. */
 const MAX_DESYNCS = 3
 
+const LOCK_FILE = 'rrep.lock'
+
 /**
  * Resolves when `durationMs` is over. Rejects with AbortedError by the signal, FileError (the
  * disk is full, the directory is in use or foreign), LinkError, AuthError, ProtocolError, AofError
@@ -40,10 +43,10 @@ export async function capture(options: CaptureOptions): Promise<CaptureResult> {
   }
   const store = new CaptureStore(options.dir, formatServerAddress(options.server.address))
   store.create()
-  const lock = CaptureLock.acquire(options.dir)
+  const lock = Lock.take(join(options.dir, LOCK_FILE), { what: options.dir })
   try {
     store.load()
-    return await new CaptureRun(options, store, lock).run()
+    return await new CaptureRun(options, store).run()
   } finally {
     lock.release()
   }
@@ -52,7 +55,6 @@ export async function capture(options: CaptureOptions): Promise<CaptureResult> {
 class CaptureRun implements LinkConsumer {
   private readonly options: CaptureOptions
   private readonly store: CaptureStore
-  private readonly lock: CaptureLock
   private readonly capture: AofCapture
   private link: ReplicationLink | undefined
   private failure: Error | undefined
@@ -64,10 +66,9 @@ class CaptureRun implements LinkConsumer {
   private snapshotting: Promise<void> | undefined
   private lastSnapshotMs = Date.now()
 
-  constructor(options: CaptureOptions, store: CaptureStore, lock: CaptureLock) {
+  constructor(options: CaptureOptions, store: CaptureStore) {
     this.options = options
     this.store = store
-    this.lock = lock
     this.capture = new AofCapture(store, {
       rotateBytes: options.rotateBytes ?? DEFAULT_ROTATE_BYTES,
       fsync: options.fsync ?? 'everysec',
@@ -238,7 +239,6 @@ class CaptureRun implements LinkConsumer {
   }
 
   private tick(): void {
-    this.lock.touch()
     if ((this.options.fsync ?? 'everysec') === 'everysec') {
       // Its failure comes by onError.
       void this.capture.sync()

@@ -15,8 +15,8 @@ import { join } from 'node:path'
 import fc from 'fast-check'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { FileError } from '../../src/errors.js'
-import { FileSink } from '../../src/disk/file-sink.js'
-import { temporaryName } from '../../src/disk/owner-token.js'
+import { WholeFile } from '../../src/disk/whole-file.js'
+import { temporaryName } from '../../src/disk/owner.js'
 
 let dir: string
 let target: string
@@ -32,7 +32,7 @@ afterEach(() => {
 
 test('the file has its name only when it is whole, and is for its owner only', async () => {
   writeFileSync(target, 'old')
-  const sink = new FileSink(target)
+  const sink = new WholeFile(target)
   sink.write(Buffer.from('xxnew bytesxx'), 2, 11)
   expect(readFileSync(target, 'utf8')).toBe('old')
   expect(readdirSync(dir).filter((name) => name.startsWith('.dump.rdb.'))).toHaveLength(1)
@@ -44,7 +44,7 @@ test('the file has its name only when it is whole, and is for its owner only', a
 
 test('a discarded file leaves no trace, and the old one as it was', () => {
   writeFileSync(target, 'old')
-  const sink = new FileSink(target)
+  const sink = new WholeFile(target)
   sink.write(Buffer.from('half'))
   sink.discard()
   sink.discard()
@@ -73,7 +73,7 @@ test('past the cache or not, all bytes are there, in pieces of any size', async 
           fc.constantFrom('none', 'restart', 'read'),
           async (lengths, between) => {
             const path = join(place, 'direct.rdb')
-            const sink = new FileSink(path, { direct: true })
+            const sink = new WholeFile(path, { direct: true })
             const expected: Buffer[] = []
             if (between === 'restart') {
               sink.write(source, 5)
@@ -104,7 +104,7 @@ test('past the cache or not, all bytes are there, in pieces of any size', async 
 })
 
 test('a restart begins with nothing', async () => {
-  const sink = new FileSink(target)
+  const sink = new WholeFile(target)
   sink.write(Buffer.from('a long first attempt'))
   sink.restart()
   sink.write(Buffer.from('second'))
@@ -114,9 +114,9 @@ test('a restart begins with nothing', async () => {
 })
 
 test('two runs onto one file do not hurt each other: the last wins whole', async () => {
-  const first = new FileSink(target)
+  const first = new WholeFile(target)
   first.write(Buffer.from('first'))
-  const second = new FileSink(target)
+  const second = new WholeFile(target)
   second.write(Buffer.from('second one'))
   await first.commit()
   expect(readFileSync(target, 'utf8')).toBe('first')
@@ -141,7 +141,7 @@ test('what a dead process left is cleared, what a living one writes is not', asy
   }
   const twoDaysAgo = Date.now() / 1000 - 2 * 86_400
   utimesSync(join(dir, foreignOld), twoDaysAgo, twoDaysAgo)
-  const sink = new FileSink(target)
+  const sink = new WholeFile(target)
   sink.discard()
   const left = readdirSync(dir)
   expect(left).not.toContain(dead)
@@ -157,7 +157,7 @@ test.each([
   mkdirSync(join(dir, 'a-directory'))
   let error: unknown
   try {
-    new FileSink(join(dir, name)).discard()
+    new WholeFile(join(dir, name)).discard()
   } catch (caught) {
     error = caught
   }

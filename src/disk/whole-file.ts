@@ -10,25 +10,22 @@ import {
   closeSync,
   fdatasync,
   fsync,
-  fsyncSync,
   ftruncateSync,
   openSync,
-  readdirSync,
   renameSync,
   statSync,
   unlinkSync,
-  writeSync,
 } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import { FileError } from '../errors.js'
 import { DirectBlocks } from './direct-blocks.js'
-import { fileFault } from './file-fault.js'
-import { temporaryName, temporaryState } from './owner-token.js'
+import { fileError } from './file-error.js'
+import { removeLeftovers } from './leftovers.js'
+import { temporaryName, temporaryState } from './owner.js'
+import { syncDirectory, writeAll } from './write-all.js'
 
 const MODE = 0o600
-/** Temporaries of other hosts, or from before a boot, that nobody wrote to for so long. */
-const FOREIGN_STALE_MS = 24 * 3600 * 1000
 
 /** After so many bytes they are sent on their way to the disk, beside the transfer: else the last
  * fsync has to wait for all of them. */
@@ -37,12 +34,12 @@ const WRITE_BACK_BYTES = 64 << 20
 const fsyncAsync = promisify(fsync)
 const fdatasyncAsync = promisify(fdatasync)
 
-export interface FileSinkOptions {
+export interface WholeFileOptions {
   /** For much data that nobody reads soon: past the system's cache, where that can be had. */
   direct?: boolean | undefined
 }
 
-export class FileSink {
+export class WholeFile {
   readonly targetPath: string
   /** Where the bytes are until `commit`. */
   readonly temporaryPath: string
@@ -55,22 +52,22 @@ export class FileSink {
   #writeBackFault: unknown
 
   /** Clears what dead runs left, and opens a temporary. Throws FileError. */
-  constructor(targetPath: string, options: FileSinkOptions = {}) {
+  constructor(targetPath: string, options: WholeFileOptions = {}) {
     this.targetPath = targetPath
     const directory = dirname(targetPath)
     const name = basename(targetPath)
-    if (statSync(targetPath, { throwIfNoEntry: false })?.isDirectory() === true) {
+    if (isDirectory(targetPath)) {
       throw new FileError('ERR_CANNOT_WRITE', `${targetPath} is a directory`, {
         hint: 'name a file in it',
         details: { file: targetPath },
       })
     }
     this.temporaryPath = join(directory, temporaryName(name))
-    clearStaleTemporaries(directory, name)
+    removeLeftovers(directory, (found) => temporaryState(found, name))
     try {
       this.#fd = openSync(this.temporaryPath, 'wx+', MODE)
     } catch (error) {
-      throw fileFault(targetPath, 'write', error)
+      throw fileError(targetPath, 'write', error)
     }
     if (options.direct === true) this.#blocks = DirectBlocks.open(this.temporaryPath)
   }
@@ -119,17 +116,12 @@ export class FileSink {
   }
 
   #append(bytes: Uint8Array, start: number, end: number): void {
-    let at = start
-    while (at < end) {
-      try {
-        const count = writeSync(this.#openFd, bytes, at, end - at, this.#bytes)
-        at += count
-        this.#bytes += count
-      } catch (error) {
-        if (error instanceof FileError) throw error
-        throw fileFault(this.targetPath, 'write', error, this.#bytes)
-      }
+    try {
+      writeAll(this.#openFd, bytes, start, end, this.#bytes)
+    } catch (error) {
+      throw fileError(this.targetPath, 'write', error, this.#bytes)
     }
+    this.#bytes += end - start
     if (this.#bytes - this.#writtenBack >= WRITE_BACK_BYTES) this.#startWriteBack()
   }
 
@@ -151,7 +143,11 @@ export class FileSink {
   restart(): void {
     if (this.bytes === 0) return
     if (this.#blocks !== undefined) this.#blocks.pending = 0
-    ftruncateSync(this.#openFd, 0)
+    try {
+      ftruncateSync(this.#openFd, 0)
+    } catch (error) {
+      throw fileError(this.targetPath, 'truncate', error)
+    }
     this.#bytes = 0
     this.#writtenBack = 0
   }
@@ -169,7 +165,7 @@ export class FileSink {
       renameSync(this.temporaryPath, this.targetPath)
     } catch (error) {
       this.discard()
-      throw error instanceof FileError ? error : fileFault(this.targetPath, 'store', error)
+      throw fileError(this.targetPath, 'store', error)
     }
     syncDirectory(dirname(this.targetPath))
   }
@@ -188,39 +184,10 @@ export class FileSink {
   }
 }
 
-/** Makes a rename or a new file in the directory durable. */
-export function syncDirectory(directory: string): void {
-  let fd: number | undefined
+function isDirectory(path: string): boolean {
   try {
-    fd = openSync(directory, 'r')
-    fsyncSync(fd)
-  } catch {
-    // Not every system can; the data itself is safe.
-  } finally {
-    if (fd !== undefined) closeSync(fd)
-  }
-}
-
-function clearStaleTemporaries(directory: string, target: string): void {
-  let names: string[]
-  try {
-    names = readdirSync(directory)
-  } catch {
-    // Opening the temporary will say what is wrong with the directory.
-    return
-  }
-  for (const name of names) {
-    const state = temporaryState(name, target)
-    if (state === undefined || state === 'alive') continue
-    const path = join(directory, name)
-    if (state === 'foreign') {
-      const stat = statSync(path, { throwIfNoEntry: false })
-      if (stat === undefined || Date.now() - stat.mtimeMs < FOREIGN_STALE_MS) continue
-    }
-    try {
-      unlinkSync(path)
-    } catch {
-      // Another run cleared it, or it is not ours to remove.
-    }
+    return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true
+  } catch (error) {
+    throw fileError(path, 'write', error)
   }
 }
