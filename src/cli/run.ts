@@ -31,7 +31,7 @@ export async function run(): Promise<number> {
     columns:
       process.stdout.isTTY && process.stdout.columns > 0 ? process.stdout.columns : undefined,
     signal: watch.signal,
-    onHangup: watch.onHangup,
+    onHangup: (callback) => watch.onHangup(callback),
   }
   const code = await Promise.race([main(process.argv.slice(2), io), watch.insisted])
   watch.stop()

@@ -32,14 +32,23 @@ export function createCompressor({ algorithm, level }: Compression): Transform {
   })
 }
 
-/** What a file's name says about how it is packed: the compression of `.gz` and `.zst`, and the
- * name without that. */
+/**
+ * What a file's name says about how it is packed: the compression of `.gz` and `.zst`, and the name
+ * without that. Throws UsageError for the name of a packing that cannot be made here: nobody wants
+ * other bytes under it.
+ */
 export function compressionOfName(name: string): {
-  compression: Compression['algorithm'] | undefined
+  compression: Compression | undefined
   bareName: string
 } {
+  const other = /\.(bz2|xz|lz4|lzma|br|zip|7z|tgz|tar)$/i.exec(name)
+  if (other !== null) {
+    throw new UsageError(`a file named ${other[0]} cannot be written: only .gz and .zst can`, {
+      hint: `write to - and pipe it to the program that makes ${other[0]}`,
+    })
+  }
   const found = /^(.*)\.(gz|zst|zstd)$/is.exec(name)
   if (found === null) return { compression: undefined, bareName: name }
-  const compression = found[2]!.toLowerCase() === 'gz' ? 'gzip' : 'zstd'
-  return { compression, bareName: found[1]! }
+  const algorithm = found[2]!.toLowerCase() === 'gz' ? 'gzip' : 'zstd'
+  return { compression: { algorithm }, bareName: found[1]! }
 }

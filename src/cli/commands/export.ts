@@ -2,6 +2,7 @@
 import { type Command, Option } from 'commander'
 import { exportKeys, type ExportFormat, type ExportResult } from '../../verbs/export/run.js'
 import { maskSecrets } from '../../net/make-server-settings.js'
+import { compressionOfName } from '../../disk/compression.js'
 import { FileError, UsageError } from '../../errors.js'
 import { addCommonOptions, type CommandContext } from '../command.js'
 import { EXIT } from '../exit-codes.js'
@@ -62,7 +63,8 @@ export function registerExport(program: Command, context: CommandContext): void 
   command.action(
     context.action<ExportCommandOptions>(async ({ args, options, talk, io, signal }) => {
       const output = options.output ?? '-'
-      const format = options.format ?? formatByName(output)
+      const { compression, bareName } = compressionOfName(output)
+      const format = options.format ?? formatByName(bareName)
       if (format === 'resp' && options.strings !== undefined) {
         throw new UsageError('--strings is about JSON; RESP holds bytes as they are')
       }
@@ -76,6 +78,7 @@ export function registerExport(program: Command, context: CommandContext): void 
           stdin: args[0] === '-' ? io.stdin : undefined,
           output: output === '-' ? io.stdout : output,
           format,
+          compress: compression,
           strings: options.strings,
           target: options.for === undefined ? undefined : parseTarget(options.for),
           filter: readFilterOptions(options),
@@ -108,9 +111,15 @@ export function registerExport(program: Command, context: CommandContext): void 
   )
 }
 
+/** Nobody wants JSON lines under the name of another form. */
 function formatByName(output: string): ExportFormat {
   if (/\.json$/i.test(output)) return 'json'
-  return /\.(resp|aof)$/i.test(output) ? 'resp' : 'jsonl'
+  if (/\.(resp|aof)$/i.test(output)) return 'resp'
+  const other = /\.(csv|tsv|parquet|rdb|xml|ya?ml|html?|xlsx|sqlite|db|sql)$/i.exec(output)
+  if (other === null) return 'jsonl'
+  throw new UsageError(`export makes no ${other[0]} files`, {
+    hint: 'name it .jsonl, .json or .resp (also with .gz or .zst), or say the --format',
+  })
 }
 
 function parseTarget(text: string): { family: 'redis' | 'valkey'; version: string } {

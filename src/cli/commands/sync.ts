@@ -2,6 +2,7 @@
 import type { Command } from 'commander'
 import { formatServerAddress } from '../../net/make-server-settings.js'
 import { sync, type Compression, type SyncProgress, type SyncResult } from '../../verbs/sync/run.js'
+import { compressionOfName } from '../../disk/compression.js'
 import { FileError, UsageError } from '../../errors.js'
 import { addCommonOptions, type CommandContext } from '../command.js'
 import { addConnectOptions, readServerSettings, sourceOf } from '../connect-options.js'
@@ -18,9 +19,9 @@ interface SyncCommandOptions extends ConnectValues {
 
 const DETAILS = `
 FILE may hold {host} {port} {time}, or strftime places as in dump-%Y%m%d-%H%M%S.rdb; its
-directory must exist. The dump grows as a hidden temporary beside FILE, readable by its owner
-only, and takes the name when it is whole, checked (CRC64) and on disk: an old dump stays until
-then, and after any failure.
+directory must exist. A device or a named pipe is written to, a symbolic link is followed. The
+dump grows as a hidden temporary beside FILE, readable by its owner only, and takes the name when
+it is whole, checked (CRC64) and on disk: an old dump stays until then, and after any failure.
 
 With -o - the snapshot goes to stdout and the summary to stderr. The master never waits for a
 slow reader or for the compressor: what these cannot take yet is kept, the first 16 MiB in
@@ -38,7 +39,11 @@ export function registerSync(program: Command, context: CommandContext): void {
     .description("Take a master's (or replica's) snapshot, whole and checked, into a file.")
     .argument('[source]', 'server: host[:port], redis://…, rediss://…, unix:///… (RREP_SOURCE)')
     .requiredOption('-o, --output <file>', 'where the dump goes; - is stdout')
-    .option('--compress <how>', 'gzip or zstd, with :LEVEL if you like', parseCompression)
+    .option(
+      '--compress <how>',
+      'gzip or zstd, with :LEVEL if you like; default: by the name (.gz, .zst)',
+      parseCompression,
+    )
     .addHelpText('after', DETAILS)
   addConnectOptions(command)
   addCommonOptions(command, [
@@ -59,13 +64,14 @@ export function registerSync(program: Command, context: CommandContext): void {
       if (server.tls?.insecure === true) {
         talk.warn('--insecure: the certificate is not checked; anyone may be at the other end')
       }
+      const compress = options.compress ?? compressionByName(options.output, talk)
       const progress = talk.progress(`connecting to ${formatServerAddress(server.address)}`)
       const startMs = performance.now()
       try {
         const result = await sync({
           server,
           output: toStdout ? io.stdout : options.output,
-          compress: options.compress,
+          compress,
           retries: options.retries,
           signal,
           onProgress: (state) => showProgress(progress, state, startMs),
@@ -85,6 +91,13 @@ export function registerSync(program: Command, context: CommandContext): void {
       }
     }),
   )
+}
+
+/** What the name promises is what it holds. */
+function compressionByName(output: string, talk: Talk): Compression | undefined {
+  const { compression } = compressionOfName(output)
+  if (compression !== undefined) talk.say(`packed with ${compression.algorithm}, as the name says`)
+  return compression
 }
 
 function showProgress(progress: Progress, state: SyncProgress, startMs: number): void {
