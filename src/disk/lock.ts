@@ -160,12 +160,18 @@ function replaceDead(
 function releaseAs(path: string, token: string, fd: number): void {
   const right = `${path}.after-${token}`
   let rightFd: number | undefined
+  let isBusy = false
   try {
     // As if to replace it: so nobody does meanwhile.
     rightFd = createAs(right, newOwnerToken())
-    if (rightFd !== undefined && readHolder(path)?.token === token) rmSync(path, { force: true })
+    isBusy = rightFd === undefined
   } catch {
-    // A full or failing disk: the next one finds that we have ended.
+    // A full disk. Only who takes us for dead could come in between, and we live.
+  }
+  try {
+    if (!isBusy && readHolder(path)?.token === token) rmSync(path, { force: true })
+  } catch {
+    // A failing disk: the next one finds that we have ended.
   } finally {
     if (rightFd !== undefined) {
       closeSync(rightFd)

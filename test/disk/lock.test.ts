@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -126,4 +126,19 @@ test('of two processes that want a dead lock at the same moment one gets it, eac
   }
   const won = await Promise.all([run('a', 'b'), run('b', 'a')])
   expect(won.flat().sort((a, b) => a - b)).toEqual([...Array(ROUNDS).keys()])
+})
+
+test('a lock on a disk that has become full can be released', (context) => {
+  if (spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=16k', 'tmpfs', dir]).status !== 0) {
+    context.skip('no right to mount a small file system here')
+    return
+  }
+  try {
+    const lock = take()
+    expect(() => writeFileSync(join(dir, 'filler'), Buffer.alloc(1 << 20))).toThrow('ENOSPC')
+    lock.release()
+    expect(readdirSync(dir)).toEqual(['filler'])
+  } finally {
+    spawnSync('umount', ['-l', dir])
+  }
 })
