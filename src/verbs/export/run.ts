@@ -23,7 +23,7 @@ import {
   targetCapabilities,
   type TargetCapabilities,
 } from '../../servers/capabilities.js'
-import { openOutput } from '../../disk/output.js'
+import { openOutput } from '../../disk/open-output.js'
 import { JsonKeys } from '../../formats/json-keys.js'
 import { compileKeyFilter, type KeyFilter } from '../../source/key-filter.js'
 import { openRdbInput, pumpRdb, RDB_READ_BYTES, type RdbInput } from '../../source/rdb-input.js'

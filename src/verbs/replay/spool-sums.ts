@@ -7,7 +7,8 @@
  *                           the bytes since the record before, both little-endian
  */
 import { Buffer } from 'node:buffer'
-import { closeSync, openSync, readFileSync, readSync, writeSync } from 'node:fs'
+import { closeSync, openSync, readFileSync, readSync } from 'node:fs'
+import { writeAll } from '../../disk/write-all.js'
 import { Crc64 } from '../../kernels/crc64.js'
 
 const RECORD_BYTES = 16
@@ -49,7 +50,7 @@ export class SegmentSums {
     const record = Buffer.allocUnsafe(RECORD_BYTES)
     record.writeDoubleLE(this.#endByte, 0)
     record.writeBigUInt64LE(this.#sum.value, 8)
-    writeSync(this.#fd, record)
+    writeAll(this.#fd, record)
     this.#sum = new Crc64()
     this.#pieceBytes = 0
   }
