@@ -3,10 +3,15 @@
  * target of `replay` and `diff` has the same set with a prefix.
  */
 import type { Command } from 'commander'
-import { makeServerSettings, type ServerSettings } from '../net/make-server-settings.js'
+import {
+  holdsPassword,
+  makeServerSettings,
+  type ServerSettings,
+} from '../net/make-server-settings.js'
 import { UsageError } from '../errors.js'
 import type { Io } from './io.js'
 import { readPassword } from './password.js'
+import type { Talk } from './talk.js'
 import { parseCount, parseDuration } from './units.js'
 
 /** Of one server, by the long names without their prefix. */
@@ -66,8 +71,16 @@ export async function readServerSettings(
   address: string,
   values: ConnectValues,
   io: Io,
+  talk: Talk,
   which: 'source' | 'target' = 'source',
 ): Promise<ServerSettings> {
+  if (holdsPassword(address) && address !== io.env['RREP_SOURCE']) {
+    const variable = which === 'target' ? 'RREP_TARGET_AUTH' : 'REDISCLI_AUTH'
+    talk.warn(
+      'a password on the command line stands in the list of processes for all to see: ' +
+        `${variable} or --${which === 'target' ? 'target-' : ''}password-file keeps it`,
+    )
+  }
   const text = (name: string): string | undefined => {
     const value = values[camelCase(which === 'target' ? `target-${name}` : name)]
     return typeof value === 'string' ? value : undefined
@@ -79,6 +92,7 @@ export async function readServerSettings(
     ask: flag('askpass'),
     label: which === 'target' ? 'Password of the target' : 'Password',
     variable: which === 'target' ? 'RREP_TARGET_AUTH' : 'REDISCLI_AUTH',
+    onWarning: talk.warn,
   })
   if (text('user') !== undefined && password === undefined && !address.includes('@')) {
     throw new UsageError(`user ${text('user')!} has no password`, {

@@ -5,26 +5,37 @@
 import { readFileSync } from 'node:fs'
 import { Command, CommanderError } from 'commander'
 import { Chalk } from 'chalk'
-import { RrepError } from '../errors.js'
+import { RrepError, UsageError } from '../errors.js'
 import { createContext, type CommandOutcome } from './command.js'
 import { registerCommands } from './commands/index.js'
 import { EXIT, exitCodeOf, EXIT_STATUS_HELP, interruptionCode } from './exit-codes.js'
+import { jsonLine, safeLine, safeText } from './guard.js'
 import type { Io } from './io.js'
 import { packageFile } from './package-file.js'
+import {
+  checkHabits,
+  helpFor,
+  nameOptionsInErrors,
+  optionsIn,
+  usageErrorOf,
+  withCommandInFront,
+} from './usage.js'
 
-export async function main(argv: readonly string[], io: Io): Promise<number> {
-  const outcome: CommandOutcome = { exitCode: EXIT.OK, options: undefined }
+export async function main(given: readonly string[], io: Io): Promise<number> {
+  const argv = withCommandInFront(given)
+  const outcome: CommandOutcome = { exitCode: EXIT.OK, options: optionsIn(argv) }
+  let told = ''
   const program = new Command('rrep')
   program
     .description('Replication tool and RDB inspector for Redis and Valkey')
     .version(packageVersion(), '--version')
     .helpOption('-h, --help', 'this help')
     .helpCommand(true)
-    .showHelpAfterError('(rrep --help, or rrep COMMAND --help, tells more)')
     .exitOverride()
     .configureOutput({
       writeOut: (text) => io.stdout.write(text),
-      writeErr: (text) => io.stderr.write(text),
+      // Said by `report`, in the form that all errors have.
+      writeErr: (text) => (told += text),
       getOutHasColors: () => false,
       getErrHasColors: () => false,
     })
@@ -34,7 +45,9 @@ export async function main(argv: readonly string[], io: Io): Promise<number> {
     createContext(io, outcome, (line) => main(line, io)),
     argv,
   )
+  nameOptionsInErrors(program)
   try {
+    checkHabits(argv)
     await program.parseAsync(argv, { from: 'user' })
     await outputTaken(io)
     if (io.signal.aborted && outcome.exitCode === EXIT.OK) {
@@ -42,24 +55,35 @@ export async function main(argv: readonly string[], io: Io): Promise<number> {
     }
     return outcome.exitCode
   } catch (caught) {
-    return await failed(caught, outcome, io)
+    return await failed(caught, argv, told, outcome, io)
   }
 }
 
-async function failed(caught: unknown, outcome: CommandOutcome, io: Io): Promise<number> {
+async function failed(
+  caught: unknown,
+  argv: readonly string[],
+  told: string,
+  outcome: CommandOutcome,
+  io: Io,
+): Promise<number> {
   let error = caught
   if (caught instanceof CommanderError) {
     try {
       await outputTaken(io)
-      // Help and version are no errors; commander has printed the message of the rest.
-      return caught.exitCode === 0 ? EXIT.OK : EXIT.USAGE
+      // Help and version are no errors.
+      if (caught.exitCode === 0) return EXIT.OK
+      if (caught.code === 'commander.help' && outcome.options?.json !== true) {
+        io.stderr.write(told)
+        return EXIT.USAGE
+      }
+      error = usageErrorOf(caught, argv)
     } catch (fault) {
       error = fault
     }
   }
   const reason: unknown = io.signal.reason
   if (reason instanceof RrepError) error = reason
-  if (reason !== 'EPIPE') report(error, outcome, io)
+  if (reason !== 'EPIPE') report(error, argv, outcome, io)
   return exitCodeOf(error, reason)
 }
 
@@ -70,11 +94,16 @@ async function outputTaken(io: Io): Promise<void> {
   if (reason instanceof RrepError) throw reason
 }
 
-function report(error: unknown, outcome: CommandOutcome, io: Io): void {
+function report(
+  error: unknown,
+  argv: readonly string[],
+  { options }: CommandOutcome,
+  io: Io,
+): void {
   const known = error instanceof RrepError ? error : undefined
   const message = error instanceof Error ? error.message : String(error)
-  const debug = outcome.options?.debug === true
-  if (outcome.options?.json === true) {
+  const debug = options?.debug === true
+  if (options?.json === true) {
     const line = {
       error: known?.code ?? 'ERR_INTERNAL',
       message,
@@ -82,14 +111,17 @@ function report(error: unknown, outcome: CommandOutcome, io: Io): void {
       ...known?.details,
       ...(debug && error instanceof Error ? { stack: error.stack } : {}),
     }
-    io.stderr.write(`${JSON.stringify(line)}\n`)
+    io.stderr.write(jsonLine(line))
     return
   }
-  const color = outcome.options?.color !== false && (io.env['NO_COLOR'] ?? '') === ''
+  const color = options?.color !== false && (io.env['NO_COLOR'] ?? '') === ''
   const chalk = new Chalk({ level: color && io.stderrIsTty ? 1 : 0 })
-  io.stderr.write(`${chalk.red('rrep:')} ${message}\n`)
-  if (known?.hint !== undefined) io.stderr.write(`${chalk.cyan('hint:')} ${known.hint}\n`)
-  if (debug) io.stderr.write(`${stackOf(error)}\n`)
+  io.stderr.write(`${chalk.red('rrep:')} ${safeLine(message)}\n`)
+  if (known?.hint !== undefined) {
+    io.stderr.write(`${chalk.cyan('hint:')} ${safeLine(known.hint)}\n`)
+  }
+  if (known instanceof UsageError) io.stderr.write(`(${helpFor(argv)} tells more)\n`)
+  if (debug) io.stderr.write(`${safeText(stackOf(error), false)}\n`)
   else if (known === undefined) {
     io.stderr.write('this is a bug in rrep: please report it with what --debug prints\n')
   }

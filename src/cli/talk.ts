@@ -1,8 +1,11 @@
 /**
  * How a command speaks: data on stdout, talk on stderr; colours only where the stream is a
- * terminal and nobody forbade them; nothing but errors when quiet; progress only for people.
+ * terminal and nobody forbade them; nothing but errors when quiet; progress only for people. All
+ * that leaves passes the guard.
  */
+import type { Writable } from 'node:stream'
 import { Chalk, type ChalkInstance } from 'chalk'
+import { jsonLine, safeLine, safeText, TerminalGuard } from './guard.js'
 import type { Io } from './io.js'
 import { createProgress, type Progress } from './render/progress.js'
 
@@ -26,14 +29,22 @@ export interface Talk {
   readonly richErr: boolean
   /** Width for tables on stdout. */
   readonly columns: number
+  /** Stdout for data that others write: a pipe's bytes as they are, a terminal's made harmless. */
+  stdout(isJson: boolean): Writable
   /** Data to stdout. Awaits the stream when its buffer is full; resolves at once else. */
   write(data: string | Uint8Array): Promise<void>
   /** The same, and resolves only when the bytes are no longer needed: they may change then. */
   readonly writeOut: (data: Uint8Array) => Promise<void>
+  /** One object as a line of stdout, for --json. */
+  event(object: object): Promise<void>
   /** One line of talk on stderr, unless quiet or --json. */
   say(line: string): void
-  /** A line that matters also in quiet and --json runs' stderr: something was lost or is odd. */
+  /** The same for a text of our own making: a table, colours, several lines. */
+  show(text: string): void
+  /** Something is odd: also with --json, as an object; not with --quiet. */
   warn(line: string): void
+  /** Why the run will not end with 0: with --quiet too. */
+  problem(line: string): void
   /** One line of the wire log or the like, with --debug only. */
   trace(line: string): void
   /** A spinner on a terminal's stderr; nothing in a pipe, with --quiet or with --json. */
@@ -48,6 +59,10 @@ export function createTalk(io: Io, options: CommonOptions): Talk {
   const colorAllowed = options.color !== false && (io.env['NO_COLOR'] ?? '') === ''
   const err = new Chalk({ level: colorAllowed && io.stderrIsTty ? 1 : 0 })
   const open = new Set<Progress>()
+  const isTerminal = io.stdoutIsTty
+  const data = isTerminal ? new TerminalGuard(io.stdout, false) : io.stdout
+  const warn = (text: string): void =>
+    line(json ? jsonLine({ warning: text }).trimEnd() : err.yellow(safeLine(text)))
   const line = (text: string): void => {
     // A line through a turning spinner would be torn.
     for (const progress of open) progress.clear()
@@ -62,14 +77,22 @@ export function createTalk(io: Io, options: CommonOptions): Talk {
     richOut: io.stdoutIsTty && !json,
     richErr: io.stderrIsTty && !json,
     columns: io.columns ?? 100,
-    write: async (data) => await writeTo(io, data),
-    writeOut: async (data) => await writeOut(io, data),
+    stdout: (isJson) => (isTerminal ? new TerminalGuard(io.stdout, isJson) : io.stdout),
+    write: async (bytes) => await writeTo(io, data, bytes),
+    writeOut: async (bytes) => await writeOut(io, data, bytes),
+    event: async (object) => await writeTo(io, io.stdout, jsonLine(object)),
     say: (text) => {
-      if (!quiet && !json) line(text)
+      if (!quiet && !json) line(safeLine(text))
     },
-    warn: (text) => line(json ? JSON.stringify({ warning: text }) : err.yellow(text)),
+    show: (text) => {
+      if (!quiet && !json) line(safeText(text, err.level > 0))
+    },
+    warn: (text) => {
+      if (!quiet) warn(text)
+    },
+    problem: warn,
     trace: (text) => {
-      if (options.debug === true) line(err.dim(text))
+      if (options.debug === true) line(err.dim(safeLine(text)))
     },
     progress: (text) => {
       const progress = createProgress(io, text, {
@@ -86,7 +109,7 @@ export function createTalk(io: Io, options: CommonOptions): Talk {
   }
 }
 
-async function writeOut(io: Io, data: Uint8Array): Promise<void> {
+async function writeOut(io: Io, out: Writable, data: Uint8Array): Promise<void> {
   if (io.signal.aborted && io.signal.reason === 'EPIPE') return
   // An error is told by the stream itself.
   await new Promise<void>((resolve) => {
@@ -96,22 +119,22 @@ async function writeOut(io: Io, data: Uint8Array): Promise<void> {
     }
     // A reader that has stopped reading must not hold an interrupted run.
     io.signal.addEventListener('abort', done, { once: true })
-    io.stdout.write(data, done)
+    out.write(data, () => done())
   })
 }
 
-async function writeTo(io: Io, data: string | Uint8Array): Promise<void> {
+async function writeTo(io: Io, out: Writable, data: string | Uint8Array): Promise<void> {
   if (io.signal.aborted && io.signal.reason === 'EPIPE') return
-  if (io.stdout.write(data)) return
+  if (out.write(data)) return
   await new Promise<void>((resolve) => {
     const done = (): void => {
-      io.stdout.off('drain', done)
-      io.stdout.off('close', done)
+      out.off('drain', done)
+      out.off('close', done)
       io.signal.removeEventListener('abort', done)
       resolve()
     }
-    io.stdout.on('drain', done)
-    io.stdout.on('close', done)
+    out.on('drain', done)
+    out.on('close', done)
     io.signal.addEventListener('abort', done, { once: true })
   })
 }

@@ -210,7 +210,9 @@ function putExpiry(hasExpiry: boolean, expireAtMs: number, out: Buffer, at: numb
 
 function putLastKey(bytes: Buffer, start: number, end: number, out: Buffer, at: number): number {
   out[at] = SPACE
-  const plainEnd = putPlain(bytes, start, end, out, at + 1)
+  // A name without a letter would leave a hole.
+  const plainEnd =
+    start === end ? putText('""', out, at + 1) : putPlain(bytes, start, end, out, at + 1)
   const to = plainEnd >= 0 ? plainEnd : at + 1 + out.write(printable(bytes, start, end), at + 1)
   out[to] = LF
   return to + 1
@@ -226,7 +228,7 @@ function putCsvKey(bytes: Buffer, start: number, end: number, out: Buffer, at: n
   return at + out.write(quoted || safe !== text ? `"${safe.replaceAll('"', '""')}"` : safe, at)
 }
 
-/** `=`, `+`, `-`, `@` begin a formula. */
+/** `=`, `+`, `-`, `@` begin a formula; with the apostrophe guarded too, no two names look alike. */
 function isFormula(byte: number | undefined): boolean {
-  return byte === 0x3d || byte === 0x2b || byte === 0x2d || byte === 0x40
+  return byte === 0x3d || byte === 0x2b || byte === 0x2d || byte === 0x40 || byte === 0x27
 }

@@ -64,9 +64,22 @@ export function formatServerAddress(address: ServerAddress): string {
   return `${address.transport === 'tls' ? 'rediss://' : ''}${host}:${address.port}`
 }
 
-/** Any text that may hold `user:password@`, with the password replaced by stars. */
+/**
+ * Any text that may hold `user:password@`, with the password replaced by stars: up to the last @ of
+ * the word, since a password may hold @, / and : itself.
+ */
 export function maskSecrets(text: string): string {
-  return text.replace(/(^|\/\/|\s)([^/@\s:]*):(?!\/\/)[^@\s]*@/g, '$1$2:***@')
+  return text.replace(/(^|\/\/|[\s'"(])([^/@\s:'"(]*):(?!\/\/)\S*@/g, '$1$2:***@')
+}
+
+/** The same of what is an address and nothing else: a password in it may hold blanks too. */
+function maskAddress(text: string): string {
+  return text.replace(/^([a-z][a-z0-9+.-]*:\/\/)?([^:@/]*):(?!\/\/).*@/is, '$1$2:***@')
+}
+
+/** True where an address holds a password. */
+export function holdsPassword(text: string): boolean {
+  return maskAddress(text) !== text
 }
 
 function parseHostPort(text: string): ServerAddress {
@@ -89,7 +102,10 @@ function parseHostPort(text: string): ServerAddress {
 
 function tcp(text: string, host: string, port: string | undefined): ServerAddress {
   if (host === '') throw badAddress(text, 'names no host')
-  if (/[\s/]/.test(host)) throw badAddress(text, 'is no host name')
+  if (/[\s/]/.test(host)) {
+    const hint = text.startsWith('/') ? `a unix socket is written unix://${text}` : undefined
+    throw badAddress(text, 'is no host name', hint)
+  }
   return {
     transport: 'tcp',
     host,
@@ -172,5 +188,5 @@ function decode(text: string, part: string): string {
 }
 
 function badAddress(text: string, problem: string, hint?: string): UsageError {
-  return new UsageError(`the address '${maskSecrets(text)}' ${problem}`, { hint })
+  return new UsageError(`the address '${maskAddress(text)}' ${problem}`, { hint })
 }

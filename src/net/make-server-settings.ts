@@ -7,7 +7,7 @@ import { FileError, UsageError } from '../errors.js'
 import { parseServerAddress } from './address.js'
 import { DEFAULT_TIMEOUT_MS, type ServerSettings } from './server-settings.js'
 
-export { formatServerAddress, maskSecrets } from './address.js'
+export { formatServerAddress, holdsPassword, maskSecrets } from './address.js'
 export type { ServerSettings } from './server-settings.js'
 
 export interface ServerWishes {

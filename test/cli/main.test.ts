@@ -53,7 +53,8 @@ describe.each(names.map((name) => [name]))('rrep %s', (name) => {
   test('an unknown option is wrong usage', async () => {
     const result = await runCli([name, '--no-such-option'])
     expect(result.code).toBe(2)
-    expect(result.err).toMatch(/^error: .*(--no-such-option|not specified|missing)/)
+    expect(result.err).toMatch(/^rrep: .*--no-such-option/)
+    expect(result.err).toContain(`(rrep ${name} --help tells more)`)
     expect(result.out).toBe('')
   })
 })

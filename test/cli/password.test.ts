@@ -6,6 +6,7 @@ import { afterAll, expect, test } from 'vitest'
 import { readServerSettings } from '../../src/cli/connect-options.js'
 import type { Io } from '../../src/cli/io.js'
 import { readPassword } from '../../src/cli/password.js'
+import { createTalk } from '../../src/cli/talk.js'
 import { AbortedError, FileError, UsageError } from '../../src/errors.js'
 
 const dir = mkdtempSync(join(tmpdir(), 'rrep-password-'))
@@ -68,18 +69,25 @@ test('a file gives its first line; an unreadable or empty one is an error', asyn
 
 test('the environment is asked last; the target has a variable of its own', async () => {
   const { io } = terminal({ REDISCLI_AUTH: 'one', RREP_TARGET_AUTH: 'two' })
-  const source = await readServerSettings('host:1', {}, io)
-  const target = await readServerSettings('redis://u@[::1]:7', {}, io, 'target')
+  const source = await readServerSettings('host:1', {}, io, createTalk(io, {}))
+  const target = await readServerSettings('redis://u@[::1]:7', {}, io, createTalk(io, {}), 'target')
   expect(source).toMatchObject({ password: 'one', address: { host: 'host', port: 1 } })
   expect(target).toMatchObject({ password: 'two', username: 'u', address: { host: '::1' } })
 })
 
 test('TLS options mean TLS; half a certificate is refused', async () => {
   const { io } = terminal()
-  const settings = await readServerSettings('host', { insecure: true, sni: 'name' }, io)
+  const settings = await readServerSettings(
+    'host',
+    { insecure: true, sni: 'name' },
+    io,
+    createTalk(io, {}),
+  )
   expect(settings).toMatchObject({
     address: { transport: 'tls' },
     tls: { insecure: true, sni: 'name' },
   })
-  await expect(readServerSettings('host', { cert: 'x.pem' }, io)).rejects.toBeInstanceOf(UsageError)
+  await expect(
+    readServerSettings('host', { cert: 'x.pem' }, io, createTalk(io, {})),
+  ).rejects.toBeInstanceOf(UsageError)
 })

@@ -40,12 +40,14 @@ test('talk is plain in a pipe, coloured on a terminal, plain again when forbidde
   expect(coloured(setup({}, { tty: true, env: { NO_COLOR: '' } }))).toBe(true)
 })
 
-test('quiet and --json keep talk back but never a warning', () => {
+test('quiet keeps talk and warnings back, --json talk; never why a run fails', () => {
   for (const options of [{ quiet: true }, { json: true }]) {
     const { talk, stderr } = setup(options)
     talk.say('hello')
     expect(textOf(stderr)).toBe('')
-    talk.warn('lost 3 keys')
+    talk.warn('this is odd')
+    expect(textOf(stderr).includes('this is odd')).toBe(!talk.quiet)
+    talk.problem('lost 3 keys')
     expect(textOf(stderr)).toContain('lost 3 keys')
   }
 })

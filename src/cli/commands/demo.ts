@@ -58,11 +58,11 @@ export function registerDemo(program: Command, context: CommandContext): void {
           ['sync', address, '-o', dump],
           ['inspect', dump, '--top', '5'],
         ]) {
-          talk.say(`\n${talk.err.bold(`$ rrep ${line.join(' ')}`)}`)
+          talk.show(`\n${talk.err.bold(`$ rrep ${line.join(' ')}`)}`)
           const code = await context.runLine([...line, ...common])
           if (code !== EXIT.OK) return code
         }
-        if (options.keep === true) talk.say(`\nThe dump is ${dump}`)
+        if (options.keep === true) talk.show(`\nThe dump is ${dump}`)
         return EXIT.OK
       } finally {
         stop()

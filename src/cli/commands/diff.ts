@@ -16,8 +16,18 @@ import { addCommonOptions, type CommandCall, type CommandContext } from '../comm
 import { addConnectOptions, readServerSettings, type ConnectValues } from '../connect-options.js'
 import { EXIT } from '../exit-codes.js'
 import { addFilterOptions, readFilterOptions, type FilterOptions } from '../filter-options.js'
+import { jsonLine } from '../guard.js'
+import { DIFFERENCE_TEXT, describeDifferences } from '../render/differences.js'
 import { renderLosses } from '../render/ledger.js'
-import { formatCount, parseCount, parseDuration, parseMoment, type Moment } from '../units.js'
+import type { Talk } from '../talk.js'
+import {
+  countOf,
+  formatCount,
+  parseCount,
+  parseDuration,
+  parseMoment,
+  type Moment,
+} from '../units.js'
 
 interface DiffCommandOptions extends ConnectValues, FilterOptions {
   ttlTolerance?: number
@@ -110,7 +120,7 @@ export function registerDiff(program: Command, context: CommandContext): void {
           signal,
           onWarning: (message) => talk.warn(message),
           onDifference: (difference) =>
-            shown.push(talk.json ? jsonLine(difference) : textOf(difference)),
+            shown.push(talk.json ? jsonOf(difference) : textOf(difference, talk)),
           onProgress: ({ phase, side, bytes, totalBytes }) =>
             progress.update({
               label: `${phase} ${nameOf(side === 'a' ? a : b)}`,
@@ -120,8 +130,9 @@ export function registerDiff(program: Command, context: CommandContext): void {
             }),
         })
         progress.stop()
-        for (const each of shown) await talk.write(`${each}\n`)
-        if (talk.json) await talk.write(`${JSON.stringify({ event: 'diff', ...result })}\n`)
+        // Quiet: the exit code says it.
+        if (!talk.quiet || talk.json) for (const each of shown) await talk.write(`${each}\n`)
+        if (talk.json) await talk.event({ event: 'diff', ...result })
         else await summarize(result, shown.length, call)
         return result.same ? EXIT.OK : EXIT.DIFFERENT
       } finally {
@@ -134,7 +145,7 @@ export function registerDiff(program: Command, context: CommandContext): void {
 async function sourceFor(
   text: string,
   which: 'source' | 'target',
-  { options, io }: CommandCall<DiffCommandOptions>,
+  { options, io, talk }: CommandCall<DiffCommandOptions>,
 ): Promise<DiffSource> {
   const spec = classifySource(text)
   const until = which === 'source' ? options.until : options.targetUntil
@@ -144,7 +155,7 @@ async function sourceFor(
     const option = which === 'source' ? '--until' : '--target-until'
     throw new UsageError(`${option} is for an AOF or a capture: ${maskSecrets(text)} is a server`)
   }
-  const server = await readServerSettings(spec.address, options, io, which)
+  const server = await readServerSettings(spec.address, options, io, talk, which)
   return { kind: 'server', server, retries: options.retries }
 }
 
@@ -160,11 +171,11 @@ async function summarize(
   { talk }: CommandCall<DiffCommandOptions>,
 ): Promise<void> {
   const total = Object.values(result.differences).reduce((sum, count) => sum + count, 0)
-  if (total > shown) await talk.write(`… and ${formatCount(total - shown)} more\n`)
+  if (total > shown && !talk.quiet) await talk.write(`… and ${formatCount(total - shown)} more\n`)
   for (const side of [result.a, result.b]) {
     const at = side.replOffset === undefined ? '' : `, at offset ${side.replOffset}`
     const by = side.built === undefined ? BY[side.by] : `, replayed into ${side.built.server}`
-    talk.say(`${side.name}: ${formatCount(side.keys)} keys, RDB ${side.rdbVersion}${at}${by}`)
+    talk.say(`${side.name}: ${countOf(side.keys, 'key')}, RDB ${side.rdbVersion}${at}${by}`)
   }
   for (const { name, built } of [result.a, result.b]) {
     if (built === undefined || built.complete) continue
@@ -172,7 +183,8 @@ async function summarize(
     for (const line of renderLosses(built.ledger)) talk.say(line)
   }
   if (result.keysExpired > 0) {
-    talk.say(`${formatCount(result.keysExpired)} keys on one side only are past their expiry`)
+    const past = result.keysExpired === 1 ? 'past its expiry' : 'past their expiry'
+    talk.say(`${countOf(result.keysExpired, 'key')} on one side only ${past}`)
   }
   if (result.same) {
     talk.say(
@@ -190,10 +202,11 @@ async function summarize(
     talk.say('no difference found, but that proves nothing: not all could be replayed')
     return
   }
-  const parts = Object.entries(result.differences).map(
-    ([kind, count]) => `${formatCount(count)} ${kind}`,
+  const parts = Object.entries(result.differences).map(([kind, count]) =>
+    describeDifferences(kind, count),
   )
-  talk.say(`${formatCount(result.keysDifferent)} keys differ: ${parts.join(', ')}`)
+  const differ = result.keysDifferent === 1 ? 'differs' : 'differ'
+  talk.say(`${countOf(result.keysDifferent, 'key')} ${differ}: ${parts.join(', ')}`)
 }
 
 /** What is worth saying of the way a side was read. */
@@ -204,25 +217,22 @@ const BY: Record<DiffSideResult['by'], string> = {
   scan: ', key after key by SCAN and DUMP',
 }
 
-const TEXT: Record<Difference['kind'], string> = {
-  'missing-in-a': 'only in B',
-  'missing-in-b': 'only in A',
-  type: 'type',
-  ttl: 'ttl',
-  value: 'value',
-  'field-ttl': 'field ttl',
-  'stream-counters': 'stream counters',
+/** As in a diff of texts; what is on both sides and not the same is yellow. */
+const COLOURS: Partial<Record<Difference['kind'], 'red' | 'green'>> = {
+  'missing-in-a': 'green',
+  'missing-in-b': 'red',
 }
 
-function textLine(difference: Difference): string {
-  const head = `${TEXT[difference.kind].padEnd(15)} db${difference.db} ${printableText(difference.key)}`
+function textLine(difference: Difference, { out }: Talk): string {
+  const colour = COLOURS[difference.kind] ?? 'yellow'
+  const head = `${out[colour](DIFFERENCE_TEXT[difference.kind].padEnd(15))} db${difference.db} ${printableText(difference.key)}`
   if (difference.a === undefined) return head
   return `${head}: ${timeOrType(difference, difference.a)} → ${timeOrType(difference, difference.b ?? null)}`
 }
 
 /** With what differs inside, where that was looked for. */
-function textOf(difference: Difference): string {
-  const line = textLine(difference)
+function textOf(difference: Difference, talk: Talk): string {
+  const line = textLine(difference, talk)
   const { detail } = difference
   if (detail === undefined) return line
   const lines = [line]
@@ -242,8 +252,8 @@ function timeOrType(difference: Difference, value: string | number | null): stri
   return Number.isNaN(date.getTime()) ? `${value} ms` : date.toISOString()
 }
 
-function jsonLine({ kind, db, key, a, b, detail }: Difference): string {
-  return JSON.stringify({
+function jsonOf({ kind, db, key, a, b, detail }: Difference): string {
+  return jsonLine({
     event: 'difference',
     kind,
     db,
@@ -251,5 +261,5 @@ function jsonLine({ kind, db, key, a, b, detail }: Difference): string {
     keyBase64: key.toString('base64'),
     ...(a === undefined ? {} : { a, b }),
     ...(detail === undefined ? {} : { detail }),
-  })
+  }).trimEnd()
 }

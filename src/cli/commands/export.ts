@@ -7,6 +7,7 @@ import { FileError, UsageError } from '../../errors.js'
 import { addCommonOptions, type CommandContext } from '../command.js'
 import { EXIT } from '../exit-codes.js'
 import { addFilterOptions, readFilterOptions, type FilterOptions } from '../filter-options.js'
+import { jsonLine } from '../guard.js'
 import type { Talk } from '../talk.js'
 import { formatCount, formatSize } from '../units.js'
 
@@ -76,7 +77,7 @@ export function registerExport(program: Command, context: CommandContext): void 
         const result = await exportKeys({
           source: args[0]!,
           stdin: args[0] === '-' ? io.stdin : undefined,
-          output: output === '-' ? io.stdout : output,
+          output: output === '-' ? talk.stdout(format !== 'resp') : output,
           format,
           compress: compression,
           strings: options.strings,
@@ -95,9 +96,9 @@ export function registerExport(program: Command, context: CommandContext): void 
         progress.stop()
         report(result, talk)
         if (talk.json) {
-          const line = `${JSON.stringify({ event: 'exported', ...result, output })}\n`
-          if (output === '-') io.stderr.write(line)
-          else await talk.write(line)
+          const object = { event: 'exported', ...result, output }
+          if (output === '-') io.stderr.write(jsonLine(object))
+          else await talk.event(object)
         }
         return hasLosses(result) ? EXIT.PROTOCOL : EXIT.OK
       } catch (error) {
@@ -155,7 +156,7 @@ function report(result: ExportResult, talk: Talk): void {
     talk.warn(`${formatCount(count)} values of module type ${type} ${as}`)
   }
   for (const [loss, count] of Object.entries(result.losses)) {
-    talk.warn(`not in the output: ${formatCount(count)} × ${loss}`)
+    talk.problem(`not in the output: ${formatCount(count)} × ${loss}`)
   }
   if (result.inexactStrings > 0) {
     talk.warn(

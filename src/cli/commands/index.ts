@@ -18,6 +18,8 @@ const COMMANDS: Readonly<Record<string, () => Promise<Register>>> = {
   demo: async () => (await import('./demo.js')).registerDemo,
 }
 
+export const COMMAND_NAMES: readonly string[] = Object.keys(COMMANDS)
+
 /** `argv` as given by the user: without a command's name in front all are registered. */
 export async function registerCommands(
   program: Command,

@@ -10,7 +10,7 @@ import {
 } from '../../verbs/inspect/run.js'
 import { inspectKey } from '../../verbs/inspect/one-key.js'
 import { inspectRows } from '../../verbs/inspect/lines.js'
-import { UsageError } from '../../errors.js'
+import { FileError, UsageError } from '../../errors.js'
 import { addCommonOptions, type CommandCall, type CommandContext } from '../command.js'
 import { addFilterOptions, readFilterOptions, type FilterOptions } from '../filter-options.js'
 import {
@@ -22,7 +22,7 @@ import {
   placeJson,
   placeText,
 } from '../render/inspect-key.js'
-import { jsonLine, outcomeObject, summaryObject } from '../render/inspect-json.js'
+import { outcomeObject, summaryObject } from '../render/inspect-json.js'
 import { renderSummary } from '../render/inspect-summary.js'
 import type { Progress } from '../render/progress.js'
 import type { Talk } from '../talk.js'
@@ -51,7 +51,11 @@ bits, default limits). Prefixes that are followed by too many different names, a
 one row: user:*: stands for all of user:1:, user:2: and so on.
 
 --keys prints: db, type, encoding, elements, bytes of memory, expiry or -, key.
---csv prints the columns of redis-rdb-tools' memory report.
+--csv prints the columns of redis-rdb-tools' memory report. A key that begins with = + - @ or '
+gets one more ' in front, so that no spreadsheet takes it for a formula.
+--json turns both into an object a line: db, key, type, encoding, memory, elements, expireAt, idle,
+freq.
+--key takes a name as --keys prints it, with \\n, \\xff and the like.
 
 A damaged file: what was read before the damage is shown, and the exit status is 6. With --salvage
 reading goes on behind it where that is safe.
@@ -132,7 +136,7 @@ async function run(call: Call, show: Show, stop: () => void): Promise<void> {
   } else if (options.key !== undefined) {
     outcome = await showKey(file, options.key, base, call, stop)
   } else if (options.csv === true || options.keys === true) {
-    const format = options.csv === true ? 'csv' : 'text'
+    const format = call.talk.json ? 'json' : options.csv === true ? 'csv' : 'text'
     outcome = await inspectRows(file, { ...base, format, write: talk.writeOut })
   } else {
     const nowMs = Date.now()
@@ -146,7 +150,7 @@ async function run(call: Call, show: Show, stop: () => void): Promise<void> {
 
 async function renderCheck(outcome: ReadOutcome, talk: Talk): Promise<void> {
   if (talk.json) {
-    await talk.write(jsonLine({ ...outcomeObject(outcome), keys: outcome.keysRead }))
+    await talk.event({ event: 'checked', ...outcomeObject(outcome), keys: outcome.keysRead })
     return
   }
   if (outcome.error !== undefined || talk.quiet) return
@@ -161,7 +165,7 @@ async function renderCheck(outcome: ReadOutcome, talk: Talk): Promise<void> {
 async function renderInspection(result: InspectResult, call: Call, nowMs: number): Promise<void> {
   const { talk, options } = call
   if (talk.json) {
-    await talk.write(jsonLine(summaryObject(result)))
+    await talk.event(summaryObject(result))
     return
   }
   if (talk.quiet) return
@@ -195,7 +199,7 @@ async function showKey(
   }
   const outcome = await inspectKey(file, {
     ...base,
-    key: Buffer.from(name, 'utf8'),
+    key: keyBytes(name),
     onBegin: (place) => {
       // The key before it was damaged: nothing was told of its end.
       if (told.isOpen && talk.json) output.push(BROKEN_JSON)
@@ -219,12 +223,24 @@ async function showKey(
   if (told.isOpen) output.push(talk.json ? BROKEN_JSON : '\n(the rest of this key is damaged)\n')
   stop()
   if (found === 0 && outcome.error === undefined) {
-    throw new UsageError(`no key of this name in ${outcome.file}`, {
+    throw new FileError('ERR_NO_SUCH_KEY', `no key of this name in ${outcome.file}`, {
       hint: 'rrep inspect FILE --keys lists them all',
     })
   }
   await flush()
   return outcome
+}
+
+/** A name as `printable` shows it, back to its bytes. A shell that passes raw bytes is right too. */
+function keyBytes(name: string): Buffer {
+  if (name === '""') return Buffer.alloc(0)
+  const parts = name.split(/(\\x[0-9a-f]{2}|\\[nrtab\\])/i).map((part, index) => {
+    if (index % 2 === 0) return Buffer.from(part, 'utf8')
+    const letter = part[1]!.toLowerCase()
+    if (letter === 'x') return Buffer.from(part.slice(2), 'hex')
+    return Buffer.from({ n: '\n', r: '\r', t: '\t', a: '\x07', b: '\b' }[letter] ?? '\\', 'latin1')
+  })
+  return Buffer.concat(parts)
 }
 
 /** A spinner that comes only when the work takes its time. */

@@ -28,10 +28,12 @@ import { EXIT } from '../exit-codes.js'
 import { addFilterOptions, readFilterOptions, type FilterOptions } from '../filter-options.js'
 import type { Io } from '../io.js'
 import { prompt } from '../password.js'
-import { describeOutcome, describePart, renderLedger } from '../render/ledger.js'
+import { describeDifferences } from '../render/differences.js'
+import { describeOutcome, describePart, tellLedger } from '../render/ledger.js'
 import type { Progress } from '../render/progress.js'
 import type { Talk } from '../talk.js'
 import {
+  countOf,
   formatCount,
   formatDuration,
   formatSize,
@@ -160,13 +162,13 @@ export function registerReplay(program: Command, context: CommandContext): void 
           `missing required argument '${args[0] === undefined ? 'source' : 'target'}'`,
         )
       }
-      const target = await readServerSettings(args[1], options, io, 'target')
+      const target = await readServerSettings(args[1], options, io, talk, 'target')
       if (target.address.db !== 0) {
         throw new UsageError('the target is a server, not one of its databases', {
           hint: `leave out the /${target.address.db}; --map-db 0:${target.address.db} writes there`,
         })
       }
-      const source = await readSource(args[0], options, io)
+      const source = await readSource(args[0], options, io, talk)
       const transform =
         options.transform === undefined ? undefined : await loadTransform(options.transform)
       if (options.emptyTarget === true && options.yes !== true && options.dryRun !== true) {
@@ -187,7 +189,7 @@ async function runFinish(
   if (args.some((arg) => arg !== undefined)) {
     throw new UsageError('--finish is for a target alone: rrep replay --finish TARGET')
   }
-  const target = await readServerSettings(options.finish!, options, io, 'target')
+  const target = await readServerSettings(options.finish!, options, io, talk, 'target')
   const name = formatServerAddress(target.address)
   const progress = talk.progress(`connecting to ${name}`)
   try {
@@ -247,22 +249,24 @@ async function runReplay(call: ReplayOptions, talk: Talk): Promise<number> {
     progress.stop()
     const { verified } = result
     if (talk.json) {
-      await talk.write(
-        `${JSON.stringify({
-          event: 'replayed',
-          complete: result.complete,
-          ...(result.replOffset === undefined ? {} : { replOffset: result.replOffset }),
-          stopped: result.stopped,
-          durationMs: Math.round(result.durationMs),
-          ...(verified === undefined ? {} : { verified }),
-          ...result.ledger,
-        })}\n`,
-      )
+      await talk.event({
+        event: 'replayed',
+        complete: result.complete,
+        ...(result.replOffset === undefined ? {} : { replOffset: result.replOffset }),
+        stopped: result.stopped,
+        durationMs: Math.round(result.durationMs),
+        ...(verified === undefined ? {} : { verified }),
+        ...result.ledger,
+      })
     } else {
-      for (const line of renderLedger(result.ledger, talk)) talk.say(line)
+      tellLedger(result.ledger, talk)
       if (call.dryRun === true) talk.say('a dry run: nothing was written')
-      talk.say(describeOutcome(result))
-      if (verified !== undefined) talk.say(describeVerified(verified))
+      const tell = result.complete ? talk.say : talk.problem
+      tell(describeOutcome(result))
+      if (verified !== undefined) {
+        const tellVerified = verified.same ? talk.say : talk.problem
+        tellVerified(describeVerified(verified))
+      }
     }
     return result.complete && verified?.same !== false ? EXIT.OK : EXIT.DIFFERENT
   } catch (error) {
@@ -270,9 +274,9 @@ async function runReplay(call: ReplayOptions, talk: Talk): Promise<number> {
     const ledger = ledgerOfFailure(error)
     if (ledger !== undefined && ledger.keys.read + ledger.commands.read > 0) {
       if (talk.json) {
-        await talk.write(`${JSON.stringify({ event: 'failed', complete: false, ...ledger })}\n`)
+        await talk.event({ event: 'failed', complete: false, ...ledger })
       } else {
-        for (const line of renderLedger(ledger, talk)) talk.say(line)
+        tellLedger(ledger, talk)
         const part = describePart(ledger)
         if (part !== undefined) talk.say(part)
       }
@@ -287,14 +291,16 @@ async function runReplay(call: ReplayOptions, talk: Talk): Promise<number> {
 function describeVerified(verified: NonNullable<ReplayResult['verified']>): string {
   if (verified.same) {
     const counters = verified.differences['stream-counters'] ?? 0
-    const but = counters === 0 ? '' : ` (but for the counters of ${counters} streams)`
-    return `verified: source and target are the same, ${formatCount(verified.a.keys)} keys${but}`
+    const but = counters === 0 ? '' : ` (but for the counters of ${countOf(counters, 'stream')})`
+    return `verified: source and target are the same, ${countOf(verified.a.keys, 'key')}${but}`
   }
   if (verified.keysDifferent === 0) {
     return 'verified: no difference found, but not all of the source could be replayed to compare'
   }
-  const kinds = Object.entries(verified.differences).map(([kind, count]) => `${count} ${kind}`)
-  return `verified: ${verified.keysDifferent} keys differ (a source, b target): ${kinds.join(', ')}`
+  const kinds = Object.entries(verified.differences).map(([kind, count]) =>
+    describeDifferences(kind, count),
+  )
+  return `verified: ${countOf(verified.keysDifferent, 'key')} ${verified.keysDifferent === 1 ? 'differs' : 'differ'} (a source, b target): ${kinds.join(', ')}`
 }
 
 function optionsOf(options: ReplayCommandOptions): Omit<ReplayOptions, 'source' | 'target'> {
@@ -324,11 +330,12 @@ async function readSource(
   text: string,
   options: ReplayCommandOptions,
   io: Io,
+  talk: Talk,
 ): Promise<ReplaySource> {
   const spec = classifySource(text)
   switch (spec.kind) {
     case 'server':
-      return { kind: 'server', settings: await readServerSettings(spec.address, options, io) }
+      return { kind: 'server', settings: await readServerSettings(spec.address, options, io, talk) }
     case 'stdin':
       return { kind: 'stdin', stream: io.stdin }
     default:
@@ -383,7 +390,7 @@ function showProgress(progress: Progress, state: ReplayProgress): void {
         done: state.bytes,
         total: state.totalBytes,
         unit: 'bytes',
-        note: [`${state.keys} keys`, ...(lag === undefined ? [] : [lag])].join(', '),
+        note: [countOf(state.keys, 'key'), ...(lag === undefined ? [] : [lag])].join(', '),
       })
       break
     case 'stream':
@@ -402,7 +409,7 @@ function showProgress(progress: Progress, state: ReplayProgress): void {
 function showEvent(event: ReplayEvent, talk: Talk): void {
   switch (event.event) {
     case 'target':
-      talk.say(`target ${event.server}: ${event.version}, ${event.keys} keys`)
+      talk.say(`target ${event.server}: ${event.version}, ${countOf(event.keys, 'key')}`)
       break
     case 'emptied':
       talk.say('the target was emptied')
@@ -417,7 +424,7 @@ function showEvent(event: ReplayEvent, talk: Talk): void {
       talk.say(`snapshot received: ${formatSize(event.bytes)}, offset ${event.replOffset}`)
       break
     case 'loaded':
-      talk.say(`snapshot loaded: ${event.keys} keys`)
+      talk.say(`snapshot loaded: ${countOf(event.keys, 'key')}`)
       break
     case 'caught-up':
       talk.say(`caught up with the source at offset ${event.replOffset}`)

@@ -9,7 +9,7 @@ import {
 } from '../../verbs/serve/run.js'
 import { formatServerAddress } from '../../net/make-server-settings.js'
 import { classifySource } from '../../source/source.js'
-import { FileError, UsageError } from '../../errors.js'
+import { UsageError } from '../../errors.js'
 import { addCommonOptions, type CommandContext } from '../command.js'
 import {
   addConnectOptions,
@@ -19,8 +19,9 @@ import {
 } from '../connect-options.js'
 import { EXIT } from '../exit-codes.js'
 import type { Io } from '../io.js'
-import { readPasswordFile } from '../password.js'
+import { cannotRead, readPasswordFile } from '../password.js'
 import { describeEvent, describeSource, isWarning } from '../render/serve-events.js'
+import { safeLine } from '../guard.js'
 import type { Talk } from '../talk.js'
 import { parseCount, parseDuration, parseMoment, parseSize, type Moment } from '../units.js'
 
@@ -118,7 +119,7 @@ export function registerServe(program: Command, context: CommandContext): void {
   ])
   command.action(
     context.action<ServeCommandOptions>(async ({ args, options, talk, io, signal }) => {
-      const source = await readSource(args[0], options, io)
+      const source = await readSource(args[0], options, io, talk)
       let handle: ServeHandle | undefined
       const stopHangups =
         options.sourceFile === undefined
@@ -127,7 +128,7 @@ export function registerServe(program: Command, context: CommandContext): void {
       const progress = talk.progress('reading the source')
       try {
         await serve({
-          ...toServeOptions(options),
+          ...toServeOptions(options, talk),
           source,
           signal,
           onEvent: (event) => {
@@ -152,7 +153,10 @@ export function registerServe(program: Command, context: CommandContext): void {
   )
 }
 
-function toServeOptions(options: ServeCommandOptions): Omit<ServeOptions, 'source' | 'signal'> {
+function toServeOptions(
+  options: ServeCommandOptions,
+  talk: Talk,
+): Omit<ServeOptions, 'source' | 'signal'> {
   const { tlsCertFile, tlsKeyFile, tlsCaFile } = options
   if ((tlsCertFile === undefined) !== (tlsKeyFile === undefined)) {
     throw new UsageError('--tls-cert-file and --tls-key-file go together')
@@ -160,7 +164,9 @@ function toServeOptions(options: ServeCommandOptions): Omit<ServeOptions, 'sourc
   return {
     listen: options.listen,
     password:
-      options.requirepassFile === undefined ? undefined : readPasswordFile(options.requirepassFile),
+      options.requirepassFile === undefined
+        ? undefined
+        : readPasswordFile(options.requirepassFile, talk.warn),
     tls:
       tlsCertFile === undefined || tlsKeyFile === undefined
         ? undefined
@@ -184,6 +190,7 @@ async function readSource(
   argument: string | undefined,
   options: ServeCommandOptions,
   io: Io,
+  talk: Talk,
 ): Promise<ServeOptions['source']> {
   const { sourceFile, until } = options
   if (argument !== undefined && sourceFile !== undefined) {
@@ -194,7 +201,7 @@ async function readSource(
   if (spec.kind === 'stdin') return { kind: 'files', path: '-', until, stdin: io.stdin }
   if (spec.kind !== 'server') return { kind: 'files', path: spec.path, until }
   if (until !== undefined) throw new UsageError('--until is for an AOF or a capture')
-  return { kind: 'server', server: await readServerSettings(spec.address, options, io) }
+  return { kind: 'server', server: await readServerSettings(spec.address, options, io, talk) }
 }
 
 function readSourceFile(path: string): string {
@@ -204,8 +211,7 @@ function readSourceFile(path: string): string {
     return line
   } catch (error) {
     if (error instanceof UsageError) throw error
-    const code = (error as NodeJS.ErrnoException).code ?? 'failed'
-    throw new FileError('ERR_CANNOT_READ', `cannot read ${path}: ${code}`, { cause: error })
+    throw cannotRead(path, error)
   }
 }
 
@@ -218,7 +224,7 @@ async function hangup(
   handle: () => ServeHandle | undefined,
 ): Promise<void> {
   try {
-    const source = await readSource(argument, options, io)
+    const source = await readSource(argument, options, io, talk)
     if (source.kind !== 'server') throw new UsageError('the new source is no server')
     handle()?.follow(source.server)
   } catch (error) {
@@ -251,15 +257,15 @@ async function showReady(handle: ServeHandle, source: string, talk: Talk): Promi
       mode,
       replid: handle.replid,
     }
-    await talk.write(`${JSON.stringify(line)}\n`)
+    await talk.event(line)
     return
   }
   const address = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
-  await talk.write(`listening on ${address}: ${describeSource(source, frozen)}\n`)
+  await talk.write(`listening on ${address}: ${safeLine(describeSource(source, frozen))}\n`)
 }
 
 function showEvent(event: ServeEvent, talk: Talk): void {
-  if (talk.json) void talk.write(`${JSON.stringify(event)}\n`)
+  if (talk.json) void talk.event(event)
   else if (isWarning(event)) talk.warn(describeEvent(event))
   else talk.say(describeEvent(event))
 }

@@ -8,12 +8,13 @@ import { addCommonOptions, type CommandContext } from '../command.js'
 import { addConnectOptions, readServerSettings, sourceOf } from '../connect-options.js'
 import type { ConnectValues } from '../connect-options.js'
 import { EXIT } from '../exit-codes.js'
+import { jsonLine } from '../guard.js'
 import type { Progress } from '../render/progress.js'
 import type { Talk } from '../talk.js'
 import { formatDuration, formatSize } from '../units.js'
 
 interface SyncCommandOptions extends ConnectValues {
-  output: string
+  output?: string
   compress?: Compression
 }
 
@@ -38,7 +39,7 @@ export function registerSync(program: Command, context: CommandContext): void {
     .summary("the master's snapshot, once")
     .description("Take a master's (or replica's) snapshot, whole and checked, into a file.")
     .argument('[source]', 'server: host[:port], redis://…, rediss://…, unix:///… (RREP_SOURCE)')
-    .requiredOption('-o, --output <file>', 'where the dump goes; - is stdout')
+    .option('-o, --output <file>', 'where the dump goes; - is stdout')
     .option(
       '--compress <how>',
       'gzip or zstd, with :LEVEL if you like; default: by the name (.gz, .zst)',
@@ -54,8 +55,14 @@ export function registerSync(program: Command, context: CommandContext): void {
   ])
   command.action(
     context.action<SyncCommandOptions>(async ({ args, options, talk, io, signal }) => {
-      const server = await readServerSettings(sourceOf(args[0], io), options, io)
-      const toStdout = options.output === '-'
+      const { output } = options
+      if (output === undefined) {
+        throw new UsageError('-o FILE is missing: where does the dump go?', {
+          hint: 'write -o dump.rdb, or -o - for stdout',
+        })
+      }
+      const server = await readServerSettings(sourceOf(args[0], io), options, io, talk)
+      const toStdout = output === '-'
       if (toStdout && io.stdoutIsTty) {
         throw new UsageError('a snapshot is no text for a terminal', {
           hint: 'write -o FILE, or pipe it',
@@ -64,13 +71,13 @@ export function registerSync(program: Command, context: CommandContext): void {
       if (server.tls?.insecure === true) {
         talk.warn('--insecure: the certificate is not checked; anyone may be at the other end')
       }
-      const compress = options.compress ?? compressionByName(options.output, talk)
+      const compress = options.compress ?? compressionByName(output, talk)
       const progress = talk.progress(`connecting to ${formatServerAddress(server.address)}`)
       const startMs = performance.now()
       try {
         const result = await sync({
           server,
-          output: toStdout ? io.stdout : options.output,
+          output: toStdout ? io.stdout : output,
           compress,
           retries: options.retries,
           signal,
@@ -128,7 +135,7 @@ async function renderResult(
   stderr: NodeJS.WritableStream | undefined,
 ): Promise<void> {
   if (talk.json) {
-    const line = `${JSON.stringify({
+    const line = jsonLine({
       event: 'synced',
       source: result.source,
       file: result.file ?? '-',
@@ -142,7 +149,7 @@ async function renderResult(
       checksum: result.checksum,
       waitMs: result.waitMs,
       transferMs: result.transferMs,
-    })}\n`
+    })
     if (stderr === undefined) await talk.write(line)
     else stderr.write(line)
     return

@@ -21,6 +21,7 @@ import { TailStatsView } from '../render/tail-stats.js'
 import type { Io } from '../io.js'
 import type { Talk } from '../talk.js'
 import {
+  formatCount,
   formatSize,
   parseCount,
   parseDuration,
@@ -152,7 +153,7 @@ export function registerTail(program: Command, context: CommandContext): void {
           hint: 'of a server: --from-offset, --for, --count',
         })
       }
-      const server = await readServerSettings(spec.address, options, io)
+      const server = await readServerSettings(spec.address, options, io, talk)
       if (server.tls?.insecure === true) {
         talk.warn('--insecure: the certificate is not checked; anyone may be at the other end')
       }
@@ -270,7 +271,7 @@ function viewOptions(
     ...(view === undefined
       ? {
           output: {
-            to: typeof fd === 'number' ? fd : io.stdout,
+            to: typeof fd === 'number' && !io.stdoutIsTty ? fd : talk.stdout(talk.json),
             format,
             strings: options.strings === 'base64' ? 'base64' : 'text',
           },
@@ -303,7 +304,9 @@ async function watch(
     })
     view?.end()
     if (result.gaps === 0) return EXIT.OK
-    talk.warn(`${result.gaps} times the master no longer had what came next: commands are missing`)
+    talk.problem(
+      `${formatCount(result.gaps)} times the master no longer had what came next: commands are missing`,
+    )
     return EXIT.FAILED
   } catch (error) {
     // A reader that goes away had what it wanted.
@@ -317,7 +320,7 @@ async function watch(
 function tellNotice(notice: TailNotice, talk: Talk, server: ServerSettings): void {
   const line = describeNotice(notice, formatServerAddress(server.address))
   if (line === undefined) return
-  if (notice.kind === 'gap') talk.warn(line)
+  if (notice.kind === 'gap') talk.problem(line)
   else talk.say(line)
 }
 
@@ -326,11 +329,11 @@ async function keep(
   server: ServerSettings,
   dir: string,
 ): Promise<number> {
-  const { options, io, talk, signal } = call
+  const { options, talk, signal } = call
   const progress = talk.progress(`connecting to ${formatServerAddress(server.address)}`)
   const tell = (event: CaptureRunEvent): void => {
-    if (talk.json)
-      io.stdout.write(`${JSON.stringify({ time: new Date().toISOString(), ...event })}\n`)
+    if (talk.json) void talk.event({ time: new Date().toISOString(), ...event })
+    else if (event.event === 'gap') talk.problem(describeEvent(event))
     else if (WARNINGS.has(event.event)) talk.warn(describeEvent(event))
     else talk.say(describeEvent(event))
   }
@@ -352,17 +355,17 @@ async function keep(
         progress.text(
           state.state === 'snapshot'
             ? `snapshot: ${formatSize(state.snapshotBytes)}`
-            : `${state.state}: offset ${state.replOffset}, ${state.commands} commands, ` +
+            : `${state.state}: offset ${state.replOffset}, ${formatCount(state.commands)} commands, ` +
                 `${formatSize(state.streamBytes)} of stream`,
         )
       },
       onWire: (direction, line) => talk.trace(`${direction === 'sent' ? '>' : '<'} ${line}`),
     })
     progress.stop()
-    if (talk.json) io.stdout.write(`${JSON.stringify({ event: 'stopped', ...result })}\n`)
+    if (talk.json) await talk.event({ event: 'stopped', ...result })
     else {
       talk.say(
-        `${result.source} → ${result.dir}: ${result.commands} commands, ` +
+        `${result.source} → ${result.dir}: ${formatCount(result.commands)} commands, ` +
           `${formatSize(result.streamBytes)} of stream, up to offset ${result.replOffset}`,
       )
     }

@@ -4,6 +4,7 @@ import { textOrBase64 } from '../../bytes/key-text.js'
 
 export function summaryObject(result: InspectResult): object {
   return {
+    event: 'inspected',
     ...outcomeObject(result),
     aux: Object.fromEntries(result.aux),
     functions: result.functions,
@@ -91,18 +92,4 @@ export function outcomeObject(outcome: ReadOutcome): object {
 
 function largestObject(key: KeyFacts): object {
   return { db: key.dbnum, ...textOrBase64('key', key.key), memory: key.memory }
-}
-
-/** One line. Control and format characters are escaped: the line may end up on a terminal. */
-export function jsonLine(value: object): string {
-  const text = JSON.stringify(value).replace(/[\p{Cc}\p{Cf}\p{Co}\p{Zl}\p{Zp}]/gu, unicodeEscape)
-  return `${text}\n`
-}
-
-function unicodeEscape(char: string): string {
-  let escaped = ''
-  for (let at = 0; at < char.length; at += 1) {
-    escaped += `\\u${char.charCodeAt(at).toString(16).padStart(4, '0')}`
-  }
-  return escaped
 }

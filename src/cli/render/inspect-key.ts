@@ -91,6 +91,7 @@ function columns(lines: readonly (readonly [string, string])[]): string {
 /** The beginning of the object: it is open until the elements and `detailJson` have been written. */
 export function placeJson(place: KeyPlace): string {
   const object = {
+    event: 'key',
     db: place.dbnum,
     ...textOrBase64('key', place.key),
     type: place.type,

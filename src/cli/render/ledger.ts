@@ -23,7 +23,7 @@ function columns(ledger: LedgerReport): readonly Column[] {
   ]
 }
 
-export function renderLedger(ledger: LedgerReport, talk: Talk): string[] {
+function renderLedger(ledger: LedgerReport, talk: Talk): string[] {
   const lines: string[] = []
   const { keys, commands, functions } = ledger
   if (keys.read > 0) lines.push(keyTable(ledger, talk))
@@ -58,6 +58,14 @@ export function renderLedger(ledger: LedgerReport, talk: Talk): string[] {
     )
   }
   return lines
+}
+
+/** Says the ledger; its table is of our own making and has colours and lines. */
+export function tellLedger(ledger: LedgerReport, talk: Talk): void {
+  for (const line of renderLedger(ledger, talk)) {
+    if (line.includes('\n')) talk.show(line)
+    else talk.say(line)
+  }
 }
 
 /** Behind the ledger of a run that broke off: what the target holds, and the way on. */

@@ -3,6 +3,7 @@
  * percent and time left. Silent (and free of timers) elsewhere.
  */
 import type { Ora } from 'ora'
+import { safeLine } from '../guard.js'
 import type { Io } from '../io.js'
 import { formatCount, formatDuration, formatSize } from '../units.js'
 
@@ -39,7 +40,7 @@ export function createProgress(
   const hasWidth = (io.stderr as { columns?: number }).columns !== 0
   if (silent || !hasWidth) return { text: noop, update: noop, clear: noop, stop: onStop }
   let spinner: Ora | undefined
-  let shown = text
+  let shown = safeLine(text)
   let stopped = false
   // Only a terminal needs it, and it is a tenth of a second to load.
   const load = async (): Promise<void> => {
@@ -56,8 +57,8 @@ export function createProgress(
   // Without a spinner the work goes on.
   load().catch(noop)
   const show = (next: string): void => {
-    shown = next
-    if (spinner !== undefined) spinner.text = next
+    shown = safeLine(next)
+    if (spinner !== undefined) spinner.text = shown
   }
   const samples: { atMs: number; done: number }[] = []
   let drawnMs = 0

@@ -3,6 +3,7 @@
  * an interval, with --json an object a line.
  */
 import type { StatsRow, TailStats } from '../../verbs/tail/watch.js'
+import { jsonLine, safeText } from '../guard.js'
 import type { Io } from '../io.js'
 import type { Talk } from '../talk.js'
 import { formatSize } from '../units.js'
@@ -23,10 +24,10 @@ export class TailStatsView {
 
   show(stats: TailStats): void {
     if (this.talk.json) {
-      this.io.stdout.write(`${JSON.stringify({ time: new Date().toISOString(), ...stats })}\n`)
+      this.io.stdout.write(jsonLine({ event: 'stats', time: new Date().toISOString(), ...stats }))
       return
     }
-    const text = this.render(stats)
+    const text = safeText(this.render(stats), this.talk.out.level > 0)
     if (!this.refreshes) {
       this.io.stdout.write(`${text}\n`)
       return

@@ -1,5 +1,6 @@
 /** `inspect`, a line for each key in file order, as it is read: for spreadsheets, cut and awk. */
 import { CSV_HEADER, CsvRows, KeyRows, RowBuffer } from '../../formats/key-lines.js'
+import { JsonKeyLines } from '../../formats/json-key-lines.js'
 import { Buffer } from 'node:buffer'
 import type { InspectResult, InspectRowsOptions } from './options.js'
 import { inspect } from './run.js'
@@ -13,13 +14,18 @@ export async function inspectRows(
 ): Promise<InspectResult> {
   const { format, write, ...rest } = options
   const isCsv = format === 'csv'
+  const common = { ...rest, top: 0, prefixDepth: 0, walkElements: isCsv }
+  if (format === 'json') {
+    const lines = new JsonKeyLines()
+    const drain = () => (lines.hasRows ? lines.flush(write) : undefined)
+    const result = await inspect(path, { ...common, onKey: lines.add, drain })
+    await lines.flush(write)
+    return result
+  }
   const rows = new RowBuffer(isCsv ? new CsvRows() : new KeyRows())
   if (isCsv) await write(Buffer.from(CSV_HEADER))
   const result = await inspect(path, {
-    ...rest,
-    top: 0,
-    prefixDepth: 0,
-    walkElements: isCsv,
+    ...common,
     onKey: rows.add,
     onStrings: rows.addStrings,
     drain: () => (rows.hasRows ? rows.flush(write) : undefined),

@@ -102,9 +102,10 @@ export interface InspectRowsOptions extends Omit<
 > {
   /**
    * `csv`: a header, then the columns of redis-rdb-tools' memory report. `text`: db, type, encoding,
-   * elements, bytes of memory, expiry or `-`, key.
+   * elements, bytes of memory, expiry or `-`, key. `json`: an object a line, with idle time and
+   * frequency as well.
    */
-  format: 'csv' | 'text'
+  format: 'csv' | 'text' | 'json'
   /** Resolves when the bytes are not needed any more: they change then. */
   write: (bytes: Uint8Array) => Promise<void>
 }
