@@ -8,8 +8,9 @@ import { addCommonOptions, type CommandContext } from '../command.js'
 import { EXIT } from '../exit-codes.js'
 import { addFilterOptions, readFilterOptions, type FilterOptions } from '../filter-options.js'
 import { jsonLine } from '../guard.js'
+import { describeFileNotice } from '../render/notices.js'
 import type { Talk } from '../talk.js'
-import { formatCount, formatSize } from '../units.js'
+import { countOf, formatCount, formatSize } from '../units.js'
 
 interface ExportCommandOptions extends FilterOptions {
   output?: string
@@ -143,7 +144,7 @@ function hasLosses(result: ExportResult): boolean {
 
 function report(result: ExportResult, talk: Talk): void {
   const { keysWritten, keysFiltered, writtenBytes, format } = result
-  const parts = [`${formatCount(keysWritten)} keys as ${format}, ${formatSize(writtenBytes)}`]
+  const parts = [`${countOf(keysWritten, 'key')} as ${format}, ${formatSize(writtenBytes)}`]
   if (keysFiltered > 0) parts.push(`${formatCount(keysFiltered)} left out by the filters`)
   if (result.functions > 0) {
     const place = format === 'resp' ? '' : ' (not in JSON)'
@@ -168,7 +169,7 @@ function report(result: ExportResult, talk: Talk): void {
     talk.warn(`${formatCount(result.unorderedValues)} values are too big to be put in order`)
   }
   for (const [notice, count] of Object.entries(result.notices)) {
-    talk.warn(`in the file: ${formatCount(count)} × ${notice}`)
+    talk.warn(`in the file: ${describeFileNotice(notice, count)}`)
   }
   if (result.trailingBytes > 0) {
     talk.warn(

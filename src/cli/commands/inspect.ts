@@ -24,9 +24,10 @@ import {
 } from '../render/inspect-key.js'
 import { outcomeObject, summaryObject } from '../render/inspect-json.js'
 import { renderSummary } from '../render/inspect-summary.js'
+import { describeFileNotice } from '../render/notices.js'
 import type { Progress } from '../render/progress.js'
 import type { Talk } from '../talk.js'
-import { formatCount, formatSize, parseCount } from '../units.js'
+import { countOf, formatCount, formatSize, parseCount } from '../units.js'
 
 interface InspectCommandOptions extends FilterOptions {
   top?: number
@@ -149,21 +150,26 @@ async function run(call: Call, show: Show, stop: () => void): Promise<void> {
 }
 
 async function renderCheck(outcome: ReadOutcome, talk: Talk): Promise<void> {
+  if (outcome.error !== undefined && outcome.rdbVersion === 0) return
   if (talk.json) {
     await talk.event({ event: 'checked', ...outcomeObject(outcome), keys: outcome.keysRead })
     return
   }
   if (outcome.error !== undefined || talk.quiet) return
   const checksum = outcome.checksum === 'absent' ? 'no checksum' : `checksum ${outcome.checksum}`
-  const notices = Object.entries(outcome.notices).map(([code, count]) => `, ${count} x ${code}`)
+  const notices = Object.entries(outcome.notices).map(
+    ([code, count]) => `, ${describeFileNotice(code, count)}`,
+  )
   await talk.write(
-    `sound: RDB ${outcome.rdbVersion}, ${formatCount(outcome.keysRead)} keys, ` +
+    `sound: RDB ${outcome.rdbVersion}, ${countOf(outcome.keysRead, 'key')}, ` +
       `${formatSize(outcome.bytes)}, ${checksum}${notices.join('')}\n`,
   )
 }
 
 async function renderInspection(result: InspectResult, call: Call, nowMs: number): Promise<void> {
   const { talk, options } = call
+  // No RDB at all: there is nothing to report but the error.
+  if (result.error !== undefined && result.rdbVersion === 0) return
   if (talk.json) {
     await talk.event(summaryObject(result))
     return

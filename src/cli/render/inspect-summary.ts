@@ -3,6 +3,7 @@ import type { ChalkInstance } from 'chalk'
 import type { InspectResult, KeyFacts } from '../../verbs/inspect/run.js'
 import { printableText } from '../../bytes/key-text.js'
 import { formatCount, formatDuration, formatSize } from '../units.js'
+import { describeFileNotice } from './notices.js'
 import { bar, percent, renderTable, type Column } from './inspect-table.js'
 
 export interface SummaryLook {
@@ -248,7 +249,7 @@ function remarks(result: InspectResult, { chalk }: SummaryLook): string[] {
     lines.push(`${size} of commands follow the RDB (append-only file); they are not counted here`)
   }
   for (const [code, count] of Object.entries(result.notices)) {
-    lines.push(chalk.yellow(`notice: ${code}, ${formatCount(count)} times`))
+    lines.push(chalk.yellow(`notice: ${describeFileNotice(code, count)}`))
   }
   for (const region of result.lost.slice(0, 10)) {
     lines.push(
@@ -281,7 +282,7 @@ function definitionLines(lines: readonly [string, string][], chalk: ChalkInstanc
 }
 
 function keyName(key: KeyFacts, look: SummaryLook, taken: number): string {
-  return printableText(key.key, nameRoom(look, taken))
+  return key.key.length === 0 ? '""' : printableText(key.key, nameRoom(look, taken))
 }
 
 /** A terminal has only so many columns; a pipe gets names whole up to a sane length. */

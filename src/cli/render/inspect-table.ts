@@ -83,8 +83,15 @@ function plainTable(columns: readonly Column[], rows: readonly (readonly string[
     .join('\n')
 }
 
-/** Characters without escape sequences; keys with wide characters may be a little off. */
+/** Two cells wide: CJK, kana, hangul, full-width forms, pictures. No cell: marks over a letter. */
+const WIDE =
+  /[\u1100-\u115f\u2e80-\u303e\u3041-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6]|\p{Emoji_Presentation}|[\u{20000}-\u{3fffd}]/gu
+const MARKS = /\p{M}/gu
+
+/** Cells of a terminal, without escape sequences. */
 function visibleLength(text: string): number {
-  return Array.from(text.replaceAll(new RegExp(`${String.fromCharCode(27)}\\[[0-9;]*m`, 'g'), ''))
-    .length
+  const bare = text
+    .replaceAll(new RegExp(`${String.fromCharCode(27)}\\[[0-9;]*m`, 'g'), '')
+    .replaceAll(MARKS, '')
+  return Array.from(bare).length + (bare.match(WIDE)?.length ?? 0)
 }

@@ -55,7 +55,7 @@ export function describeEvent(event: CaptureRunEvent): string {
     case 'gap':
       return (
         `gap: offsets from ${event.fromReplOffset} on are missing; what is kept goes on with ` +
-        `the snapshot of ${event.toReplOffset}. States before it: rrep-before-N.manifest`
+        `the snapshot of ${event.toReplOffset}. Older states are in the rrep-before-….manifest files`
       )
     case 'pruned':
       return `removed: ${event.files.join(', ')}`
