@@ -16,3 +16,20 @@ export function textOrBase64(name: string, bytes: Buffer): Record<string, string
   if (isUtf8(bytes)) return { [name]: bytes.toString('utf8') }
   return { [name]: printable(bytes), [`${name}Base64`]: bytes.toString('base64') }
 }
+
+/** Controls, format characters (bidi, zero width), surrogates, private use, line separators. */
+const UNSAFE = /[\p{C}\p{Zl}\p{Zp}]/gu
+
+/** An object as one line of JSON that is safe on a terminal too, and means the same. */
+export function jsonLine(value: object): string {
+  return `${JSON.stringify(value).replace(UNSAFE, unicodeEscape)}\n`
+}
+
+/** As JSON writes a character by its number. */
+export function unicodeEscape(char: string): string {
+  let text = ''
+  for (let at = 0; at < char.length; at += 1) {
+    text += `\\u${char.charCodeAt(at).toString(16).padStart(4, '0')}`
+  }
+  return text
+}

@@ -6,11 +6,15 @@
  */
 import { Writable } from 'node:stream'
 import { StringDecoder } from 'node:string_decoder'
+import { unicodeEscape } from '../bytes/key-text.js'
+
+export { jsonLine } from '../bytes/key-text.js'
 
 /** Controls, format characters (bidi, zero width), surrogates, private use, line separators. */
 const UNSAFE = /[\p{C}\p{Zl}\p{Zp}]/gu
-/** The same without line break and tab, and with the colours that rrep itself puts in. */
-const UNSAFE_IN_TEXT = /\u001b\[(?:[0-9]{1,2})m|[\p{C}\p{Zl}\p{Zp}]/gu
+const ESC = String.fromCharCode(27)
+/** The same, or a colour: it may be one that rrep itself put in. */
+const UNSAFE_IN_TEXT = new RegExp(`${ESC}\\[[0-9]{1,2}m|[\\p{C}\\p{Zl}\\p{Zp}]`, 'gu')
 const OUR_COLOURS = new Set(['1', '2', '22', '31', '32', '33', '35', '36', '39'])
 
 /** One line: nothing in it breaks the line or is more than a character. */
@@ -22,15 +26,10 @@ export function safeLine(text: string): string {
 export function safeText(text: string, colours: boolean, escape = hexEscape): string {
   return text.replace(UNSAFE_IN_TEXT, (found) => {
     if (found === '\n' || found === '\t') return found
-    if (found.length === 1 || !found.startsWith('\u001b')) return escape(found)
+    if (found.length === 1 || !found.startsWith(ESC)) return escape(found)
     if (colours && OUR_COLOURS.has(found.slice(2, -1))) return found
     return escape(found[0]!) + found.slice(1)
   })
-}
-
-/** An object as one line of JSON that is safe on a terminal too, and means the same. */
-export function jsonLine(value: object): string {
-  return `${JSON.stringify(value).replace(UNSAFE, unicodeEscape)}\n`
 }
 
 /**
@@ -60,13 +59,5 @@ function hexEscape(char: string): string {
   if (char === '\t') return '\\t'
   let text = ''
   for (const byte of Buffer.from(char, 'utf8')) text += `\\x${byte.toString(16).padStart(2, '0')}`
-  return text
-}
-
-function unicodeEscape(char: string): string {
-  let text = ''
-  for (let at = 0; at < char.length; at += 1) {
-    text += `\\u${char.charCodeAt(at).toString(16).padStart(4, '0')}`
-  }
   return text
 }

@@ -38,13 +38,13 @@ export interface Talk {
   /** One object as a line of stdout, for --json. */
   event(object: object): Promise<void>
   /** One line of talk on stderr, unless quiet or --json. */
-  say(line: string): void
+  readonly say: (line: string) => void
   /** The same for a text of our own making: a table, colours, several lines. */
-  show(text: string): void
+  readonly show: (text: string) => void
   /** Something is odd: also with --json, as an object; not with --quiet. */
-  warn(line: string): void
+  readonly warn: (line: string) => void
   /** Why the run will not end with 0: with --quiet too. */
-  problem(line: string): void
+  readonly problem: (line: string) => void
   /** One line of the wire log or the like, with --debug only. */
   trace(line: string): void
   /** A spinner on a terminal's stderr; nothing in a pipe, with --quiet or with --json. */

@@ -80,7 +80,7 @@ export function nameOptionsInErrors(program: Command): void {
       if (parse === undefined) continue
       option.parseArg = <Value>(text: string, before: Value): Value => {
         try {
-          return parse(text, before) as Value
+          return parse<Value>(text, before)
         } catch (error) {
           if (!(error instanceof UsageError)) throw error
           const name = option.long ?? option.short ?? ''

@@ -1,10 +1,7 @@
 /** `inspect --keys --json`: an object a line for each key: what it is, not what it holds. */
 import { Buffer } from 'node:buffer'
 import type { AnalyzedKey } from '../analyze/key-analysis.js'
-import { textOrBase64 } from '../bytes/key-text.js'
-
-/** Controls, format characters and the like: a line may end up on a terminal. */
-const UNSAFE = /[\p{C}\p{Zl}\p{Zp}]/gu
+import { jsonLine, textOrBase64 } from '../bytes/key-text.js'
 
 /** Collects lines; `flush` hands out what is there. */
 export class JsonKeyLines {
@@ -12,7 +9,7 @@ export class JsonKeyLines {
 
   readonly add = ({ header, stats, type, encoding, memory }: AnalyzedKey): void => {
     const { bytes, start, end } = header.key
-    const line = JSON.stringify({
+    this.#text += jsonLine({
       event: 'key',
       db: header.dbnum,
       ...textOrBase64('key', Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start)),
@@ -24,7 +21,6 @@ export class JsonKeyLines {
       idle: header.idleSeconds >= 0 ? header.idleSeconds : null,
       freq: header.freq >= 0 ? header.freq : null,
     })
-    this.#text += `${line.replace(UNSAFE, unicodeEscape)}\n`
   }
 
   get hasRows(): boolean {
@@ -36,12 +32,4 @@ export class JsonKeyLines {
     this.#text = ''
     if (text !== '') await write(Buffer.from(text))
   }
-}
-
-function unicodeEscape(char: string): string {
-  let text = ''
-  for (let at = 0; at < char.length; at += 1) {
-    text += `\\u${char.charCodeAt(at).toString(16).padStart(4, '0')}`
-  }
-  return text
 }

@@ -227,7 +227,7 @@ describe('keys', () => {
     expect(text.out).toMatch(/^raw\n +\d+ {2}([0-9a-f]{2} ){15}[0-9a-f]{2} {2}[ -~]{16}$/m)
     expect(text.out.match(/^\[\d+-\d+\]$/gm)?.length).toBe(600)
     const missing = await runCli(['inspect', DUMP, '--key', 'nobody'])
-    expect([missing.code, missing.out]).toEqual([2, ''])
+    expect([missing.code, missing.out]).toEqual([1, ''])
   })
 
   test('--key of a long string comes in parts, of a damaged key as far as it goes', async () => {

@@ -11,6 +11,7 @@ import { runCli } from '../helpers/cli.js'
 import { rdbBody, rdbBytes } from '../helpers/rdb-bytes.js'
 import { startScriptedMaster, type ScriptedMaster } from '../helpers/scripted-master.js'
 
+const COLOUR = new RegExp(`${String.fromCharCode(27)}\\[\\d{1,2}m`, 'g')
 const EVIL = '\u001b]0;title\u0007\u001b[2J\u009b31m\u202e\u200b\r\nrrep: all is well'
 const dir = mkdtempSync(join(tmpdir(), 'rrep-evil-'))
 let master: ScriptedMaster | undefined
@@ -26,7 +27,7 @@ afterAll(() => rmSync(dir, { recursive: true, force: true }))
 
 /** Nothing that a terminal obeys, but line ends and colours of our own. */
 function expectHarmless(text: string): void {
-  const bare = text.replace(/\u001b\[\d{1,2}m/g, '')
+  const bare = text.replaceAll(COLOUR, '')
   expect(JSON.stringify(/[^\n\P{C}]|\p{Zl}|\p{Zp}/u.exec(bare)?.[0])).toBe(undefined)
 }
 
