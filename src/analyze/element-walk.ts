@@ -5,6 +5,7 @@
  * only where the consumer asks, and only the first of them.
  */
 import { Buffer } from 'node:buffer'
+import { deliveryCountText } from '../rdb/delivery-count.js'
 import { streamIdText, u64Text } from '../rdb/u64.js'
 import {
   DEPTH,
@@ -172,7 +173,7 @@ export class ElementWalk implements RdbVisitor, ElementVisitor {
 
   streamGroupPending(id: StreamId, _deliveryTimeMs: number, deliveryCount: number): void {
     this.openNamed('pending in group', `${this.group} ${streamIdText(id)}`)
-    this.addText(`delivered ${deliveryCount} times`)
+    this.addText(`delivered ${deliveryCountText(deliveryCount)} times`)
   }
 
   streamConsumer(consumer: StreamConsumer): void {

@@ -11,6 +11,7 @@
  */
 import { Buffer } from 'node:buffer'
 import type { OutputBuffer } from '../bytes/output-buffer.js'
+import { isLargestCount, LARGEST_DELIVERY_COUNT } from '../rdb/delivery-count.js'
 import { isU64Max, MutableStreamId, writeStreamId, writeU64 } from '../rdb/u64.js'
 import type {
   Slice,
@@ -43,6 +44,7 @@ const PENDING = Buffer.from(',"pending":[')
 const CONSUMERS = Buffer.from('],"consumers":[')
 const GROUP_END = Buffer.from(']}')
 const NULL = Buffer.from('null')
+const LARGEST_COUNT = Buffer.from(LARGEST_DELIVERY_COUNT)
 const PRODUCER_ID = Buffer.from('{"id":')
 const PRODUCER_IDS = Buffer.from(',"ids":[')
 
@@ -158,7 +160,9 @@ export class JsonStream {
       if (owner === NO_OWNER) out.constant(NULL)
       else this.name(owner)
       out.byte(COMMA)
-      out.decimal(pending.deliveryCount(index))
+      const deliveries = pending.deliveryCount(index)
+      if (isLargestCount(deliveries)) out.constant(LARGEST_COUNT)
+      else out.decimal(deliveries)
       out.byte(ARRAY_END)
     }
     out.constant(CONSUMERS)

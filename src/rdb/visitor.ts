@@ -276,6 +276,7 @@ export interface ElementVisitor {
   streamMeta(meta: StreamMeta): void
   /** Then its pending entries, consumers (each with its own), nacked; then streamGroupEnd. */
   streamGroup(group: StreamGroup): void
+  /** `deliveryCount` may be 2^63, see delivery-count.ts. */
   streamGroupPending(id: StreamId, deliveryTimeMs: number, deliveryCount: number): void
   streamConsumer(consumer: StreamConsumer): void
   streamConsumerPending(id: StreamId): void

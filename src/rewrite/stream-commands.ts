@@ -1,6 +1,6 @@
 /**
  * A stream as commands: XADD for each entry with its own id, XGROUP CREATE, CREATECONSUMER and
- * XCLAIM … FORCE for groups, consumers and pending entries, XSETID for the counters, XCFGSET and
+ * XCLAIM … FORCE (XNACK … FORCE where nobody owns them) for groups, consumers and pending entries, XSETID for the counters, XCFGSET and
  * XIDMPRECORD for what Redis 8.6 remembers of producers.
  *
  * XCLAIM refuses an entry that the stream does not hold, but an entry may be deleted and still
@@ -9,6 +9,7 @@
  * twice, they are told as loss; for that the ids of live entries are kept, up to `MAX_KEPT_IDS`.
  */
 import { Buffer } from 'node:buffer'
+import { isLargestCount, LARGEST_DELIVERY_COUNT } from '../rdb/delivery-count.js'
 import {
   compareStreamIds,
   compareU64,
@@ -63,6 +64,13 @@ const TIME = bulkOf('TIME')
 const RETRYCOUNT = bulkOf('RETRYCOUNT')
 const FORCE = bulkOf('FORCE')
 const JUSTID = bulkOf('JUSTID')
+const XNACK_10 = headOf(10, 'XNACK')
+const XNACK_8 = headOf(8, 'XNACK')
+const FAIL = bulkOf('FAIL')
+const FATAL = bulkOf('FATAL')
+const IDS = bulkOf('IDS')
+const ONE = bulkOf('1')
+const LARGEST_COUNT = bulkOf(LARGEST_DELIVERY_COUNT)
 const XCFGSET_6 = headOf(6, 'XCFGSET')
 const IDMP_DURATION = bulkOf('IDMP-DURATION')
 const IDMP_MAXSIZE = bulkOf('IDMP-MAXSIZE')
@@ -199,12 +207,7 @@ export class StreamCommands extends ElementCommands implements ElementVisitor {
     const { writer } = this.plan
     const index = this.pending.ids.indexOf(id)
     // The parser has made sure that every consumer's id is the group's.
-    if (index === -1) return
-    const mayBeGone = this.survey === undefined && this.entries <= MAX_KEPT_IDS
-    if (mayBeGone && this.liveIds.indexOf(id) === -1) {
-      this.onLoss(LOSS.PENDING_OF_DELETED)
-      return
-    }
+    if (index === -1 || this.isGone(id)) return
     writer.begin(XCLAIM_12)
     this.writeKey()
     writer.bulk(this.group, 0, this.groupBytes)
@@ -214,13 +217,44 @@ export class StreamCommands extends ElementCommands implements ElementVisitor {
     writer.constant(TIME)
     writer.decimal(this.pending.deliveryTimeMs(index))
     writer.constant(RETRYCOUNT)
-    writer.decimal(this.pending.deliveryCount(index))
+    const count = this.pending.deliveryCount(index)
+    if (isLargestCount(count)) writer.constant(LARGEST_COUNT)
+    else writer.decimal(count)
     writer.constant(FORCE)
     writer.constant(JUSTID)
   }
 
-  streamNacked(): void {
-    this.onLoss(LOSS.PENDING_NACKED)
+  /** Such an entry has no time of delivery. FATAL is what counts as delivered without end. */
+  streamNacked(id: StreamId): void {
+    if (!this.target.nack) {
+      this.onLoss(LOSS.PENDING_NACKED)
+      return
+    }
+    const index = this.pending.ids.indexOf(id)
+    if (index === -1 || this.isGone(id)) return
+    const { writer } = this.plan
+    const count = this.pending.deliveryCount(index)
+    const isFatal = isLargestCount(count)
+    writer.begin(isFatal ? XNACK_8 : XNACK_10)
+    this.writeKey()
+    writer.bulk(this.group, 0, this.groupBytes)
+    writer.constant(isFatal ? FATAL : FAIL)
+    writer.constant(IDS)
+    writer.constant(ONE)
+    this.id(id)
+    if (!isFatal) {
+      writer.constant(RETRYCOUNT)
+      writer.decimal(count)
+    }
+    writer.constant(FORCE)
+  }
+
+  /** Told as a loss: no command makes what is pending of an entry that the stream does not hold. */
+  private isGone(id: StreamId): boolean {
+    const isKnown = this.survey === undefined && this.entries <= MAX_KEPT_IDS
+    if (!isKnown || this.liveIds.indexOf(id) !== -1) return false
+    this.onLoss(LOSS.PENDING_OF_DELETED)
+    return true
   }
 
   streamIdmp(durationSeconds: number, maxEntries: number, producers: number): void {

@@ -49,6 +49,8 @@ export interface TargetCapabilities {
   readonly fieldExpiry: boolean
   /** XCFGSET, XIDMPRECORD (Redis 8.6). */
   readonly idempotence: boolean
+  /** XNACK … FORCE (Redis 8.8). */
+  readonly nack: boolean
   /** KEY_META in front of a payload's type byte (Redis 8.6). */
   readonly keyMeta: boolean
 }
@@ -113,6 +115,7 @@ export function targetCapabilities(family: ServerFamily, version: number): Targe
     scripts: version >= 20600,
     fieldExpiry: version >= (redis ? 70400 : 90000),
     idempotence: redis && version >= 80600,
+    nack: redis && version >= 80800,
     keyMeta: redis && version >= 80600,
   }
 }

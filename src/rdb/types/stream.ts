@@ -103,7 +103,9 @@ const groupPending: Step = (core) => {
   while (core.left > 0) {
     readRawId(core, id)
     const deliveryTimeMs = input.readI64le()
-    const deliveryCount = input.readLength()
+    // As large as can be behind XNACK FATAL.
+    input.readU64(core.u64)
+    const deliveryCount = u64ToNumber(core.u64)
     input.commit()
     core.left -= 1
     if (core.deep) stream.pending.add(id)

@@ -18,6 +18,7 @@ import {
   type StreamMeta,
   type U64,
 } from '../../rdb/visitor.js'
+import { deliveryCountText } from '../../rdb/delivery-count.js'
 import { streamIdText, u64Text } from '../../rdb/u64.js'
 import type { InspectKeyOptions, KeyDetail, KeyElement, KeyPlace, ReadOutcome } from './options.js'
 import { readRdbFile } from './run.js'
@@ -128,7 +129,7 @@ class KeyFinder extends KeyAnalysis implements ElementVisitor {
   streamGroupPending(id: StreamId, deliveryTimeMs: number, deliveryCount: number): void {
     this.meta(
       '    pending entry',
-      `${streamIdText(id)}, delivered ${deliveryCount} times, last at ${deliveryTimeMs}`,
+      `${streamIdText(id)}, delivered ${deliveryCountText(deliveryCount)} times, last at ${deliveryTimeMs}`,
     )
   }
 
