@@ -61,7 +61,7 @@ const MAX_DIGITS = 10
 /** Servers refuse an inline request or annotation of 64 KB and of 1 KB. */
 const MAX_LINE_BYTES = 65_536
 /** First bytes of `select`, `PING`, `+PONG` and `-ERR`, the letters in both cases. */
-const OLD_MASTER_BEGINS = [...'sSpP+-'].map((letter) => letter.charCodeAt(0))
+const OLD_MASTER_BEGINS = [0x73, 0x53, 0x70, 0x50, 0x2b, 0x2d]
 const MAX_OLD_LINE_BYTES = 512
 /** How much is joined to a held command whose next length is not known yet. */
 const JOIN_STEP_BYTES = 512

@@ -366,10 +366,10 @@ test.each([
   [
     'a snapshot',
     {
-      onPsync: (c: MasterConnection) => (
-        c.send(`${fullResync()}$100000\r\nREDIS0010`),
+      onPsync: (c: MasterConnection) => {
+        c.send(`${fullResync()}$100000\r\nREDIS0010`)
         drip(c, 'x'.repeat(100))
-      ),
+      },
     },
   ],
 ] satisfies [string, MasterScript][])(
