@@ -29,8 +29,13 @@ export { tailRecorded } from './verbs/tail/recorded.js'
 export type { RecordedTailOptions, RecordedTailResult } from './verbs/tail/options.js'
 export { openArchive } from './archive/reader.js'
 export type { Archive, ArchiveState, ArchiveWindow } from './archive/reader.js'
-export { capture } from './verbs/tail/archive.js'
-export type { CaptureOptions, CaptureResult } from './verbs/tail/archive.js'
+export { archive } from './verbs/tail/archive.js'
+export type {
+  ArchiveEvent,
+  ArchiveOptions,
+  ArchiveProgress,
+  ArchiveResult,
+} from './verbs/tail/archive.js'
 export { replay } from './verbs/replay/run.js'
 export { finishReplay } from './verbs/replay/finish.js'
 export type { FinishOptions, FinishResult } from './verbs/replay/finish.js'

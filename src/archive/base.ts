@@ -1,5 +1,5 @@
 /**
- * A snapshot on its way into a capture: a temporary that becomes a base once it is whole and on
+ * A snapshot on its way into an archive: a temporary that becomes a base once it is whole and on
  * disk.
  */
 import { renameSync, unlinkSync } from 'node:fs'
@@ -10,7 +10,7 @@ import { RdbParser } from '../rdb/parser.js'
 import { rdbMagicOf, streamDbOf } from '../rdb/head.js'
 import { DEPTH } from '../rdb/visitor.js'
 import { AppendFile } from '../disk/append-file.js'
-import type { CaptureStore } from './store.js'
+import type { ArchiveStore } from './store.js'
 import { fileError } from '../disk/file-error.js'
 import { syncDirectory } from '../disk/write-all.js'
 
@@ -32,16 +32,16 @@ const WALK_BYTES = 1 << 20
 /** RDB 9 is what Redis 5.0 to 6.2 write; their streams hold relative expiries. */
 const LAST_RELATIVE_RDB_VERSION = 9
 
-export class CaptureBase {
+export class BaseWriter {
   readonly origin: SnapshotOrigin
   readonly file: AppendFile
-  private readonly store: CaptureStore
+  private readonly store: ArchiveStore
   private readonly unixMs: number
   private readonly name: { file: string; seq: number }
   private head: Buffer = Buffer.alloc(0)
 
   constructor(
-    store: CaptureStore,
+    store: ArchiveStore,
     origin: SnapshotOrigin,
     unixMs: number,
     onError: (error: Error) => void,

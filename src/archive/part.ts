@@ -47,7 +47,7 @@ export interface SplitPlace {
   unstoredBytes: number
 }
 
-export class CapturePart {
+export class PartWriter {
   readonly record: IncrRecord
   readonly file: AppendFile
   readonly boundary: PartBoundary
@@ -247,10 +247,10 @@ export class CapturePart {
    *
    * @param shift from positions in this file to positions in the new one
    */
-  moveTo(record: IncrRecord, file: AppendFile, shift: number, place: SplitPlace): CapturePart {
+  moveTo(record: IncrRecord, file: AppendFile, shift: number, place: SplitPlace): PartWriter {
     const { unstoredBytes, dbnum, replid, boundary } = this
     const isTail = place.copyFrom >= boundary.filePosition && place.unstoredBytes > 0
-    const moved = new CapturePart(record, file, {
+    const moved = new PartWriter(record, file, {
       storedReplOffset: isTail ? this.replOffset - place.unstoredBytes : this.storedReplOffset,
       unstoredBytes: isTail ? place.unstoredBytes : unstoredBytes,
       dbnum,

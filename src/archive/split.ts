@@ -10,19 +10,19 @@ import { formatMark, formatSkew } from './marks.js'
 import type { IncrRecord } from './sidecar.js'
 import { encodeCommand } from '../resp/encoder.js'
 import type { AppendFile } from '../disk/append-file.js'
-import type { CapturePart, SplitPlace } from './part.js'
+import type { PartWriter, SplitPlace } from './part.js'
 import { fileError } from '../disk/file-error.js'
 
 const COPY_BYTES = 1 << 20
 
 /** Returns the part that goes on in `file`. The stream must wait meanwhile. */
 export async function splitPart(
-  part: CapturePart,
+  part: PartWriter,
   record: IncrRecord,
   file: AppendFile,
   replOffset: number,
   place: SplitPlace,
-): Promise<CapturePart> {
+): Promise<PartWriter> {
   await part.file.flush()
   const { dbnum } = place
   const mark = formatMark({ replOffset, dbnum, replid: part.replid })

@@ -39,21 +39,21 @@ import {
 } from './sidecar.js'
 import { generationsOf, manifestOf } from './timeline.js'
 
-/** Where an existing capture goes on. */
-export interface CaptureResume {
+/** Where an existing archive goes on. */
+export interface ArchiveResume {
   incr: IncrRecord
   part: RecoveredPart
   /** Stream bytes received behind the part's end that need not be stored (PING). */
   unstoredBytes: number
 }
 
-export class CaptureStore {
+export class ArchiveStore {
   readonly dir: string
   /** Where the parts are. */
   readonly partsDir: string
   sidecar: Sidecar
   /** Set by `load` where there is something to go on from. */
-  resume: CaptureResume | undefined
+  resume: ArchiveResume | undefined
 
   /** What was found that is not as it should be, in words. */
   readonly notices: string[] = []
@@ -309,10 +309,10 @@ export class CaptureStore {
 
   #refuseForeign(): never {
     throw new FileError(
-      'ERR_CAPTURE_FOREIGN',
+      'ERR_ARCHIVE_FOREIGN',
       `${this.dir} holds an append-only file that rrep did not write, or that a server went on with`,
       {
-        hint: 'give an empty or new directory; start servers on a copy of a capture only',
+        hint: 'give an empty or new directory; start servers on a copy of an archive only',
         details: { dir: this.dir },
       },
     )

@@ -17,12 +17,12 @@ import { isArg } from '../resp/command-table.js'
 import { CommandDecoder, RESP } from '../resp/decoder.js'
 import { CommandEncoder, encodeCommand } from '../resp/encoder.js'
 import { RreplayUnwrapper } from '../resp/rreplay.js'
-import type { CapturePart } from './part.js'
+import type { PartWriter } from './part.js'
 
 /** A command that is not whole in a chunk is held up to this size, else written in pieces. */
 const PIECE_BYTES = 1 << 20
 
-export class CaptureStream {
+export class StreamTranslator {
   /** Commands stored. */
   commands = 0
   /** The master has asked for an acknowledgement; whoever answers sets it back. */
@@ -39,7 +39,7 @@ export class CaptureStream {
   private special: Uint8Array = SPECIAL_NAMES
 
   /** @param sidecar what it tells decides, and is kept up to date */
-  constructor(sidecar: CaptureStream['sidecar']) {
+  constructor(sidecar: StreamTranslator['sidecar']) {
     this.sidecar = sidecar
     this.reset()
   }
@@ -73,7 +73,7 @@ export class CaptureStream {
    *
    * @param nowMs when they were received, unix ms
    */
-  take(part: CapturePart, bytes: Uint8Array, start: number, end: number, nowMs: number): void {
+  take(part: PartWriter, bytes: Uint8Array, start: number, end: number, nowMs: number): void {
     const decoder = this.decoder
     const nowSeconds = Math.floor(nowMs / 1000)
     decoder.feed(bytes, start, end)
@@ -102,7 +102,7 @@ export class CaptureStream {
   }
 
   private takeSpecial(
-    part: CapturePart,
+    part: PartWriter,
     command: CommandDecoder,
     nowMs: number,
     nowSeconds: number,
@@ -118,7 +118,7 @@ export class CaptureStream {
 
   /** KeyDB's RREPLAY: what it wraps, behind a SELECT of its db, which that stream never has. */
   private takeWrapped(
-    part: CapturePart,
+    part: PartWriter,
     command: CommandDecoder,
     nowMs: number,
     nowSeconds: number,
@@ -137,7 +137,7 @@ export class CaptureStream {
 
   /** @param streamBytes what the command takes in the stream; more than it has where it was wrapped */
   private takeCommand(
-    part: CapturePart,
+    part: PartWriter,
     command: CommandDecoder,
     streamBytes: number,
     nowMs: number,
@@ -163,14 +163,14 @@ export class CaptureStream {
     }
   }
 
-  private selected(part: CapturePart, dbnum: number): void {
+  private selected(part: PartWriter, dbnum: number): void {
     part.select(dbnum)
     const { sidecar } = this
     if (dbnum > sidecar.highestDbnum) sidecar.highestDbnum = dbnum
   }
 
   private takeLoadable(
-    part: CapturePart,
+    part: PartWriter,
     command: CommandDecoder,
     streamBytes: number,
     nowMs: number,
@@ -204,7 +204,7 @@ export class CaptureStream {
     }
   }
 
-  private takePiece(part: CapturePart, decoder: CommandDecoder, nowSeconds: number): void {
+  private takePiece(part: PartWriter, decoder: CommandDecoder, nowSeconds: number): void {
     if (decoder.pieceFirst) {
       this.stamp(part, nowSeconds)
       if (part.atBoundary) part.noteBoundary()
@@ -218,7 +218,7 @@ export class CaptureStream {
   }
 
   /** Before the first command of each second, outside of transactions. Never goes back. */
-  private stamp(part: CapturePart, nowSeconds: number): void {
+  private stamp(part: PartWriter, nowSeconds: number): void {
     const { sidecar } = this
     if (nowSeconds <= sidecar.unixSeconds || !part.atBoundary) return
     sidecar.unixSeconds = nowSeconds
@@ -227,7 +227,7 @@ export class CaptureStream {
 }
 
 /** As it came where it came so, else in place of what wrapped it. */
-function storeAs(part: CapturePart, command: CommandDecoder, streamBytes: number): void {
+function storeAs(part: PartWriter, command: CommandDecoder, streamBytes: number): void {
   const { bytes, start, end } = command
   if (end - start === streamBytes) part.store(bytes, start, end)
   else part.storeInstead(bytes, start, end, streamBytes)

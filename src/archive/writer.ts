@@ -5,26 +5,26 @@
  * keeps the directory such that a server can start on it at any moment, and that a later run can
  * go on at the exact byte. All methods that take bytes return at once; writing, fsyncing and the
  * order data → manifest → sidecar happen behind them. Trouble with the disk is told by `onError`
- * and ends the capture; what was whole stays whole.
+ * and ends the archive; what was whole stays whole.
  */
 import { truncateSync } from 'node:fs'
 import type { GapRecord, IncrRecord } from './sidecar.js'
 import { InternalError, ProtocolError } from '../errors.js'
 import { AppendFile } from '../disk/append-file.js'
-import { CaptureBase, type SnapshotFacts, type SnapshotOrigin } from './base.js'
-import { CapturePart } from './part.js'
+import { BaseWriter, type SnapshotFacts, type SnapshotOrigin } from './base.js'
+import { PartWriter } from './part.js'
 import { recoverPart } from './recovery.js'
 import { splitPart } from './split.js'
-import type { CaptureStore } from './store.js'
-import { CaptureStream } from './stream.js'
+import type { ArchiveStore } from './store.js'
+import { StreamTranslator } from './stream.js'
 
-export type CaptureEvent =
+export type ArchiveWriterEvent =
   | { event: 'snapshot'; file: string; bytes: number; replOffset: number; rdbVersion: number }
   | { event: 'rotated'; file: string; replOffset: number }
   | { event: 'gap'; fromReplOffset: number; toReplOffset: number; replid: string; toReplid: string }
   | { event: 'pruned'; files: string[] }
 
-export interface AofCaptureOptions {
+export interface ArchiveWriterOptions {
   /** A new increment is begun above this size. 0: never. */
   rotateBytes: number
   /** `always`: after every batch of stream bytes. `everysec`: when `sync` is called each second.
@@ -34,7 +34,7 @@ export interface AofCaptureOptions {
   syncOnGetAck?: boolean
   /** What to keep of older bases. Undefined: all. */
   keep?: { bases: number } | { ageMs: number } | undefined
-  onEvent?: (event: CaptureEvent) => void
+  onEvent?: (event: ArchiveWriterEvent) => void
   /** Nothing more is kept; `close` tidies up. */
   onError: (error: Error) => void
   /** `syncedReplOffset` has grown. */
@@ -53,19 +53,19 @@ interface PendingSplit {
   reject: (error: Error) => void
 }
 
-export class AofCapture {
+export class ArchiveWriter {
   /** Stream bytes taken since the start of this run. */
   streamBytes = 0
   /** Everything up to this stream byte is on disk and would be loaded; -1: nothing. */
   syncedReplOffset = -1
   gaps = 0
 
-  private readonly store: CaptureStore
-  private readonly options: AofCaptureOptions
+  private readonly store: ArchiveStore
+  private readonly options: ArchiveWriterOptions
   private readonly now: () => number
-  private readonly translator: CaptureStream
-  private part: CapturePart | undefined
-  private base: CaptureBase | undefined
+  private readonly translator: StreamTranslator
+  private part: PartWriter | undefined
+  private base: BaseWriter | undefined
   private pendingGap: Omit<GapRecord, 'toReplid' | 'toReplOffset'> | undefined
   /** Changes of the directory, one after the other. */
   private tasks: Promise<void> = Promise.resolve()
@@ -78,15 +78,15 @@ export class AofCapture {
   private savedMs = 0
   private failure: Error | undefined
 
-  constructor(store: CaptureStore, options: AofCaptureOptions) {
+  constructor(store: ArchiveStore, options: ArchiveWriterOptions) {
     this.store = store
     this.options = options
     this.now = options.now ?? Date.now
-    this.translator = new CaptureStream(store.sidecar)
+    this.translator = new StreamTranslator(store.sidecar)
     const resume = store.resume
     if (resume === undefined) return
     const { part } = resume
-    this.part = new CapturePart(resume.incr, this.openFile(resume.incr.file, part.filePosition), {
+    this.part = new PartWriter(resume.incr, this.openFile(resume.incr.file, part.filePosition), {
       storedReplOffset: part.replOffset,
       unstoredBytes: resume.unstoredBytes,
       dbnum: part.dbnum,
@@ -139,7 +139,7 @@ export class AofCapture {
     const void_ = this.base
     if (void_ !== undefined) void this.enqueue(() => void_.abandon())
     this.whenReady(() => this.endHistory())
-    this.base = new CaptureBase(this.store, origin, this.now(), (error) => this.fail(error))
+    this.base = new BaseWriter(this.store, origin, this.now(), (error) => this.fail(error))
   }
 
   snapshotBytes(bytes: Uint8Array, start: number, end: number): void {
@@ -197,7 +197,7 @@ export class AofCapture {
       const part = this.part
       if (part?.replOffset !== nextReplOffset - 1) {
         throw new InternalError(
-          `the stream goes on at ${nextReplOffset}, the capture ends at ${part?.replOffset ?? -1}`,
+          `the stream goes on at ${nextReplOffset}, the archive ends at ${part?.replOffset ?? -1}`,
         )
       }
       if (part.replid === replid) return
@@ -293,13 +293,13 @@ export class AofCapture {
   }
 
   /** A base for a snapshot from a second connection. */
-  newBase(origin: SnapshotOrigin): CaptureBase {
-    return new CaptureBase(this.store, origin, this.now(), (error) => this.fail(error))
+  newBase(origin: SnapshotOrigin): BaseWriter {
+    return new BaseWriter(this.store, origin, this.now(), (error) => this.fail(error))
   }
 
   /** That snapshot is whole: from now on servers load it, and the increments from `before` on. */
   async commitBase(
-    base: CaptureBase,
+    base: BaseWriter,
     before: IncrRecord,
     { rdbVersion, checksum }: SnapshotFacts,
   ): Promise<void> {
@@ -321,7 +321,7 @@ export class AofCapture {
     })
   }
 
-  /** Ends the capture: what is whole is on disk, the rest is cut off, the state is saved. */
+  /** Ends the archive: what is whole is on disk, the rest is cut off, the state is saved. */
   async close(): Promise<void> {
     const settled = async (): Promise<void> => {
       // What went wrong there has been told by onError.
@@ -348,7 +348,7 @@ export class AofCapture {
   }
 
   /** After an error: cuts the last part to what is whole, as far as the disk lets us. */
-  private async salvage(part: CapturePart): Promise<void> {
+  private async salvage(part: PartWriter): Promise<void> {
     await part.file.abandon()
     try {
       const whole = recoverPart(part.file.path)
@@ -385,7 +385,7 @@ export class AofCapture {
   }
 
   /** An increment is complete and another has begun: the manifest learns it. */
-  private async listNext(old: CapturePart, next: CapturePart): Promise<void> {
+  private async listNext(old: PartWriter, next: PartWriter): Promise<void> {
     await old.file.close()
     await next.file.sync()
     this.store.timeline.push(next.record)
@@ -440,9 +440,9 @@ export class AofCapture {
     }).catch((error: unknown) => this.fail(error))
   }
 
-  private newPart(replOffset: number, dbnum: number, replid: string): CapturePart {
+  private newPart(replOffset: number, dbnum: number, replid: string): PartWriter {
     const record = this.newRecord(replOffset, replid)
-    const part = new CapturePart(record, this.openFile(record.file), {
+    const part = new PartWriter(record, this.openFile(record.file), {
       storedReplOffset: replOffset,
       unstoredBytes: 0,
       dbnum,
@@ -505,7 +505,7 @@ export class AofCapture {
     await this.enqueue(() => this.store.saveSidecarSoon())
   }
 
-  private noteMark(part: CapturePart, boundary = part.boundary): void {
+  private noteMark(part: PartWriter, boundary = part.boundary): void {
     this.store.sidecar.mark = {
       file: part.record.file,
       filePosition: boundary.filePosition,
@@ -553,7 +553,7 @@ export class AofCapture {
     return this.tasks
   }
 
-  private emit(event: CaptureEvent): void {
+  private emit(event: ArchiveWriterEvent): void {
     this.options.onEvent?.(event)
   }
 

@@ -1,5 +1,5 @@
 /**
- * The two coordinates of a capture: for any stream, cut into any chunks, split at any boundary,
+ * The two coordinates of an archive: for any stream, cut into any chunks, split at any boundary,
  * and with its last file cut at any byte, each command stands once, in its database, at its offset.
  */
 import { mkdtempSync, readFileSync, rmSync, statSync, truncateSync } from 'node:fs'
@@ -11,8 +11,8 @@ import { AofParser } from '../../src/aof/aof-parser.js'
 import { ReplOffsetTracker } from '../../src/archive/marks.js'
 import type { IncrRecord } from '../../src/archive/sidecar.js'
 import { encodeCommand } from '../../src/resp/encoder.js'
-import { AofCapture } from '../../src/archive/writer.js'
-import { CaptureStore } from '../../src/archive/store.js'
+import { ArchiveWriter } from '../../src/archive/writer.js'
+import { ArchiveStore } from '../../src/archive/store.js'
 
 const REPLID = 'ab'.repeat(20)
 const START = 1000
@@ -83,7 +83,7 @@ interface Found {
 }
 
 /** Every command of every part, without what is no part of the stream. */
-function readParts(store: CaptureStore): Found[] {
+function readParts(store: ArchiveStore): Found[] {
   const found: Found[] = []
   let previousEnd: number | undefined
   for (const entry of store.timeline) {
@@ -123,7 +123,7 @@ function expected(sent: readonly Sent[]): Found[] {
 }
 
 async function inDirectory(body: (dir: string) => Promise<void>): Promise<void> {
-  const root = mkdtempSync(join(tmpdir(), 'rrep-capture-unit-'))
+  const root = mkdtempSync(join(tmpdir(), 'rrep-archive-unit-'))
   try {
     await body(join(root, 'archive'))
   } finally {
@@ -131,12 +131,12 @@ async function inDirectory(body: (dir: string) => Promise<void>): Promise<void> 
   }
 }
 
-function open(dir: string, rotateBytes = 0, now?: () => number): [AofCapture, CaptureStore] {
-  const store = new CaptureStore(dir, 'test')
+function open(dir: string, rotateBytes = 0, now?: () => number): [ArchiveWriter, ArchiveStore] {
+  const store = new ArchiveStore(dir, 'test')
   store.create()
   store.load()
   const errors: Error[] = []
-  const capture = new AofCapture(store, {
+  const archive = new ArchiveWriter(store, {
     rotateBytes,
     fsync: 'no',
     sync: () => Promise.resolve(),
@@ -144,20 +144,20 @@ function open(dir: string, rotateBytes = 0, now?: () => number): [AofCapture, Ca
     ...(now === undefined ? {} : { now }),
   })
   expect(errors).toEqual([])
-  return [capture, store]
+  return [archive, store]
 }
 
-function snapshot(capture: AofCapture): void {
-  capture.beginSnapshot({ replid: REPLID, replOffset: START })
-  capture.snapshotBytes(EMPTY_RDB, 0, EMPTY_RDB.length)
-  capture.endSnapshot({ rdbVersion: 11, checksum: 'ok' })
+function snapshot(archive: ArchiveWriter): void {
+  archive.beginSnapshot({ replid: REPLID, replOffset: START })
+  archive.snapshotBytes(EMPTY_RDB, 0, EMPTY_RDB.length)
+  archive.endSnapshot({ rdbVersion: 11, checksum: 'ok' })
 }
 
-function feed(capture: AofCapture, bytes: Buffer, places: readonly number[]): void {
+function feed(archive: ArchiveWriter, bytes: Buffer, places: readonly number[]): void {
   const at = [...new Set(places.map((place) => place % (bytes.length + 1)))].sort((a, b) => a - b)
   let from = 0
   for (const to of [...at, bytes.length]) {
-    if (to > from) capture.stream(bytes, from, to)
+    if (to > from) archive.stream(bytes, from, to)
     from = to
   }
 }
@@ -175,27 +175,27 @@ test('commands stand once, at their offsets, over rotations and a split at any b
           const sent = makeStream([...before, ...after])
           const watchAt = before.length
           let nowMs = 1_795_000_000_000
-          const [capture, store] = open(dir, 700, () => (nowMs += 300 * speed))
-          snapshot(capture)
+          const [archive, store] = open(dir, 700, () => (nowMs += 300 * speed))
+          snapshot(archive)
           const bytes = Buffer.concat(sent.map((each) => each.bytes))
           // Watched from some byte on, split at a boundary behind it, told when all has passed.
           const watchByte = Buffer.concat(
             makeStream(before.slice(0, watchAt)).map((each) => each.bytes),
           ).length
-          feed(capture, bytes.subarray(0, watchByte), places)
-          capture.watchForSplit()
-          feed(capture, bytes.subarray(watchByte), places)
+          feed(archive, bytes.subarray(0, watchByte), places)
+          archive.watchForSplit()
+          feed(archive, bytes.subarray(watchByte), places)
           const candidates = sent.filter(
             (each) => each.isBoundary && each.replOffset >= START + watchByte,
           )
           const chosen = candidates[pick % Math.max(candidates.length, 1)]
           let split: IncrRecord | undefined
-          if (chosen !== undefined) split = await capture.splitAt(REPLID, chosen.replOffset)
-          capture.stopWatching()
+          if (chosen !== undefined) split = await archive.splitAt(REPLID, chosen.replOffset)
+          archive.stopWatching()
           // It goes on behind the split.
           const more = encodeCommand('SET', 'last', '1')
-          capture.stream(more, 0, more.length)
-          await capture.close()
+          archive.stream(more, 0, more.length)
+          await archive.close()
           if (chosen !== undefined) {
             expect(split?.startReplOffset).toBe(chosen.replOffset)
             expect(store.timeline).toContain(split)
@@ -259,13 +259,13 @@ test('a last part cut at any byte goes on at the right one', async () => {
 test('bases go by age only when a newer one covers the age', async () => {
   await inDirectory(async (dir) => {
     let nowMs = 1_000_000
-    const [capture, store] = open(dir, 0, () => nowMs)
+    const [archive, store] = open(dir, 0, () => nowMs)
     for (const atMs of [1_000_000, 2_000_000, 3_000_000]) {
       nowMs = atMs
-      snapshot(capture)
-      await capture.sync()
+      snapshot(archive)
+      await archive.sync()
     }
-    await capture.close()
+    await archive.close()
     const seqs = (): number[] =>
       store.timeline.flatMap((entry) => (entry.kind === 'base' ? [entry.seq] : []))
     expect(seqs()).toEqual([1, 2, 3])
@@ -280,12 +280,12 @@ test('bases go by age only when a newer one covers the age', async () => {
 
 test('relative times of a master up to 6.2 become absolute at their reception', async () => {
   await inDirectory(async (dir) => {
-    const [capture, store] = open(dir, 0, () => 1_795_000_000_500)
-    capture.beginSnapshot({ replid: REPLID, replOffset: START })
+    const [archive, store] = open(dir, 0, () => 1_795_000_000_500)
+    archive.beginSnapshot({ replid: REPLID, replOffset: START })
     const old = Buffer.from(EMPTY_RDB)
     old.write('0009', 5)
-    capture.snapshotBytes(old, 0, old.length)
-    capture.endSnapshot({ rdbVersion: 9, checksum: 'ok' })
+    archive.snapshotBytes(old, 0, old.length)
+    archive.endSnapshot({ rdbVersion: 9, checksum: 'ok' })
     // The value spans chunks and is larger than what is else held whole.
     const big = 'b'.repeat(3_000_000)
     const bytes = Buffer.concat([
@@ -295,8 +295,8 @@ test('relative times of a master up to 6.2 become absolute at their reception', 
       encodeCommand('EXEC'),
       encodeCommand('SET', 'l', 'v'),
     ])
-    feed(capture, bytes, [1000, 1_000_000, 2_000_000])
-    await capture.close()
+    feed(archive, bytes, [1000, 1_000_000, 2_000_000])
+    await archive.close()
     const found = readParts(store)
     expect(found.map((each) => each.text.replace(big, 'BIG'))).toEqual([
       'MULTI',

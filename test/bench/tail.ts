@@ -1,6 +1,6 @@
 /**
  * The stream: 140 MB of SETs of 70 bytes, decoded alone, kept to disk, and shown into a pipe, fed
- * through a socket as fast as it takes. Targets: decoding for the capture 1 GB/s, kept 300 MB/s,
+ * through a socket as fast as it takes. Targets: decoding for the archive 1 GB/s, kept 300 MB/s,
  * JSON 1 million commands a second, text 700,000, memory below 120 MB.
  */
 import { spawn, type ChildProcess } from 'node:child_process'
@@ -33,7 +33,7 @@ function decodeAlone(): void {
   const command = `*3\r\n$3\r\nSET\r\n$16\r\nkey:${'1'.repeat(12)}\r\n$26\r\n${'v'.repeat(26)}\r\n`
   const bytes = Buffer.from(command.repeat(COMMANDS))
   for (const [name, boundariesOnly] of [
-    ['boundaries, as the capture takes them', true],
+    ['boundaries, as the archive takes them', true],
     ['offsets of all arguments', false],
   ] as const) {
     const rates: number[] = []

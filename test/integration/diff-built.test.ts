@@ -1,4 +1,4 @@
-/** diff and --verify of what has commands behind its snapshot: AOFs and captures. */
+/** diff and --verify of what has commands behind its snapshot: AOFs and archives. */
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

@@ -1,4 +1,4 @@
-/** Files and captures as masters: append-only files at any of their moments, and what comes after. */
+/** Files and archives as masters: append-only files at any of their moments, and what comes after. */
 import { appendFileSync, cpSync, existsSync, mkdtempSync, readFileSync, readdirSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'

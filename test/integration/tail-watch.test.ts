@@ -9,7 +9,7 @@ import {
   type TailStats,
 } from '../../src/verbs/tail/watch.js'
 import type { RrepError } from '../../src/errors.js'
-import { infoNumber, masterOffset } from '../helpers/captures.js'
+import { infoNumber, masterOffset } from '../helpers/archives.js'
 import { runCli } from '../helpers/cli.js'
 import { startProxy } from '../helpers/cutting-proxy.js'
 import { startServer, waitFor, type TestServer } from '../helpers/servers.js'

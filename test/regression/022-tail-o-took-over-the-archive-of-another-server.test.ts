@@ -9,7 +9,7 @@ import { join } from 'node:path'
 import { afterEach, expect, test } from 'vitest'
 import { openArchive } from '../../src/archive/reader.js'
 import { makeServerSettings } from '../../src/net/make-server-settings.js'
-import { capture, type CaptureRunEvent } from '../../src/verbs/tail/archive.js'
+import { archive, type ArchiveEvent } from '../../src/verbs/tail/archive.js'
 import { smallRdb, START_SECONDS, temporaryDirs, writeThreeBases } from '../helpers/archive-dirs.js'
 import { rdbBytes } from '../helpers/rdb-bytes.js'
 import { startScriptedMaster, type ScriptedMaster } from '../helpers/scripted-master.js'
@@ -28,15 +28,15 @@ async function newMaster(payload: Uint8Array): Promise<ScriptedMaster> {
 }
 
 interface Running {
-  events: CaptureRunEvent[]
+  events: ArchiveEvent[]
   stop: () => Promise<unknown>
   ended: Promise<unknown>
 }
 
 function keep(port: number, dir: string, options: object = {}): Running {
   const controller = new AbortController()
-  const events: CaptureRunEvent[] = []
-  const ended = capture({
+  const events: ArchiveEvent[] = []
+  const ended = archive({
     server: makeServerSettings(`127.0.0.1:${port}`),
     dir,
     retries: 0,

@@ -1,6 +1,6 @@
 /**
  * `rrep tail archive` looked for a host named "archive", and nothing could say when the FLUSHALL
- * was: one had to grep the AOF. What was captured is read now, with the time and the offset that
+ * was: one had to grep the AOF. What was kept is read now, with the time and the offset that
  * `--until offset:N` takes.
  */
 import { readFileSync, writeFileSync } from 'node:fs'
@@ -105,7 +105,7 @@ test('a single AOF is read too, with and without times, also from a pipe', async
   expect(refused.err).toContain('have no times')
 })
 
-test('figures, bytes, and what is no capture', async () => {
+test('figures, bytes, and what is no archive', async () => {
   const { dir, parts } = writeThreeBases(newDir)
   const stats = JSON.parse((await runCli(['tail', dir, '--stats', '--json'])).out) as object
   expect(stats).toMatchObject({ commands: 12, byCommand: [{ name: 'SET', commands: 12 }] })

@@ -1,4 +1,4 @@
-/** replay sent any command of an AOF or a capture to the target with its own rights: users were
+/** replay sent any command of an AOF or an archive to the target with its own rights: users were
  * made, settings changed, the target became a replica; QUIT connected again without an end, DISCARD
  * took the transaction apart; in diff's own server MIGRATE sent keys to strangers and a script
  * without end could not be interrupted. */

@@ -1,24 +1,24 @@
 /**
- * A minute of 20,000 commands a second and more, of all kinds, into a capture whose link is cut
+ * A minute of 20,000 commands a second and more, of all kinds, into an archive whose link is cut
  * 30 times and whose process is killed 30 times at random moments. In the end a server that loads
- * the capture must have the master's digest, no counter may be off, and the master must have made
+ * the archive must have the master's digest, no counter may be off, and the master must have made
  * one full resync.
  */
 import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { capture } from '../../src/verbs/tail/archive.js'
+import { archive } from '../../src/verbs/tail/archive.js'
 import { makeServerSettings } from '../../src/net/make-server-settings.js'
 import { AbortedError } from '../../src/errors.js'
-import { startCaptureProcess, type CaptureProcess } from '../helpers/capture-process.js'
+import { startArchiveProcess, type ArchiveProcess } from '../helpers/archive-process.js'
 import {
   checkAof,
   infoNumber,
-  loadCapture,
+  loadArchive,
   masterOffset,
   settleExpiries,
   sumCounters,
-} from '../helpers/captures.js'
+} from '../helpers/archives.js'
 import { startProxy } from '../helpers/cutting-proxy.js'
 import { digest, serverBinaries, startServer, waitFor } from '../helpers/servers.js'
 import { startWorkload } from '../helpers/workload.js'
@@ -44,12 +44,12 @@ async function scenario(
   const master = await startServer({ args: ['--repl-backlog-size', '512mb'] })
   const proxy = await startProxy(master.port)
   const args = ['--rotate', '32mb', '--snapshot-every', '15s', '--keep', '3']
-  const start = (): CaptureProcess => startCaptureProcess(proxy.port, dir, args)
+  const start = (): ArchiveProcess => startArchiveProcess(proxy.port, dir, args)
   let process_ = start()
   const runs = (): Promise<void> =>
     waitFor(
       () => process_.events.some((e) => e['event'] === 'snapshot' || e['event'] === 'continued'),
-      { what: `the capture to run: ${process_.stderr}` },
+      { what: `the archive to run: ${process_.stderr}` },
     )
   await runs()
   const workload = await startWorkload({
@@ -86,19 +86,19 @@ async function scenario(
   // What the master still had to send when it was stopped.
   const controller = new AbortController()
   let replOffset = -1
-  const rest = capture({
+  const rest = archive({
     server: makeServerSettings(`127.0.0.1:${proxy.port}`),
     dir,
     signal: controller.signal,
     onProgress: (progress) => (replOffset = progress.replOffset),
   }).catch((error: unknown) => error)
-  await waitFor(() => replOffset >= target, { what: 'the capture to catch up', timeoutMs: 120_000 })
+  await waitFor(() => replOffset >= target, { what: 'the archive to catch up', timeoutMs: 120_000 })
   controller.abort('SIGTERM')
   const last = await rest
   if (!(last instanceof AbortedError)) throw last as Error
   const output = checkAof(dir, master.binary)
   if (!output.includes('are valid')) throw new Error(output)
-  const loaded = await loadCapture(dir)
+  const loaded = await loadArchive(dir)
   const same = (await digest(loaded)) === (await digest(master))
   const counters = [await sumCounters(master), await sumCounters(loaded), workload.increments]
   const syncFull = await infoNumber(master, 'stats', 'sync_full')
@@ -114,5 +114,5 @@ async function scenario(
   await proxy.stop()
   await master.stop()
   rmSync(root, { recursive: true, force: true })
-  if (!same || new Set(counters).size !== 1) throw new Error(`${name}: the capture is wrong`)
+  if (!same || new Set(counters).size !== 1) throw new Error(`${name}: the archive is wrong`)
 }

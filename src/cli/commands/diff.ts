@@ -58,7 +58,7 @@ show as differences; stop the writers, or compare twice. A server that refuses a
 SCAN and DUMP instead, which is said; then each key is from a moment of its own, and while the
 server moves nothing is proved. --by sync or --by scan asks for one of them.
 
-The commands of an AOF or a capture are replayed into a server of rrep's own: redis-server or
+The commands of an AOF or an archive are replayed into a server of rrep's own: redis-server or
 valkey-server from PATH or --with-server, on a unix socket in a temporary directory, in memory
 only, gone at the end. It needs the memory of that data. Nothing expires in it: a key whose time
 has passed since the last command is compared with its time, as one of a snapshot is. What it
@@ -68,7 +68,7 @@ could not take is listed, and the comparison then ends with 7 whatever it found.
 export function registerDiff(program: Command, context: CommandContext): void {
   const command = program
     .command('diff')
-    .summary('are two of them the same? (server, file, capture)')
+    .summary('are two of them the same? (server, file, archive)')
     .description('Compare two snapshots key by key, whatever their encodings and versions.')
     .argument('<a>', 'server, file or directory')
     .argument('<b>', 'server, file or directory')
@@ -80,7 +80,7 @@ export function registerDiff(program: Command, context: CommandContext): void {
         'scan',
       ]),
     )
-    .option('--until <when>', 'A is an AOF or capture: up to this time, or offset:N', parseMoment)
+    .option('--until <when>', 'A is an AOF or archive: up to this time, or offset:N', parseMoment)
     .option('--target-until <when>', 'the same for B', parseMoment)
     .option('--with-server <path>', 'redis-server or valkey-server to replay commands into')
     .option('--limit <n>', 'differences shown; all are counted (default 100)', parseCount)
@@ -153,7 +153,7 @@ async function sourceFor(
   if (spec.kind !== 'server') return { kind: 'file', path: spec.path, until }
   if (until !== undefined) {
     const option = which === 'source' ? '--until' : '--target-until'
-    throw new UsageError(`${option} is for an AOF or a capture: ${maskSecrets(text)} is a server`)
+    throw new UsageError(`${option} is for an AOF or an archive: ${maskSecrets(text)} is a server`)
   }
   const server = await readServerSettings(spec.address, options, io, talk, which)
   return { kind: 'server', server, retries: options.retries }

@@ -68,7 +68,7 @@ interface ReplayCommandOptions extends ConnectValues, FilterOptions {
 
 const DETAILS = `
 From an RDB the keys are written over several connections, by RESTORE where the target takes the
-payload. From an AOF or a capture the base comes first, then the commands in order. From a live
+payload. From an AOF or an archive the base comes first, then the commands in order. From a live
 server: the snapshot, then the stream, until stopped (SIGINT); with --until-synced, until the target
 has kept up for a second, on a busy source too; with --until-quiet, until no write has come for a
 second and the target has everything: for a cut-over, once the writers have stopped.
@@ -91,13 +91,13 @@ none; 'commands' for a key asks for it as commands.
 
 --min-size goes by the serialised value, as it stands in the snapshot; so many bytes of one value
 are held in memory until it has that size. It and --ttl are for snapshots: where commands follow
-(AOF, capture, live source) they are refused, since commands would make keys that were left out
+(AOF, archive, live source) they are refused, since commands would make keys that were left out
 anew, from what came later alone.
 
 --empty-target deletes nothing before the source is known to be whole: a file is read to its end
 first (standard input is kept in TMPDIR for that), of a live server the snapshot.
 
-Only commands that write data are executed; whatever else an AOF, a capture or a source says
+Only commands that write data are executed; whatever else an AOF, an archive or a source says
 (CONFIG, ACL, REPLICAOF …) is refused by name and counts as failed.
 
 The ledger at the end counts what was read, written, skipped, failed and expired, and, where a run
@@ -108,12 +108,12 @@ With --dry-run it says what would be written, and which keys the target has alre
 export function registerReplay(program: Command, context: CommandContext): void {
   const command = program
     .command('replay')
-    .summary('load a file, a capture, or a live server, into another server')
-    .description('Load an RDB, an AOF, a capture or a live server into another server.')
+    .summary('load a file, an archive, or a live server, into another server')
+    .description('Load an RDB, an AOF, an archive or a live server into another server.')
     .argument('[source]', 'file, - (stdin), directory in multi-part AOF form, or server')
     .argument('[target]', 'server: host[:port], redis://…, rediss://…, unix:///…')
     .option('--until <when>', 'stop behind this time (live: of arrival), or offset:N', parseMoment)
-    .option('--from <time>', 'AOF and capture: only commands from this time on', parseTime)
+    .option('--from <time>', 'AOF and archive: only commands from this time on', parseTime)
     .option('--until-synced', 'live source: end when the lag was under a second for a second')
     .option('--until-quiet', 'live source: end when no write has come for a second (cut-over)')
     .addOption(
@@ -136,7 +136,7 @@ export function registerReplay(program: Command, context: CommandContext): void 
     .option('--rate <bytes>', 'so many bytes a second at most, e.g. 10mb', parseSize)
     .option('--dry-run', 'read everything, write nothing')
     .option('--verify', 'compare both when done')
-    .option('--with-server <path>', '--verify of an AOF or capture: see rrep diff --help')
+    .option('--with-server <path>', '--verify of an AOF or archive: see rrep diff --help')
     .option('--empty-target', 'FLUSHALL first; asks, unless --yes')
     .option('--yes', 'do not ask')
     .option('--finish <target>', 'put right what an interrupted live replay left there; no source')

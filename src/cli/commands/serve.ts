@@ -47,7 +47,7 @@ interface ServeCommandOptions extends ConnectValues {
 }
 
 const DETAILS = `
-A file or a capture is served as it stands: its snapshot, then the commands behind it, then
+A file or an archive is served as it stands: its snapshot, then the commands behind it, then
 nothing but PINGs. Its replid is made from its content, so replicas that come back continue, also
 after a restart. Restoring a backup is: rrep serve backup/ , then REPLICAOF on the server, and
 REPLICAOF NO ONE once INFO there says master_link_status:up and, where commands follow the
@@ -72,8 +72,8 @@ On an address other than loopback a password is needed, on a public one (or all)
 export function registerServe(program: Command, context: CommandContext): void {
   const command = program
     .command('serve')
-    .summary('be a master: from a file, a capture or a live upstream')
-    .description('Be the master of real replicas, from a file, a capture or a live upstream.')
+    .summary('be a master: from a file, an archive or a live upstream')
+    .description('Be the master of real replicas, from a file, an archive or a live upstream.')
     .argument('[source]', 'file, directory, - or server (RREP_SOURCE)')
     .addOption(
       new Option('--listen <address>', 'host:port to listen on')
@@ -200,7 +200,7 @@ async function readSource(
   const spec = classifySource(text)
   if (spec.kind === 'stdin') return { kind: 'files', path: '-', until, stdin: io.stdin }
   if (spec.kind !== 'server') return { kind: 'files', path: spec.path, until }
-  if (until !== undefined) throw new UsageError('--until is for an AOF or a capture')
+  if (until !== undefined) throw new UsageError('--until is for an AOF or an archive')
   return { kind: 'server', server: await readServerSettings(spec.address, options, io, talk) }
 }
 

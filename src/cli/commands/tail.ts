@@ -1,6 +1,6 @@
-/** `rrep tail`: options → the library's `tail` or `capture` → lines, figures or events. */
+/** `rrep tail`: options → the library's `tail` or `archive` → lines, figures or events. */
 import type { Command } from 'commander'
-import { capture, type CaptureRunEvent } from '../../verbs/tail/archive.js'
+import { archive, type ArchiveEvent } from '../../verbs/tail/archive.js'
 import { formatServerAddress, type ServerSettings } from '../../net/make-server-settings.js'
 import { tailRecorded } from '../../verbs/tail/recorded.js'
 import {
@@ -54,7 +54,7 @@ interface TailCommandOptions extends ConnectValues, FilterOptions {
 }
 
 const DETAILS = `
-Of an archive or an AOF: what was captured, over every snapshot in it, with the time (the second it was
+Of an archive or an AOF: what was kept, over every snapshot in it, with the time (the second it was
 received in) and the offset of each command, which --until offset:N of replay, serve and diff takes;
 one less is the state before that command. Where no stream offsets are kept they count bytes.
 
@@ -91,7 +91,7 @@ export function registerTail(program: Command, context: CommandContext): void {
     .description("Show a master's write commands as they happen, or keep them in a directory.")
     .argument(
       '[source]',
-      'server: host[:port], redis://… (RREP_SOURCE); archive, AOF, -: what was captured',
+      'server: host[:port], redis://… (RREP_SOURCE); archive, AOF, -: what was kept',
     )
     .option('-o, --output <dir>', 'keep snapshot and stream here, as a multi-part AOF')
     .option('--resp', 'the bytes as they came')
@@ -149,7 +149,7 @@ export function registerTail(program: Command, context: CommandContext): void {
       const spec = classifySource(sourceOf(args[0], io))
       if (spec.kind !== 'server') return await showRecorded(call, spec)
       if (options.from !== undefined || options.until !== undefined) {
-        throw new UsageError('--from and --until are for what was captured: an archive or an AOF', {
+        throw new UsageError('--from and --until are for what was kept: an archive or an AOF', {
           hint: 'of a server: --from-offset, --for, --count',
         })
       }
@@ -181,11 +181,13 @@ function checkOptions(options: TailCommandOptions, talk: Talk): void {
   if (wrong !== undefined) {
     const flag = flagOf(wrong)
     throw new UsageError(
-      keeps ? `${flag} has no meaning with -o: a capture holds everything` : `${flag} needs -o DIR`,
+      keeps
+        ? `${flag} has no meaning with -o: an archive holds everything`
+        : `${flag} needs -o DIR`,
     )
   }
   if (keeps && !options.fullSync) {
-    throw new UsageError('--no-full-sync has no meaning with -o: a capture begins with a snapshot')
+    throw new UsageError('--no-full-sync has no meaning with -o: an archive begins with a snapshot')
   }
   if ((options.fromOffset === undefined) !== (options.replid === undefined)) {
     throw new UsageError('--from-offset and --replid go together')
@@ -205,16 +207,18 @@ function checkOptions(options: TailCommandOptions, talk: Talk): void {
   if (options.count === 0) throw new UsageError('--count begins at 1')
 }
 
-type Captured = Exclude<SourceSpec, { kind: 'server' }>
+type Recorded = Exclude<SourceSpec, { kind: 'server' }>
 
 async function showRecorded(
   call: CommandCall<TailCommandOptions>,
-  spec: Captured,
+  spec: Recorded,
 ): Promise<number> {
   const { options, io, talk, signal } = call
   const wrong = SERVER_ONLY.find((name) => options[name] !== undefined)
   if (wrong !== undefined) {
-    throw new UsageError(`${flagOf(wrong)} is for a server; ${nameOf(spec)} was captured`)
+    throw new UsageError(
+      `${flagOf(wrong)} is for a server; ${nameOf(spec)} is what was kept of one`,
+    )
   }
   const view = options.stats === true ? new TailStatsView(talk, io) : undefined
   try {
@@ -246,7 +250,7 @@ async function showRecorded(
   }
 }
 
-function nameOf(spec: Captured): string {
+function nameOf(spec: Recorded): string {
   return spec.kind === 'stdin' ? 'standard input' : spec.path
 }
 
@@ -331,14 +335,14 @@ async function keep(
 ): Promise<number> {
   const { options, talk, signal } = call
   const progress = talk.progress(`connecting to ${formatServerAddress(server.address)}`)
-  const tell = (event: CaptureRunEvent): void => {
+  const tell = (event: ArchiveEvent): void => {
     if (talk.json) void talk.event({ time: new Date().toISOString(), ...event })
     else if (event.event === 'gap') talk.problem(describeEvent(event))
     else if (WARNINGS.has(event.event)) talk.warn(describeEvent(event))
     else talk.say(describeEvent(event))
   }
   try {
-    const result = await capture({
+    const result = await archive({
       server,
       dir,
       rotateBytes: options.rotate,

@@ -1,5 +1,5 @@
-/** One line for people for each thing that a tail or a capture tells. */
-import type { CaptureRunEvent } from '../../verbs/tail/archive.js'
+/** One line for people for each thing that a tail tells, with `-o` or without. */
+import type { ArchiveEvent } from '../../verbs/tail/archive.js'
 import type { TailNotice } from '../../verbs/tail/watch.js'
 import { formatDuration, formatSize } from '../units.js'
 
@@ -34,7 +34,7 @@ export function describeNotice(notice: TailNotice, server: string): string | und
   }
 }
 
-export function describeEvent(event: CaptureRunEvent): string {
+export function describeEvent(event: ArchiveEvent): string {
   switch (event.event) {
     case 'full-resync':
       return {

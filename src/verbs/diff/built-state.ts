@@ -1,5 +1,5 @@
 /**
- * The state that an AOF or a capture comes to, in a scratch server: our own replay of it, at whose
+ * The state that an AOF or an archive comes to, in a scratch server: our own replay of it, at whose
  * end expiry stays held back. So a key whose time has passed since is still there, with its time
  * (plus `shiftMs`), as it would be in a snapshot.
  */
@@ -76,7 +76,7 @@ export async function buildState(options: BuildOptions): Promise<BuiltState> {
       throw new UsageError(
         `${options.name ?? options.path} is a snapshot: it has one moment only`,
         {
-          hint: 'leave out --until, which is for AOFs and captures',
+          hint: 'leave out --until, which is for AOFs and archives',
         },
       )
     }

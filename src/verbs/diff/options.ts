@@ -10,7 +10,7 @@ export type DiffSource =
       kind: 'file'
       /** An RDB, an AOF, a directory in multi-part form; `-` is stdin. */
       path: string
-      /** AOF and capture: the state at this moment. */
+      /** AOF and archive: the state at this moment. */
       until?: { unixMs: number } | { offset: number } | undefined
     }
   | { kind: 'server'; server: ServerSettings; retries?: number | undefined }
@@ -25,7 +25,7 @@ export interface DiffSideResult {
   rdbVersion: number
   /** `file`: as it stands there. `replay`: by its commands in a scratch server. */
   by: 'file' | 'replay' | ServerWay
-  /** Of a live server or a capture: where in its stream the state stands. */
+  /** Of a live server or an archive: where in its stream the state stands. */
   replid?: string | undefined
   replOffset?: number | undefined
   /** Of a replay: the scratch server, and what became of keys and commands there. */

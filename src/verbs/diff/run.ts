@@ -12,7 +12,7 @@
  * compared at two moments, a little apart; keys written in between show as differences. Who may not
  * sync can SCAN and DUMP (`by`): then each key is from a moment of its own.
  *
- * Where commands follow a snapshot (AOF, capture), they are replayed into a scratch server, which
+ * Where commands follow a snapshot (AOF, archive), they are replayed into a scratch server, which
  * is then taken by a sync. What could not be replayed makes the comparison one that proves nothing.
  */
 import { randomBytes } from 'node:crypto'

@@ -1,6 +1,6 @@
 /**
  * Replay from what lies on disk: an RDB, an AOF with or without a preamble, a directory in
- * multi-part form (a server's own, or a capture with its offsets).
+ * multi-part form (a server's own, or an archive with its offsets).
  */
 import { createReadStream, rmSync } from 'node:fs'
 import { join } from 'node:path'

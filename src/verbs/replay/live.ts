@@ -149,7 +149,7 @@ class LiveReplay {
     if (this.#untilMs > Date.now()) return
     await this.#session.releaseExpiry()
     throw new UsageError('--until is past, and a live source begins with its state of now', {
-      hint: 'a capture (rrep tail -o) can be replayed to a moment of the past',
+      hint: 'an archive (rrep tail -o) can be replayed to a moment of the past',
     })
   }
 

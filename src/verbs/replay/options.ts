@@ -19,10 +19,10 @@ export interface ReplayOptions {
   source: ReplaySource
   target: ServerSettings
   /** Stop behind this moment (unix ms: by `#TS:` lines; of a live source, by when it was received, to 5 ms) or
-   * behind this offset: of the replication stream for captures and servers, of the file's bytes for
+   * behind this offset: of the replication stream for archives and servers, of the file's bytes for
    * other AOFs. */
   until?: { unixMs: number } | { offset: number } | undefined
-  /** AOF and capture: only commands stamped at or after this time (unix ms); no base is loaded. */
+  /** AOF and archive: only commands stamped at or after this time (unix ms); no base is loaded. */
   fromMs?: number | undefined
   /** A key that the target has already. `fail` (default): it is left and reported. */
   onConflict?: OnConflict | undefined
@@ -50,10 +50,10 @@ export interface ReplayOptions {
   connections?: number | undefined
   /** Values above this size go by commands in place of one RESTORE. Default 16 MiB. */
   maxPayloadBytes?: number | undefined
-  /** Compare source and target when done (see `diff`). For a file, a capture, or a live server whose
+  /** Compare source and target when done (see `diff`). For a file, an archive, or a live server whose
    * writers have stopped, written under its own names into its own dbs. */
   verify?: boolean | undefined
-  /** `verify` of an AOF or a capture: the redis-server or valkey-server in which its commands are
+  /** `verify` of an AOF or an archive: the redis-server or valkey-server in which its commands are
    * applied for the comparison. Default: that of PATH. */
   withServer?: string | undefined
   /** Attempts after a failure that can pass, on each side. Default 5. */

@@ -1,7 +1,7 @@
 /**
- * `replay`: what a file, a capture or a live server holds, written into another server.
+ * `replay`: what a file, an archive or a live server holds, written into another server.
  *
- * From an RDB: its keys, over several connections. From an AOF or capture: the base, then the
+ * From an RDB: its keys, over several connections. From an AOF or archive: the base, then the
  * commands in order, each batch one transaction with a checkpoint. From a live server: its
  * snapshot and its stream, by way of a spool on disk, until stopped or until both are the same.
  * Whatever happened to each key and command stands in the ledger.

@@ -1,5 +1,5 @@
 /**
- * A file or a capture as a frozen master: which bytes are the snapshot, which ranges are the
+ * A file or an archive as a frozen master: which bytes are the snapshot, which ranges are the
  * commands behind it, and an id that the content alone decides.
  *
  * Everything is read once, and checked, before anybody is served: a bad snapshot would end a

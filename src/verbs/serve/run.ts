@@ -1,5 +1,5 @@
 /**
- * `serve`: be the master, from a file, a capture or a live upstream, until aborted.
+ * `serve`: be the master, from a file, an archive or a live upstream, until aborted.
  */
 import { readFileSync } from 'node:fs'
 import { fileError } from '../../disk/file-error.js'

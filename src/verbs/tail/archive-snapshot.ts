@@ -1,22 +1,22 @@
 /**
- * A new base for a running capture, over a connection of its own: the stream goes on meanwhile,
+ * A new base for a running archive, over a connection of its own: the stream goes on meanwhile,
  * and the increments are split exactly where the snapshot belongs.
  */
 import type { IncrRecord } from '../../archive/sidecar.js'
 import { ProtocolError } from '../../errors.js'
 import type { ServerSettings } from '../../net/server-settings.js'
 import { ReplicationLink } from '../../replication/link.js'
-import type { AofCapture } from '../../archive/writer.js'
-import type { CaptureBase, SnapshotFacts } from '../../archive/base.js'
+import type { ArchiveWriter } from '../../archive/writer.js'
+import type { BaseWriter, SnapshotFacts } from '../../archive/base.js'
 
-/** Rejects where the snapshot failed or does not fit; the capture is then as before. */
+/** Rejects where the snapshot failed or does not fit; the archive is then as before. */
 export async function takeSnapshot(
-  capture: AofCapture,
+  archive: ArchiveWriter,
   server: ServerSettings,
   signal: AbortSignal,
   onWire: ((direction: 'sent' | 'received', line: string) => void) | undefined,
 ): Promise<void> {
-  let base: CaptureBase | undefined
+  let base: BaseWriter | undefined
   let split: Promise<IncrRecord> | undefined
   let facts: SnapshotFacts | undefined
   const link = new ReplicationLink(
@@ -26,8 +26,8 @@ export async function takeSnapshot(
         if (replid === undefined) {
           throw new ProtocolError('ERR_SNAPSHOT_HISTORY', 'the snapshot has no offset')
         }
-        base = capture.newBase({ replid, replOffset })
-        split = capture.splitAt(replid, replOffset)
+        base = archive.newBase({ replid, replOffset })
+        split = archive.splitAt(replid, replOffset)
         // Looked at below; until then its failure must not count as unhandled.
         split.catch(() => link.stop())
       },
@@ -38,16 +38,16 @@ export async function takeSnapshot(
       drain: () => base?.file.drain(),
     },
   )
-  capture.watchForSplit()
+  archive.watchForSplit()
   try {
     await link.run()
     if (base === undefined || split === undefined || facts === undefined)
       throw new ProtocolError('ERR_PROTOCOL', 'no snapshot')
     const before = await split
-    await capture.commitBase(base, before, facts)
+    await archive.commitBase(base, before, facts)
     base = undefined
   } finally {
-    capture.stopWatching()
+    archive.stopWatching()
     await base?.abandon()
   }
 }

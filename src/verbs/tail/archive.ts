@@ -16,14 +16,14 @@ import type {
   SnapshotEndInfo,
 } from '../../replication/consumer.js'
 import { ReplicationLink } from '../../replication/link.js'
-import { AofCapture } from '../../archive/writer.js'
+import { ArchiveWriter } from '../../archive/writer.js'
 import { Lock } from '../../disk/lock.js'
-import { CaptureStore } from '../../archive/store.js'
+import { ArchiveStore } from '../../archive/store.js'
 import { takeSnapshot } from './archive-snapshot.js'
-import type { CaptureOptions, CaptureResult } from './options.js'
+import type { ArchiveOptions, ArchiveResult } from './options.js'
 
 export type * from './options.js'
-export type { CaptureEvent } from '../../archive/writer.js'
+export type { ArchiveWriterEvent } from '../../archive/writer.js'
 
 const DEFAULT_ROTATE_BYTES = 256 << 20
 const TICK_MS = 1000
@@ -37,25 +37,25 @@ const LOCK_FILE = 'rrep.lock'
  * disk is full, the directory is in use or foreign), LinkError, AuthError, ProtocolError, AofError
  * (what is there is damaged). In every case what was whole is on disk and the state is saved.
  */
-export async function capture(options: CaptureOptions): Promise<CaptureResult> {
+export async function archive(options: ArchiveOptions): Promise<ArchiveResult> {
   if (options.durable === true && options.fsync === 'no') {
     throw new UsageError('--durable acknowledges what is fsynced, and --fsync no does not fsync')
   }
-  const store = new CaptureStore(options.dir, formatServerAddress(options.server.address))
+  const store = new ArchiveStore(options.dir, formatServerAddress(options.server.address))
   store.create()
   const lock = Lock.take(join(options.dir, LOCK_FILE), { what: options.dir })
   try {
     store.load()
-    return await new CaptureRun(options, store).run()
+    return await new ArchiveRun(options, store).run()
   } finally {
     lock.release()
   }
 }
 
-class CaptureRun implements LinkConsumer {
-  private readonly options: CaptureOptions
-  private readonly store: CaptureStore
-  private readonly capture: AofCapture
+class ArchiveRun implements LinkConsumer {
+  private readonly options: ArchiveOptions
+  private readonly store: ArchiveStore
+  private readonly archive: ArchiveWriter
   private link: ReplicationLink | undefined
   private failure: Error | undefined
   private connected = false
@@ -66,10 +66,10 @@ class CaptureRun implements LinkConsumer {
   private snapshotting: Promise<void> | undefined
   private lastSnapshotMs = Date.now()
 
-  constructor(options: CaptureOptions, store: CaptureStore) {
+  constructor(options: ArchiveOptions, store: ArchiveStore) {
     this.options = options
     this.store = store
-    this.capture = new AofCapture(store, {
+    this.archive = new ArchiveWriter(store, {
       rotateBytes: options.rotateBytes ?? DEFAULT_ROTATE_BYTES,
       fsync: options.fsync ?? 'everysec',
       syncOnGetAck: options.durable === true,
@@ -88,7 +88,7 @@ class CaptureRun implements LinkConsumer {
     if (base !== undefined) this.lastSnapshotMs = base.unixMs
   }
 
-  async run(): Promise<CaptureResult> {
+  async run(): Promise<ArchiveResult> {
     const { signal, durationMs, server, dir } = this.options
     this.tellRecovery()
     const timers = [setInterval(() => this.tick(), TICK_MS)]
@@ -103,7 +103,7 @@ class CaptureRun implements LinkConsumer {
       await this.snapshotting
     }
     try {
-      await this.capture.close()
+      await this.archive.close()
     } catch (error) {
       this.failure ??= error instanceof Error ? error : new Error(String(error))
     }
@@ -112,24 +112,24 @@ class CaptureRun implements LinkConsumer {
     return {
       source: formatServerAddress(server.address),
       dir,
-      replid: this.capture.replid,
-      replOffset: this.capture.replOffset,
-      streamBytes: this.capture.streamBytes,
-      commands: this.capture.commands,
+      replid: this.archive.replid,
+      replOffset: this.archive.replOffset,
+      streamBytes: this.archive.streamBytes,
+      commands: this.archive.commands,
       snapshots: this.snapshots,
-      gaps: this.capture.gaps,
-      dropped: this.capture.dropped,
-      highestDbnum: this.capture.highestDbnum,
+      gaps: this.archive.gaps,
+      dropped: this.archive.dropped,
+      highestDbnum: this.archive.highestDbnum,
     }
   }
 
   /** One link after the other: the next only where the stream made no sense. */
   private async follow(): Promise<void> {
     const { server, signal, retries, onWire } = this.options
-    let start: 'full' | ResumePoint = this.capture.resumePoint ?? 'full'
+    let start: 'full' | ResumePoint = this.archive.resumePoint ?? 'full'
     if (start !== 'full') this.reason = 'refused'
     for (let desyncs = 0; ;) {
-      const before = this.capture.commands
+      const before = this.archive.commands
       this.link = new ReplicationLink(
         { server, purpose: 'stream', start, retries: retries ?? Infinity, signal, onWire },
         this,
@@ -139,10 +139,10 @@ class CaptureRun implements LinkConsumer {
         return
       } catch (error) {
         const isDesync = error instanceof ProtocolError && error.code === 'ERR_STREAM_DESYNC'
-        desyncs = this.capture.commands > before ? 1 : desyncs + 1
+        desyncs = this.archive.commands > before ? 1 : desyncs + 1
         if (!isDesync || desyncs > MAX_DESYNCS) throw error
         this.options.onEvent?.({ event: 'link-lost', message: error.message, retryInMs: 0 })
-        this.capture.linkLost()
+        this.archive.linkLost()
         this.reason = 'desync'
         start = 'full'
       }
@@ -156,7 +156,7 @@ class CaptureRun implements LinkConsumer {
         'ERR_UNSUPPORTED',
         'the master has no PSYNC: its stream has no offsets',
         {
-          hint: 'captures need Redis 2.8 or newer; sync takes its snapshot',
+          hint: 'archives need Redis 2.8 or newer; sync takes its snapshot',
         },
       )
     }
@@ -164,7 +164,7 @@ class CaptureRun implements LinkConsumer {
     this.connected = true
     this.snapshotBytes = 0
     this.options.onEvent?.({ event: 'full-resync', replid, replOffset, reason: this.reason })
-    this.capture.beginSnapshot({ replid, replOffset })
+    this.archive.beginSnapshot({ replid, replOffset })
     this.lastSnapshotMs = Date.now()
   }
 
@@ -189,11 +189,11 @@ class CaptureRun implements LinkConsumer {
 
   onSnapshotBytes(bytes: Buffer, start: number, end: number): void {
     this.snapshotBytes += end - start
-    this.capture.snapshotBytes(bytes, start, end)
+    this.archive.snapshotBytes(bytes, start, end)
   }
 
   onSnapshotEnd(info: SnapshotEndInfo): void {
-    this.capture.endSnapshot(info)
+    this.archive.endSnapshot(info)
     this.reason = 'refused'
   }
 
@@ -201,7 +201,7 @@ class CaptureRun implements LinkConsumer {
     this.connected = true
     const { replid, previousReplid, nextReplOffset } = info
     this.store.noteSource()
-    this.capture.continued(replid, nextReplOffset)
+    this.archive.continued(replid, nextReplOffset)
     this.options.onEvent?.({
       event: 'continued',
       replid,
@@ -211,11 +211,11 @@ class CaptureRun implements LinkConsumer {
   }
 
   onStream(bytes: Buffer, start: number, end: number): void {
-    this.capture.stream(bytes, start, end)
+    this.archive.stream(bytes, start, end)
   }
 
   onLinkLost(info: LinkLostInfo): void {
-    this.capture.linkLost()
+    this.archive.linkLost()
     const { error, retryInMs, attempt } = info
     this.options.onEvent?.({ event: 'link-lost', message: error.message, retryInMs })
     if (!this.connected && this.options.retries === undefined && attempt > DEFAULT_RETRIES) {
@@ -224,24 +224,24 @@ class CaptureRun implements LinkConsumer {
   }
 
   drain(): Promise<void> | undefined {
-    return this.capture.drain()
+    return this.archive.drain()
   }
 
   resumePoint(): ResumePoint | 'full' | undefined {
-    return this.capture.resumePoint ?? 'full'
+    return this.archive.resumePoint ?? 'full'
   }
 
   /** Durable: only what is fsynced, of a cluster node too, which then waits for the fsync. */
   ackOffsets(): AckOffsets | undefined {
     if (this.options.durable !== true) return undefined
-    const synced = this.capture.syncedReplOffset
+    const synced = this.archive.syncedReplOffset
     return synced < 0 ? { ack: 0 } : { ack: synced, fack: synced }
   }
 
   private tick(): void {
     if ((this.options.fsync ?? 'everysec') === 'everysec') {
       // Its failure comes by onError.
-      void this.capture.sync()
+      void this.archive.sync()
     }
     const { snapshotEveryMs, onProgress } = this.options
     if (
@@ -256,17 +256,17 @@ class CaptureRun implements LinkConsumer {
     onProgress?.({
       state: this.link?.state ?? 'idle',
       snapshotBytes: this.snapshotBytes,
-      streamBytes: this.capture.streamBytes,
-      commands: this.capture.commands,
-      replOffset: this.capture.replOffset,
-      syncedReplOffset: this.capture.syncedReplOffset,
+      streamBytes: this.archive.streamBytes,
+      commands: this.archive.commands,
+      replOffset: this.archive.replOffset,
+      syncedReplOffset: this.archive.syncedReplOffset,
     })
   }
 
   private async snapshot(): Promise<void> {
     const { server, onEvent, onWire } = this.options
     try {
-      await takeSnapshot(this.capture, server, this.snapshotHalt.signal, onWire)
+      await takeSnapshot(this.archive, server, this.snapshotHalt.signal, onWire)
     } catch (error) {
       if (this.snapshotHalt.signal.aborted) return
       onEvent?.({

@@ -1,6 +1,6 @@
 /**
  * Which commands are shown, and how: by name, database and key, as lines, as figures, or handed to
- * the caller. The same for commands as they happen and for those that were captured.
+ * the caller. The same for commands as they happen and for those that were kept.
  */
 import { selectedDb } from '../../aof/aof-parser.js'
 import { CommandStats } from '../../analyze/command-stats.js'

@@ -3,7 +3,7 @@
 import type { Readable, Writable } from 'node:stream'
 import type { StatsSnapshot } from '../../analyze/command-stats.js'
 import type { Until } from '../../archive/moment.js'
-import type { CaptureEvent } from '../../archive/writer.js'
+import type { ArchiveWriterEvent } from '../../archive/writer.js'
 import type { CommandFormat, CommandPlace, StringForm } from '../../formats/command-format.js'
 import type { ServerSettings } from '../../net/server-settings.js'
 import type { LinkState, ResumePoint } from '../../replication/consumer.js'
@@ -22,11 +22,11 @@ export interface TailViewOptions {
   output?: TailOutput | undefined
   /** Each command that passes; its bytes are valid during the call only. Db -1: not known yet. */
   onCommand?: ((command: CommandDecoder, place: Readonly<CommandPlace>) => void) | undefined
-  /** Figures in place of commands: each so often, of what was captured once at the end. */
+  /** Figures in place of commands: each so often, of what was kept once at the end. */
   stats?: TailStatsOptions | undefined
 }
 
-/** Of what was captured. */
+/** Of what was kept. */
 export interface RecordedTailOptions extends TailViewOptions {
   /** An AOF, an archive or another directory in multi-part form, its manifest, or `-`. */
   path: string
@@ -39,7 +39,7 @@ export interface RecordedTailOptions extends TailViewOptions {
 }
 
 export type RecordedTailNotice =
-  /** Between the two nothing was captured. */
+  /** Between the two nothing was kept. */
   | { kind: 'gap'; fromReplOffset: number; toReplOffset: number }
   | { kind: 'warning'; message: string }
 
@@ -122,8 +122,8 @@ export interface TailResult {
   gaps: number
 }
 
-export type CaptureRunEvent =
-  | CaptureEvent
+export type ArchiveEvent =
+  | ArchiveWriterEvent
   /** Goes on where an earlier run (or connection) stopped. */
   | { event: 'continued'; replid: string; replOffset: number; previousReplid?: string | undefined }
   | {
@@ -139,7 +139,7 @@ export type CaptureRunEvent =
   /** Cut off from what a crash left: an unfinished command or transaction. */
   | { event: 'recovered'; file: string; cutBytes: number; replOffset: number }
 
-export interface CaptureOptions {
+export interface ArchiveOptions {
   server: ServerSettings
   /** Made where it does not exist; its parent must. */
   dir: string
@@ -163,15 +163,15 @@ export interface CaptureOptions {
   /** End after this time as if done. */
   durationMs?: number | undefined
   signal?: AbortSignal | undefined
-  onEvent?: ((event: CaptureRunEvent) => void) | undefined
+  onEvent?: ((event: ArchiveEvent) => void) | undefined
   /** Each second. */
-  onProgress?: ((progress: CaptureProgress) => void) | undefined
+  onProgress?: ((progress: ArchiveProgress) => void) | undefined
   onWire?: ((direction: 'sent' | 'received', line: string) => void) | undefined
   /** In place of fdatasync; for tests of slow disks. */
   sync?: ((fd: number) => Promise<void>) | undefined
 }
 
-export interface CaptureProgress {
+export interface ArchiveProgress {
   state: LinkState
   snapshotBytes: number
   streamBytes: number
@@ -180,7 +180,7 @@ export interface CaptureProgress {
   syncedReplOffset: number
 }
 
-export interface CaptureResult {
+export interface ArchiveResult {
   source: string
   dir: string
   replid: string | undefined
@@ -193,6 +193,6 @@ export interface CaptureResult {
   gaps: number
   /** Commands left out that had an effect on data (TRIMSLOTS, …), by name, over all runs. */
   dropped: Readonly<Record<string, number>>
-  /** A server that loads the capture needs `databases` above this. */
+  /** A server that loads the archive needs `databases` above this. */
   highestDbnum: number
 }

@@ -1,5 +1,5 @@
 /**
- * `tail ARCHIVE|AOF`: the commands that were captured, over every base and gap, with the time and
+ * `tail ARCHIVE|AOF`: the commands that were kept, over every base and gap, with the time and
  * the offset of each. The offset is what `--until offset:N` of other verbs takes: the state with
  * this command in it; one less is the state before it.
  */

@@ -1,4 +1,4 @@
-/** Captures of real masters, loaded by real servers: the same data, nothing doubled or lost. */
+/** Archives of real masters, loaded by real servers: the same data, nothing doubled or lost. */
 import { spawnSync } from 'node:child_process'
 import {
   copyFileSync,
@@ -14,19 +14,19 @@ import {
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, describe, expect, test } from 'vitest'
-import { capture, type CaptureOptions, type CaptureRunEvent } from '../../src/verbs/tail/archive.js'
+import { archive, type ArchiveOptions, type ArchiveEvent } from '../../src/verbs/tail/archive.js'
 import { makeServerSettings } from '../../src/net/make-server-settings.js'
 import { AbortedError, type RrepError } from '../../src/errors.js'
-import { startCaptureProcess } from '../helpers/capture-process.js'
+import { startArchiveProcess } from '../helpers/archive-process.js'
 import {
   checkAof,
   infoNumber,
-  loadCapture,
+  loadArchive,
   masterOffset,
   runCheckAof,
   settleExpiries,
   sumCounters,
-} from '../helpers/captures.js'
+} from '../helpers/archives.js'
 import { startProxy } from '../helpers/cutting-proxy.js'
 import { digest, serverBinary, startServer, waitFor, type TestServer } from '../helpers/servers.js'
 import { startWorkload } from '../helpers/workload.js'
@@ -37,7 +37,7 @@ afterEach(async () => {
 })
 
 function newDir(): string {
-  const dir = mkdtempSync(join(tmpdir(), 'rrep-capture-'))
+  const dir = mkdtempSync(join(tmpdir(), 'rrep-archive-'))
   cleanups.push(() => rmSync(dir, { recursive: true, force: true }))
   return join(dir, 'archive')
 }
@@ -49,7 +49,7 @@ async function newServer(options: Parameters<typeof startServer>[0] = {}): Promi
 }
 
 interface Running {
-  events: CaptureRunEvent[]
+  events: ArchiveEvent[]
   replOffset: () => number
   syncedReplOffset: () => number
   /** Ends it as SIGTERM would; returns what it ended with. */
@@ -57,11 +57,11 @@ interface Running {
   ended: Promise<unknown>
 }
 
-function keep(port: number, dir: string, options: Partial<CaptureOptions> = {}): Running {
+function keep(port: number, dir: string, options: Partial<ArchiveOptions> = {}): Running {
   const controller = new AbortController()
-  const events: CaptureRunEvent[] = []
+  const events: ArchiveEvent[] = []
   let last = { replOffset: -1, syncedReplOffset: -1 }
-  const ended = capture({
+  const ended = archive({
     server: makeServerSettings(`127.0.0.1:${port}`),
     dir,
     signal: controller.signal,
@@ -83,7 +83,7 @@ function keep(port: number, dir: string, options: Partial<CaptureOptions> = {}):
   }
 }
 
-const seen = (running: Running, event: CaptureRunEvent['event']): number =>
+const seen = (running: Running, event: ArchiveEvent['event']): number =>
   running.events.filter((each) => each.event === event).length
 
 async function caughtUp(master: TestServer, running: Running): Promise<void> {
@@ -92,7 +92,7 @@ async function caughtUp(master: TestServer, running: Running): Promise<void> {
 }
 
 async function expectSame(master: TestServer, dir: string): Promise<void> {
-  const loaded = await loadCapture(dir, master.binary)
+  const loaded = await loadArchive(dir, master.binary)
   try {
     expect(await digest(loaded)).toBe(await digest(master))
     expect(await sumCounters(loaded)).toBe(await sumCounters(master))
@@ -146,12 +146,12 @@ test('a link that is cut and a writer that is killed lose and double nothing', a
   cleanups.push(() => proxy.stop())
   const dir = newDir()
   const workload = await startWorkload({ port: master.port, serverMajor: 7, rate: 10_000, seed: 7 })
-  let doomed = startCaptureProcess(proxy.port, dir, ['--rotate', '2mb'])
+  let doomed = startArchiveProcess(proxy.port, dir, ['--rotate', '2mb'])
   for (let round = 0; round < 2; round++) {
     const process = doomed
     await waitFor(
       () => process.events.some((e) => e['event'] === 'snapshot' || e['event'] === 'continued'),
-      { what: 'the capture to run' },
+      { what: 'the archive to run' },
     )
     for (let cuts = 0; cuts < 2; cuts++) {
       const before = proxy.connections
@@ -162,10 +162,10 @@ test('a link that is cut and a writer that is killed lose and double nothing', a
     await process.ended
     expect(process.stderr).toBe('')
     // Right behind the kill: at most an unfinished command at the end.
-    const loaded = await loadCapture(dir)
+    const loaded = await loadArchive(dir)
     expect(await loaded.client.ping()).toBe('PONG')
     await loaded.stop()
-    doomed = startCaptureProcess(proxy.port, dir, ['--rotate', '2mb'])
+    doomed = startArchiveProcess(proxy.port, dir, ['--rotate', '2mb'])
   }
   await workload.stop()
   await settleExpiries(master)
@@ -254,7 +254,7 @@ test('where the master no longer has what comes next, a gap is told and both sid
   // The history before the gap, by its own manifest.
   const parts = join(dir, 'appendonlydir')
   copyFileSync(join(parts, 'rrep-before-2.manifest'), join(parts, 'appendonly.aof.manifest'))
-  const older = await loadCapture(dir)
+  const older = await loadArchive(dir)
   expect((await older.client.keys('*')).sort()).toEqual(['before', 'kept'])
   await older.stop()
 })
@@ -290,7 +290,7 @@ test('one directory has one writer, and a foreign append-only file is left alone
   const manifest = join(foreign, 'appendonlydir/appendonly.aof.manifest')
   writeFileSync(manifest, 'file appendonly.aof.1.incr.aof seq 1 type i\n')
   writeFileSync(join(foreign, 'appendonlydir/appendonly.aof.1.incr.aof'), '')
-  expect(await keep(master.port, foreign).ended).toMatchObject({ code: 'ERR_CAPTURE_FOREIGN' })
+  expect(await keep(master.port, foreign).ended).toMatchObject({ code: 'ERR_ARCHIVE_FOREIGN' })
   expect(readFileSync(manifest, 'utf8')).toMatch(/incr\.aof seq 1/)
 })
 
@@ -334,7 +334,7 @@ test.skipIf(serverBinary('redis-8.6') === undefined)(
     await client.call('SET', 'e', 'v', 'EX', '100')
     await caughtUp(master, running)
     await running.stop()
-    const loaded = await loadCapture(dir, master.binary)
+    const loaded = await loadArchive(dir, master.binary)
     expect(await loaded.client.xrange('x', '-', '+')).toEqual(await client.xrange('x', '-', '+'))
     expect(await client.xlen('x')).toBe(3)
     expect(await loaded.client.call('VCARD', 'v')).toBe(2)
@@ -381,7 +381,7 @@ describe('--durable', () => {
   )
 })
 
-test('redis-check-aof cuts a capture back to the state of a second', async () => {
+test('redis-check-aof cuts an archive back to the state of a second', async () => {
   const master = await newServer()
   const dir = newDir()
   const running = keep(master.port, dir)
@@ -397,7 +397,7 @@ test('redis-check-aof cuts a capture back to the state of a second', async () =>
     await master.client.call('EXEC')
     const target = await masterOffset(master)
     digests.set(second, await digest(master))
-    await waitFor(() => running.replOffset() >= target, { what: 'the capture' })
+    await waitFor(() => running.replOffset() >= target, { what: 'the archive' })
   }
   await running.stop()
   const [, middle] = [...digests.keys()]
@@ -406,7 +406,7 @@ test('redis-check-aof cuts a capture back to the state of a second', async () =>
   const manifest = join(copy, 'appendonlydir/appendonly.aof.manifest')
   const cut = runCheckAof(master.binary, ['--truncate-to-timestamp', String(middle), manifest])
   expect(cut.output).toMatch(/Successfully truncated/)
-  const loaded = await loadCapture(copy)
+  const loaded = await loadArchive(copy)
   expect(await digest(loaded)).toBe(digests.get(middle!))
   await loaded.stop()
 })
@@ -430,7 +430,7 @@ test('a full disk ends the run with what is whole, and the next goes on', async 
   await waitFor(() => seen(first, 'snapshot') === 1, { what: 'the snapshot' })
   for (let i = 0; i < 230; i++) await master.client.set(`k${i}`, 'x'.repeat(10_000))
   expect((await first.ended) as RrepError).toMatchObject({ code: 'ERR_DISK_FULL' })
-  const loaded = await loadCapture(join(dir, 'archive'))
+  const loaded = await loadArchive(join(dir, 'archive'))
   expect(await loaded.client.dbsize()).toBeGreaterThan(20)
   await loaded.stop()
   rmSync(filler)
@@ -449,9 +449,9 @@ function readSidecar(dir: string): { timeline: { kind: string; file?: string }[]
   }
 }
 
-/** While the capture grows: a copy taken at any moment is good, or good but for its last command. */
+/** While the archive grows: a copy taken at any moment is good, or good but for its last command. */
 async function expectLoadable(dir: string, master: TestServer): Promise<void> {
-  const loaded = await loadCapture(dir, master.binary)
+  const loaded = await loadArchive(dir, master.binary)
   expect(await loaded.client.ping()).toBe('PONG')
   await loaded.stop()
 }

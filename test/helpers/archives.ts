@@ -1,4 +1,4 @@
-/** What tests of captures ask of real servers: does the directory load, is it the same data? */
+/** What tests of archives ask of real servers: does the directory load, is it the same data? */
 import { execFileSync, spawnSync } from 'node:child_process'
 import { cpSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -6,8 +6,8 @@ import { join } from 'node:path'
 import type { TestServer } from './servers.js'
 import { startServer, waitFor, type ServerBinary } from './servers.js'
 
-/** Copies a capture and starts a server on the copy; the caller stops it. */
-export async function loadCapture(
+/** Copies an archive and starts a server on the copy; the caller stops it. */
+export async function loadArchive(
   dir: string,
   binary?: ServerBinary,
   args: readonly string[] = [],
@@ -27,7 +27,7 @@ export async function loadCapture(
         return false
       }
     },
-    { what: 'the server to load the capture' },
+    { what: 'the server to load the archive' },
   )
   const stop = server.stop.bind(server)
   server.stop = async () => {

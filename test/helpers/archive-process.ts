@@ -2,9 +2,9 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { join } from 'node:path'
 
-const ENTRY = join(import.meta.dirname, 'capture-entry.ts')
+const ENTRY = join(import.meta.dirname, 'archive-entry.ts')
 
-export interface CaptureProcess {
+export interface ArchiveProcess {
   readonly child: ChildProcess
   /** Events so far, as `--json` prints them. */
   readonly events: Record<string, unknown>[]
@@ -13,12 +13,12 @@ export interface CaptureProcess {
   readonly ended: Promise<number | string>
 }
 
-export function startCaptureProcess(
+export function startArchiveProcess(
   port: number,
   dir: string,
   args: readonly string[] = [],
   env: Record<string, string> = {},
-): CaptureProcess {
+): ArchiveProcess {
   const child = spawn(
     process.execPath,
     ['--import', 'tsx', ENTRY, 'tail', `127.0.0.1:${port}`, '-o', dir, '--json', ...args],
