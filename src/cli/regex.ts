@@ -14,6 +14,9 @@ import { UsageError } from '../errors.js'
 /** Longer ones do not fit V8's compiler, which says so only when it first matches. */
 const MAX_CHARS = 10_000
 
+/** V8's own flag: by the linear engine, or not at all. */
+const LINEAR: string = 'l'
+
 let isLinearKnown = false
 
 export function parseRegex(text: string): RegExp {
@@ -48,7 +51,7 @@ function allowLinear(): void {
 
 function isLinear(source: string): boolean {
   try {
-    return new RegExp(source, 'l').flags === 'l'
+    return new RegExp(source, LINEAR).flags === LINEAR
   } catch {
     return false
   }
