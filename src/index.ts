@@ -6,8 +6,10 @@ export * from './errors.js'
 
 export { makeServerSettings, formatServerAddress } from './net/make-server-settings.js'
 export type { ServerSettings, ServerWishes } from './net/make-server-settings.js'
-export { classifySource, openInput, openStream } from './source/source.js'
-export type { ByteInput, InputKind, PumpOptions, SourceSpec } from './source/source.js'
+export { classifySource } from './source/classify.js'
+export type { Source, SourceSpec } from './source/classify.js'
+export { openInput, openStream } from './source/source.js'
+export type { ByteInput, InputKind, PumpOptions } from './source/source.js'
 export { compileKeyFilter } from './source/key-filter.js'
 export type { KeyFilter, KeyFilterOptions } from './source/key-filter.js'
 

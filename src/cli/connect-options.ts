@@ -39,6 +39,8 @@ export interface ConnectValues {
 export function addConnectOptions(
   command: Command,
   which: 'source' | 'target' = 'source',
+  /** Where `--key` has another meaning. */
+  keyOption = 'key',
 ): Command {
   const prefix = which === 'target' ? 'target-' : ''
   for (const [name, argument, description] of NAMES) {
@@ -46,7 +48,8 @@ export function addConnectOptions(
       which === 'target'
         ? `target: ${description.replace('REDISCLI_AUTH', 'RREP_TARGET_AUTH')}`
         : description
-    command.option(`--${prefix}${name}${argument === '' ? '' : ` ${argument}`}`, of)
+    const long = name === 'key' ? keyOption : name
+    command.option(`--${prefix}${long}${argument === '' ? '' : ` ${argument}`}`, of)
   }
   if (which === 'target') return command
   return command

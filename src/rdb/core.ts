@@ -56,6 +56,7 @@ export interface CoreOptions {
   strict: boolean
   checksum: 'verify' | 'report' | 'ignore'
   wholeStringBytes: number
+  timeShiftMs: number
 }
 
 /** Which notices `strict` turns into errors. */
@@ -161,8 +162,11 @@ export class Core {
     this.visitor = visitor
     this.options = options
     this.countsEachString = visitor.plain !== undefined
-    this.offersRecords = visitor.stringRecords !== undefined || visitor.anyRecords !== undefined
-    const takesRows = visitor.stringRows !== undefined && !options.validate
+    // Kernels tell times as they stand in the file.
+    const isShifted = options.timeShiftMs !== 0
+    this.offersRecords =
+      !isShifted && (visitor.stringRecords !== undefined || visitor.anyRecords !== undefined)
+    const takesRows = visitor.stringRows !== undefined && !options.validate && !isShifted
     this.rows = takesRows ? new KernelStringRows(visitor.separatorByte ?? 0x3a) : undefined
     this.step = first
     this.afterModule = nextRecord

@@ -52,6 +52,7 @@ export function parseDumpPayload(
       strict: validate,
       checksum: 'ignore',
       wholeStringBytes: Number.POSITIVE_INFINITY,
+      timeShiftMs: 0,
     },
     dumpStep,
     payloadEndStep,

@@ -53,6 +53,8 @@ export interface RdbParserOptions {
   salvage?: boolean | undefined
   /** Strings longer than this come in parts if the visitor has `stringPart`. Default 1 MiB. */
   wholeStringBytes?: number | undefined
+  /** All times in the file carry this constant, in ms: visitors are told them without it. */
+  timeShiftMs?: number | undefined
 }
 
 const WHOLE_STRING_BYTES = 1 << 20
@@ -79,6 +81,7 @@ export class RdbParser {
         checksum:
           salvage && options.checksum !== 'ignore' ? 'report' : (options.checksum ?? 'verify'),
         wholeStringBytes: options.wholeStringBytes ?? WHOLE_STRING_BYTES,
+        timeShiftMs: options.timeShiftMs ?? 0,
       },
       magicStep,
       recordStep,

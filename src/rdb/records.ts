@@ -219,7 +219,7 @@ function setExpiry(core: Core, expireAtMs: number, byteOffset: number): void {
   }
   if (header.byteOffset < 0) header.byteOffset = byteOffset
   header.hasExpiry = true
-  header.expireAtMs = expireAtMs
+  header.expireAtMs = expireAtMs - core.options.timeShiftMs
 }
 
 function otherRecord(core: Core, opcode: number, byteOffset: number): Step {

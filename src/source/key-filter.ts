@@ -5,6 +5,8 @@
  */
 import { Buffer } from 'node:buffer'
 import { compileGlob, type ByteMatcher } from '../bytes/glob.js'
+import { UsageError } from '../errors.js'
+import { KIND, KIND_NAMES, type KeyHeader } from '../rdb/visitor.js'
 
 /** The types as TYPE names them; a module's type by its own name. */
 export interface KeyFilterOptions {
@@ -101,4 +103,42 @@ function anyMatches(
 
 function latin1(bytes: Uint8Array, start: number, end: number): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start).toString('latin1')
+}
+
+/** A filter with the db that an address names (`redis://host/2`): the same as `dbs: [2]`. Throws
+ * UsageError where both are given and differ. */
+export function withAddressDb(
+  filter: KeyFilterOptions | undefined,
+  db: number,
+): KeyFilterOptions | undefined {
+  if (db === 0) return filter
+  const dbs = filter?.dbs
+  if (dbs !== undefined && (dbs.length !== 1 || dbs[0] !== db)) {
+    throw new UsageError(`the address names db ${db}, and the filter db ${dbs.join(', ')}`, {
+      hint: 'leave one of them out',
+    })
+  }
+  return { ...filter, dbs: [db] }
+}
+
+/** All that a header tells, in the order of what it costs. */
+export function wantsKey(
+  filter: KeyFilter,
+  header: KeyHeader,
+  nowMs: number,
+  expireAtMs: number = header.expireAtMs,
+): boolean {
+  const { key } = header
+  return (
+    filter.passesAll ||
+    (filter.db(header.dbnum) &&
+      filter.type(typeNameOf(header)) &&
+      filter.ttl(expireAtMs, nowMs) &&
+      filter.name(key.bytes, key.start, key.end))
+  )
+}
+
+/** As TYPE names it; of a module its own name. */
+function typeNameOf(header: KeyHeader): string {
+  return header.kind === KIND.MODULE ? header.moduleName : KIND_NAMES[header.kind]!
 }

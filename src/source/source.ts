@@ -1,13 +1,15 @@
 /**
  * Opens what a user names: a file, a directory in multi-part AOF form, or standard input. Finds
  * the kind from the first bytes, never from the name, and unpacks gzip (and zstd where this Node
- * has it) on the way. Servers are told apart here too, and connected to elsewhere.
+ * has it) on the way. What a name means is told by
+ * classify.ts.
  *
  * Plain files are read synchronously into one reused buffer, which is twice as fast as a stream;
  * everything else arrives as a stream. Both look the same to the caller: `pump`.
  */
 import { Buffer } from 'node:buffer'
-import { closeSync, createReadStream, fstatSync, openSync, readSync, statSync } from 'node:fs'
+import { closeSync, constants, createReadStream, fstatSync, openSync, readSync } from 'node:fs'
+import { Socket } from 'node:net'
 import type { Readable } from 'node:stream'
 import { pipeline, Transform } from 'node:stream'
 import {
@@ -19,13 +21,6 @@ import {
   UsageError,
 } from '../errors.js'
 import { hasServerScheme, maskSecrets } from '../net/address.js'
-
-/** Where a positional argument points. */
-export type SourceSpec =
-  | { kind: 'server'; address: string }
-  | { kind: 'file'; path: string }
-  | { kind: 'directory'; path: string }
-  | { kind: 'stdin' }
 
 /** What a file is by its first bytes. `vcs`: Valkey's compressed envelope around an RDB. */
 export type InputKind = 'rdb' | 'aof' | 'manifest' | 'vcs' | 'empty' | 'unknown'
@@ -62,25 +57,11 @@ export interface PumpOptions {
   onProgress?: ((consumedBytes: number) => void) | undefined
 }
 
-const PEEK_BYTES = 64
+/** Enough for the aux fields at the front of a snapshot. */
+const PEEK_BYTES = 1024
 const BUFFER_BYTES = 1 << 20
 /** Plain files are read synchronously; other work gets its turn after so many bytes. */
 const YIELD_BYTES = 8 << 20
-
-/** What exists on disk is a file; anything with a scheme is a server; `-` is stdin. */
-export function classifySource(text: string): SourceSpec {
-  if (text === '-') return { kind: 'stdin' }
-  if (/^(rediss?|unix|valkeys?):\/\//i.test(text)) return { kind: 'server', address: text }
-  const stat = statSync(text, { throwIfNoEntry: false })
-  if (stat !== undefined) return { kind: stat.isDirectory() ? 'directory' : 'file', path: text }
-  // A path that is not there is a mistyped path, not a host name.
-  if (text.includes('/') || /\.(rdb|aof|manifest|gz|zst)$/i.test(text)) {
-    throw new FileError('ERR_NO_SUCH_FILE', `no such file or directory: ${maskSecrets(text)}`, {
-      hint: 'for a server of this name write redis://…',
-    })
-  }
-  return { kind: 'server', address: text }
-}
 
 /** Opens a file (or `-` for stdin) and looks at its first bytes. */
 export async function openInput(
@@ -92,27 +73,30 @@ export async function openInput(
     return await openStream(options.stdin, 'stdin', undefined, options.signal)
   }
   const fd = openFile(path)
+  let isFifo: boolean
+  let sizeBytes: number | undefined
   try {
-    const head = Buffer.alloc(PEEK_BYTES)
     const stat = fstatSync(fd)
     if (stat.isDirectory()) throw new UsageError(`${path} is a directory`)
-    if (!stat.isFile()) {
-      // A pipe or a device cannot be read twice: no peek, no seek.
-      closeSync(fd)
-      return await openStream(createReadStream(path), path, undefined, options.signal)
+    isFifo = stat.isFIFO()
+    if (stat.isFile()) {
+      const head = Buffer.alloc(PEEK_BYTES)
+      const peeked = head.subarray(0, readSync(fd, head, 0, PEEK_BYTES, 0))
+      if (compressionOf(peeked) === 'none') return new PlainFile(path, fd, stat.size, peeked)
+      sizeBytes = stat.size
     }
-    const peeked = head.subarray(0, readSync(fd, head, 0, PEEK_BYTES, 0))
-    if (compressionOf(peeked) === 'none') return new PlainFile(path, fd, stat.size, peeked)
-    closeSync(fd)
-    return await openStream(createReadStream(path), path, stat.size, options.signal)
   } catch (error) {
-    try {
-      closeSync(fd)
-    } catch {
-      // It was closed above; the error at hand is the one that matters.
-    }
+    closeSync(fd)
     throw error
   }
+  if (isFifo) {
+    // The socket closes it.
+    const pipe = new Socket({ fd, readable: true, writable: false })
+    return await openStream(pipe, path, undefined, options.signal)
+  }
+  closeSync(fd)
+  // A pipe or a device cannot be read twice: no peek, no seek.
+  return await openStream(createReadStream(path), path, sizeBytes, options.signal)
 }
 
 /** The same over a stream that the caller has: detection, unpacking, `pump`. */
@@ -349,7 +333,8 @@ function isUnpackError(error: unknown): boolean {
 
 function openFile(path: string): number {
   try {
-    return openSync(path, 'r')
+    // A FIFO that nobody writes to yet would keep the whole process from going on.
+    return openSync(path, constants.O_RDONLY | constants.O_NONBLOCK)
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code
     const why = code === 'ENOENT' ? 'no such file' : code === 'EACCES' ? 'not allowed' : code

@@ -4,7 +4,8 @@ import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { gzipSync } from 'node:zlib'
 import { afterAll, describe, expect, test } from 'vitest'
-import { classifySource, openInput, openStream, type ByteInput } from '../../src/source/source.js'
+import { classifySource } from '../../src/source/classify.js'
+import { openInput, openStream, type ByteInput } from '../../src/source/source.js'
 import { AbortedError, CompressedInputError, FileError } from '../../src/errors.js'
 
 const dir = mkdtempSync(join(tmpdir(), 'rrep-source-'))

@@ -10,7 +10,7 @@ import {
 } from '../../verbs/diff/run.js'
 import { printableText } from '../../bytes/key-text.js'
 import { formatServerAddress, maskSecrets } from '../../net/make-server-settings.js'
-import { classifySource } from '../../source/source.js'
+import { classifySource } from '../../source/classify.js'
 import { UsageError } from '../../errors.js'
 import { addCommonOptions, type CommandCall, type CommandContext } from '../command.js'
 import { addConnectOptions, readServerSettings, type ConnectValues } from '../connect-options.js'

@@ -1,28 +1,37 @@
 /** `rrep export`: options → one call of the library → what could not be carried over, on stderr. */
 import { type Command, Option } from 'commander'
 import { exportKeys, type ExportFormat, type ExportResult } from '../../verbs/export/run.js'
-import { maskSecrets } from '../../net/make-server-settings.js'
 import { compressionOfName } from '../../disk/compression.js'
 import { FileError, UsageError } from '../../errors.js'
 import { addCommonOptions, type CommandContext } from '../command.js'
 import { EXIT } from '../exit-codes.js'
+import { addConnectOptions, type ConnectValues } from '../connect-options.js'
+import { renderLosses } from '../render/ledger.js'
+import { addMomentOptions, readSourceArgument, type MomentOptions } from '../source-argument.js'
 import { addFilterOptions, readFilterOptions, type FilterOptions } from '../filter-options.js'
 import { jsonLine } from '../guard.js'
 import { describeFileNotice } from '../render/notices.js'
 import type { Talk } from '../talk.js'
 import { countOf, formatCount, formatSize } from '../units.js'
 
-interface ExportCommandOptions extends FilterOptions {
+interface ExportCommandOptions extends ConnectValues, FilterOptions, MomentOptions {
+  salvage?: boolean
   output?: string
   format?: ExportFormat
   strings?: 'text' | 'base64'
   for?: string
 }
 
+const SHOWN_LOST = 20
+
 const DETAILS = `
-FILE is an RDB, an AOF that begins with one, a directory in multi-part AOF form (its base), or -;
-gzip and zstd are unpacked on the way. Only the snapshot is exported: commands behind it are named
-and left out (rrep replay applies them).
+SOURCE is a server (a snapshot of it is taken first, into TMPDIR), an RDB, an AOF, an archive, or -;
+gzip and zstd are unpacked on the way. The commands of an AOF or an archive are applied in a server
+of rrep's own (redis-server or valkey-server of PATH, or --with-server), in memory only; --until
+chooses the moment, --base-only leaves them out and says how many they are.
+
+--salvage goes on behind damage where that is safe: what is sound is written, what was lost is
+told, and the exit status is 6.
 
 Formats:
   jsonl   a line a key: {"db":0,"key":…,"type":…,"encoding":…,"expireAt":ms|null,"value":…}
@@ -43,7 +52,7 @@ export function registerExport(program: Command, context: CommandContext): void 
     .command('export')
     .summary('its keys and values in another form')
     .description('Write the keys and values of a snapshot as JSON lines, JSON or RESP commands.')
-    .argument('<file>', 'RDB, AOF with RDB preamble, multi-part directory, or - for stdin')
+    .argument('[source]', 'server, RDB, AOF, archive, or - for stdin (else RREP_SOURCE)')
     .option('-o, --output <file>', 'where it goes; - (default) is stdout')
     .addOption(
       new Option('--format <format>', 'default: by the name of -o, else jsonl').choices([
@@ -54,7 +63,10 @@ export function registerExport(program: Command, context: CommandContext): void 
     )
     .addOption(new Option('--strings <how>', 'how JSON shows bytes').choices(['text', 'base64']))
     .option('--for <server>', 'resp: the server it is for, e.g. redis-6.2 or valkey-8.1')
+    .option('--salvage', 'go on behind damage as far as that is safe')
     .addHelpText('after', DETAILS)
+  addMomentOptions(command)
+  addConnectOptions(command)
   addFilterOptions(command)
   addCommonOptions(command, [
     'rrep export dump.rdb | jq -c "select(.type == \\"hash\\")"',
@@ -73,11 +85,25 @@ export function registerExport(program: Command, context: CommandContext): void 
       if (format !== 'resp' && options.for !== undefined) {
         throw new UsageError('--for is about --format resp')
       }
-      const progress = talk.progress(`reading ${maskSecrets(args[0]!)}`)
+      const source = await readSourceArgument(args[0], options, io, talk)
+      const progress = talk.progress('reading')
       try {
         const result = await exportKeys({
-          source: args[0]!,
-          stdin: args[0] === '-' ? io.stdin : undefined,
+          source,
+          stdin: io.stdin,
+          until: options.until,
+          baseOnly: options.baseOnly,
+          withServer: options.withServer,
+          salvage: options.salvage,
+          onWarning: (message) => talk.warn(message),
+          onRetry: (error) => talk.warn(error.message),
+          onPrepare: (phase, bytes, total) =>
+            progress.update({
+              label: phase === 'sync' ? 'taking the snapshot' : 'applying commands',
+              done: bytes,
+              total,
+              unit: 'bytes',
+            }),
           output: output === '-' ? talk.stdout(format !== 'resp') : output,
           format,
           compress: compression,
@@ -97,10 +123,12 @@ export function registerExport(program: Command, context: CommandContext): void 
         progress.stop()
         report(result, talk)
         if (talk.json) {
-          const object = { event: 'exported', ...result, output }
+          const object = { event: 'exported', ...resultObject(result), output }
           if (output === '-') io.stderr.write(jsonLine(object))
           else await talk.event(object)
         }
+        if (result.error !== undefined) throw result.error
+        if (result.built?.complete === false) return EXIT.DIFFERENT
         return hasLosses(result) ? EXIT.PROTOCOL : EXIT.OK
       } catch (error) {
         // A reader that goes away had what it wanted.
@@ -111,6 +139,12 @@ export function registerExport(program: Command, context: CommandContext): void 
       }
     }),
   )
+}
+
+/** The error is told as one; regions of the file without theirs. */
+function resultObject({ error, lost, ...rest }: ExportResult): object {
+  if (error === undefined) return rest
+  return { ...rest, lost: lost.map((region) => ({ ...region, error: region.error.message })) }
 }
 
 /** Nobody wants JSON lines under the name of another form. */
@@ -177,7 +211,23 @@ function report(result: ExportResult, talk: Talk): void {
         'commands of an AOF, or junk',
     )
   }
-  if (result.increments.length > 0) {
-    talk.warn(`commands in ${result.increments.join(', ')} were not read: only the base is here`)
+  if (result.commandsLeftOut > 0) {
+    talk.warn(`${countOf(result.commandsLeftOut, 'command')} behind the snapshot left out`)
+  }
+  if (result.built?.complete === false) {
+    talk.warn(`not everything could be applied in ${result.built.server}`)
+    for (const line of renderLosses(result.built.ledger)) talk.say(line)
+  }
+  for (const region of result.lost.slice(0, SHOWN_LOST)) {
+    const what = region.key === undefined ? 'records' : `key ${region.key} (db${region.dbnum})`
+    talk.warn(
+      `lost: ${what}, bytes ${region.fromByte} to ${region.toByte}: ${region.error.message}`,
+    )
+  }
+  if (result.lostRegions > 0) {
+    talk.warn(
+      `in all ${countOf(result.lostRegions, 'region')} lost, ${formatSize(result.lostBytes)}; ` +
+        `${countOf(result.keysWritten, 'key')} came out`,
+    )
   }
 }

@@ -12,6 +12,9 @@ import { inspectKey } from '../../verbs/inspect/one-key.js'
 import { inspectRows } from '../../verbs/inspect/lines.js'
 import { FileError, UsageError } from '../../errors.js'
 import { addCommonOptions, type CommandCall, type CommandContext } from '../command.js'
+import { addConnectOptions, type ConnectValues } from '../connect-options.js'
+import { EXIT } from '../exit-codes.js'
+import type { Source } from '../../source/classify.js'
 import { addFilterOptions, readFilterOptions, type FilterOptions } from '../filter-options.js'
 import {
   BROKEN_JSON,
@@ -24,12 +27,15 @@ import {
 } from '../render/inspect-key.js'
 import { outcomeObject, summaryObject } from '../render/inspect-json.js'
 import { renderSummary } from '../render/inspect-summary.js'
+import { renderLosses } from '../render/ledger.js'
 import { describeFileNotice } from '../render/notices.js'
 import type { Progress } from '../render/progress.js'
+import { addMomentOptions, readSourceArgument, type MomentOptions } from '../source-argument.js'
 import type { Talk } from '../talk.js'
 import { countOf, formatCount, formatSize, parseCount } from '../units.js'
 
-interface InspectCommandOptions extends FilterOptions {
+interface InspectCommandOptions extends ConnectValues, FilterOptions, MomentOptions {
+  tlsKey?: string
   top?: number
   prefixes?: number | true
   separator?: string
@@ -43,9 +49,13 @@ interface InspectCommandOptions extends FilterOptions {
 type Call = CommandCall<InspectCommandOptions>
 
 const DETAILS = `
-FILE is a dump, an append-only file that begins with one, a directory in multi-part AOF form (its
-base file is read), or - for stdin; gzip and zstd are unpacked on the way. It is read once, from
-front to end, whatever its size, in constant memory.
+SOURCE is a server, a dump, an append-only file, an archive (a directory in multi-part AOF form), or
+- for stdin; gzip and zstd are unpacked on the way. A dump is read once, from front to end, whatever
+its size, in constant memory. Of a server a snapshot is taken first, into a temporary file (TMPDIR).
+
+The commands of an AOF or an archive are applied in a server of rrep's own (redis-server or
+valkey-server of PATH, or --with-server), in memory only, and gone at the end. --until chooses the
+moment; --base-only reads the snapshot in front and says how many commands behind it are left out.
 
 Memory is estimated: what MEMORY USAGE would say on the server that wrote the file (jemalloc, 64
 bits, default limits). Prefixes that are followed by too many different names, as by an id, share
@@ -71,9 +81,9 @@ const PROGRESS_AFTER_MS = 1000
 export function registerInspect(program: Command, context: CommandContext): void {
   const command = program
     .command('inspect')
-    .summary('what an RDB holds; where the memory goes')
-    .description('Reads an RDB file and says what it holds and where the memory goes.')
-    .argument('<file>', 'RDB, AOF with an RDB in front, multi-part AOF directory, or - for stdin')
+    .summary('what a dump or a server holds; where the memory goes')
+    .description('Says what a dump, an archive or a server holds and where the memory goes.')
+    .argument('[source]', 'server, RDB, AOF, archive, or - for stdin (else RREP_SOURCE)')
     .option('--top <n>', `how many of the largest keys (default ${DEFAULT_TOP})`, parseCount)
     .option(
       '--prefixes [depth]',
@@ -87,9 +97,13 @@ export function registerInspect(program: Command, context: CommandContext): void
     .option('--csv', 'one CSV row for each key instead')
     .option('--salvage', 'go on behind damage as far as that is safe')
     .addHelpText('after', DETAILS)
+  addMomentOptions(command)
+  addConnectOptions(command, 'source', 'tls-key')
   addFilterOptions(command)
   addCommonOptions(command, [
     'rrep inspect dump.rdb',
+    'rrep inspect db.example:6379',
+    'rrep inspect archive/ --until 2026-11-22T09:59:00Z',
     'rrep inspect dump.rdb --top 50 --type hash,zset --min-size 1mb',
     "rrep inspect dump.rdb --match 'session:*' --ttl none",
     'rrep inspect dump.rdb --csv > keys.csv',
@@ -105,23 +119,31 @@ export function registerInspect(program: Command, context: CommandContext): void
       }
       const progress = lateProgress(call.talk)
       try {
-        await run(call, progress.show, progress.stop)
+        return await run(call, progress.show, progress.stop)
       } finally {
         progress.stop()
       }
-      return undefined
     }),
   )
 }
 
-type Show = (state: InspectProgress) => void
+type Show = (state: InspectProgress & { phase?: 'sync' | 'build' }) => void
 
-async function run(call: Call, show: Show, stop: () => void): Promise<void> {
+const LABEL = { read: 'reading', sync: 'taking the snapshot', build: 'applying commands' } as const
+
+async function run(call: Call, show: Show, stop: () => void): Promise<number> {
   const { args, options, io, signal, talk } = call
-  const file = args[0]!
+  const file = await readSourceArgument(args[0], { ...options, key: options.tlsKey }, io, talk)
   const base: InspectOptions = {
-    stdin: file === '-' ? io.stdin : undefined,
+    stdin: io.stdin,
     signal,
+    until: options.until,
+    baseOnly: options.baseOnly,
+    withServer: options.withServer,
+    onPrepare: (phase, bytes, total) =>
+      show({ bytesRead: bytes, totalBytes: total, keysRead: 0, phase }),
+    onWarning: (message) => talk.warn(message),
+    onRetry: (error) => talk.warn(error.message),
     salvage: options.salvage,
     filter: readFilterOptions(options),
     top: options.top ?? DEFAULT_TOP,
@@ -146,7 +168,16 @@ async function run(call: Call, show: Show, stop: () => void): Promise<void> {
     await renderInspection(result, call, nowMs)
     outcome = result
   }
+  if (outcome.commandsLeftOut > 0) {
+    talk.warn(`${countOf(outcome.commandsLeftOut, 'command')} behind the snapshot left out`)
+  }
   if (outcome.error !== undefined) throw outcome.error
+  if (outcome.built?.complete === false) {
+    talk.warn(`not everything could be applied in ${outcome.built.server}`)
+    for (const line of renderLosses(outcome.built.ledger)) talk.say(line)
+    return EXIT.DIFFERENT
+  }
+  return EXIT.OK
 }
 
 async function renderCheck(outcome: ReadOutcome, talk: Talk): Promise<void> {
@@ -188,7 +219,7 @@ async function renderInspection(result: InspectResult, call: Call, nowMs: number
 }
 
 async function showKey(
-  file: string,
+  file: Source,
   name: string,
   base: InspectOptions,
   { talk }: Call,
@@ -259,11 +290,11 @@ function lateProgress(talk: Talk): { show: Show; stop: () => void } {
       if (stopped || performance.now() - startMs < PROGRESS_AFTER_MS) return
       progress ??= talk.progress('reading')
       progress.update({
-        label: 'reading',
+        label: LABEL[state.phase ?? 'read'],
         done: state.bytesRead,
         total: state.totalBytes,
         unit: 'bytes',
-        note: `${formatCount(state.keysRead)} keys`,
+        note: state.phase === undefined ? `${formatCount(state.keysRead)} keys` : '',
       })
     },
     stop: () => {

@@ -20,7 +20,7 @@ import {
 } from '../../verbs/replay/run.js'
 import { finishReplay, type FinishResult } from '../../verbs/replay/finish.js'
 import { formatServerAddress } from '../../net/make-server-settings.js'
-import { classifySource } from '../../source/source.js'
+import { classifySource } from '../../source/classify.js'
 import { FileError, UsageError } from '../../errors.js'
 import { addCommonOptions, type CommandContext } from '../command.js'
 import { addConnectOptions, readServerSettings, type ConnectValues } from '../connect-options.js'

@@ -8,7 +8,7 @@ import {
   type ServeOptions,
 } from '../../verbs/serve/run.js'
 import { formatServerAddress } from '../../net/make-server-settings.js'
-import { classifySource } from '../../source/source.js'
+import { classifySource, refuseDb } from '../../source/classify.js'
 import { UsageError } from '../../errors.js'
 import { addCommonOptions, type CommandContext } from '../command.js'
 import {
@@ -201,6 +201,7 @@ async function readSource(
   if (spec.kind === 'stdin') return { kind: 'files', path: '-', until, stdin: io.stdin }
   if (spec.kind !== 'server') return { kind: 'files', path: spec.path, until }
   if (until !== undefined) throw new UsageError('--until is for an AOF or an archive')
+  refuseDb(spec.address, 'a replica')
   return { kind: 'server', server: await readServerSettings(spec.address, options, io, talk) }
 }
 

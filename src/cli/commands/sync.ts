@@ -4,6 +4,7 @@ import { formatServerAddress } from '../../net/make-server-settings.js'
 import { sync, type Compression, type SyncProgress, type SyncResult } from '../../verbs/sync/run.js'
 import { compressionOfName } from '../../disk/compression.js'
 import { FileError, UsageError } from '../../errors.js'
+import { refuseDb } from '../../source/classify.js'
 import { addCommonOptions, type CommandContext } from '../command.js'
 import { addConnectOptions, readServerSettings, sourceOf } from '../connect-options.js'
 import type { ConnectValues } from '../connect-options.js'
@@ -61,7 +62,9 @@ export function registerSync(program: Command, context: CommandContext): void {
           hint: 'write -o dump.rdb, or -o - for stdout',
         })
       }
-      const server = await readServerSettings(sourceOf(args[0], io), options, io, talk)
+      const source = sourceOf(args[0], io)
+      refuseDb(source, 'a snapshot')
+      const server = await readServerSettings(source, options, io, talk)
       const toStdout = output === '-'
       if (toStdout && io.stdoutIsTty) {
         throw new UsageError('a snapshot is no text for a terminal', {

@@ -9,8 +9,8 @@ import {
   type TailNotice,
   type TailViewOptions,
 } from '../../verbs/tail/watch.js'
-import { classifySource, type SourceSpec } from '../../source/source.js'
 import { FileError, UsageError } from '../../errors.js'
+import { classifySource, refuseDb, type SourceSpec } from '../../source/classify.js'
 import { addCommonOptions, type CommandCall, type CommandContext } from '../command.js'
 import { addConnectOptions, readServerSettings, sourceOf } from '../connect-options.js'
 import type { ConnectValues } from '../connect-options.js'
@@ -153,6 +153,7 @@ export function registerTail(program: Command, context: CommandContext): void {
           hint: 'of a server: --from-offset, --for, --count',
         })
       }
+      if (options.output !== undefined) refuseDb(spec.address, 'an archive')
       const server = await readServerSettings(spec.address, options, io, talk)
       if (server.tls?.insecure === true) {
         talk.warn('--insecure: the certificate is not checked; anyone may be at the other end')

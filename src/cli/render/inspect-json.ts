@@ -70,7 +70,10 @@ export function outcomeObject(outcome: ReadOutcome): object {
     complete: outcome.complete,
     ...(outcome.compression === 'none' ? {} : { compression: outcome.compression }),
     ...(outcome.trailingBytes > 0 ? { trailingBytes: outcome.trailingBytes } : {}),
-    ...(outcome.increments.length > 0 ? { increments: outcome.increments } : {}),
+    ...(outcome.commandsLeftOut > 0 ? { commandsLeftOut: outcome.commandsLeftOut } : {}),
+    ...(outcome.built === undefined
+      ? {}
+      : { built: { server: outcome.built.server, complete: outcome.built.complete } }),
     ...(Object.keys(outcome.notices).length > 0 ? { notices: outcome.notices } : {}),
     ...(outcome.lostRegions === 0
       ? {}

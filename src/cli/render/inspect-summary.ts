@@ -72,8 +72,9 @@ function head(result: InspectResult, look: SummaryLook): string {
     lines.push(['Replication', printableText(`${replId} at ${at}`)])
   }
   if (result.functions > 0) lines.push(['Functions', libraries(result.functions)])
-  for (const file of result.increments) {
-    lines.push(['Increment', `${printableText(file)} (commands, not counted here)`])
+  if (result.built !== undefined) lines.push(['Applied in', result.built.server])
+  if (result.commandsLeftOut > 0) {
+    lines.push(['Left out', `${formatCount(result.commandsLeftOut)} commands behind the snapshot`])
   }
   return definitionLines(lines, chalk)
 }

@@ -242,7 +242,7 @@ const valkeyHashFields: Step = (core) => {
     core.notePlain(fieldLength)
     core.notePlain(valueLength)
     if (expireAtMs >= 0) stats.fieldsWithExpiry += 1
-    if (emit) visitor.hashField?.(a, b, expireAtMs)
+    if (emit) visitor.hashField?.(a, b, fieldTime(core, expireAtMs))
   }
   return endKey
 }
@@ -261,7 +261,8 @@ const metadataHashFields: Step = (core) => {
     core.notePlain(fieldLength)
     core.notePlain(valueLength)
     if (stored !== 0) stats.fieldsWithExpiry += 1
-    if (emit) visitor.hashField?.(a, b, stored === 0 ? -1 : core.minExpireMs + stored - 1)
+    if (emit)
+      visitor.hashField?.(a, b, stored === 0 ? -1 : fieldTime(core, core.minExpireMs + stored - 1))
   }
   return endKey
 }
@@ -292,4 +293,9 @@ export const hashMetadataValue: Step = (core) => {
 export const hashMetadataPreGaValue: Step = (core) => {
   core.minExpireMs = 1
   return hashMetadataFields(core)
+}
+
+/** A field's expiry as it is told; -1: it has none. */
+export function fieldTime(core: Core, expireAtMs: number): number {
+  return expireAtMs < 0 ? -1 : expireAtMs - core.options.timeShiftMs
 }

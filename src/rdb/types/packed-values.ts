@@ -259,7 +259,8 @@ const walkHashEx: Walk = (core, emit) => {
       throw core.blobError("a field's expiry is no time", packed.entryAt)
     }
     if (packed.number !== 0) stats.fieldsWithExpiry += 1
-    if (emit) visitor.hashField?.(a, b, packed.number === 0 ? -1 : packed.number)
+    if (emit)
+      visitor.hashField?.(a, b, packed.number === 0 ? -1 : packed.number - core.options.timeShiftMs)
   }
   return packed.entries / 3
 }

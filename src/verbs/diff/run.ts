@@ -20,14 +20,18 @@ import { rmSync } from 'node:fs'
 import { UsageError } from '../../errors.js'
 import { DigestKernel, SECRET_BYTES } from '../../analyze/digest-kernel.js'
 import { KeyDigests, type DigestOptions } from '../../analyze/value-digest.js'
-import { KIND, KIND_NAMES, type KeyHeader } from '../../rdb/visitor.js'
 import { findSuspects, keysIn } from './buckets.js'
 import { KeyComparison } from './compare.js'
 import { DiffRecords, type DiffSide } from './records.js'
 import type { DiffOptions, DiffResult, DiffSource, Difference } from './options.js'
 import { addValueDetails } from './values.js'
 import { OpenSide } from './side.js'
-import { compileKeyFilter, type KeyFilter } from '../../source/key-filter.js'
+import {
+  compileKeyFilter,
+  wantsKey,
+  withAddressDb,
+  type KeyFilter,
+} from '../../source/key-filter.js'
 import { RDB_READ_BYTES } from '../../source/rdb-input.js'
 import { makeTemporaryDir } from '../../disk/temporary-dir.js'
 
@@ -61,7 +65,11 @@ class DiffRun {
   constructor(options: DiffOptions, directory: string) {
     this.options = options
     this.directory = directory
-    this.filter = compileKeyFilter(options.filter)
+    const { a, b } = options
+    const ofA = withAddressDb(options.filter, a.kind === 'server' ? a.server.address.db : 0)
+    this.filter = compileKeyFilter(
+      withAddressDb(ofA, b.kind === 'server' ? b.server.address.db : 0),
+    )
   }
 
   async compare(): Promise<DiffResult> {
@@ -121,21 +129,9 @@ class DiffRun {
       shiftMs: open.shiftMs,
       wanted: filter.passesAll
         ? undefined
-        : (header, expireAtMs) => this.isWanted(header, expireAtMs),
+        : (header, expireAtMs) => wantsKey(filter, header, this.nowMs, expireAtMs),
       to,
     })
-  }
-
-  private isWanted(header: KeyHeader, expireAtMs: number): boolean {
-    const { filter, nowMs } = this
-    const { key } = header
-    const type = header.kind === KIND.MODULE ? header.moduleName : KIND_NAMES[header.kind]!
-    return (
-      filter.db(header.dbnum) &&
-      filter.name(key.bytes, key.start, key.end) &&
-      filter.type(type) &&
-      filter.ttl(expireAtMs, nowMs)
-    )
   }
 
   /** Counts all, and returns those to be shown. */

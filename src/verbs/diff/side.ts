@@ -3,7 +3,7 @@
  * or a temporary one with what a server holds. Commands behind a snapshot are applied in a scratch
  * server (built-state.ts), and what it then holds is taken as from any server.
  */
-import { createReadStream } from 'node:fs'
+import { createReadStream, statSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import { AuthError, ProtocolError, UsageError } from '../../errors.js'
@@ -11,9 +11,11 @@ import { formatServerAddress } from '../../net/address.js'
 import type { ServerSettings } from '../../net/server-settings.js'
 import { RdbParser } from '../../rdb/parser.js'
 import type { RdbVisitor } from '../../rdb/visitor.js'
-import { buildState } from './built-state.js'
+import { buildState } from '../keys/built-state.js'
 import type { DiffProgress, DiffSideResult, DiffSource, ServerWay } from './options.js'
+import { checkMomentOfDump, hasPreamble, type Until } from '../../source/dump-head.js'
 import { openRdbInput, pumpRdb } from '../../source/rdb-input.js'
+import { openInput } from '../../source/source.js'
 import { scanToRdb } from '../../source/scan-server.js'
 import { isPipe, storePipe } from '../../source/stored-pipe.js'
 import { sync } from '../sync/run.js'
@@ -117,7 +119,18 @@ export class OpenSide {
     } else if (isPipe(source.path)) {
       await this.#copy(createReadStream(source.path))
     }
+    if (source.until !== undefined && (await this.#isDumpOf(source.until))) return
     if (source.until !== undefined || (await this.#isMoreThanSnapshot())) await this.#build()
+  }
+
+  /** A dump by itself; throws where it is younger than that. */
+  async #isDumpOf(until: Until): Promise<boolean> {
+    if (statSync(this.#path, { throwIfNoEntry: false })?.isDirectory() === true) return false
+    const input = await openInput(this.#path, { signal: this.#options.signal })
+    input.close()
+    if (input.kind !== 'rdb' || hasPreamble(input.head)) return false
+    checkMomentOfDump(input.head, this.result.name, until)
+    return true
   }
 
   async #copy(input: Readable): Promise<void> {

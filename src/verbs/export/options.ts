@@ -1,18 +1,19 @@
 /** What an export is asked for, what it tells on the way, and what it says at the end. */
-import type { Readable, Writable } from 'node:stream'
+import type { Writable } from 'node:stream'
+import type { InputError } from '../../errors.js'
 import type { Compression } from '../../disk/compression.js'
-import type { ChecksumState } from '../../rdb/visitor.js'
+import type { ChecksumState, LostRegion } from '../../rdb/visitor.js'
 import type { LossCounts } from '../../rewrite/loss.js'
 import type { ServerFamily } from '../../servers/capabilities.js'
+import type { Source } from '../../source/classify.js'
 import type { KeyFilterOptions } from '../../source/key-filter.js'
+import type { BuiltFrom, OpenKeysOptions } from '../keys/open.js'
 
 export type ExportFormat = 'jsonl' | 'json' | 'resp'
 
-export interface ExportOptions {
-  /** An RDB, an AOF with an RDB preamble, a multi-part directory (its base), or `-`. */
-  source: string
-  /** What `-` reads. */
-  stdin?: Readable | undefined
+export interface ExportOptions extends OpenKeysOptions {
+  /** What to read: a path (`-` for stdin) or a server. */
+  source: string | Source
   /** A path (the file appears when it is whole) or a stream, which is not ended. */
   output: string | Writable
   /** Pack what is written. */
@@ -24,7 +25,8 @@ export interface ExportOptions {
   /** For `resp`: the server that the commands are for. Default: the one that wrote the file. */
   target?: { family: ServerFamily; version: string } | undefined
   filter?: KeyFilterOptions | undefined
-  signal?: AbortSignal | undefined
+  /** Goes on behind damage where that is safe: what was lost is in the result, with the error. */
+  salvage?: boolean | undefined
   onProgress?: ((progress: ExportProgress) => void) | undefined
 }
 
@@ -62,6 +64,14 @@ export interface ExportResult {
   notices: Readonly<Record<string, number>>
   /** Bytes behind the RDB that were not read: the commands of an AOF, or junk. */
   trailingBytes: number
-  /** Files of a multi-part directory that hold commands and were not read. */
-  increments: readonly string[]
+  /** With `baseOnly` or `salvage`: commands behind the snapshot, which are not in the output. */
+  commandsLeftOut: number
+  /** Of an AOF or archive: what its commands were applied in. */
+  built: BuiltFrom | undefined
+  /** With `salvage`: the first 1000 stretches that were lost, and how many in all. */
+  lost: readonly LostRegion[]
+  lostRegions: number
+  lostBytes: number
+  /** With `salvage`: what a run that throws would have thrown. */
+  error: InputError | undefined
 }

@@ -1,20 +1,14 @@
 /**
  * `exportKeys`: the keys and values of an RDB in another form, streaming.
  *
- * The file is read once, in chunks; between them the output is waited for. Memory does not grow
+ * The file is read once (to salvage what is damaged: twice), in chunks; between them the output is waited for. Memory does not grow
  * with the file or with the size of a value. What could not be carried over is in the result.
  */
 import type { Buffer } from 'node:buffer'
 import { ByteKernel } from '../../kernels/kernel.js'
 import { OutputBuffer } from '../../bytes/output-buffer.js'
 import { RdbParser } from '../../rdb/parser.js'
-import {
-  KIND,
-  KIND_NAMES,
-  type KeyHeader,
-  type RdbSummary,
-  type RdbVisitor,
-} from '../../rdb/visitor.js'
+import { KIND, type KeyHeader, type RdbVisitor } from '../../rdb/visitor.js'
 import { METHOD } from '../../rewrite/key-plan.js'
 import { CommandWriter } from '../../rewrite/command-writer.js'
 import { KeyRewriter } from '../../rewrite/key-rewriter.js'
@@ -25,8 +19,15 @@ import {
 } from '../../servers/capabilities.js'
 import { openOutput } from '../../disk/open-output.js'
 import { JsonKeys } from '../../formats/json-keys.js'
-import { compileKeyFilter, type KeyFilter } from '../../source/key-filter.js'
-import { openRdbInput, pumpRdb, RDB_READ_BYTES, type RdbInput } from '../../source/rdb-input.js'
+import {
+  compileKeyFilter,
+  wantsKey,
+  withAddressDb,
+  type KeyFilter,
+} from '../../source/key-filter.js'
+import { pumpRdb, RDB_READ_BYTES, type PumpedRdb } from '../../source/rdb-input.js'
+import { openKeys, type OpenKeys } from '../keys/open.js'
+import { findDamage, type Damage } from './damage.js'
 import { capabilitiesOfWriter } from '../../rewrite/writing-server.js'
 import { SizeGate } from '../../source/size-gate.js'
 import type { ExportFormat, ExportOptions, ExportResult } from './options.js'
@@ -38,32 +39,49 @@ const OUTPUT_BYTES = 1 << 20
 
 /** Rejects with FileError, RdbError, AofError, ProtocolError, UsageError or AbortedError. */
 export async function exportKeys(options: ExportOptions): Promise<ExportResult> {
-  const filter = compileKeyFilter(options.filter)
-  const rdb = await openRdbInput(options.source, { stdin: options.stdin, signal: options.signal })
+  const { source } = options
+  const isServer = typeof source !== 'string' && source.kind === 'server'
+  const filter = compileKeyFilter(
+    withAddressDb(options.filter, isServer ? source.server.address.db : 0),
+  )
+  // What is damaged cannot be applied: with salvage the snapshot is read as it lies there.
+  const baseOnly = options.baseOnly === true || (options.salvage === true && !isServer)
+  const keys = await openKeys(source, { ...options, baseOnly, isReadTwice: options.salvage })
   try {
+    const damage = options.salvage === true ? await findDamage(keys, options.signal) : undefined
     const output = await openOutput(options.output, {
       compress: options.compress,
       signal: options.signal,
     })
     try {
-      const run = new ExportRun(options, filter, rdb, (bytes) => output.write(bytes))
-      const parser = new RdbParser(run.visitor, { file: rdb.name })
-      const { summary, trailingBytes } = await pumpRdb(rdb, parser, {
-        signal: options.signal,
-        buffer: run.inputBuffer,
-        drain: () => output.drain(),
-        onProgress: (readBytes, keys) =>
-          options.onProgress?.({ readBytes, keys, totalBytes: rdb.input.sizeBytes }),
+      const run = new ExportRun(options, filter, keys, damage, (bytes) => output.write(bytes))
+      const rdb = damage === undefined ? keys.rdb : await keys.again()
+      const parser = new RdbParser(run.visitor, {
+        file: keys.name,
+        timeShiftMs: keys.timeShiftMs,
+        salvage: damage !== undefined,
       })
+      let pumped: PumpedRdb
+      try {
+        pumped = await pumpRdb(rdb, parser, {
+          signal: options.signal,
+          buffer: run.inputBuffer,
+          drain: () => output.drain(),
+          onProgress: (readBytes, read) =>
+            options.onProgress?.({ readBytes, keys: read, totalBytes: rdb.input.sizeBytes }),
+        })
+      } finally {
+        rdb.close()
+      }
       run.finish()
       await output.finish()
-      return run.result(summary, trailingBytes, output.writtenBytes)
+      return run.result(pumped, output.writtenBytes)
     } catch (error) {
       output.discard()
       throw error
     }
   } finally {
-    rdb.close()
+    keys.close()
   }
 }
 
@@ -75,7 +93,8 @@ class ExportRun {
   private readonly options: ExportOptions
   private readonly format: ExportFormat
   private readonly filter: KeyFilter
-  private readonly rdb: RdbInput
+  private readonly opened: OpenKeys
+  private readonly damage: Damage | undefined
   private readonly out: OutputBuffer
   private readonly nowMs = Date.now()
   private readonly modules: Record<string, number> = {}
@@ -90,13 +109,15 @@ class ExportRun {
   constructor(
     options: ExportOptions,
     filter: KeyFilter,
-    rdb: RdbInput,
+    opened: OpenKeys,
+    damage: Damage | undefined,
     write: (bytes: Buffer) => void,
   ) {
     this.options = options
     this.format = options.format ?? 'jsonl'
     this.filter = filter
-    this.rdb = rdb
+    this.opened = opened
+    this.damage = damage
     const kernel = new ByteKernel(OUTPUT_BYTES + RDB_READ_BYTES)
     this.out = new OutputBuffer(write, kernel.allocate(OUTPUT_BYTES))
     this.inputBuffer = kernel.allocateInput(RDB_READ_BYTES)
@@ -113,10 +134,11 @@ class ExportRun {
     else this.out.flush()
   }
 
-  result(summary: RdbSummary, trailingBytes: number, writtenBytes: number): ExportResult {
+  result({ summary, trailingBytes }: PumpedRdb, writtenBytes: number): ExportResult {
+    const { opened, damage } = this
     const tooSmall = this.gate?.keysTooSmall ?? 0
     return {
-      source: this.rdb.name,
+      source: opened.built === undefined ? opened.rdb.name : opened.name,
       format: this.format,
       rdbVersion: summary.version,
       checksum: summary.checksum,
@@ -132,7 +154,12 @@ class ExportRun {
       unorderedValues: this.json?.unorderedValues ?? 0,
       notices: summary.notices,
       trailingBytes,
-      increments: this.rdb.increments,
+      commandsLeftOut: opened.commandsLeftOut,
+      built: opened.built,
+      lost: damage?.lost ?? [],
+      lostRegions: damage?.lostRegions ?? 0,
+      lostBytes: damage?.lostBytes ?? 0,
+      error: damage?.error,
     }
   }
 
@@ -145,7 +172,7 @@ class ExportRun {
       strings: this.options.strings ?? 'text',
       layout: this.format === 'json' ? 'array' : 'lines',
       wanted: (header) => this.isWanted(header),
-      allStrings: this.filter.passesAll,
+      allStrings: this.filter.passesAll && this.damage === undefined,
       functionLibrary: () => (this.functions += 1),
     })
     return this.json
@@ -161,9 +188,10 @@ class ExportRun {
       conflict: 'ignore',
       kernel,
       key: (header) => this.isWanted(header),
-      rows: this.filter.passesAll
-        ? { kernel, taken: (keys) => (this.respKeys += keys) }
-        : undefined,
+      rows:
+        this.filter.passesAll && this.damage === undefined
+          ? { kernel, taken: (keys) => (this.respKeys += keys) }
+          : undefined,
       keyDone: (_header, _stats, outcome) => {
         if (outcome.method !== METHOD.SKIP) this.respKeys += 1
       },
@@ -177,26 +205,17 @@ class ExportRun {
     if (target !== undefined) {
       return targetCapabilities(target.family, parseServerVersion(target.version))
     }
-    return capabilitiesOfWriter(this.rdb.input.head)
+    return capabilitiesOfWriter(this.opened.rdb.input.head)
   }
 
   private isWanted(header: KeyHeader): boolean {
-    const { filter } = this
-    const { key } = header
-    const wanted =
-      filter.passesAll ||
-      (filter.db(header.dbnum) &&
-        filter.name(key.bytes, key.start, key.end) &&
-        filter.type(typeName(header)) &&
-        filter.ttl(header.expireAtMs, this.nowMs))
+    // Known to be damaged: nothing of it is begun.
+    if (this.damage?.keysFrom.has(header.byteOffset) === true) return false
+    const wanted = wantsKey(this.filter, header, this.nowMs)
     if (!wanted) this.keysFiltered += 1
     else if (header.kind === KIND.MODULE) {
       this.modules[header.moduleName] = (this.modules[header.moduleName] ?? 0) + 1
     }
     return wanted
   }
-}
-
-function typeName(header: KeyHeader): string {
-  return header.kind === KIND.MODULE ? header.moduleName : KIND_NAMES[header.kind]!
 }

@@ -3,13 +3,14 @@ import { CSV_HEADER, CsvRows, KeyRows, RowBuffer } from '../../formats/key-lines
 import { JsonKeyLines } from '../../formats/json-key-lines.js'
 import { Buffer } from 'node:buffer'
 import type { InspectResult, InspectRowsOptions } from './options.js'
+import type { Source } from '../../source/classify.js'
 import { inspect } from './run.js'
 
 export type { InspectRowsOptions } from './options.js'
 
 /** Throws as `inspect` does; damage is in the result, behind the rows before it. */
 export async function inspectRows(
-  path: string,
+  source: string | Source,
   options: InspectRowsOptions,
 ): Promise<InspectResult> {
   const { format, write, ...rest } = options
@@ -18,13 +19,13 @@ export async function inspectRows(
   if (format === 'json') {
     const lines = new JsonKeyLines()
     const drain = () => (lines.hasRows ? lines.flush(write) : undefined)
-    const result = await inspect(path, { ...common, onKey: lines.add, drain })
+    const result = await inspect(source, { ...common, onKey: lines.add, drain })
     await lines.flush(write)
     return result
   }
   const rows = new RowBuffer(isCsv ? new CsvRows() : new KeyRows())
   if (isCsv) await write(Buffer.from(CSV_HEADER))
-  const result = await inspect(path, {
+  const result = await inspect(source, {
     ...common,
     onKey: rows.add,
     onStrings: rows.addStrings,

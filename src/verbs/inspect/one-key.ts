@@ -21,6 +21,7 @@ import {
 import { deliveryCountText } from '../../rdb/delivery-count.js'
 import { streamIdText, u64Text } from '../../rdb/u64.js'
 import type { InspectKeyOptions, KeyDetail, KeyElement, KeyPlace, ReadOutcome } from './options.js'
+import type { Source } from '../../source/classify.js'
 import { readRdbFile } from './run.js'
 
 export type { InspectKeyOptions, KeyDetail, KeyElement, KeyPlace } from './options.js'
@@ -28,8 +29,11 @@ export type { InspectKeyOptions, KeyDetail, KeyElement, KeyPlace } from './optio
 export const MAX_RAW_BYTES = 4096
 
 /** Throws as `inspect` does; damage is in the result. */
-export async function inspectKey(path: string, options: InspectKeyOptions): Promise<ReadOutcome> {
-  return await readRdbFile(path, new KeyFinder(options), options, false)
+export async function inspectKey(
+  source: string | Source,
+  options: InspectKeyOptions,
+): Promise<ReadOutcome> {
+  return await readRdbFile(source, new KeyFinder(options), options, false)
 }
 
 /** Analyses every key as usual, and tells the elements of one. */

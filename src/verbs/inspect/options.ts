@@ -7,9 +7,9 @@ import type { DatabaseRow, Row, TtlRow, TypeRow } from '../../analyze/totals.js'
 import type { InputError } from '../../errors.js'
 import type { ChecksumState, LostRegion } from '../../rdb/visitor.js'
 import type { KeyFilterOptions } from '../../source/key-filter.js'
-import type { RdbInput, RdbInputOptions } from '../../source/rdb-input.js'
+import type { BuiltFrom, OpenKeysOptions } from '../keys/open.js'
 
-export interface InspectOptions extends RdbInputOptions {
+export interface InspectOptions extends OpenKeysOptions {
   /** How many of the largest keys to keep. Default 10. */
   top?: number | undefined
   /** Most prefixes told. Default 100. */
@@ -60,8 +60,10 @@ export interface ReadOutcome {
   readonly keysRead: number
   /** Bytes behind the RDB: the commands of an AOF. */
   readonly trailingBytes: number
-  /** Files of a multi-part AOF behind this one: not read. */
-  readonly increments: RdbInput['increments']
+  /** With `baseOnly` or `salvage`: commands behind the snapshot, which are not part of it. */
+  readonly commandsLeftOut: number
+  /** Of an AOF or archive: what its commands were applied in. */
+  readonly built: BuiltFrom | undefined
   /** With `salvage`: the first 1000 stretches that were lost. */
   readonly lost: readonly LostRegion[]
   readonly lostRegions: number

@@ -8,8 +8,16 @@ import { allocateInputBuffer } from '../../kernels/kernel.js'
 import { InputError, RdbError } from '../../errors.js'
 import { RdbParser } from '../../rdb/parser.js'
 import { DEPTH, type LostRegion, type RdbSummary, type RdbVisitor } from '../../rdb/visitor.js'
-import { compileKeyFilter, type KeyFilter, type KeyFilterOptions } from '../../source/key-filter.js'
-import { openRdbInput, pumpRdb } from '../../source/rdb-input.js'
+import type { Source } from '../../source/classify.js'
+import {
+  compileKeyFilter,
+  wantsKey,
+  withAddressDb,
+  type KeyFilter,
+  type KeyFilterOptions,
+} from '../../source/key-filter.js'
+import { pumpRdb } from '../../source/rdb-input.js'
+import { openKeys } from '../keys/open.js'
 import type { InspectOptions, InspectResult, ReadOutcome } from './options.js'
 
 export type * from './options.js'
@@ -21,9 +29,13 @@ export type { DatabaseRow, Row, TtlRow, TypeRow } from '../../analyze/totals.js'
 const MAX_LOST = 1000
 
 /** Throws UsageError, FileError, AbortedError; damage of the input is in the result. */
-export async function inspect(path: string, options: InspectOptions = {}): Promise<InspectResult> {
+export async function inspect(
+  source: string | Source,
+  options: InspectOptions = {},
+): Promise<InspectResult> {
   const nowMs = options.nowMs ?? Date.now()
-  const filter = compileKeyFilter(options.filter)
+  const chosen = filterOf(source, options)
+  const filter = compileKeyFilter(chosen)
   const depth = options.prefixDepth ?? 2
   const analysis = new KeyAnalysis({
     nowMs,
@@ -32,12 +44,12 @@ export async function inspect(path: string, options: InspectOptions = {}): Promi
       depth === 0
         ? undefined
         : { depth, ...(options.separator === undefined ? {} : { separator: options.separator }) },
-    ...filterHooks(filter, options.filter, nowMs),
+    ...filterHooks(filter, chosen, nowMs),
     onKey: options.onKey,
     onStrings: options.onStrings,
     onNotice: (_code, message, byteOffset) => options.onNotice?.(message, byteOffset),
   })
-  const outcome = await readRdbFile(path, analysis, options, false)
+  const outcome = await readRdbFile(source, analysis, options, false)
   return {
     ...outcome,
     aux: analysis.auxFields,
@@ -62,8 +74,11 @@ export async function inspect(path: string, options: InspectOptions = {}): Promi
  * Reads everything, verifies the checksum and the structure to the last byte of every value.
  * Throws UsageError, FileError, AbortedError; damage is in the result.
  */
-export async function checkRdb(path: string, options: InspectOptions = {}): Promise<ReadOutcome> {
-  return await readRdbFile(path, { key: () => DEPTH.SKIP }, options, true, true)
+export async function checkRdb(
+  source: string | Source,
+  options: InspectOptions = {},
+): Promise<ReadOutcome> {
+  return await readRdbFile(source, { key: () => DEPTH.SKIP }, options, true, true)
 }
 
 /** Enough for several large strings, which the kernel then checks side by side. */
@@ -71,14 +86,17 @@ const CHECK_READ_BYTES = 2 << 20
 
 /** Reads the whole of a file for a visitor. For `inspect` and its kin. */
 export async function readRdbFile(
-  path: string,
+  source: string | Source,
   visitor: RdbVisitor,
   options: InspectOptions,
   validate: boolean,
   checkOnly = false,
 ): Promise<ReadOutcome> {
-  const rdb = await openRdbInput(path, options)
-  const { input, increments } = rdb
+  // What is damaged cannot be applied: with salvage the snapshot is read as it lies there.
+  const baseOnly = options.baseOnly === true || options.salvage === true
+  const keys = await openKeys(source, { ...options, baseOnly: isServer(source) ? false : baseOnly })
+  const { rdb, name } = keys
+  const { input } = rdb
   const lost: LostRegion[] = []
   let lostRegions = 0
   let lostBytes = 0
@@ -88,8 +106,9 @@ export async function readRdbFile(
     if (lost.length < MAX_LOST) lost.push(region)
   }
   const parser = new RdbParser(visitor, {
-    file: input.name,
+    file: name,
     checksum: 'report',
+    timeShiftMs: keys.timeShiftMs,
     salvage: options.salvage ?? false,
     validate,
     checkOnly,
@@ -108,15 +127,16 @@ export async function readRdbFile(
     })
     summary = pumped.summary
     trailingBytes = pumped.trailingBytes
-    error = damageOf(summary, lost[0], input.name)
+    error = damageOf(summary, lost[0], name)
   } catch (thrown) {
-    if (!(thrown instanceof InputError)) throw thrown
+    // Of what is no RDB there is nothing to report.
+    if (!(thrown instanceof InputError) || parser.version === 0) throw thrown
     error = thrown
   } finally {
-    rdb.close()
+    keys.close()
   }
   return {
-    file: input.name,
+    file: isServer(source) || keys.built !== undefined ? name : rdb.name,
     bytes: input.sizeBytes ?? input.consumedBytes,
     compression: input.compression,
     family: parser.family,
@@ -126,12 +146,21 @@ export async function readRdbFile(
     error,
     keysRead: parser.keysRead,
     trailingBytes,
-    increments,
+    commandsLeftOut: keys.commandsLeftOut,
+    built: keys.built,
     lost,
     lostRegions,
     lostBytes,
     notices: summary?.notices ?? {},
   }
+}
+
+function isServer(source: string | Source): source is Source & { kind: 'server' } {
+  return typeof source !== 'string' && source.kind === 'server'
+}
+
+function filterOf(source: string | Source, options: InspectOptions): KeyFilterOptions | undefined {
+  return isServer(source) ? withAddressDb(options.filter, source.server.address.db) : options.filter
 }
 
 function damageOf(
@@ -156,11 +185,7 @@ function filterHooks(
 ): Pick<ConstructorParameters<typeof KeyAnalysis>[0], 'wantsKey' | 'wantsMemory'> {
   if (filter.passesAll) return {}
   return {
-    wantsKey: (header, type) =>
-      filter.db(header.dbnum) &&
-      filter.type(type) &&
-      filter.ttl(header.hasExpiry ? header.expireAtMs : -1, nowMs) &&
-      filter.name(header.key.bytes, header.key.start, header.key.end),
+    wantsKey: (header) => wantsKey(filter, header, nowMs),
     wantsMemory: options?.minSizeBytes === undefined ? undefined : (bytes) => filter.size(bytes),
   }
 }

@@ -14,6 +14,7 @@ import { PieceSize } from '../../target/piece-size.js'
 import { sleep } from '../../net/waiting.js'
 import { isArg } from '../../resp/command-table.js'
 import type { CommandDecoder } from '../../resp/decoder.js'
+import { checkMomentOfDump, hasPreamble } from '../../source/dump-head.js'
 import { inKernel } from '../../source/rdb-input.js'
 import { makeTemporaryDir } from '../../disk/temporary-dir.js'
 import { storePipe } from '../../source/stored-pipe.js'
@@ -105,6 +106,9 @@ function refuseEarly(session: ReplaySession, parts: readonly ReplayPart[]): void
   if (first?.input?.sizeBytes === undefined) return
   const { input, path } = first
   if (input.kind === 'aof' || hasPreambleMark(path, input)) refuseForStream(session.options)
+  else if (first.role === 'single') {
+    checkMomentOfDump(input.head, path, session.options.until)
+  }
 }
 
 class FileReplay implements AofVisitor {
@@ -176,6 +180,10 @@ class FileReplay implements AofVisitor {
     const isPreamble = part.role === 'single' && hasPreambleMark(part.path, input)
     const streamFollows = this.#parts.length > 1 || isPreamble
     if (streamFollows) await this.#openStream()
+    // What comes through a pipe may have commands behind it, and says so by the same mark.
+    else if (part.role === 'single' && !hasPreamble(input.head)) {
+      checkMomentOfDump(input.head, input.name, session.options.until)
+    }
     const resume = this.#resume
     const skipBase = resume?.phase === 'stream' || resume?.phase === 'stopped'
     if (resume !== undefined && !skipBase) this.#checkReload(resume)

@@ -38,7 +38,7 @@ import { shiftTtls } from '../../target/ttl-shift.js'
 import { backoffMs, sleep } from '../../net/waiting.js'
 import { CommandTable } from '../../resp/command-table.js'
 import { printable } from '../../bytes/printable.js'
-import { compileKeyFilter, type KeyFilter } from '../../source/key-filter.js'
+import { compileKeyFilter, withAddressDb, type KeyFilter } from '../../source/key-filter.js'
 import type { ReplayEvent, ReplayOptions, ReplayProgress } from './options.js'
 import { refuseForStream } from './checks.js'
 import { FunctionLoads } from './functions.js'
@@ -96,7 +96,10 @@ export class ReplaySession {
     this.#keepsHeld = wishes.keepHeld === true
     this.isDry = options.dryRun === true
     this.ledger.dryRun = this.isDry
-    this.selection = compileKeyFilter(options.filter)
+    const { source } = options
+    this.selection = compileKeyFilter(
+      withAddressDb(options.filter, source.kind === 'server' ? source.settings.address.db : 0),
+    )
     this.mapping = compileKeyMapping({ mapDb: options.mapDb, rewriteKey: options.rewriteKey })
     this.checkpointKey = Buffer.from(options.checkpointKey ?? DEFAULT_CHECKPOINT_KEY)
     if (this.checkpointKey.length === 0) throw new UsageError('the checkpoint key is empty')

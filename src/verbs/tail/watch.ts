@@ -18,6 +18,7 @@ import { encodeCommand } from '../../resp/encoder.js'
 import { RreplayUnwrapper } from '../../resp/rreplay.js'
 import type { CommandPlace } from '../../formats/command-format.js'
 import { CommandView } from './command-view.js'
+import { withAddressDb } from '../../source/key-filter.js'
 import type { TailOptions, TailResult, TailStatsOptions } from './options.js'
 
 export type * from './options.js'
@@ -58,7 +59,10 @@ class TailRun implements LinkConsumer {
   constructor(options: TailOptions) {
     this.options = options
     const { server, from, allowFullResync, retries, signal, onWire } = options
-    this.view = new CommandView(options, (error) => this.end(error))
+    this.view = new CommandView(
+      { ...options, filter: withAddressDb(options.filter, server.address.db) },
+      (error) => this.end(error),
+    )
     this.link = new ReplicationLink(
       {
         server,

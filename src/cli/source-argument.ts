@@ -1,0 +1,34 @@
+/** The source that a command reads keys of: its argument, and the options that choose its moment. */
+import type { Command } from 'commander'
+import { classifySource, type Source } from '../source/classify.js'
+import { readServerSettings, sourceOf, type ConnectValues } from './connect-options.js'
+import type { Io } from './io.js'
+import type { Talk } from './talk.js'
+import { parseMoment, type Moment } from './units.js'
+
+export interface MomentOptions {
+  until?: Moment
+  baseOnly?: boolean
+  withServer?: string
+}
+
+export function addMomentOptions(command: Command): Command {
+  return command
+    .option('--until <when>', 'AOF or archive: its state at this time, or offset:N', parseMoment)
+    .option('--base-only', 'AOF or archive: the snapshot in front, without its commands')
+    .option('--with-server <path>', 'redis-server or valkey-server to apply commands in')
+}
+
+/** Reads passwords and certificates where it is a server. */
+export async function readSourceArgument(
+  argument: string | undefined,
+  values: ConnectValues,
+  io: Io,
+  talk: Talk,
+): Promise<Source> {
+  const spec = classifySource(sourceOf(argument, io))
+  if (spec.kind === 'stdin') return { kind: 'file', path: '-' }
+  if (spec.kind !== 'server') return { kind: 'file', path: spec.path }
+  const server = await readServerSettings(spec.address, values, io, talk)
+  return { kind: 'server', server, retries: values.retries }
+}

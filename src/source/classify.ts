@@ -1,0 +1,61 @@
+/**
+ * What a name means, for all commands alike: what exists on disk is a file or a directory, `-` is
+ * standard input, everything else a server. `redis://` forces that reading.
+ */
+import { statSync } from 'node:fs'
+import { FileError, ProtocolError, UsageError } from '../errors.js'
+import { formatServerAddress, maskSecrets, parseServerAddress } from '../net/address.js'
+import type { ServerSettings } from '../net/server-settings.js'
+
+/** Where a positional argument points. */
+export type SourceSpec =
+  | { kind: 'server'; address: string }
+  | { kind: 'file'; path: string }
+  | { kind: 'directory'; path: string }
+  | { kind: 'stdin' }
+
+/** What keys can be read of. A file may be an RDB, an AOF, a directory in multi-part form, its
+ * manifest, a pipe, or `-` for standard input. */
+export type Source =
+  | { kind: 'file'; path: string }
+  | { kind: 'server'; server: ServerSettings; retries?: number | undefined }
+
+const SERVER_SCHEME = /^(rediss?|valkeys?|unix|redis\+unix|redis\+socket):\/\//i
+const LATER_SCHEME = /^(redis|valkey)s?-(sentinel|cluster):\/\//i
+const BACKUP_SELECTOR = /@(latest|~\d+|\d{4}-\d\d-\d\d\S*)$/
+
+/** Throws FileError where a path is meant that is not there, ProtocolError for what cannot be read
+ * yet. */
+export function classifySource(text: string): SourceSpec {
+  if (text === '-') return { kind: 'stdin' }
+  if (SERVER_SCHEME.test(text)) return { kind: 'server', address: text }
+  const later = LATER_SCHEME.exec(text)?.[2]
+  if (later !== undefined) {
+    throw new ProtocolError('ERR_NOT_SUPPORTED', `a ${later} cannot be read as one source yet`, {
+      hint: 'name one of its servers with redis://',
+    })
+  }
+  const stat = statSync(text, { throwIfNoEntry: false })
+  if (stat !== undefined) return { kind: stat.isDirectory() ? 'directory' : 'file', path: text }
+  if (text.startsWith('s3://') || BACKUP_SELECTOR.test(text)) {
+    throw new ProtocolError('ERR_NOT_SUPPORTED', 'backups cannot be named as sources yet', {
+      hint: 'name the file itself',
+    })
+  }
+  // A path that is not there is a mistyped path, not a host name.
+  if (text.includes('/') || /\.(rdb|aof|manifest|gz|zst)$/i.test(text)) {
+    throw new FileError('ERR_NO_SUCH_FILE', `no such file or directory: ${maskSecrets(text)}`, {
+      hint: 'for a server of this name write redis://…',
+    })
+  }
+  return { kind: 'server', address: text }
+}
+
+/** Where all databases go together, `/2` in an address cannot be done. Throws UsageError. */
+export function refuseDb(address: string, what: string): void {
+  const parsed = parseServerAddress(address)
+  if (parsed.db === 0) return
+  throw new UsageError(`${what} takes all databases, and the address says /${parsed.db}`, {
+    hint: `name ${formatServerAddress({ ...parsed, db: 0 })}`,
+  })
+}
