@@ -15,7 +15,7 @@ import { UsageError } from '../errors.js'
 const MAX_CHARS = 10_000
 
 /** V8's own flag: by the linear engine, or not at all. */
-const LINEAR: string = 'l'
+const LINEAR = 'l'
 
 let isLinearKnown = false
 
