@@ -347,10 +347,10 @@ export class Connection implements Client, RequestOwner {
   }
 
   #attach(nextReplOffset: number): void {
-    const { origin, limits } = this.#host
+    const { origin, limits, chunks } = this.#host
     // A stream that stands in files costs nothing, however far behind a replica is.
     if (origin.upstream !== undefined) this.#guard = new LagGuard(limits, origin.backlogSizeBytes)
-    this.feed = new ReplicaFeed(this.#socket, origin.log, nextReplOffset, (error) =>
+    this.feed = new ReplicaFeed(this.#socket, origin.log, chunks, nextReplOffset, (error) =>
       this.close(error.message, { cutOff: true }),
     )
   }

@@ -1,4 +1,5 @@
 /** What a connection needs of the master it belongs to. */
+import type { ChunkPool } from './chunk-pool.js'
 import type { Client } from './client.js'
 import type { ServeEvent } from './events.js'
 import type { FairTurns } from './fair-turns.js'
@@ -28,6 +29,7 @@ export interface ConnectionHost {
   readonly stats: ServeStats
   readonly connections: ReadonlySet<Client>
   readonly turns: FairTurns
+  readonly chunks: ChunkPool
   /** What to take replicas for that do not tell. */
   readonly assumedReplica: ServerKind | undefined
   readonly probeReplicas: boolean

@@ -8,6 +8,7 @@ import { createServer, type AddressInfo, type Server, type Socket } from 'node:n
 import { createServer as createTlsServer, type TlsOptions } from 'node:tls'
 import { AbortedError, ListenError } from '../errors.js'
 import { RateLimit } from './access.js'
+import { ChunkPool } from './chunk-pool.js'
 import { Connection, UNAUTHENTICATED_MS } from './connection.js'
 import type { OnServeEvent, ServeEvent } from './events.js'
 import { FairTurns } from './fair-turns.js'
@@ -45,6 +46,7 @@ export class Master implements ConnectionHost {
   readonly runId = randomBytes(20).toString('hex')
   readonly connections = new Set<Connection>()
   readonly turns = new FairTurns()
+  readonly chunks = new ChunkPool()
   readonly stats: ServeStats = {
     connections: 0,
     refusedConnections: 0,

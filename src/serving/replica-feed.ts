@@ -1,14 +1,17 @@
 /**
  * What one replica is sent: a snapshot, then the stream from the shared log, at the pace its
- * socket takes. Owns no copy of the stream; of a snapshot it holds two chunks.
+ * socket takes. Owns no copy of the stream; of files it holds at most two chunks, which are small
+ * as long as it takes little.
  */
 import type { Socket } from 'node:net'
 import { LinkError } from '../errors.js'
+import type { ChunkPool } from './chunk-pool.js'
 import { relabel, type Snapshot } from './snapshot.js'
 import type { StreamLog } from './stream-log.js'
 
-const SNAPSHOT_CHUNK_BYTES = 512 << 10
 const STREAM_CHUNK_BYTES = 512 << 10
+/** Who has taken so much reads: sockets alone, full on both sides, hold less. */
+const READER_BYTES = 16 << 20
 /** A fast reader must not keep the process from its other sockets. */
 const TURN_BYTES = 4 << 20
 
@@ -19,9 +22,16 @@ export interface SnapshotForm {
   eofMark: string | undefined
 }
 
+interface ChunkPart {
+  chunk: Buffer
+  /** Bytes of it that count. */
+  count: number
+}
+
 export class ReplicaFeed {
   readonly #socket: Socket
   readonly #log: StreamLog
+  readonly #chunks: ChunkPool
   readonly #onFailed: (error: Error) => void
   #isStreaming = false
   #isClosed = false
@@ -29,7 +39,8 @@ export class ReplicaFeed {
   #isBusy = false
   #isReadingFile = false
   #turnBytes = 0
-  #scratch: Buffer | undefined
+  /** Of chunks, by the socket. */
+  #takenBytes = 0
   /** Next stream byte to hand to the socket. */
   nextReplOffset: number
   snapshotBytes = 0
@@ -40,11 +51,13 @@ export class ReplicaFeed {
   constructor(
     socket: Socket,
     log: StreamLog,
+    chunks: ChunkPool,
     nextReplOffset: number,
     onFailed: (error: Error) => void,
   ) {
     this.#socket = socket
     this.#log = log
+    this.#chunks = chunks
     this.nextReplOffset = nextReplOffset
     this.#onFailed = onFailed
     socket.on('drain', () => this.#drained())
@@ -67,7 +80,6 @@ export class ReplicaFeed {
   close(): void {
     this.#isClosed = true
     this.#isStreaming = false
-    this.#scratch = undefined
   }
 
   /** Header, payload and mark. Resolves once the socket has taken all of it. Rejects with what
@@ -77,7 +89,7 @@ export class ReplicaFeed {
       form.eofMark === undefined ? `$${snapshot.lengthBytes!}\r\n` : `$EOF:${form.eofMark}\r\n`
     this.#socket.write(header)
     await this.#sendPayload(snapshot, form.version)
-    if (form.eofMark !== undefined) await this.#write(Buffer.from(form.eofMark))
+    if (form.eofMark !== undefined) await this.#hasTaken(Buffer.from(form.eofMark))
   }
 
   /** From now on everything behind `nextReplOffset` is sent as it comes. */
@@ -136,13 +148,10 @@ export class ReplicaFeed {
   async #pumpFile(): Promise<void> {
     this.#isReadingFile = true
     try {
-      this.#scratch ??= Buffer.allocUnsafeSlow(STREAM_CHUNK_BYTES)
-      const count = await this.#log.read(this.nextReplOffset, this.#scratch)
-      if (this.#hasClosed()) return
-      const bytes = this.#scratch.subarray(0, count)
-      this.nextReplOffset += count
-      this.streamBytes += count
-      await this.#write(bytes)
+      const part = await this.#fill((chunk) => this.#log.read(this.nextReplOffset, chunk))
+      this.nextReplOffset += part.count
+      this.streamBytes += part.count
+      await this.#write(part)
       if (this.#hasClosed()) return
       this.#isBusy = false
       this.#isReadingFile = false
@@ -155,33 +164,51 @@ export class ReplicaFeed {
   async #sendPayload(snapshot: Snapshot, version: number | undefined): Promise<void> {
     let byteOffset = 0
     let writing: Promise<void> | undefined
-    const chunks = [0, 1].map(() => Buffer.allocUnsafeSlow(SNAPSHOT_CHUNK_BYTES))
     try {
-      for (let turn = 0; ; turn ^= 1) {
+      for (;;) {
         await snapshot.whenSendable(byteOffset)
         if (snapshot.state === 'complete' && byteOffset >= snapshot.lengthBytes!) break
-        const chunk = chunks[turn]!
-        const count = await snapshot.read(byteOffset, chunk)
-        const bytes = chunk.subarray(0, count)
-        if (version !== undefined) relabel(bytes, byteOffset, snapshot.lengthBytes!, version)
-        byteOffset += count
+        const part = await this.#fill((chunk) => snapshot.read(byteOffset, chunk))
+        if (version !== undefined) {
+          const bytes = part.chunk.subarray(0, part.count)
+          relabel(bytes, byteOffset, snapshot.lengthBytes!, version)
+        }
+        byteOffset += part.count
         // One chunk is on its way while the next is read.
         await writing
+        writing = this.#write(part)
         if (this.#hasClosed()) throw new LinkError('ERR_REPLICA_GONE', 'the replica went away')
-        writing = this.#write(bytes)
-        this.snapshotBytes += count
+        this.snapshotBytes += part.count
       }
     } finally {
       await writing
     }
   }
 
+  /** A chunk, with what was read into it. */
+  async #fill(read: (chunk: Buffer) => Promise<number>): Promise<ChunkPart> {
+    const chunk = this.#chunks.take(this.#takenBytes > READER_BYTES)
+    try {
+      return { chunk, count: await read(chunk) }
+    } catch (error) {
+      this.#chunks.giveBack(chunk, true)
+      throw error
+    }
+  }
+
   /** Resolves once the kernel has the bytes; also when the connection is gone. */
-  async #write(bytes: Buffer): Promise<void> {
-    await new Promise<void>((resolve) => {
-      this.#socket.write(bytes, () => resolve())
-    })
+  async #write({ chunk, count }: ChunkPart): Promise<void> {
+    const isTaken = await this.#hasTaken(chunk.subarray(0, count))
+    this.#chunks.giveBack(chunk, isTaken)
+    if (!isTaken) return
+    this.#takenBytes += count
     this.progressMs = Date.now()
+  }
+
+  async #hasTaken(bytes: Buffer): Promise<boolean> {
+    return await new Promise((resolve) => {
+      this.#socket.write(bytes, (error) => resolve(error === null || error === undefined))
+    })
   }
 
   /** Asked behind an await, where the compiler still believes the answer from before it. */
