@@ -6,6 +6,7 @@
 import type { AofPosition } from '../aof/aof-parser.js'
 import { ReplOffsetTracker } from './marks.js'
 import type { Moment } from './moment.js'
+import { noTimes } from './times.js'
 
 export class MomentGate {
   /** Offset behind the last command. */
@@ -17,12 +18,14 @@ export class MomentGate {
   readonly #untilSeconds: number
   #tracker = new ReplOffsetTracker()
   #startByteOffset = 0
+  #isWithoutTimes = false
 
   constructor(moment: Moment) {
     const isOffset = moment !== 'end' && 'replOffset' in moment
     const isTime = moment !== 'end' && 'timeMs' in moment
     this.#untilOffset = isOffset ? moment.replOffset : Infinity
     this.#untilSeconds = isTime ? Math.floor(moment.timeMs / 1000) : Infinity
+    this.#isWithoutTimes = isTime
   }
 
   /** @param startByteOffset bytes of the files before this one */
@@ -47,7 +50,16 @@ export class MomentGate {
 
   /** False: everything behind this `#TS:` line is behind the moment. */
   timestamp(unixSeconds: number): boolean {
+    this.#isWithoutTimes = false
     return unixSeconds <= this.#untilSeconds
+  }
+
+  /**
+   * Throws MomentError where a time is asked for, and commands have come without any so far: for what
+   * cannot be looked at before (`refuseWithoutTimes`).
+   */
+  refuseWithoutTimes(name: string): void {
+    if (this.#isWithoutTimes && this.offset >= 0) throw noTimes(name)
   }
 
   annotation(line: Uint8Array, at: AofPosition): void {

@@ -15,55 +15,27 @@
  * Only reads, and holds nothing open. A writer may prune the archive meanwhile: `at` looks again
  * once where a file is gone, so call it late and open the files at once.
  */
-import { existsSync, statSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { FileError, MomentError } from '../errors.js'
-import { firstTimestamp } from './first-timestamp.js'
-import { findManifest, readManifestSet, savedAtMs, type ManifestSet } from './manifest-set.js'
+import { findManifest, readManifestSet, type ManifestSet } from './manifest-set.js'
 import type { Moment } from './moment.js'
 import { recoverPart } from './recovery.js'
 import type { IncrRecord } from './sidecar.js'
+import {
+  beforeFirst,
+  endOfSecond,
+  missingOf,
+  Places,
+  timeText,
+  type ArchiveIncrement,
+  type ArchiveState,
+  type ArchiveWindow,
+} from './state.js'
+import { serverState, serverWindow } from './server-set.js'
 import { generationsOf, knownEnd, type Generation } from './timeline.js'
 
-export interface ArchiveBase {
-  path: string
-  /** Contains the stream up to here; undefined in a server's own directory. */
-  replOffset: number | undefined
-  /** When it was made, unix ms, as far as it is known. */
-  unixMs: number | undefined
-}
-
-export interface ArchiveIncrement {
-  path: string
-  /** Last stream byte before it; undefined in a server's own directory. */
-  startReplOffset: number | undefined
-  /** Bytes of the files before it, its base included: what offsets count where there is no
-   * stream. */
-  startByteOffset: number
-  /** It belongs to another history than the one before: between them stream bytes are missing. */
-  isBehindGap: boolean
-}
-
-/** What comes to the state of one moment: load the base, then the increments in order. */
-export interface ArchiveState {
-  moment: Moment
-  /** Undefined: the state before the first increment is empty. */
-  base: ArchiveBase | undefined
-  increments: readonly ArchiveIncrement[]
-}
-
-/** A stretch without a gap: every moment in it can be restored. */
-export interface ArchiveWindow {
-  replid: string | undefined
-  fromReplOffset: number | undefined
-  /** Undefined: it goes on (the newest), or nobody knows without reading it. */
-  toReplOffset: number | undefined
-  fromMs: number | undefined
-  toMs: number | undefined
-  bases: number
-  /** Nothing but increments: no state can be made of it, its commands can be read. */
-  isWithoutBase: boolean
-}
+export type { ArchiveBase, ArchiveIncrement, ArchiveState, ArchiveWindow } from './state.js'
 
 export interface Archive {
   /** Where the parts lie. */
@@ -138,7 +110,7 @@ class OpenArchive implements Archive {
   }
 
   get windows(): readonly ArchiveWindow[] {
-    if (this.#set.timeline === undefined) return [this.#serverWindow()]
+    if (this.#set.timeline === undefined) return [serverWindow(this.#set)]
     const windows: ArchiveWindow[] = []
     let open: ArchiveWindow | undefined
     for (const generation of this.#generations) {
@@ -164,7 +136,7 @@ class OpenArchive implements Archive {
   }
 
   get increments(): readonly ArchiveIncrement[] {
-    if (this.#set.timeline === undefined) return this.#serverState('end').increments
+    if (this.#set.timeline === undefined) return serverState(this.#set, 'end').increments
     const places = new Places()
     return this.#generations.flatMap(({ incrs }, index) =>
       incrs.map((incr, i) => ({
@@ -208,7 +180,7 @@ class OpenArchive implements Archive {
   }
 
   #choose(moment: Moment): ArchiveState {
-    if (this.#set.timeline === undefined) return this.#serverState(moment)
+    if (this.#set.timeline === undefined) return serverState(this.#set, moment)
     const at =
       moment === 'end'
         ? this.#generations.length - 1
@@ -299,63 +271,9 @@ class OpenArchive implements Archive {
     return recoverPart(join(this.dir, last.file)).replOffset
   }
 
-  #serverWindow(): ArchiveWindow {
-    const { base, incrs } = this.#set.manifest
-    return {
-      replid: undefined,
-      fromReplOffset: undefined,
-      toReplOffset: undefined,
-      fromMs: base && savedAtMs(join(this.dir, base.name)),
-      toMs: undefined,
-      bases: base === undefined ? 0 : 1,
-      isWithoutBase: base === undefined && incrs.length === 0,
-    }
-  }
-
-  #serverState(moment: Moment): ArchiveState {
-    const { manifest } = this.#set
-    const places = new Places()
-    const path = manifest.base && join(this.dir, manifest.base.name)
-    if (path !== undefined) places.next(path)
-    const baseBytes = places.byteOffset
-    const increments = manifest.incrs.map((incr) => ({
-      path: join(this.dir, incr.name),
-      startReplOffset: undefined,
-      startByteOffset: places.next(join(this.dir, incr.name)),
-      isBehindGap: false,
-    }))
-    const unixMs = path === undefined ? undefined : savedAtMs(path)
-    const base = path === undefined ? undefined : { path, replOffset: undefined, unixMs }
-    // Without one of them nothing can be said of places.
-    if (missingOf({ moment, base, increments }).length > 0) return { moment, base, increments }
-    if (moment !== 'end' && 'timeMs' in moment) {
-      if (unixMs !== undefined && unixMs > endOfSecond(moment.timeMs)) {
-        throw this.#beforeFirst(timeText(moment.timeMs), unixMs)
-      }
-      checkTimes(increments, this.dir)
-    } else if (moment !== 'end') {
-      if (moment.replOffset < baseBytes) throw this.#beforeFirst(`offset ${moment.replOffset}`)
-      if (moment.replOffset > places.byteOffset) {
-        throw new MomentError(
-          'after-end',
-          `${this.dir} holds ${places.byteOffset} bytes, and offset ${moment.replOffset} is behind them`,
-          { details: { endReplOffset: places.byteOffset } },
-        )
-      }
-    }
-    return { moment, base, increments }
-  }
-
-  #beforeFirst(text: string, firstMs?: number): MomentError {
+  #beforeFirst(text: string): MomentError {
     const base = this.#generations.find((each) => each.base !== undefined)?.base
-    const fromMs = firstMs ?? base?.unixMs
-    const from = fromMs === undefined ? 'later' : `at ${timeText(fromMs)}`
-    const offset = base === undefined ? '' : `, offset ${base.replOffset}`
-    return new MomentError(
-      'before-first-base',
-      `${text} is before the first snapshot in ${this.dir}: it begins ${from}${offset}`,
-      { details: { fromMs, fromReplOffset: base?.replOffset } },
-    )
+    return beforeFirst(text, this.dir, base?.unixMs, base?.replOffset)
   }
 
   #insideGap(text: string, index: number): MomentError {
@@ -375,32 +293,6 @@ class OpenArchive implements Archive {
   }
 }
 
-/** Counts the bytes of files that stand one behind the other. */
-class Places {
-  byteOffset = 0
-
-  /** Where this file begins; it is the last so far. */
-  next(path: string): number {
-    const at = this.byteOffset
-    this.byteOffset += statSync(path, { throwIfNoEntry: false })?.size ?? 0
-    return at
-  }
-}
-
-/** Times are looked for before anything is loaded: without them everything would be. */
-function checkTimes(increments: readonly ArchiveIncrement[], dir: string): void {
-  let hasCommands = false
-  for (const { path } of increments) {
-    const found = firstTimestamp(path)
-    if (found === 'some') return
-    if (found === 'none') hasCommands = true
-  }
-  if (!hasCommands) return
-  throw new MomentError('no-times', `the commands in ${dir} have no times`, {
-    hint: 'servers write them with aof-timestamp-enabled yes; a place in the bytes can be named instead',
-  })
-}
-
 /** Surely: what is in an increment came after the one before it was begun. */
 function isBehind(incr: IncrRecord, before: IncrRecord, moment: Moment): boolean {
   if (moment === 'end') return false
@@ -410,18 +302,4 @@ function isBehind(incr: IncrRecord, before: IncrRecord, moment: Moment): boolean
 
 function isAfter(generation: Generation, replOffset: number): boolean {
   return generation.base === undefined || generation.base.replOffset > replOffset
-}
-
-function missingOf(state: ArchiveState): string[] {
-  const paths = state.increments.map((increment) => increment.path)
-  if (state.base !== undefined) paths.unshift(state.base.path)
-  return paths.filter((path) => !existsSync(path))
-}
-
-function endOfSecond(timeMs: number): number {
-  return Math.floor(timeMs / 1000) * 1000 + 999
-}
-
-function timeText(unixMs: number): string {
-  return new Date(unixMs).toISOString()
 }

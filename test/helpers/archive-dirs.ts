@@ -10,7 +10,11 @@ export const OTHER_REPLID = 'cd'.repeat(20)
 export const START_SECONDS = 1795341600
 
 /** An RDB of plain strings in db 0, made at a time. */
-export function smallRdb(keys: Record<string, string>, unixSeconds: number): Buffer {
+export function smallRdb(
+  keys: Record<string, string>,
+  unixSeconds: number,
+  aux: Record<string, number> = {},
+): Buffer {
   const text = (value: string): Buffer =>
     Buffer.concat([Buffer.from([value.length]), Buffer.from(value)])
   const parts: Buffer[] = [Buffer.from('REDIS0010')]
@@ -19,6 +23,9 @@ export function smallRdb(keys: Record<string, string>, unixSeconds: number): Buf
   ctime.writeInt32LE(unixSeconds, 1)
   parts.push(Buffer.from([0xfa]), text('redis-ver'), text('7.0.15'))
   parts.push(Buffer.from([0xfa]), text('ctime'), ctime)
+  for (const [name, value] of Object.entries(aux)) {
+    parts.push(Buffer.from([0xfa]), text(name), Buffer.from([0xc0, value]))
+  }
   if (Object.keys(keys).length > 0) parts.push(Buffer.from([0xfe, 0]))
   for (const [key, value] of Object.entries(keys)) {
     parts.push(Buffer.from([0]), text(key), text(value))

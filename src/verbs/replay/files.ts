@@ -75,7 +75,7 @@ async function replayWhole(session: ReplaySession, opened: ReplayParts): Promise
       onCommands: () => refuseForStream(session.options),
     })
     await session.emptyTarget()
-    return await new FileReplay(session, whole).run()
+    return await new FileReplay(session, { ...whole, areTimesChecked: true }).run()
   } finally {
     if (kept !== undefined) rmSync(kept.dir, { recursive: true, force: true })
   }
@@ -120,15 +120,17 @@ class FileReplay implements AofVisitor {
   #resume: Checkpoint | undefined
   #parser: AofParser | undefined
   readonly #gate: MomentGate
+  readonly #areTimesChecked: boolean
   #ended = false
   #ruleSeconds = -1
   #streamOpen = false
   readonly #fromSeconds: number
   #keys: KeyTarget | undefined
 
-  constructor(session: ReplaySession, { parts, moment }: ReplayParts) {
+  constructor(session: ReplaySession, { parts, moment, areTimesChecked }: ReplayParts) {
     this.#session = session
     this.#parts = parts
+    this.#areTimesChecked = areTimesChecked
     this.#gate = new MomentGate(moment)
     const { fromMs } = session.options
     this.#fromSeconds = fromMs === undefined ? -Infinity : fromMs / 1000
@@ -404,6 +406,7 @@ class FileReplay implements AofVisitor {
         return
       }
     }
+    if (!isState && !this.#areTimesChecked) this.#gate.refuseWithoutTimes(this.#parts[0]!.path)
     const { unixSeconds } = at
     if (unixSeconds !== this.#ruleSeconds) {
       this.#ruleSeconds = unixSeconds

@@ -6,10 +6,10 @@
 import { createHash } from 'node:crypto'
 import { closeSync, openSync, readSync, statSync } from 'node:fs'
 import { resolve } from 'node:path'
-import { firstTimestamp } from '../../archive/first-timestamp.js'
 import { momentOf, type Moment } from '../../archive/moment.js'
 import { openArchive } from '../../archive/reader.js'
-import { FileError, MomentError, UsageError } from '../../errors.js'
+import { refuseWithoutTimes } from '../../archive/times.js'
+import { FileError, UsageError } from '../../errors.js'
 import { openInput, type ByteInput } from '../../source/source.js'
 import { isPipe } from '../../source/stored-pipe.js'
 import type { ReplayOptions } from './options.js'
@@ -28,6 +28,8 @@ export interface ReplayPart {
 export interface ReplayParts {
   parts: readonly ReplayPart[]
   moment: Moment
+  /** Where a time is asked for: it is known that the commands have some. */
+  areTimesChecked: boolean
   /** What is not as it should be, in words. */
   problems: readonly string[]
 }
@@ -38,8 +40,8 @@ const MAX_OPEN = 200
 export async function openParts(options: ReplayOptions): Promise<ReplayParts> {
   const { source, until, signal } = options
   const moment = momentOf(until)
-  const single = (path: string, input?: ByteInput): ReplayParts => {
-    return { parts: [singlePart(path, input)], moment, problems: [] }
+  const single = (path: string, input?: ByteInput, areTimesChecked = false): ReplayParts => {
+    return { parts: [singlePart(path, input)], moment, areTimesChecked, problems: [] }
   }
   if (source.kind === 'server') throw new UsageError('not a file')
   if (source.kind === 'stdin') return single('-')
@@ -47,8 +49,10 @@ export async function openParts(options: ReplayOptions): Promise<ReplayParts> {
     if (isPipe(source.path)) return single(source.path)
     const input = await openInput(source.path, { signal })
     if (input.kind !== 'manifest') {
-      if (input.kind === 'aof' && input.compression === 'none') checkTimes(source.path, moment)
-      return single(source.path, input)
+      const hasCommands = input.kind === 'aof' || hasPreambleMark(source.path, input)
+      const isPlain = hasCommands && input.compression === 'none'
+      if (isPlain) refuseWithoutTimes([source.path], moment, source.path)
+      return single(source.path, input, isPlain)
     }
     input.close()
   }
@@ -83,7 +87,7 @@ async function openArchiveParts(path: string, options: ReplayOptions): Promise<R
     closeParts(parts)
     throw error
   }
-  return { parts, moment, problems: archive.problems }
+  return { parts, moment, areTimesChecked: true, problems: archive.problems }
 }
 
 export function closeParts(parts: readonly ReplayPart[]): void {
@@ -101,15 +105,6 @@ function part(
   input: ByteInput | undefined,
 ): ReplayPart {
   return { path, role, startByteOffset, input }
-}
-
-/** Without times in the file all of it would be loaded. */
-function checkTimes(path: string, moment: Moment): void {
-  if (moment === 'end' || !('timeMs' in moment) || !statSync(path).isFile()) return
-  if (firstTimestamp(path) !== 'none') return
-  throw new MomentError('no-times', `the commands in ${path} have no times`, {
-    hint: 'servers write them with aof-timestamp-enabled yes; an offset can be named instead',
-  })
 }
 
 /** AUX `aof-preamble` (4.0 to 6.2) or `aof-base` (7.0) of 1, as a string in one byte: commands may

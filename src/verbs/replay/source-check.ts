@@ -40,6 +40,7 @@ export async function checkParts(
     if (check.isOver) return
     await check.part(part, index === parts.length - 1)
   }
+  check.end(parts[0]?.path ?? '')
 }
 
 /** Nothing at all is no source. An AOF's increment, or a base of commands, may be empty. */
@@ -116,6 +117,11 @@ class SourceCheck {
     } finally {
       input.close()
     }
+  }
+
+  /** @param name of the source, for its error */
+  end(name: string): void {
+    this.#gate.refuseWithoutTimes(name)
   }
 
   async #walk(part: ReplayPart, input: ByteInput, isLast: boolean): Promise<void> {
