@@ -404,7 +404,7 @@ export class RelayOrigin implements Origin, LinkConsumer {
     }
     this.#fetch ??= this.#startFetch()
     const fetch = this.#fetch
-    const snapshot = await Promise.race([fetch.begun, abortion(signal)])
+    const snapshot = await orAborted(fetch.begun, signal)
     if (!this.#continues(snapshot)) {
       throw new LinkError('ERR_SNAPSHOT_OUTDATED', 'the snapshot is of another history', {
         retriable: true,
@@ -479,20 +479,30 @@ export class RelayOrigin implements Origin, LinkConsumer {
   async #sleep(durationMs: number, signal: AbortSignal): Promise<void> {
     if (this.#isClosing || this.#isRestarting || signal.aborted) return
     await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, durationMs)
-      this.#wakeUp = () => {
+      const end = (): void => {
         clearTimeout(timer)
+        signal.removeEventListener('abort', end)
+        this.#wakeUp = undefined
         resolve()
       }
-      signal.addEventListener('abort', () => this.#wakeUp?.(), { once: true })
+      const timer = setTimeout(end, durationMs)
+      signal.addEventListener('abort', end, { once: true })
+      this.#wakeUp = end
     })
-    this.#wakeUp = undefined
   }
 }
 
-async function abortion(signal: AbortSignal): Promise<never> {
-  return await new Promise((_resolve, reject) => {
-    if (signal.aborted) reject(new AbortedError())
-    signal.addEventListener('abort', () => reject(new AbortedError()), { once: true })
+/** What the promise brings, unless the signal is first: rejects with AbortedError then. */
+async function orAborted<Value>(promise: Promise<Value>, signal: AbortSignal): Promise<Value> {
+  if (signal.aborted) throw new AbortedError()
+  let onAbort = (): void => undefined
+  const aborted = new Promise<never>((_resolve, reject) => {
+    onAbort = () => reject(new AbortedError())
+    signal.addEventListener('abort', onAbort, { once: true })
   })
+  try {
+    return await Promise.race([promise, aborted])
+  } finally {
+    signal.removeEventListener('abort', onAbort)
+  }
 }

@@ -13,7 +13,7 @@ let relay: ServeProcess
 const sockets: Socket[] = []
 
 beforeAll(async () => {
-  master = await startServer({ args: ['--enable-debug-command', 'yes', '--rdbcompression', 'no'] })
+  master = await startServer({ args: ['--rdbcompression', 'no'] })
   // More than the sockets of both sides take.
   await master.client.call('DEBUG', 'POPULATE', '16000', 'key', '1000')
   relay = await startServeProcess([`127.0.0.1:${master.port}`, '--listen', '127.0.0.1:0'])
