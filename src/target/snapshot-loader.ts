@@ -10,6 +10,7 @@ import {
   KIND,
   KIND_NAMES,
   type KeyHeader,
+  type LostRegion,
   type RdbVisitor,
   type Slice,
   type ValueStats,
@@ -54,6 +55,8 @@ export interface SnapshotLoaderOptions {
   /** Nothing vouches for the values: each is looked through to its last byte before it is given a
    * fresh checksum by RESTORE. */
   validate?: boolean | undefined
+  /** Salvage: where the damaged keys begin. They fail, and what lies behind damage is loaded. */
+  damagedFrom?: ReadonlySet<number> | undefined
   /** Stands in front of the keys and holds some back, each of which it reports as skipped. */
   gate?: ((inner: RdbVisitor, skipped: (header: KeyHeader) => void) => RdbVisitor) | undefined
 }
@@ -111,6 +114,7 @@ export class SnapshotLoader {
       file: options.file,
       checksum: 'verify',
       validate: options.validate === true,
+      salvage: options.damagedFrom !== undefined,
       strict: false,
     })
   }
@@ -127,6 +131,8 @@ export class SnapshotLoader {
     const { kernel } = writer
     if (kernel === undefined || !selection.passesAll || mapping.renames) return undefined
     if (transform !== undefined || gate !== undefined) return undefined
+    // Each key is asked whether it is damaged.
+    if (options.damagedFrom !== undefined) return undefined
     const rows = {
       ...options,
       replace: this.#conflict === 'replace',
@@ -146,6 +152,11 @@ export class SnapshotLoader {
     counts.read += 1
     if (!selection.passesAll && !this.#isSelected(header)) {
       counts.skipped += 1
+      return false
+    }
+    if (this.#options.damagedFrom?.has(header.byteOffset) === true) {
+      counts.failed += 1
+      this.#name(header, 'damaged in the file')
       return false
     }
     plan.dbnum = mapping.db(header.dbnum)
@@ -192,6 +203,11 @@ export class SnapshotLoader {
       this.#options.writer.beginKey(plan.dbnum, plan.conflict === 'refuse')
     }
     return true
+  }
+
+  /** Whether the damage that begins there was known before the load. */
+  knowsDamage(fromByte: number): boolean {
+    return this.#options.damagedFrom?.has(fromByte) === true
   }
 
   #heldBack(header: KeyHeader): void {
@@ -314,6 +330,12 @@ class LoadingRewriter extends KeyRewriter {
     }
     this.#loader.movedFields = true
     super.hashField(field, value, shiftedFieldMs(expireAtMs, this.#shiftMs))
+  }
+
+  /** Of a key that was begun something may be written already. */
+  lost({ fromByte, error }: LostRegion): void {
+    if (this.#loader.knowsDamage(fromByte)) return
+    throw error
   }
 
   override functionLibrary(code: Slice): void {

@@ -30,6 +30,7 @@ import type { Io } from '../io.js'
 import { prompt } from '../password.js'
 import { describeDifferences } from '../render/differences.js'
 import { describeOutcome, describePart, tellLedger } from '../render/ledger.js'
+import { describeLost, lostObject } from '../render/lost-regions.js'
 import type { Progress } from '../render/progress.js'
 import type { Talk } from '../talk.js'
 import {
@@ -57,6 +58,7 @@ interface ReplayCommandOptions extends ConnectValues, FilterOptions {
   rate?: number
   dryRun?: boolean
   verify?: boolean
+  salvage?: boolean
   withServer?: string
   emptyTarget?: boolean
   yes?: boolean
@@ -100,6 +102,9 @@ first (standard input is kept in TMPDIR for that), of a live server the snapshot
 Only commands that write data are executed; whatever else an AOF, an archive or a source says
 (CONFIG, ACL, REPLICAOF …) is refused by name and counts as failed.
 
+--salvage reads a damaged dump to its end: what is sound is written, what was lost is told, the
+ledger counts it, and the exit status is 6. What follows a snapshot (commands) is then left out.
+
 The ledger at the end counts what was read, written, skipped, failed and expired, and, where a run
 breaks off, what is unknown. Exit status 7: something was not written that nobody asked to skip.
 With --dry-run it says what would be written, and which keys the target has already.
@@ -136,6 +141,7 @@ export function registerReplay(program: Command, context: CommandContext): void 
     .option('--rate <bytes>', 'so many bytes a second at most, e.g. 10mb', parseSize)
     .option('--dry-run', 'read everything, write nothing')
     .option('--verify', 'compare both when done')
+    .option('--salvage', 'a damaged dump: go on behind damage as far as that is safe')
     .option('--with-server <path>', '--verify of an AOF or archive: see rrep diff --help')
     .option('--empty-target', 'FLUSHALL first; asks, unless --yes')
     .option('--yes', 'do not ask')
@@ -247,7 +253,7 @@ async function runReplay(call: ReplayOptions, talk: Talk): Promise<number> {
       onWire: (direction, line) => talk.trace(`${direction === 'sent' ? '>' : '<'} ${line}`),
     })
     progress.stop()
-    const { verified } = result
+    const { verified, salvaged } = result
     if (talk.json) {
       await talk.event({
         event: 'replayed',
@@ -256,6 +262,7 @@ async function runReplay(call: ReplayOptions, talk: Talk): Promise<number> {
         stopped: result.stopped,
         durationMs: Math.round(result.durationMs),
         ...(verified === undefined ? {} : { verified }),
+        ...(salvaged === undefined ? {} : lostObject(salvaged)),
         ...result.ledger,
       })
     } else {
@@ -268,6 +275,10 @@ async function runReplay(call: ReplayOptions, talk: Talk): Promise<number> {
         tellVerified(describeVerified(verified))
       }
     }
+    if (!talk.json && salvaged !== undefined) {
+      for (const line of describeLost(salvaged)) talk.problem(line)
+    }
+    if (salvaged?.error !== undefined) throw salvaged.error
     return result.complete && verified?.same !== false ? EXIT.OK : EXIT.DIFFERENT
   } catch (error) {
     progress.stop()
@@ -317,6 +328,7 @@ function optionsOf(options: ReplayCommandOptions): Omit<ReplayOptions, 'source' 
     rateBytesPerSecond: options.rate,
     dryRun: options.dryRun,
     verify: options.verify,
+    salvage: options.salvage,
     withServer: options.withServer,
     emptyTarget: options.emptyTarget,
     checkpointKey: options.checkpointKey,

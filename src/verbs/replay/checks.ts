@@ -10,6 +10,7 @@ const MAX_CONNECTIONS = MAX_LANES
 /** Before anything is connected to. Throws UsageError. */
 export function checkOptions(options: ReplayOptions): void {
   const live = options.source.kind === 'server'
+  const { until } = options
   const { connections = 1 } = options
   if (!Number.isInteger(connections) || connections < 1 || connections > MAX_CONNECTIONS) {
     throw new UsageError(`not a number of connections from 1 to ${MAX_CONNECTIONS}: ${connections}`)
@@ -26,7 +27,21 @@ export function checkOptions(options: ReplayOptions): void {
     )
   }
   if (live) refuseForStream(options)
-  const { source, until, fromMs, mapDb, rewriteKey, transform } = options
+  if (options.salvage === true) {
+    const other = live
+      ? 'a live source'
+      : until !== undefined
+        ? '--until'
+        : options.fromMs !== undefined
+          ? '--from'
+          : options.verify === true
+            ? '--verify'
+            : undefined
+    if (other !== undefined) {
+      throw new UsageError(`--salvage is for a damaged dump as it is: not with ${other}`)
+    }
+  }
+  const { source, fromMs, mapDb, rewriteKey, transform } = options
   const isChanged = [fromMs, mapDb, rewriteKey, transform].some((each) => each !== undefined)
   const hasGone = isReadOnce(source) || (live && until !== undefined)
   if (options.verify === true && (isChanged || hasGone)) {

@@ -2,8 +2,6 @@
  * Replay from what lies on disk: an RDB, an AOF with or without a preamble, a directory in
  * multi-part form (a server's own, or an archive with its offsets).
  */
-import { createReadStream, rmSync } from 'node:fs'
-import { join } from 'node:path'
 import { TargetError, UsageError } from '../../errors.js'
 import { AofParser, type AofPosition, type AofVisitor } from '../../aof/aof-parser.js'
 import { MomentGate } from '../../archive/moment-gate.js'
@@ -16,8 +14,6 @@ import { isArg } from '../../resp/command-table.js'
 import type { CommandDecoder } from '../../resp/decoder.js'
 import { checkMomentOfDump, hasPreamble } from '../../source/dump-head.js'
 import { inKernel } from '../../source/rdb-input.js'
-import { makeTemporaryDir } from '../../disk/temporary-dir.js'
-import { storePipe } from '../../source/stored-pipe.js'
 import { isReadOnce, refuseForStream } from './checks.js'
 import {
   checkParts,
@@ -26,7 +22,8 @@ import {
   refuseKind,
   refuseUnfinished,
 } from './source-check.js'
-import type { ReplaySource } from './options.js'
+import { keepInput } from './kept-input.js'
+import type { ReplayOutcome } from './options.js'
 import {
   closeParts,
   hasPreambleMark,
@@ -40,11 +37,6 @@ import type { ReplaySession } from './session.js'
 import { openInput, type ByteInput } from '../../source/source.js'
 
 const CHUNK_BYTES = 128 << 10
-
-export interface ReplayOutcome {
-  replOffset: number | undefined
-  stopped: boolean
-}
 
 export async function replayFiles(session: ReplaySession): Promise<ReplayOutcome> {
   const { source } = session.options
@@ -65,7 +57,7 @@ export async function replayFiles(session: ReplaySession): Promise<ReplayOutcome
 async function replayWhole(session: ReplaySession, opened: ReplayParts): Promise<ReplayOutcome> {
   const { source } = session.options
   // What is read once only is kept: it is read to its end before anything is deleted for it.
-  const kept = isReadOnce(source) ? await keepInput(session, source) : undefined
+  const kept = isReadOnce(source) ? await keepInput(source, session.options.signal) : undefined
   try {
     const whole = kept === undefined ? opened : { ...opened, parts: [singlePart(kept.path)] }
     await checkParts(whole.parts, {
@@ -77,25 +69,8 @@ async function replayWhole(session: ReplaySession, opened: ReplayParts): Promise
     await session.emptyTarget()
     return await new FileReplay(session, { ...whole, areTimesChecked: true }).run()
   } finally {
-    if (kept !== undefined) rmSync(kept.dir, { recursive: true, force: true })
+    kept?.remove()
   }
-}
-
-async function keepInput(
-  session: ReplaySession,
-  source: Exclude<ReplaySource, { kind: 'server' | 'directory' }>,
-): Promise<{ dir: string; path: string }> {
-  const dir = makeTemporaryDir('rrep-replay-')
-  const path = join(dir, 'input')
-  const input = source.kind === 'stdin' ? source.stream : createReadStream(source.path)
-  const name = source.kind === 'stdin' ? 'stdin' : source.path
-  try {
-    await storePipe(input, path, name, session.options.signal)
-  } catch (error) {
-    rmSync(dir, { recursive: true, force: true })
-    throw error
-  }
-  return { dir, path }
 }
 
 /** What is no good for commands is said before a target is emptied, where that can be seen: what

@@ -2,6 +2,7 @@
 import type { Readable } from 'node:stream'
 import type { RrepError } from '../../errors.js'
 import type { ServerSettings } from '../../net/server-settings.js'
+import type { Damage } from '../../source/damage.js'
 import type { KeyFilterOptions } from '../../source/key-filter.js'
 import type { KeyRewriteRule } from '../../target/key-mapping.js'
 import type { OnConflict } from '../../target/key-target.js'
@@ -56,6 +57,9 @@ export interface ReplayOptions {
   /** `verify` of an AOF or an archive: the redis-server or valkey-server in which its commands are
    * applied for the comparison. Default: that of PATH. */
   withServer?: string | undefined
+  /** A dump: goes on behind damage where that is safe. What is sound is written, what was lost is
+   * in the result with the error, and what follows the snapshot is left out. */
+  salvage?: boolean | undefined
   /** Attempts after a failure that can pass, on each side. Default 5. */
   retries?: number | undefined
   signal?: AbortSignal | undefined
@@ -103,6 +107,18 @@ export interface ReplayResult {
   durationMs: number
   /** What the comparison said, where one was asked for; `complete` does not count it in. */
   verified: DiffResult | undefined
+  /** With `salvage`. */
+  salvaged: Salvaged | undefined
+}
+
+/** What a replay with `salvage` did not get out of the dump. */
+export type Salvaged = Damage
+
+/** How a replay ended, whatever its source. */
+export interface ReplayOutcome {
+  replOffset: number | undefined
+  stopped: boolean
+  salvaged?: Salvaged
 }
 
 /** An error of a replay under way: the ledger up to there goes with it. */

@@ -12,7 +12,8 @@ import { diff } from '../diff/run.js'
 import { checkOptions } from './checks.js'
 import { replayFiles } from './files.js'
 import { replayLive } from './live.js'
-import type { ReplayOptions, ReplayResult } from './options.js'
+import type { ReplayOptions, ReplayOutcome, ReplayResult } from './options.js'
+import { replaySalvaged } from './salvage.js'
 import { ReplaySession } from './session.js'
 
 export type * from './options.js'
@@ -47,18 +48,18 @@ export async function replay(options: ReplayOptions): Promise<ReplayResult> {
   const startMs = performance.now()
   const session = new ReplaySession(options)
   try {
-    const outcome =
-      options.source.kind === 'server' ? await replayLive(session) : await replayFiles(session)
+    const outcome = await run(session)
     await session.lookAtTarget(options.target.timeoutMs)
     const durationMs = performance.now() - startMs
     session.close()
     return {
       ledger: session.ledger.report(),
-      complete: session.ledger.isComplete,
+      complete: session.ledger.isComplete && outcome.salvaged?.error === undefined,
       replOffset: outcome.replOffset,
       stopped: outcome.stopped,
       durationMs,
       verified: await verify(options, outcome.stopped),
+      salvaged: outcome.salvaged,
     }
   } catch (error) {
     await session.settle(error)
@@ -68,6 +69,12 @@ export async function replay(options: ReplayOptions): Promise<ReplayResult> {
   } finally {
     session.close()
   }
+}
+
+async function run(session: ReplaySession): Promise<ReplayOutcome> {
+  const { source, salvage } = session.options
+  if (source.kind === 'server') return await replayLive(session)
+  return await (salvage === true ? replaySalvaged(session) : replayFiles(session))
 }
 
 async function verify(options: ReplayOptions, stopped: boolean): Promise<DiffResult | undefined> {

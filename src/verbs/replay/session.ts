@@ -39,7 +39,7 @@ import { backoffMs, sleep } from '../../net/waiting.js'
 import { CommandTable } from '../../resp/command-table.js'
 import { printable } from '../../bytes/printable.js'
 import { compileKeyFilter, withAddressDb, type KeyFilter } from '../../source/key-filter.js'
-import type { ReplayEvent, ReplayOptions, ReplayProgress } from './options.js'
+import type { ReplayEvent, ReplayOptions, ReplayProgress, Salvaged } from './options.js'
 import { refuseForStream } from './checks.js'
 import { FunctionLoads } from './functions.js'
 import { SizeGate } from '../../source/size-gate.js'
@@ -51,6 +51,8 @@ export interface LoadWishes {
   streamFollows: boolean
   /** No checksum vouches for the values. */
   validate: boolean
+  /** What lies behind damage is read, too; the keys that were found damaged are not written. */
+  damage?: Salvaged
 }
 
 /** So long a run that breaks off waits for answers, and one that is interrupted. */
@@ -416,7 +418,7 @@ export class ReplaySession {
   makeLoader(
     writer: KeyTarget,
     file: string | undefined,
-    { replaceOwn, streamFollows, validate }: LoadWishes,
+    { replaceOwn, streamFollows, validate, damage }: LoadWishes,
   ): SnapshotLoader {
     const { facts } = this
     const minSizeBytes = this.options.filter?.minSizeBytes
@@ -424,6 +426,7 @@ export class ReplaySession {
       file,
       // Before a target is emptied the source was looked through already.
       validate: validate && !this.isToBeEmptied,
+      damagedFrom: damage?.keysFrom,
       target: facts.capabilities,
       writer,
       restore: this.options.restore ?? 'auto',

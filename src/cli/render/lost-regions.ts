@@ -1,0 +1,32 @@
+/** What a run with `--salvage` could not read: for people, and as JSON. */
+import type { LostRegion } from '../../rdb/visitor.js'
+import { countOf, formatSize } from '../units.js'
+
+export interface Lost {
+  readonly lost: readonly LostRegion[]
+  readonly lostRegions: number
+  readonly lostBytes: number
+}
+
+const SHOWN = 20
+
+export function describeLost({ lost, lostRegions, lostBytes }: Lost): string[] {
+  if (lostRegions === 0) return []
+  const lines = lost.slice(0, SHOWN).map(({ key, dbnum, fromByte, toByte, error }) => {
+    const what = key === undefined ? 'records' : `key ${key} (db${dbnum})`
+    return `lost: ${what}, bytes ${fromByte} to ${toByte}: ${error.message}`
+  })
+  return [
+    ...lines,
+    `in all ${countOf(lostRegions, 'region')} of the file lost, ${formatSize(lostBytes)}`,
+  ]
+}
+
+/** The errors as their words. */
+export function lostObject({ lost, lostRegions, lostBytes }: Lost): object {
+  return {
+    lostRegions,
+    lostBytes,
+    lost: lost.map((region) => ({ ...region, error: region.error.message })),
+  }
+}
