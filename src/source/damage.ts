@@ -23,12 +23,15 @@ const MAX_LOST = 1000
 const CHECKSUM_BYTES = 8
 
 export interface FindDamageOptions {
+  /** What errors call it, if not by what was opened. */
+  file?: string | undefined
   signal?: AbortSignal | undefined
   onProgress?: ((consumedBytes: number) => void) | undefined
 }
 
 /** Reads everything once. Throws what is no damage, and what is no RDB. */
 export async function findDamage(rdb: RdbInput, options: FindDamageOptions = {}): Promise<Damage> {
+  const { file = rdb.name } = options
   const keysFrom = new Set<number>()
   const lost: LostRegion[] = []
   let lostRegions = 0
@@ -43,7 +46,7 @@ export async function findDamage(rdb: RdbInput, options: FindDamageOptions = {})
         if (lost.length < MAX_LOST) lost.push(region)
       },
     },
-    { file: rdb.name, salvage: true },
+    { file, salvage: true },
   )
   const { summary } = await pumpRdb(rdb, parser, options)
   const [first] = lost
@@ -51,7 +54,7 @@ export async function findDamage(rdb: RdbInput, options: FindDamageOptions = {})
   if (error === undefined && summary.checksum === 'bad') {
     error = new RdbError(
       'ERR_RDB_CORRUPT',
-      { file: rdb.name, byteOffset: summary.rdbBytes - CHECKSUM_BYTES, reading: 'checksum' },
+      { file, byteOffset: summary.rdbBytes - CHECKSUM_BYTES, reading: 'checksum' },
       'the checksum does not match: some byte before it is not what the server wrote',
     )
   }

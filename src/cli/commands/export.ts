@@ -7,6 +7,7 @@ import { addCommonOptions, type CommandContext } from '../command.js'
 import { EXIT } from '../exit-codes.js'
 import { addConnectOptions, type ConnectValues } from '../connect-options.js'
 import { renderLosses } from '../render/ledger.js'
+import { describeLost, lostObject } from '../render/lost-regions.js'
 import { addMomentOptions, readSourceArgument, type MomentOptions } from '../source-argument.js'
 import { addFilterOptions, readFilterOptions, type FilterOptions } from '../filter-options.js'
 import { jsonLine } from '../guard.js'
@@ -21,8 +22,6 @@ interface ExportCommandOptions extends ConnectValues, FilterOptions, MomentOptio
   strings?: 'text' | 'base64'
   for?: string
 }
-
-const SHOWN_LOST = 20
 
 const DETAILS = `
 SOURCE is a server (a snapshot of it is taken first, into TMPDIR), an RDB, an AOF, an archive, or -;
@@ -144,7 +143,7 @@ export function registerExport(program: Command, context: CommandContext): void 
 /** The error is told as one; regions of the file without theirs. */
 function resultObject({ error, lost, ...rest }: ExportResult): object {
   if (error === undefined) return rest
-  return { ...rest, lost: lost.map((region) => ({ ...region, error: region.error.message })) }
+  return { ...rest, ...lostObject({ ...rest, lost }) }
 }
 
 /** Nobody wants JSON lines under the name of another form. */
@@ -218,16 +217,7 @@ function report(result: ExportResult, talk: Talk): void {
     talk.warn(`not everything could be applied in ${result.built.server}`)
     for (const line of renderLosses(result.built.ledger)) talk.say(line)
   }
-  for (const region of result.lost.slice(0, SHOWN_LOST)) {
-    const what = region.key === undefined ? 'records' : `key ${region.key} (db${region.dbnum})`
-    talk.warn(
-      `lost: ${what}, bytes ${region.fromByte} to ${region.toByte}: ${region.error.message}`,
-    )
-  }
-  if (result.lostRegions > 0) {
-    talk.warn(
-      `in all ${countOf(result.lostRegions, 'region')} lost, ${formatSize(result.lostBytes)}; ` +
-        `${countOf(result.keysWritten, 'key')} came out`,
-    )
+  for (const line of describeLost(result, `${countOf(result.keysWritten, 'key')} came out`)) {
+    talk.warn(line)
   }
 }

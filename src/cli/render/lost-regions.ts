@@ -10,7 +10,8 @@ export interface Lost {
 
 const SHOWN = 20
 
-export function describeLost({ lost, lostRegions, lostBytes }: Lost): string[] {
+/** @param outcome what came out of it all the same */
+export function describeLost({ lost, lostRegions, lostBytes }: Lost, outcome?: string): string[] {
   if (lostRegions === 0) return []
   const lines = lost.slice(0, SHOWN).map(({ key, dbnum, fromByte, toByte, error }) => {
     const what = key === undefined ? 'records' : `key ${key} (db${dbnum})`
@@ -18,7 +19,8 @@ export function describeLost({ lost, lostRegions, lostBytes }: Lost): string[] {
   })
   return [
     ...lines,
-    `in all ${countOf(lostRegions, 'region')} of the file lost, ${formatSize(lostBytes)}`,
+    `in all ${countOf(lostRegions, 'region')} lost, ${formatSize(lostBytes)}` +
+      (outcome === undefined ? '' : `; ${outcome}`),
   ]
 }
 

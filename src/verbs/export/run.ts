@@ -27,7 +27,7 @@ import {
 } from '../../source/key-filter.js'
 import { pumpRdb, RDB_READ_BYTES, type PumpedRdb } from '../../source/rdb-input.js'
 import { openKeys, type OpenKeys } from '../keys/open.js'
-import { findDamage, type Damage } from './damage.js'
+import { findDamage, type Damage } from '../../source/damage.js'
 import { capabilitiesOfWriter } from '../../rewrite/writing-server.js'
 import { SizeGate } from '../../source/size-gate.js'
 import type { ExportFormat, ExportOptions, ExportResult } from './options.js'
@@ -48,7 +48,10 @@ export async function exportKeys(options: ExportOptions): Promise<ExportResult> 
   const baseOnly = options.baseOnly === true || (options.salvage === true && !isServer)
   const keys = await openKeys(source, { ...options, baseOnly, isReadTwice: options.salvage })
   try {
-    const damage = options.salvage === true ? await findDamage(keys, options.signal) : undefined
+    const damage =
+      options.salvage === true
+        ? await findDamage(keys.rdb, { file: keys.name, signal: options.signal })
+        : undefined
     const output = await openOutput(options.output, {
       compress: options.compress,
       signal: options.signal,

@@ -7,6 +7,8 @@ import type { ReplaySource } from './options.js'
 
 export interface KeptInput {
   readonly path: string
+  /** What it was read from. */
+  readonly name: string
   remove(): void
 }
 
@@ -25,5 +27,5 @@ export async function keepInput(
     remove()
     throw error
   }
-  return { path, remove }
+  return { path, name, remove }
 }

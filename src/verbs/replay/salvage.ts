@@ -20,16 +20,18 @@ export async function replaySalvaged(session: ReplaySession): Promise<ReplayOutc
   await session.meetTarget()
   const kept = isReadOnce(source) ? await keepInput(source, signal) : undefined
   try {
+    const name = kept?.name
     const path = kept?.path ?? (source.kind === 'stdin' ? '-' : source.path)
     const damage = await readWith(session, path, async (rdb) =>
       findDamage(rdb, {
+        file: name,
         signal,
         onProgress: (bytes) =>
           session.progress({ phase: 'check', bytes, totalBytes: rdb.input.sizeBytes }),
       }),
     )
     if (session.isToBeEmptied) await session.emptyTarget()
-    await readWith(session, path, async (rdb) => load(session, rdb, damage))
+    await readWith(session, path, async (rdb) => load(session, rdb, name ?? rdb.name, damage))
     return { replOffset: undefined, stopped: false, salvaged: damage }
   } finally {
     kept?.remove()
@@ -49,9 +51,14 @@ async function readWith<T>(
   }
 }
 
-async function load(session: ReplaySession, rdb: RdbInput, damage: Salvaged): Promise<void> {
+async function load(
+  session: ReplaySession,
+  rdb: RdbInput,
+  name: string,
+  damage: Salvaged,
+): Promise<void> {
   const keys = await session.openSnapshot(false)
-  const loader = session.makeLoader(keys, rdb.name, {
+  const loader = session.makeLoader(keys, name, {
     replaceOwn: false,
     streamFollows: false,
     validate: true,
