@@ -1,9 +1,9 @@
 /** What a run with `--salvage` could not read: for people, and as JSON. */
-import type { LostRegion } from '../../rdb/visitor.js'
+import type { ExportResult } from '../../verbs/export/options.js'
 import { countOf, formatSize } from '../units.js'
 
 export interface Lost {
-  readonly lost: readonly LostRegion[]
+  readonly lost: ExportResult['lost']
   readonly lostRegions: number
   readonly lostBytes: number
 }
