@@ -5,21 +5,18 @@
  */
 import { Buffer } from 'node:buffer'
 import type { RdbFamily } from '../rdb/numbers.js'
+import { STRING_SHAPES, type RdbLane, type StringBatch } from '../rdb/lane.js'
 import {
   DEPTH,
-  STRING_SHAPES,
   KIND,
   KIND_NAMES,
   type Depth,
   type KeyHeader,
-  type Kind,
   type NoticeCode,
   type LostRegion,
-  type PlainWeights,
   type RdbStart,
   type RdbVisitor,
   type Slice,
-  type StringRows,
   type ValueStats,
 } from '../rdb/visitor.js'
 import { ENCODING, ENCODING_NAMES, MemoryEncoding, type Encoding } from './encoding.js'
@@ -49,7 +46,7 @@ export interface AnalyzedKey {
 
 /** The same of many strings. ONE object, reused. */
 export interface AnalyzedStrings {
-  readonly rows: StringRows
+  readonly rows: StringBatch
   /** By row, as `ENCODING` has them. */
   readonly encodings: Uint8Array
   /** By row: bytes as `AnalyzedKey.memory`. */
@@ -87,7 +84,7 @@ class CurrentKey implements AnalyzedKey {
 }
 
 class CurrentStrings implements AnalyzedStrings {
-  rows!: StringRows
+  rows!: StringBatch
   encodings = new Uint8Array(0)
   memory = new Float64Array(0)
   /** Sums of one call, by `ENCODING`: a string has one of the first three. */
@@ -96,9 +93,7 @@ class CurrentStrings implements AnalyzedStrings {
 }
 
 export class KeyAnalysis implements RdbVisitor {
-  /** Only where each key need not be asked about or told by itself. */
-  readonly stringRows?: (rows: StringRows) => void
-  readonly separatorByte: number
+  readonly lane: RdbLane
 
   keys = 0
   expires = 0
@@ -135,10 +130,17 @@ export class KeyAnalysis implements RdbVisitor {
     this.ttl = new TtlHistogram(options.nowMs)
     this.top = new TopKeys(options.top)
     this.prefixes = options.prefixes === undefined ? undefined : new PrefixTree(options.prefixes)
-    this.separatorByte = options.prefixes?.separator?.[0] ?? 0x3a
     const asksEach = options.wantsKey !== undefined || options.wantsMemory !== undefined
     const tellsEach = options.onKey !== undefined && options.onStrings === undefined
-    if (!asksEach && !tellsEach) this.stringRows = (rows) => this.addStrings(rows)
+    this.lane = {
+      // Only where each key need not be asked about or told by itself.
+      strings: asksEach || tellsEach ? undefined : (batch) => this.addStrings(batch),
+      separatorByte: options.prefixes?.separator?.[0],
+      weights: {
+        ofKind: (kind) => this.memoryModel.plainWeights(kind),
+        add: (strings, weight) => this.model!.plainRun(strings, weight),
+      },
+    }
   }
 
   start(start: RdbStart): void {
@@ -174,14 +176,6 @@ export class KeyAnalysis implements RdbVisitor {
 
   plain(lengthBytes: number): void {
     this.model!.plain(lengthBytes)
-  }
-
-  plainWeights(kind: Kind): PlainWeights | undefined {
-    return this.memoryModel.plainWeights(kind)
-  }
-
-  plainRow(strings: number, weight: number): void {
-    this.model!.plainRow(strings, weight)
   }
 
   keyEnd(header: KeyHeader, stats: ValueStats): void {
@@ -282,7 +276,7 @@ export class KeyAnalysis implements RdbVisitor {
   }
 
   /** What `key` and `keyEnd` do, for a row of strings. */
-  private addStrings(rows: StringRows): void {
+  private addStrings(rows: StringBatch): void {
     const { strings, prefixes, encodingSums, ttl, kindSums } = this
     const model = this.memoryModel
     const costs = (this.stringCosts ??= new StringCosts(this.encoding, model))
@@ -354,7 +348,7 @@ export class KeyAnalysis implements RdbVisitor {
     return Math.min(this.kindSums.largestMemory[KIND.STRING]!, this.top.threshold)
   }
 
-  private keepString(rows: StringRows, row: number, encoding: Encoding, memory: number): void {
+  private keepString(rows: StringBatch, row: number, encoding: Encoding, memory: number): void {
     const facts: KeyFacts = {
       dbnum: rows.dbnum,
       key: Buffer.from(rows.bytes.subarray(rows.keyStart(row), rows.keyEnd(row))),

@@ -7,13 +7,8 @@
  * does not say is taken as in a server at rest: tables fully rehashed, strings without slack,
  * skiplist levels at their mean.
  */
-import {
-  KIND,
-  type KeyHeader,
-  type Kind,
-  type PlainWeights,
-  type ValueStats,
-} from '../rdb/visitor.js'
+import type { PlainWeights } from '../rdb/lane.js'
+import { KIND, type KeyHeader, type Kind, type ValueStats } from '../rdb/visitor.js'
 import { allocated } from './allocator.js'
 import { ENCODING, type Encoding, type WriterVersion } from './encoding.js'
 import {
@@ -115,7 +110,7 @@ export class MemoryModel {
     }
   }
 
-  /** What `plain` adds for each string of a kind, by length; see `RdbVisitor.plainWeights`. */
+  /** What `plain` adds for each string of a kind, by length; see `StringWeighing`. */
   plainWeights(kind: Kind): PlainWeights | undefined {
     switch (kind) {
       case KIND.ZSET:
@@ -137,7 +132,7 @@ export class MemoryModel {
   }
 
   /** Whole elements, of which the weights are known. */
-  plainRow(strings: number, weight: number): void {
+  plainRun(strings: number, weight: number): void {
     this.plainCount += strings
     this.plainSum += weight
   }

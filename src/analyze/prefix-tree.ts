@@ -13,7 +13,7 @@
  * for a key.
  */
 import { Buffer } from 'node:buffer'
-import type { StringRows } from '../rdb/visitor.js'
+import type { StringBatch } from '../rdb/lane.js'
 
 export interface PrefixOptions {
   /** One byte or more. Default `:`. */
@@ -41,7 +41,7 @@ const ROOT = 0
 const DEFAULT_SEPARATOR = Uint8Array.of(0x3a)
 /** A longer piece is data, not a name: the key counts for the prefix before it only. */
 const MAX_PIECE_BYTES = 128
-/** `StringRows.separators` tells of so many. */
+/** `StringBatch.separators` tells of so many. */
 const MARKED_BYTES = 32
 /** On merging, a child with at least this share of its parent's memory keeps its name. */
 const KEEP_SHARE = 0.05
@@ -119,10 +119,10 @@ export class PrefixTree {
   }
 
   /**
-   * The same for many, as `StringRows` has them, with `memory` by row. Neighbours mostly have
+   * The same for many, as `StringBatch` has them, with `memory` by row. Neighbours mostly have
    * their prefixes in common: those are counted together.
    */
-  addRows(rows: StringRows, memory: Float64Array): void {
+  addRows(rows: StringBatch, memory: Float64Array): void {
     const { bytes, count } = rows
     const { depth, parent, recent, wildcard, childCount, pieceLength, pieceStart } = this
     let { pieces } = this

@@ -2,7 +2,7 @@
  * Encoding and memory of strings by their sizes. Files hold few different pairs of short lengths,
  * millions of times: those are reckoned once.
  */
-import { STRING_SHAPES, type StringRows } from '../rdb/visitor.js'
+import { STRING_SHAPES, type StringBatch } from '../rdb/lane.js'
 import { ENCODING, type Encoding, type MemoryEncoding } from './encoding.js'
 import type { MemoryModel } from './memory-model.js'
 
@@ -21,7 +21,7 @@ export class StringCosts {
   }
 
   /** Sets `memory` and returns the encoding. */
-  of(rows: StringRows, row: number): Encoding {
+  of(rows: StringBatch, row: number): Encoding {
     const shape = rows.shape(row)
     if (shape >= STRING_SHAPES) return this.reckon(rows, row)
     this.memory = this.memories[shape]!
@@ -32,7 +32,7 @@ export class StringCosts {
     return this.encodings[shape]! as Encoding
   }
 
-  private reckon(rows: StringRows, row: number): Encoding {
+  private reckon(rows: StringBatch, row: number): Encoding {
     const keyLength = rows.keyEnd(row) - rows.keyStart(row)
     const length = rows.valueBytes(row)
     const hasExpiry = rows.hasExpiry(row)

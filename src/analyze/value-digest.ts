@@ -11,7 +11,13 @@
 import { Buffer } from 'node:buffer'
 import type { KernelExports } from '../kernels/kernel.js'
 import { parseScore } from '../rdb/score.js'
-import { ROW, type PackedFormat, type Row, type Stretch } from '../rdb/lane.js'
+import {
+  ELEMENTS,
+  type Elements,
+  type PackedFormat,
+  type RdbLane,
+  type Stretch,
+} from '../rdb/lane.js'
 import {
   DEPTH,
   KIND,
@@ -67,7 +73,7 @@ export interface DigestOptions {
 }
 
 export class KeyDigests implements RdbVisitor, ElementVisitor {
-  readonly stringRecords: RdbVisitor['stringRecords']
+  readonly lane: RdbLane
   private readonly options: DigestOptions
   private readonly kernel: DigestKernel
   private readonly exports: KernelExports
@@ -92,8 +98,13 @@ export class KeyDigests implements RdbVisitor, ElementVisitor {
     this.exports = options.kernel.exports
     this.sums = Buffer.isBuffer(options.to) ? options.to.byteOffset : 0
     this.shiftMs = options.shiftMs ?? Number.POSITIVE_INFINITY
-    if (options.wanted === undefined) {
-      this.stringRecords = (stretch, dbnum) => this.takeRecords(stretch, dbnum)
+    this.lane = {
+      stringRecords:
+        options.wanted === undefined
+          ? (stretch, dbnum) => this.takeRecords(stretch, dbnum)
+          : undefined,
+      elements: (stretch, what, count) => this.takeElements(stretch, what, count),
+      packedValue: (stretch, format) => this.takePacked(stretch, format),
     }
   }
 
@@ -123,45 +134,6 @@ export class KeyDigests implements RdbVisitor, ElementVisitor {
     const nameBytes = key.end - key.start
     exports.digestRecord(output.byteOffset, dbnum, nameBytes, kind, counted, expireAtMs)
     this.tell(output, 0, key)
-  }
-
-  elementRow(stretch: Stretch, row: Row, count: number): number {
-    const { exports, kernel } = this
-    if (stretch.kernel !== kernel.kernel) return 0
-    const taken = exports.digestElements(
-      stretch.start,
-      stretch.end,
-      count,
-      row,
-      this.isChained,
-      kernel.kernel.stagingAddress,
-    )
-    stretch.takenTo = exports.rowInputTo()
-    stretch.stringBytes = exports.rowStringBytes()
-    stretch.largestBytes = exports.rowLargest()
-    stretch.compressed = exports.rowCompressed() !== 0
-    return taken
-  }
-
-  packedValue(stretch: Stretch, format: PackedFormat): boolean {
-    const { exports, kernel, kind } = this
-    const { start, end } = stretch
-    if (stretch.kernel !== kernel.kernel) return false
-    if (format === 'intset') {
-      exports.digestIntset(start, end - start)
-      return true
-    }
-    const row = kind === KIND.ZSET ? ROW.SCORES : kind === KIND.HASH ? ROW.PAIRS : ROW.STRINGS
-    const stop = end - 1
-    let at = start + LISTPACK_HEAD_BYTES
-    while (exports.digestListpack(at, stop, row, this.isChained) === 0) {
-      const scoreAt = exports.digestScoreAt()
-      const scoreEnd = scoreAt + exports.digestScoreSize()
-      this.number(parseScore(kernel.kernel.memory, scoreAt, scoreEnd))
-      exports.digestAdd()
-      at = exports.rowInputTo()
-    }
-    return true
   }
 
   stringValue(value: Slice): void {
@@ -348,6 +320,46 @@ export class KeyDigests implements RdbVisitor, ElementVisitor {
   streamIdmp(): void {}
   streamIdmpEnd(): void {}
   arrayMeta(): void {}
+
+  private takeElements(stretch: Stretch, what: Elements, count: number): number {
+    const { exports, kernel } = this
+    if (stretch.kernel !== kernel.kernel) return 0
+    const taken = exports.digestElements(
+      stretch.start,
+      stretch.end,
+      count,
+      what,
+      this.isChained,
+      kernel.kernel.stagingAddress,
+    )
+    stretch.takenTo = exports.rowInputTo()
+    stretch.stringBytes = exports.rowStringBytes()
+    stretch.largestBytes = exports.rowLargest()
+    stretch.compressed = exports.rowCompressed() !== 0
+    return taken
+  }
+
+  private takePacked(stretch: Stretch, format: PackedFormat): boolean {
+    const { exports, kernel, kind } = this
+    const { start, end } = stretch
+    if (stretch.kernel !== kernel.kernel) return false
+    if (format === 'intset') {
+      exports.digestIntset(start, end - start)
+      return true
+    }
+    const what =
+      kind === KIND.ZSET ? ELEMENTS.SCORES : kind === KIND.HASH ? ELEMENTS.PAIRS : ELEMENTS.STRINGS
+    const stop = end - 1
+    let at = start + LISTPACK_HEAD_BYTES
+    while (exports.digestListpack(at, stop, what, this.isChained) === 0) {
+      const scoreAt = exports.digestScoreAt()
+      const scoreEnd = scoreAt + exports.digestScoreSize()
+      this.number(parseScore(kernel.kernel.memory, scoreAt, scoreEnd))
+      exports.digestAdd()
+      at = exports.rowInputTo()
+    }
+    return true
+  }
 
   /** Returns how many keys were taken. */
   private takeRecords(stretch: Stretch, dbnum: number): number {

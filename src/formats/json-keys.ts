@@ -33,9 +33,15 @@ import {
   type U64,
   type ValueStats,
 } from '../rdb/visitor.js'
-import { ROW, type PackedFormat, type Row, type Stretch } from '../rdb/lane.js'
+import {
+  ELEMENTS,
+  type Elements,
+  type PackedFormat,
+  type RdbLane,
+  type Stretch,
+} from '../rdb/lane.js'
 import { JsonElements } from './json-elements.js'
-import { JsonRows } from './json-lane.js'
+import { JsonLane } from './json-lane.js'
 import { JsonStream } from './json-stream.js'
 import { JsonStrings } from './json-strings.js'
 
@@ -75,9 +81,7 @@ export class JsonKeys implements RdbVisitor, ElementVisitor {
   keys = 0
   readonly functionLibrary: () => void
   readonly functionPreGa: () => void
-  readonly stringRecords: RdbVisitor['stringRecords']
-  readonly elementRow: RdbVisitor['elementRow']
-  readonly packedValue: RdbVisitor['packedValue']
+  readonly lane: RdbLane
   private readonly out: OutputBuffer
   private readonly json: JsonText
   private readonly strings: JsonStrings
@@ -87,9 +91,9 @@ export class JsonKeys implements RdbVisitor, ElementVisitor {
   private readonly encoding = new ObjectEncoding()
   private readonly elements: JsonElements
   private readonly stream: JsonStream
-  private readonly rows: JsonRows
-  /** What the rows were told of the lines is as it was. */
-  private rowsReady = false
+  private readonly fast: JsonLane
+  /** What the kernel was told of the lines is as it was. */
+  private fastReady = false
   /** `,"type":"…","encoding":"…","expireAt":` by type byte, and of strings by encoding. */
   private readonly heads: (Buffer | undefined)[] = []
   private readonly stringHeads: Record<StringEncoding, Buffer>
@@ -111,14 +115,17 @@ export class JsonKeys implements RdbVisitor, ElementVisitor {
     this.strings = new JsonStrings(this.json, this.base64)
     this.elements = new JsonElements(out, this.strings, this.base64)
     this.stream = new JsonStream(out, this.strings, this.base64)
-    this.rows = new JsonRows(out, kernel, this.json)
-    if (options.wanted === undefined || options.allStrings === true) {
-      this.stringRecords = (stretch, dbnum) => this.writeRecords(stretch, dbnum)
-    }
-    // In base64 elements are put in order first.
-    if (!this.base64) {
-      this.elementRow = (stretch, row, count) => this.writeRow(stretch, row, count)
-      this.packedValue = (stretch, format) => this.writePacked(stretch, format)
+    this.fast = new JsonLane(out, kernel, this.json)
+    const isFree = options.wanted === undefined || options.allStrings === true
+    this.lane = {
+      stringRecords: isFree ? (stretch, dbnum) => this.writeRecords(stretch, dbnum) : undefined,
+      // In base64 elements are put in order first.
+      ...(this.base64
+        ? {}
+        : {
+            elements: (stretch, what, count) => this.writeElements(stretch, what, count),
+            packedValue: (stretch, format) => this.writePacked(stretch, format),
+          }),
     }
     this.stringHeads = {
       int: headOf('string', 'int'),
@@ -146,12 +153,12 @@ export class JsonKeys implements RdbVisitor, ElementVisitor {
 
   start(start: RdbStart): void {
     this.encoding.start(start)
-    this.rowsReady = false
+    this.fastReady = false
   }
 
   aux(name: Slice, value: Slice): void {
     this.encoding.aux(name, value)
-    this.rowsReady = false
+    this.fastReady = false
   }
 
   key(header: KeyHeader): Depth {
@@ -347,45 +354,46 @@ export class JsonKeys implements RdbVisitor, ElementVisitor {
   private beginDb(dbnum: number): void {
     this.prefixDb = dbnum
     this.prefix = Buffer.from(`{"db":${dbnum},"key":`)
-    this.rowsReady = false
+    this.fastReady = false
   }
 
   private writeRecords(stretch: Stretch, dbnum: number): number {
     // No comma stands before the first key of an array.
     if (this.layout === 'array' && this.keys === 0) return 0
     if (dbnum !== this.prefixDb) this.beginDb(dbnum)
-    if (!this.rowsReady) this.prepareRows()
-    const taken = this.rows.records(stretch, this.base64)
+    if (!this.fastReady) this.prepareLane()
+    const taken = this.fast.records(stretch, this.base64)
     this.keys += taken
     return taken
   }
 
-  private prepareRows(): void {
+  private prepareLane(): void {
     const { int, embstr, raw } = this.stringHeads
     const isArray = this.layout === 'array'
-    this.rows.setTexts({
+    this.fast.setTexts({
       prefix: Buffer.from(`${isArray ? ',\n' : ''}${this.prefix.toString()}"`),
       suffix: Buffer.from(isArray ? '"}' : '"}\n'),
       heads: [int, embstr, raw].map((head) => Buffer.from(`"${head.toString()}`)),
       none: NULL,
       value: Buffer.from(`${VALUE.toString()}"`),
     })
-    this.rows.setLimits((keyBytes, hasExpiry) => this.encoding.embstrLimit(keyBytes, hasExpiry))
-    this.rowsReady = true
+    this.fast.setLimits((keyBytes, hasExpiry) => this.encoding.embstrLimit(keyBytes, hasExpiry))
+    this.fastReady = true
   }
 
-  private writeRow(stretch: Stretch, row: Row, count: number): number {
+  private writeElements(stretch: Stretch, what: Elements, count: number): number {
     this.fillLongList()
-    const taken = this.rows.elements(stretch, row, count, !this.elements.isFirst)
+    const taken = this.fast.elements(stretch, what, count, !this.elements.isFirst)
     if (taken > 0) this.elements.isFirst = false
     return taken
   }
 
   private writePacked(stretch: Stretch, format: PackedFormat): boolean {
     const { kind } = this.header!
-    const row = kind === KIND.HASH ? ROW.PAIRS : kind === KIND.ZSET ? ROW.SCORES : ROW.STRINGS
+    const what =
+      kind === KIND.HASH ? ELEMENTS.PAIRS : kind === KIND.ZSET ? ELEMENTS.SCORES : ELEMENTS.STRINGS
     this.fillLongList()
-    const written = this.rows.packed(stretch, format, row, !this.elements.isFirst)
+    const written = this.fast.packed(stretch, format, what, !this.elements.isFirst)
     if (written > 0) this.elements.isFirst = false
     return written >= 0
   }

@@ -7,7 +7,7 @@ import { Buffer } from 'node:buffer'
 import type { JsonText } from './json-text.js'
 import { KERNEL_SLACK_BYTES, type ByteKernel } from '../kernels/kernel.js'
 import type { OutputBuffer } from '../bytes/output-buffer.js'
-import type { PackedFormat, Row, Stretch } from '../rdb/lane.js'
+import type { Elements, PackedFormat, Stretch } from '../rdb/lane.js'
 
 /** What surrounds the key and the value of a string in its line. */
 export interface LineTexts {
@@ -34,7 +34,7 @@ const ROW_ROOM_BYTES = 6 * 2 * (1 << 14) + 512
 const MAX_EXPANSION = 6
 const COMMA = 0x2c
 
-export class JsonRows {
+export class JsonLane {
   private readonly out: OutputBuffer
   private readonly kernel: ByteKernel
   private readonly json: JsonText
@@ -98,14 +98,14 @@ export class JsonRows {
    * Returns how many elements were written, with commas between them, and, with `comma`, one before
    * the first.
    */
-  elements(stretch: Stretch, row: Row, count: number, comma: boolean): number {
+  elements(stretch: Stretch, what: Elements, count: number, comma: boolean): number {
     const { exports, stagingAddress } = this.kernel
     if (!this.makeRoom(stretch, ROW_ROOM_BYTES)) return 0
     const taken = exports.jsonElements(
       stretch.start,
       stretch.end,
       count,
-      row,
+      what,
       this.outAt + (comma ? 1 : 0),
       this.outEnd,
       stagingAddress,
@@ -122,7 +122,7 @@ export class JsonRows {
   }
 
   /** The same of a whole packed value. Returns the bytes written, -1: it is left to others. */
-  packed(stretch: Stretch, format: PackedFormat, row: Row, comma: boolean): number {
+  packed(stretch: Stretch, format: PackedFormat, what: Elements, comma: boolean): number {
     const { exports } = this.kernel
     const { start } = stretch
     const length = stretch.end - start
@@ -131,7 +131,7 @@ export class JsonRows {
     const written =
       format === 'intset'
         ? exports.jsonIntset(start, length, to)
-        : exports.jsonListpack(start, length, row, to)
+        : exports.jsonListpack(start, length, what, to)
     if (written > 0) {
       this.separate(comma)
       this.out.pos = to - this.out.bytes.byteOffset + written - 1

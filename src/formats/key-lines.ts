@@ -8,7 +8,7 @@ import type { AnalyzedKey, AnalyzedStrings } from '../analyze/key-analysis.js'
 import { printable } from '../bytes/printable.js'
 import { kernelOf } from '../kernels/kernel.js'
 import { InternalError } from '../errors.js'
-import { RowKernel } from './line-lane.js'
+import { LineLane } from './line-lane.js'
 import { putNumber, putPlain, putText, putTime } from './line-text.js'
 
 export interface RowFormat {
@@ -16,7 +16,7 @@ export interface RowFormat {
   key(key: AnalyzedKey, out: Buffer, at: number): number
   /** The same for a string. */
   string(strings: AnalyzedStrings, row: number, out: Buffer, at: number): number
-  /** What RowKernel needs to do that: in which order, what comes first, what a shape shares. */
+  /** What LineLane needs to do that: in which order, what comes first, what a shape shares. */
   readonly order: 0 | 1
   head(dbnum: number): string
   text(strings: AnalyzedStrings, row: number): string
@@ -42,7 +42,7 @@ export class RowBuffer {
   private readonly spare: Buffer[] = []
   private part: Buffer = Buffer.allocUnsafeSlow(PART_BYTES)
   private end = 0
-  private kernel: RowKernel | undefined
+  private kernel: LineLane | undefined
   private readonly format: RowFormat
 
   constructor(format: RowFormat) {
@@ -59,7 +59,7 @@ export class RowBuffer {
     const { format } = this
     const owner = kernelOf(rows.bytes)
     if (owner === undefined) throw new InternalError('rows of strings without a kernel')
-    if (this.kernel?.belongsTo(owner) !== true) this.kernel = new RowKernel(owner, format.order)
+    if (this.kernel?.belongsTo(owner) !== true) this.kernel = new LineLane(owner, format.order)
     const { kernel } = this
     const hasHead = kernel.setHead(format.head(rows.dbnum))
     for (let row = 0; row < rows.count;) {

@@ -3,7 +3,7 @@
  * part of a line that all strings of a shape share is made here, once.
  */
 import type { ByteKernel } from '../kernels/kernel.js'
-import { STRING_SHAPES, type StringRows } from '../rdb/visitor.js'
+import { STRING_SHAPES, type StringBatch } from '../rdb/lane.js'
 
 /** As kernels/assembly/row-text.ts has them; the last byte of a text is its length. */
 const SLOT_BYTES = 64
@@ -11,7 +11,7 @@ const MAX_SLOTS = 4096
 const MAX_HEAD_BYTES = 16
 
 /** One at a time for a kernel: the areas are the kernel's. */
-export class RowKernel {
+export class LineLane {
   private readonly kernel: ByteKernel
   private readonly order: 0 | 1
   private readonly slots: Uint16Array
@@ -39,7 +39,7 @@ export class RowKernel {
   }
 
   /** The first row that has no line; the lines are `out`. */
-  write(rows: StringRows, first: number): number {
+  write(rows: StringBatch, first: number): number {
     return this.kernel.exports.writeRowTexts(first, rows.count, this.order, this.headLength)
   }
 

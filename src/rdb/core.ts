@@ -14,9 +14,9 @@ import { MutableKeyHeader, MutableValueStats } from './header.js'
 import { NEED_MORE } from './chunk-input.js'
 import { RdbInput } from './input.js'
 import { StringSlot } from './slice.js'
-import { RowWeights } from './string-weights.js'
-import { KernelStringRows } from './string-batch.js'
-import { Stretch } from './lane.js'
+import { ChosenWeights } from './string-weights.js'
+import { KernelStringBatch } from './string-batch.js'
+import { Stretch, type RdbLane } from './lane.js'
 import { StreamState } from './types/stream-state.js'
 import type { RdbType } from './numbers.js'
 import { MutableU64 } from './u64.js'
@@ -75,6 +75,7 @@ const MAX_KEY_CHARS = 200
 
 export class Core {
   readonly visitor: RdbVisitor
+  readonly lane: RdbLane
   readonly options: CoreOptions
   readonly input: RdbInput
   readonly header = new MutableKeyHeader()
@@ -92,7 +93,7 @@ export class Core {
   /** A packed blob, while it is walked. */
   readonly blob = new StringSlot()
   readonly u64 = new MutableU64()
-  /** What is offered to a visitor as a whole. */
+  /** What is offered to a lane as a whole. */
   readonly stretch = new Stretch()
   readonly stream: StreamState
   readonly notices: Record<string, number> = {}
@@ -120,12 +121,12 @@ export class Core {
   templateFields: Buffer[] = []
   /** The visitor wants to hear of each string of a collection. */
   readonly countsEachString: boolean
-  /** The visitor may take stretches of records. */
+  /** The lane may take stretches of records. */
   readonly offersRecords: boolean
-  /** The visitor takes rows of string records, and nothing else has to be looked at. */
-  readonly rows: KernelStringRows | undefined
-  /** What rows of strings weigh, for visitors that only add up. */
-  readonly weights = new RowWeights()
+  /** The lane takes batches of string records, and nothing else has to be looked at. */
+  readonly batch: KernelStringBatch | undefined
+  /** What runs of strings weigh, for consumers that only add up. */
+  readonly weights = new ChosenWeights()
   /** Whether `elements` has to be asked, and where the member at hand starts. */
   unique = false
   elementByteOffset = 0
@@ -158,16 +159,23 @@ export class Core {
   private blobOrigin = -1
   private blobByteOffset = 0
 
-  constructor(visitor: RdbVisitor, options: CoreOptions, first: Step, nextRecord: Step) {
+  constructor(
+    visitor: RdbVisitor,
+    lane: RdbLane,
+    options: CoreOptions,
+    first: Step,
+    nextRecord: Step,
+  ) {
     this.visitor = visitor
+    this.lane = lane
     this.options = options
     this.countsEachString = visitor.plain !== undefined
     // Kernels tell times as they stand in the file.
     const isShifted = options.timeShiftMs !== 0
     this.offersRecords =
-      !isShifted && (visitor.stringRecords !== undefined || visitor.anyRecords !== undefined)
-    const takesRows = visitor.stringRows !== undefined && !options.validate && !isShifted
-    this.rows = takesRows ? new KernelStringRows(visitor.separatorByte ?? 0x3a) : undefined
+      !isShifted && (lane.stringRecords !== undefined || lane.anyRecords !== undefined)
+    const takesBatches = lane.strings !== undefined && !options.validate && !isShifted
+    this.batch = takesBatches ? new KernelStringBatch(lane.separatorByte ?? 0x3a) : undefined
     this.step = first
     this.afterModule = nextRecord
     this.nextRecord = nextRecord

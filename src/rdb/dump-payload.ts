@@ -43,6 +43,7 @@ export function parseDumpPayload(
   const validate = options.validate ?? false
   const core = new Core(
     visitor,
+    {},
     {
       file: undefined,
       baseByteOffset: 0,

@@ -8,6 +8,7 @@
  *   for (const chunk of chunks) parser.push(chunk)
  *   const summary = parser.end()
  */
+import type { RdbLane } from './lane.js'
 import { Buffer } from 'node:buffer'
 import { RdbError } from '../errors.js'
 import { Core } from './core.js'
@@ -55,6 +56,8 @@ export interface RdbParserOptions {
   wholeStringBytes?: number | undefined
   /** All times in the file carry this constant, in ms: visitors are told them without it. */
   timeShiftMs?: number | undefined
+  /** The visitor's road by kernels (lane.ts). */
+  lane?: RdbLane | undefined
 }
 
 const WHOLE_STRING_BYTES = 1 << 20
@@ -70,6 +73,7 @@ export class RdbParser {
     const validate = salvage || (options.validate ?? false)
     this.core = new Core(
       visitor,
+      options.lane ?? {},
       {
         file: options.file,
         baseByteOffset: options.baseByteOffset ?? 0,

@@ -21,7 +21,7 @@ import {
   updateRecord,
 } from './opcodes.js'
 import { offerRecords } from './offer-records.js'
-import type { KernelStringRows } from './string-batch.js'
+import type { KernelStringBatch } from './string-batch.js'
 import { endKey } from './types/key-end.js'
 import { decodeModuleId } from './types/module.js'
 import { stringValue } from './types/string.js'
@@ -96,7 +96,7 @@ export const recordStep: Step = (core) => {
     core.reading = 'opcode'
     if (header.byteOffset < 0) {
       if (core.options.checkOnly) passRecords(core)
-      else if (core.rows !== undefined) tellRows(core, core.rows)
+      else if (core.batch !== undefined) tellBatches(core, core.batch)
       else if (core.offersRecords) offerRecords(core)
     }
     if (input.pos >= input.end) throw NEED_MORE
@@ -193,22 +193,22 @@ function passRecords(core: Core): void {
   }
 }
 
-/** Tells the visitor as many string records at once as there are in a row. */
-function tellRows(core: Core, rows: KernelStringRows): void {
-  const { input, header, visitor } = core
+/** Tells the lane as many string records at once as stand behind one another. */
+function tellBatches(core: Core, batch: KernelStringBatch): void {
+  const { input, header, lane } = core
   const { kernel } = input
   if (kernel === undefined) return
   const origin = input.buf.byteOffset
-  rows.dbnum = header.dbnum
+  batch.dbnum = header.dbnum
   while (input.end - input.pos >= MIN_ROW_BYTES) {
     const first = input.buf[input.pos]!
     if (first !== TYPE.STRING && (first < OPCODE.IDLE || first > OPCODE.EXPIRETIME)) return
-    const to = rows.read(kernel, origin + input.pos, origin + input.end)
-    if (rows.count === 0) return
-    visitor.stringRows?.(rows)
+    const to = batch.read(kernel, origin + input.pos, origin + input.end)
+    if (batch.count === 0) return
+    lane.strings?.(batch)
     input.pos = to - origin
     input.commit()
-    core.keysRead += rows.count
+    core.keysRead += batch.count
   }
 }
 

@@ -212,6 +212,7 @@ export class Salvage implements AfterDamage {
           if (this.trialKeys >= (this.trialIsDb ? DB_KEYS : RUN_KEYS)) throw ENOUGH
         },
       },
+      {},
       { ...core.options, validate: true, checkOnly: false, strict: true, checksum: 'ignore' },
       this.nextRecord,
       this.nextRecord,

@@ -1,7 +1,7 @@
 /** What the kernel has taken apart (kernels/assembly/rows.ts), as columns over its memory. */
 import { Buffer } from 'node:buffer'
 import type { ByteKernel } from '../kernels/kernel.js'
-import type { StringRows } from './visitor.js'
+import type { StringBatch } from './lane.js'
 
 /** As kernels/assembly/rows.ts has them. */
 const MAX_ROWS = 1024
@@ -11,7 +11,7 @@ const COMMON_SHIFT = 8
 const NO_WORDS = new Uint32Array(0)
 const NO_DOUBLES = new Float64Array(0)
 
-export class KernelStringRows implements StringRows {
+export class KernelStringBatch implements StringBatch {
   count = 0
   dbnum = 0
   bytes: Buffer = Buffer.alloc(0)
@@ -24,55 +24,55 @@ export class KernelStringRows implements StringRows {
     this.separatorByte = separatorByte
   }
 
-  /** Reads rows from bytes[start, end) in the kernel's memory; returns where the rest begins. */
+  /** Reads records from bytes[start, end) in the kernel's memory; returns where the rest begins. */
   read(kernel: ByteKernel, start: number, end: number): number {
     if (this.kernel !== kernel) this.view(kernel)
     this.count = kernel.exports.readStringRows(start, end, this.separatorByte)
     return kernel.exports.stringRowsEnd()
   }
 
-  keyStart(row: number): number {
-    return this.words[row * WORDS]!
+  keyStart(index: number): number {
+    return this.words[index * WORDS]!
   }
 
-  keyEnd(row: number): number {
-    return this.words[row * WORDS]! + this.words[row * WORDS + 1]!
+  keyEnd(index: number): number {
+    return this.words[index * WORDS]! + this.words[index * WORDS + 1]!
   }
 
-  separators(row: number): number {
-    return this.words[row * WORDS + 6]!
+  separators(index: number): number {
+    return this.words[index * WORDS + 6]!
   }
 
-  shape(row: number): number {
-    return this.words[row * WORDS + 7]!
+  shape(index: number): number {
+    return this.words[index * WORDS + 7]!
   }
 
-  valueBytes(row: number): number {
-    return this.words[row * WORDS + 2]!
+  valueBytes(index: number): number {
+    return this.words[index * WORDS + 2]!
   }
 
-  commonBytes(row: number): number {
-    return this.words[row * WORDS + 3]! >>> COMMON_SHIFT
+  commonBytes(index: number): number {
+    return this.words[index * WORDS + 3]! >>> COMMON_SHIFT
   }
 
-  isInteger(row: number): boolean {
-    return (this.words[row * WORDS + 3]! & FLAG.INTEGER) !== 0
+  isInteger(index: number): boolean {
+    return (this.words[index * WORDS + 3]! & FLAG.INTEGER) !== 0
   }
 
-  isCompressed(row: number): boolean {
-    return (this.words[row * WORDS + 3]! & FLAG.COMPRESSED) !== 0
+  isCompressed(index: number): boolean {
+    return (this.words[index * WORDS + 3]! & FLAG.COMPRESSED) !== 0
   }
 
-  isHyperLogLog(row: number): boolean {
-    return (this.words[row * WORDS + 3]! & FLAG.HYPERLOGLOG) !== 0
+  isHyperLogLog(index: number): boolean {
+    return (this.words[index * WORDS + 3]! & FLAG.HYPERLOGLOG) !== 0
   }
 
-  hasExpiry(row: number): boolean {
-    return (this.words[row * WORDS + 3]! & FLAG.EXPIRES) !== 0
+  hasExpiry(index: number): boolean {
+    return (this.words[index * WORDS + 3]! & FLAG.EXPIRES) !== 0
   }
 
-  expireAtMs(row: number): number {
-    return this.doubles[row * 4 + 2]!
+  expireAtMs(index: number): number {
+    return this.doubles[index * 4 + 2]!
   }
 
   private view(kernel: ByteKernel): void {

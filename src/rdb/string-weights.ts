@@ -1,12 +1,13 @@
-/** Weights of strings by length, where the kernel that walks rows of them finds them. */
+/** Weights of strings by length, where the kernel that walks runs of them finds them. */
 import type { ByteKernel } from '../kernels/kernel.js'
-import type { Kind, PlainWeights, RdbVisitor } from './visitor.js'
+import type { Kind } from './kinds.js'
+import type { PlainWeights, StringWeighing } from './lane.js'
 
 /** As kernels/assembly/packed.ts has them. */
 const MAX_WEIGHTS = 512
 const MODE = { NOTHING: 0, STRINGS: 1, PAIRS: 2 } as const
 
-export class RowWeights {
+export class ChosenWeights {
   /** Arguments of `walkStrings`. */
   mode: number = MODE.NOTHING
   known = 0
@@ -15,12 +16,12 @@ export class RowWeights {
   /** Asked for once, by kind. */
   private readonly answers: (PlainWeights | undefined | null)[] = []
 
-  /** False: the visitor wants to hear of each string. */
-  choose(kernel: ByteKernel, visitor: RdbVisitor, kind: Kind): boolean {
+  /** False: the consumer wants to hear of each string. */
+  choose(kernel: ByteKernel, weighing: StringWeighing | undefined, kind: Kind): boolean {
     if (kind === this.kind && kernel === this.kernel) return this.mode !== MODE.NOTHING
     this.kind = kind
     this.kernel = kernel
-    const weights = this.ask(visitor, kind)
+    const weights = this.ask(weighing, kind)
     if (weights === undefined) {
       this.mode = MODE.NOTHING
       return false
@@ -33,10 +34,10 @@ export class RowWeights {
     return true
   }
 
-  private ask(visitor: RdbVisitor, kind: Kind): PlainWeights | undefined {
+  private ask(weighing: StringWeighing | undefined, kind: Kind): PlainWeights | undefined {
     let answer = this.answers[kind]
     if (answer === undefined) {
-      answer = (visitor.plainRow && visitor.plainWeights?.(kind)) ?? null
+      answer = weighing?.ofKind(kind) ?? null
       this.answers[kind] = answer
     }
     return answer ?? undefined

@@ -11,7 +11,7 @@
  *   start, then in the order of the file: aux, functionLibrary, hashTemplate, slotImport, moduleAux,
  *   selectDb, resizeDb, slotInfo, keys, updateCommand, notice, lost; at last end
  *
- * Calls of a key (or `stringRows` for many at once):
+ * Calls of a key:
  *
  *   key(header) → depth
  *     SKIP      packed / plain (sizes only)
@@ -22,7 +22,6 @@
  *
  * A visitor may throw: the parser is then unusable and the error reaches the caller of `push`.
  */
-import type { StretchVisitor } from './lane.js'
 import type { Kind } from './kinds.js'
 import type { RdbFamily, RdbType } from './numbers.js'
 
@@ -141,42 +140,6 @@ export interface ValueStats {
   /** Entries of all group PELs. */
   readonly streamPending: number
 }
-
-/**
- * A row of string records, in file order: up to thousands at once. ONE object, reused; valid during
- * the call. Idle times and frequencies are not told.
- */
-export interface StringRows {
-  readonly count: number
-  readonly dbnum: number
-  /** Keys are bytes[keyStart(row), keyEnd(row)). */
-  readonly bytes: Buffer
-  keyStart(row: number): number
-  keyEnd(row: number): number
-  /** Which of the key's first 32 bytes are `separatorByte`: the lowest bit is for the first. */
-  separators(row: number): number
-  /**
-   * How many of the first 16 bytes from `keyStart` are those of the key of the row before, also
-   * behind the end of a shorter key; 0 in the first row.
-   */
-  commonBytes(row: number): number
-  /**
-   * One number below STRING_SHAPES for the integer, HyperLogLog and expiry flags and both lengths
-   * together; STRING_SHAPES or more where a length is above 127.
-   */
-  shape(row: number): number
-  /** Length once decoded. */
-  valueBytes(row: number): number
-  isInteger(row: number): boolean
-  isHyperLogLog(row: number): boolean
-  isCompressed(row: number): boolean
-  hasExpiry(row: number): boolean
-  /** Unix ms, or -1 for none. */
-  expireAtMs(row: number): number
-}
-
-/** Three forms, with and without expiry, 128 lengths of keys and of values. */
-export const STRING_SHAPES = 6 << 14
 
 /** The first thing told. */
 export interface RdbStart {
@@ -310,8 +273,7 @@ export interface StringPartsVisitor {
   stringEnd(): void
 }
 
-export interface RdbVisitor
-  extends StretchVisitor, Partial<ElementVisitor>, Partial<StringPartsVisitor> {
+export interface RdbVisitor extends Partial<ElementVisitor>, Partial<StringPartsVisitor> {
   start?(start: RdbStart): void
   end?(summary: RdbSummary): void
 
@@ -342,15 +304,6 @@ export interface RdbVisitor
   key(header: KeyHeader): Depth
   keyEnd?(header: KeyHeader, stats: ValueStats): void
 
-  /**
-   * In place of `key` and `keyEnd` for rows of plain string records, where the parser can take
-   * them apart at once: for visitors that want no more of a string than this. Not with `validate`
-   * or `salvage`.
-   */
-  stringRows?(rows: StringRows): void
-  /** What `StringRows.separators` tells of. Default `:`. */
-  readonly separatorByte?: number
-
   /** Asks for `rawValue` at ELEMENTS depth too, beside the elements. */
   readonly rawWithElements?: boolean
   /** RAW: the next bytes of the serialised value. */
@@ -366,23 +319,8 @@ export interface RdbVisitor
    * list nodes, set and zset members, hash fields and values in turn.
    */
   plain?(lengthBytes: number): void
-  /**
-   * For visitors that only add up something for each of these strings: what that is by length. Rows
-   * of them are then told by `plainRow`, and only what has no weight by `plain`. Asked once a kind.
-   */
-  plainWeights?(kind: Kind): PlainWeights | undefined
-  /** So many strings, whole elements, and what they weigh together. */
-  plainRow?(strings: number, weight: number): void
-
   notice?(code: NoticeCode, message: string, byteOffset: number): void
   lost?(region: LostRegion): void
-}
-
-export interface PlainWeights {
-  /** By length; with `pairs` by the lengths of field and value together. At most 512 are used. */
-  readonly byLength: Float64Array
-  /** Hashes: one weight for field and value. Those whose field has 32 bytes or more have none. */
-  readonly pairs: boolean
 }
 
 /** Metadata of a stream; ONE object, reused. */
@@ -472,17 +410,12 @@ type FileEvent = Exclude<
   keyof RdbVisitor,
   | keyof ElementVisitor
   | keyof StringPartsVisitor
-  | keyof StretchVisitor
   | 'key'
   | 'keyEnd'
   | 'rawWithElements'
   | 'rawValue'
   | 'packed'
   | 'plain'
-  | 'plainWeights'
-  | 'plainRow'
-  | 'stringRows'
-  | 'separatorByte'
 >
 type EventName = FileEvent | keyof ElementVisitor | keyof StringPartsVisitor
 

@@ -3,7 +3,7 @@
  * in whose memory they and the output lie: byte for byte what element-commands.ts makes of them.
  */
 import type { ByteKernel } from '../kernels/kernel.js'
-import { ROW, type PackedFormat, type Row, type Stretch } from '../rdb/lane.js'
+import { ELEMENTS, type PackedFormat, type Elements, type Stretch } from '../rdb/lane.js'
 import { KIND, type Kind } from '../rdb/visitor.js'
 import { BATCH_ARGS, BATCH_BYTES, type CommandWriter } from './command-writer.js'
 import type { ElementCommands } from './element-commands.js'
@@ -18,7 +18,7 @@ const ROOM_BYTES = BATCH_BYTES + ELEMENT_ROOM_BYTES
 const LISTPACK_HEAD_BYTES = 6
 const INTSET_HEAD_BYTES = 8
 
-export class ElementRows {
+export class ElementLane {
   private readonly kernel: ByteKernel
   private readonly elements: ElementCommands
 
@@ -27,8 +27,8 @@ export class ElementRows {
     this.elements = elements
   }
 
-  /** As `StretchVisitor.elementRow`. */
-  take(stretch: Stretch, row: Row, count: number, kind: Kind, writer: CommandWriter): number {
+  /** As `RdbLane.elements`. */
+  take(stretch: Stretch, what: Elements, count: number, kind: Kind, writer: CommandWriter): number {
     if (!this.canWrite(stretch, writer)) return 0
     const { exports, stagingAddress } = this.kernel
     let taken = 0
@@ -43,8 +43,8 @@ export class ElementRows {
       const done = exports.respElements(
         stretch.takenTo,
         stretch.end,
-        Math.min(count - taken, argsLeft(writer, row)),
-        row,
+        Math.min(count - taken, argsLeft(writer, what)),
+        what,
         at + out.pos,
         at + out.bytes.length,
         at + out.heldAt + BATCH_BYTES,
@@ -56,7 +56,7 @@ export class ElementRows {
         break
       }
       taken += done
-      this.advance(stretch, writer, done, row)
+      this.advance(stretch, writer, done, what)
       stretch.stringBytes += exports.rowStringBytes()
       stretch.largestBytes = Math.max(stretch.largestBytes, exports.rowLargest())
       if (exports.rowCompressed() !== 0) stretch.compressed = true
@@ -65,7 +65,7 @@ export class ElementRows {
     return taken
   }
 
-  /** As `StretchVisitor.packedValue`. */
+  /** As `RdbLane.packedValue`. */
   takePacked(stretch: Stretch, format: PackedFormat, kind: Kind, writer: CommandWriter): boolean {
     if (stretch.end - stretch.start > MAX_PACKED_BYTES) return false
     if (!this.canWrite(stretch, writer)) return false
@@ -73,20 +73,22 @@ export class ElementRows {
     const isIntset = format === 'intset'
     const end = isIntset ? stretch.end : stretch.end - 1
     const width = memory[stretch.start]!
-    const row = kind === KIND.ZSET ? ROW.SCORES : kind === KIND.HASH ? ROW.PAIRS : ROW.STRINGS
+    const what =
+      kind === KIND.ZSET ? ELEMENTS.SCORES : kind === KIND.HASH ? ELEMENTS.PAIRS : ELEMENTS.STRINGS
     stretch.takenTo = stretch.start + (isIntset ? INTSET_HEAD_BYTES : LISTPACK_HEAD_BYTES)
-    if (row === ROW.SCORES && exports.scoresAreSimple(stretch.takenTo, end) === 0) return false
+    if (what === ELEMENTS.SCORES && exports.scoresAreSimple(stretch.takenTo, end) === 0)
+      return false
     while (stretch.takenTo < end) {
       this.openFor(kind, writer)
       const { out } = writer
       const at = out.bytes.byteOffset
-      const left = argsLeft(writer, row)
+      const left = argsLeft(writer, what)
       const to = at + out.pos
       const fullAt = at + out.heldAt + BATCH_BYTES
       const done = isIntset
         ? exports.respIntset(stretch.takenTo, end, left, width, to, fullAt)
-        : exports.respListpack(stretch.takenTo, end, left, row, to, fullAt)
-      this.advance(stretch, writer, done, row)
+        : exports.respListpack(stretch.takenTo, end, left, what, to, fullAt)
+      this.advance(stretch, writer, done, what)
     }
     return true
   }
@@ -109,17 +111,17 @@ export class ElementRows {
     return isNew
   }
 
-  private advance(stretch: Stretch, writer: CommandWriter, elements: number, row: Row): void {
+  private advance(stretch: Stretch, writer: CommandWriter, elements: number, what: Elements): void {
     const { exports } = this.kernel
     const { out } = writer
     stretch.takenTo = exports.rowInputTo()
     out.pos = exports.rowOutputTo() - out.bytes.byteOffset
-    writer.openArgs += row === ROW.STRINGS ? elements : 2 * elements
+    writer.openArgs += what === ELEMENTS.STRINGS ? elements : 2 * elements
   }
 }
 
 /** So many elements go into the open command until it is full. */
-function argsLeft({ openArgs }: CommandWriter, row: Row): number {
+function argsLeft({ openArgs }: CommandWriter, what: Elements): number {
   const args = BATCH_ARGS - openArgs
-  return row === ROW.STRINGS ? args : Math.ceil(args / 2)
+  return what === ELEMENTS.STRINGS ? args : Math.ceil(args / 2)
 }

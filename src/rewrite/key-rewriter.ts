@@ -10,6 +10,7 @@
 import { Buffer } from 'node:buffer'
 import type { ByteKernel } from '../kernels/kernel.js'
 import { serverVersionNumber } from '../servers/version.js'
+import type { RdbLane } from '../rdb/lane.js'
 import {
   DEPTH,
   KIND,
@@ -21,7 +22,7 @@ import {
   type ValueStats,
 } from '../rdb/visitor.js'
 import { headOf, type CommandWriter } from './command-writer.js'
-import { ElementRows } from './element-lane.js'
+import { ElementLane } from './element-lane.js'
 import {
   METHOD,
   type KeyOutcome,
@@ -32,7 +33,7 @@ import {
 import { LOSS, type Loss, type LossCounts } from './loss.js'
 import { RawValueParser } from '../rdb/raw-value-parser.js'
 import { RestoreWriter } from './restore-writer.js'
-import { SetRows } from './set-lane.js'
+import { SetLane } from './set-lane.js'
 import { StreamCommands } from './stream-commands.js'
 import { StreamSurvey } from './stream-survey.js'
 import {
@@ -87,9 +88,8 @@ export interface RewriteOptions extends RewriteHooks {
 
 export class KeyRewriter implements RdbVisitor {
   readonly losses: LossCounts = {}
-  readonly stringRecords: RdbVisitor['stringRecords']
-  readonly elementRow: RdbVisitor['elementRow']
-  readonly packedValue: RdbVisitor['packedValue']
+  /** Goes on by kernels where it can: for `new RdbParser(rewriter, { lane: rewriter.lane })`. */
+  readonly lane: RdbLane
   functions = 0
   scripts = 0
   private readonly options: RewriteOptions
@@ -132,24 +132,34 @@ export class KeyRewriter implements RdbVisitor {
       conflict: this.conflict,
     }
     this.outcome = { plan: this.plan, method: METHOD.SKIP, commands: 0 }
-    const { rows, writer } = options
-    const isPlain = this.restoreMode === 'never' && this.conflict !== 'refuse'
-    if (rows !== undefined && isPlain && options.target.pexpireat) {
-      const sets = new SetRows(rows.kernel, options.target.setPxat)
-      this.stringRecords = (stretch, dbnum) => {
-        // The first key of a db selects it.
-        if (writer.selectedDb !== dbnum || writer.isOpen) return 0
-        const taken = sets.records(stretch, writer)
-        if (taken > 0) rows.taken(taken)
-        return taken
-      }
+    const elements =
+      options.kernel === undefined ? undefined : new ElementLane(options.kernel, this.elements)
+    this.lane = {
+      stringRecords: this.stringRecords(),
+      elements:
+        elements &&
+        ((stretch, what, count) =>
+          elements.take(stretch, what, count, this.header!.kind, this.plan.writer)),
+      packedValue:
+        elements &&
+        ((stretch, format) =>
+          elements.takePacked(stretch, format, this.header!.kind, this.plan.writer)),
     }
-    if (options.kernel === undefined) return
-    const elementRows = new ElementRows(options.kernel, this.elements)
-    this.elementRow = (stretch, row, count) =>
-      elementRows.take(stretch, row, count, this.header!.kind, this.plan.writer)
-    this.packedValue = (stretch, format) =>
-      elementRows.takePacked(stretch, format, this.header!.kind, this.plan.writer)
+  }
+
+  /** Strings by SET, where nobody has to look at a key. */
+  private stringRecords(): RdbLane['stringRecords'] {
+    const { rows, writer, target } = this.options
+    const isPlain = this.restoreMode === 'never' && this.conflict !== 'refuse'
+    if (rows === undefined || !isPlain || !target.pexpireat) return undefined
+    const sets = new SetLane(rows.kernel, target.setPxat)
+    return (stretch, dbnum) => {
+      // The first key of a db selects it.
+      if (writer.selectedDb !== dbnum || writer.isOpen) return 0
+      const taken = sets.records(stretch, writer)
+      if (taken > 0) rows.taken(taken)
+      return taken
+    }
   }
 
   start(start: RdbStart): void {

@@ -28,7 +28,7 @@ const AT = {
 const FLAG = { REPLACES: 1, KNOWS_ABSTTL: 2, KNOWS_PXAT: 4 } as const
 const NO_KEY = 0xffffffff
 
-export interface RestoreRowsOptions {
+export interface RestoreLaneOptions {
   target: TargetCapabilities
   restore: 'auto' | 'always' | 'never'
   replace: boolean
@@ -37,7 +37,7 @@ export interface RestoreRowsOptions {
   shiftMs: number
 }
 
-export class RestoreRows {
+export class RestoreLane {
   /** Of the last row: all records that it passed, where its output ends, and why it ended. */
   passed = 0
   writtenTo = 0
@@ -46,13 +46,13 @@ export class RestoreRows {
   readonly written: Uint32Array
   readonly expired: Uint32Array
   private readonly kernel: ByteKernel
-  private readonly options: RestoreRowsOptions
+  private readonly options: RestoreLaneOptions
   private readonly settings: DataView
   private readonly how: Uint8Array
   private setFor: RdbFamily | undefined
   private mayReplace = false
 
-  constructor(kernel: ByteKernel, options: RestoreRowsOptions) {
+  constructor(kernel: ByteKernel, options: RestoreLaneOptions) {
     this.kernel = kernel
     this.options = options
     const { buffer } = kernel.memory
@@ -65,7 +65,7 @@ export class RestoreRows {
   }
 
   /** Whether any record can go in a row: else nothing need be asked. */
-  static serves({ target, replace }: RestoreRowsOptions): boolean {
+  static serves({ target, replace }: RestoreLaneOptions): boolean {
     // Without REPLACE a second command would have to stand in front.
     return target.restoreReplace || !replace
   }

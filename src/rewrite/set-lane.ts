@@ -9,7 +9,7 @@ import type { CommandWriter } from './command-writer.js'
 /** Room for the longest record that the kernel writes: its key twice, and 16 KB each. */
 const ROW_ROOM_BYTES = 3 * (1 << 14) + 512
 
-export class SetRows {
+export class SetLane {
   private readonly kernel: ByteKernel
   private readonly setPxat: boolean
 

@@ -9,12 +9,12 @@ import type { Stretch } from '../rdb/lane.js'
 import type { RdbFamily } from '../rdb/numbers.js'
 import { typeTable } from '../rdb/type-table.js'
 import { KIND_NAMES } from '../rdb/visitor.js'
-import { RestoreRows, ROW_TYPES, type RestoreRowsOptions } from '../rewrite/restore-lane.js'
+import { RestoreLane, ROW_TYPES, type RestoreLaneOptions } from '../rewrite/restore-lane.js'
 import { encodeCommand } from '../resp/encoder.js'
 import type { KeyTarget } from './key-target.js'
 import type { KeyCounts, Ledger } from './ledger.js'
 
-export interface SnapshotRowsOptions extends RestoreRowsOptions {
+export interface LoadLaneOptions extends RestoreLaneOptions {
   writer: KeyTarget
   ledger: Ledger
   /** As the target counts. */
@@ -32,20 +32,20 @@ const NO_BYTES = new Uint8Array(0)
 /** By type byte: those of rows are the same in both families. */
 const NAMES = typeTable('redis').map((type) => type && KIND_NAMES[type.kind])
 
-export class SnapshotRows {
-  private readonly options: SnapshotRowsOptions
-  private readonly rows: RestoreRows
+export class LoadLane {
+  private readonly options: LoadLaneOptions
+  private readonly rows: RestoreLane
   /** Of the db at hand: counters by type byte, made when they are wanted, and its SELECT. */
   private counts: (KeyCounts | undefined)[] = []
   private dbnum = -1
   private select: Uint8Array = NO_BYTES
 
-  constructor(kernel: ByteKernel, options: SnapshotRowsOptions) {
+  constructor(kernel: ByteKernel, options: LoadLaneOptions) {
     this.options = options
-    this.rows = new RestoreRows(kernel, options)
+    this.rows = new RestoreLane(kernel, options)
   }
 
-  /** As `StretchVisitor.anyRecords`, from a file of this family. */
+  /** As `RdbLane.anyRecords`, from a file of this family. */
   take(stretch: Stretch, dbnum: number, family: RdbFamily): number {
     const { options, rows } = this
     const { writer } = options

@@ -5,6 +5,7 @@
  */
 import { Buffer } from 'node:buffer'
 import { printable } from '../bytes/printable.js'
+import type { RdbLane } from '../rdb/lane.js'
 import { RdbParser } from '../rdb/parser.js'
 import {
   KIND,
@@ -15,7 +16,7 @@ import {
   type Slice,
   type ValueStats,
 } from '../rdb/visitor.js'
-import { RestoreRows } from '../rewrite/restore-lane.js'
+import { RestoreLane } from '../rewrite/restore-lane.js'
 import { METHOD, type Conflict, type KeyOutcome, type KeyPlan } from '../rewrite/key-plan.js'
 import { DEFAULT_MAX_PAYLOAD_BYTES, KeyRewriter } from '../rewrite/key-rewriter.js'
 import type { Loss } from '../rewrite/loss.js'
@@ -27,7 +28,7 @@ import type { KeyMapping } from './key-mapping.js'
 import type { KeySelection } from './key-selection.js'
 import type { KeyCounts, Ledger } from './ledger.js'
 import type { KeyTarget, OnConflict } from './key-target.js'
-import { SnapshotRows } from './load-lane.js'
+import { LoadLane } from './load-lane.js'
 import { transformKey, type Transform, type TransformKey } from './transform.js'
 
 export interface SnapshotLoaderOptions {
@@ -107,8 +108,8 @@ export class SnapshotLoader {
       },
       this,
       options.shiftMs,
-      this.#rows(),
     )
+    const records = this.#records()
     const gated = options.gate?.(rewriter, (header) => this.#heldBack(header)) ?? rewriter
     this.parser = new RdbParser(gated, {
       file: options.file,
@@ -116,6 +117,8 @@ export class SnapshotLoader {
       validate: options.validate === true,
       salvage: options.damagedFrom !== undefined,
       strict: false,
+      // What stands in front of the keys has to see all of each.
+      lane: options.gate === undefined ? { ...rewriter.lane, anyRecords: records } : undefined,
     })
   }
 
@@ -124,8 +127,8 @@ export class SnapshotLoader {
     return this.parser.push(chunk)
   }
 
-  /** Where nobody has to look at a key, keys go in rows. */
-  #rows(): SnapshotRows | undefined {
+  /** Where nobody has to look at a key, whole records go by kernels. */
+  #records(): RdbLane['anyRecords'] {
     const options = this.#options
     const { writer, selection, mapping, transform, gate } = options
     const { kernel } = writer
@@ -133,13 +136,15 @@ export class SnapshotLoader {
     if (transform !== undefined || gate !== undefined) return undefined
     // Each key is asked whether it is damaged.
     if (options.damagedFrom !== undefined) return undefined
-    const rows = {
+    const load = {
       ...options,
       replace: this.#conflict === 'replace',
       maxPayloadBytes: options.maxPayloadBytes ?? DEFAULT_MAX_PAYLOAD_BYTES,
       mapDb: (dbnum: number) => mapping.db(dbnum),
     }
-    return RestoreRows.serves(rows) ? new SnapshotRows(kernel, rows) : undefined
+    if (!RestoreLane.serves(load)) return undefined
+    const lane = new LoadLane(kernel, load)
+    return (stretch, dbnum) => lane.take(stretch, dbnum, this.parser.family)
   }
 
   #key(header: KeyHeader, plan: KeyPlan): boolean {
@@ -305,22 +310,19 @@ export class SnapshotLoader {
   }
 }
 
-/** The rewriter with what belongs to a load: rows of keys, moved times of fields, functions first. */
+/** The rewriter with what belongs to a load: moved times of fields, functions first. */
 class LoadingRewriter extends KeyRewriter {
   readonly #loader: SnapshotLoader
   readonly #shiftMs: number
-  readonly anyRecords: RdbVisitor['anyRecords']
 
   constructor(
     options: ConstructorParameters<typeof KeyRewriter>[0],
     loader: SnapshotLoader,
     shiftMs: number,
-    rows: SnapshotRows | undefined,
   ) {
     super(options)
     this.#loader = loader
     this.#shiftMs = shiftMs
-    this.anyRecords = rows && ((stretch, dbnum) => rows.take(stretch, dbnum, loader.parser.family))
   }
 
   override hashField(field: Slice, value: Slice, expireAtMs: number): void {

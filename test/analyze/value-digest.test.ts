@@ -156,7 +156,7 @@ test('times that carry a constant are told without it', () => {
       shiftMs: 1000,
       to: (bytes, at) => told.push(bytes.readDoubleLE(at + RECORD.EXPIRE_AT)),
     })
-    feed(new RdbParser(digests), [rdb], fast)
+    feed(new RdbParser(digests, { lane: digests.lane }), [rdb], fast)
     expect(told).toEqual([999, 0, 500])
   }
 })
@@ -177,7 +177,7 @@ test('only keys of suspect buckets are told, however many, however they come', (
       kernel,
       to: (record, at, name) => told.push(readRecord(record, at, name).name),
     })
-    feed(new RdbParser(digests), [rdb], fast)
+    feed(new RdbParser(digests, { lane: digests.lane }), [rdb], fast)
     found.push(told)
   }
   const expected = all.filter(({ nameDigest }) => (nameDigest & 0xfffn) < 1250n)

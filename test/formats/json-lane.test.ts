@@ -9,6 +9,7 @@ import { describe, expect, test } from 'vitest'
 import { ByteKernel } from '../../src/kernels/kernel.js'
 import { OutputBuffer } from '../../src/bytes/output-buffer.js'
 import { RdbError } from '../../src/errors.js'
+import { countingLane } from '../helpers/counting-lane.js'
 import { RdbParser } from '../../src/rdb/parser.js'
 import { KIND, type RdbVisitor } from '../../src/rdb/visitor.js'
 import { JsonKeys, type JsonKeysOptions } from '../../src/formats/json-keys.js'
@@ -45,8 +46,8 @@ function write(
   const json = new JsonKeys(out, kernel, options)
   const stats: string[] = []
   const taken = { records: 0, elements: 0, packed: 0 }
-  watch(json, stats, taken)
-  const parser = new RdbParser(json)
+  watch(json, stats)
+  const parser = new RdbParser(json, { lane: countingLane(json.lane, taken) })
   let error: string | undefined
   try {
     for (const piece of pieces) {
@@ -74,37 +75,14 @@ function write(
   return { text, keys, inexactStrings, unorderedValues, keysRead, error, stats, taken }
 }
 
-/** Counts what is taken as a whole, and keeps what is told of keys. */
-function watch(json: JsonKeys, stats: string[], taken: Written['taken']): void {
-  const { stringRecords, elementRow, packedValue } = json
+/** Keeps what is told of keys. */
+function watch(json: JsonKeys, stats: string[]): void {
   const keyEnd = json.keyEnd.bind(json)
-  const watched: RdbVisitor = {
-    key: json.key.bind(json),
+  const watched: Partial<RdbVisitor> = {
     keyEnd: (header, told) => {
       if (header.kind !== KIND.STRING) stats.push(JSON.stringify(told))
       keyEnd(header, told)
     },
-    stringRecords:
-      stringRecords &&
-      ((...args) => {
-        const count = stringRecords(...args)
-        taken.records += count
-        return count
-      }),
-    elementRow:
-      elementRow &&
-      ((...args) => {
-        const count = elementRow(...args)
-        taken.elements += count
-        return count
-      }),
-    packedValue:
-      packedValue &&
-      ((...args) => {
-        const isTaken = packedValue(...args)
-        if (isTaken) taken.packed += 1
-        return isTaken
-      }),
   }
   Object.assign(json, watched)
 }

@@ -1,4 +1,5 @@
 /** Files and values digested in any way, and what became of them. */
+import { countingLane } from './counting-lane.js'
 import { expect } from 'vitest'
 import { DigestKernel, RECORD, SECRET_BYTES } from '../../src/analyze/digest-kernel.js'
 import { KeyDigests } from '../../src/analyze/value-digest.js'
@@ -50,8 +51,7 @@ export function digest(pieces: Iterable<Buffer>, { fast, tell, filtered }: Way):
       tell === true ? (record, at, name) => told.push(readRecord(record, at, name)) : kernel.sums.a,
   })
   const taken = { records: 0, elements: 0, packed: 0 }
-  watch(digests, taken)
-  const parser = new RdbParser(digests)
+  const parser = new RdbParser(digests, { lane: countingLane(digests.lane, taken) })
   let error: string | undefined
   try {
     feed(parser, pieces, fast)
@@ -101,32 +101,6 @@ export function readRecord(
     ],
     nameDigest: record.readBigUInt64LE(at + RECORD.NAME),
   }
-}
-
-/** Counts what is taken as a whole. */
-function watch(digests: KeyDigests, taken: Digested['taken']): void {
-  const stringRecords = digests.stringRecords
-  const elementRow = digests.elementRow.bind(digests)
-  const packedValue = digests.packedValue.bind(digests)
-  Object.assign(digests, {
-    stringRecords:
-      stringRecords &&
-      ((...args: Parameters<typeof stringRecords>) => {
-        const count = stringRecords(...args)
-        taken.records += count
-        return count
-      }),
-    elementRow: (...args: Parameters<typeof elementRow>) => {
-      const count = elementRow(...args)
-      taken.elements += count
-      return count
-    },
-    packedValue: (...args: Parameters<typeof packedValue>) => {
-      const isTaken = packedValue(...args)
-      if (isTaken) taken.packed += 1
-      return isTaken
-    },
-  })
 }
 
 export const text = (value: string): Buffer => str(Buffer.from(value))

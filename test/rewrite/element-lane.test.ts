@@ -2,12 +2,13 @@
  * Elements that the kernel writes into commands are byte for byte those that are written one by one:
  * over the borders of commands, which end at 512 arguments or 64 KB, and with all that stops a row.
  */
+import { countingLane } from '../helpers/counting-lane.js'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { ByteKernel } from '../../src/kernels/kernel.js'
 import { OutputBuffer } from '../../src/bytes/output-buffer.js'
 import { RdbParser } from '../../src/rdb/parser.js'
-import type { RdbVisitor } from '../../src/rdb/visitor.js'
+
 import { CommandWriter } from '../../src/rewrite/command-writer.js'
 import { KeyRewriter } from '../../src/rewrite/key-rewriter.js'
 import { targetCapabilities } from '../../src/servers/capabilities.js'
@@ -27,23 +28,6 @@ interface Written {
   packed: number
 }
 
-/** Counts what goes in rows. */
-function counting(inner: KeyRewriter, result: Written): RdbVisitor {
-  const { elementRow, packedValue } = inner
-  return Object.assign(inner, {
-    elementRow: (...args: Parameters<NonNullable<typeof elementRow>>) => {
-      const taken = elementRow!(...args)
-      result.inRows += taken
-      return taken
-    },
-    packedValue: (...args: Parameters<NonNullable<typeof packedValue>>) => {
-      const taken = packedValue!(...args)
-      if (taken) result.packed += 1
-      return taken
-    },
-  })
-}
-
 function write(rdb: Buffer, fast: boolean): Written {
   const chunks: Buffer[] = []
   const out = new OutputBuffer((bytes) => chunks.push(Buffer.from(bytes)), output)
@@ -56,7 +40,9 @@ function write(rdb: Buffer, fast: boolean): Written {
     conflict: 'ignore',
     kernel,
   })
-  const parser = new RdbParser(fast ? counting(rewriter, result) : rewriter)
+  const taken = { records: 0, elements: 0, packed: 0 }
+  const lane = fast ? countingLane(rewriter.lane, taken) : rewriter.lane
+  const parser = new RdbParser(rewriter, { lane })
   if (fast) {
     rdb.copy(input)
     parser.push(input.subarray(0, rdb.length))
@@ -67,6 +53,8 @@ function write(rdb: Buffer, fast: boolean): Written {
   out.flush()
   result.text = Buffer.concat(chunks).toString('latin1')
   result.commands = writer.commands
+  result.inRows = taken.elements
+  result.packed = taken.packed
   return result
 }
 

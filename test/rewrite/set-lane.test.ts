@@ -55,7 +55,7 @@ function write(pieces: Iterable<Buffer>, fast: boolean, options: Options): Writt
     rows: { kernel, taken: (keys) => (inRows += keys) },
     ...options,
   })
-  const parser = new RdbParser(rewriter)
+  const parser = new RdbParser(rewriter, { lane: rewriter.lane })
   let error: string | undefined
   try {
     for (const piece of pieces) {

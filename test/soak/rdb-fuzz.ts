@@ -8,6 +8,7 @@
  *
  * An input that fails is written to the working directory and named with its seed.
  */
+import type { WithLane } from '../../src/rdb/lane.js'
 import { writeFileSync } from 'node:fs'
 import { getHeapStatistics } from 'node:v8'
 import { KeyAnalysis } from '../../src/analyze/key-analysis.js'
@@ -98,11 +99,12 @@ function usedBytes(): number {
   return heap + external
 }
 
-function parse(bytes: Buffer, random: Random, visitor: RdbVisitor): string {
+function parse(bytes: Buffer, random: Random, visitor: RdbVisitor & WithLane): string {
   // What `inspect` counts with, which takes rows of strings from the kernel.
   const consumer =
     random() < 0.3 ? new KeyAnalysis({ nowMs: 0, top: 3, prefixes: { depth: 2 } }) : visitor
   const parser = new RdbParser(consumer, {
+    lane: consumer.lane,
     checkOnly: consumer === visitor && random() < 0.2,
     validate: random() < 0.3,
     strict: random() < 0.5,

@@ -4,7 +4,7 @@
  */
 import type { Core, Step } from '../core.js'
 import { parseScore } from '../score.js'
-import { ROW, type Row } from '../lane.js'
+import { ELEMENTS, type Elements } from '../lane.js'
 import { DEPTH } from '../visitor.js'
 import { endKey } from './key-end.js'
 
@@ -21,7 +21,7 @@ function counted(reading: string, loop: Step): Step {
 }
 
 /** For fewer elements a call costs more than it saves. */
-const MIN_ROW = 4
+const MIN_ELEMENTS = 4
 
 /**
  * Reads STR into the slot, a member or a field. With `validate` always as a whole: once the element
@@ -46,11 +46,12 @@ function element(core: Core, slot: Core['a']): number {
  * Lets the kernel pass as many elements as lie whole and plain in the chunk: `strings` strings and
  * `tail` bytes each. What stops it is read here, and then it may go on.
  */
-function passRow(core: Core, strings: number, tail: number): void {
+function passElements(core: Core, strings: number, tail: number): void {
   const { input, stats } = core
   const { kernel } = input
-  if (kernel === undefined || core.left < MIN_ROW || core.unique) return
-  if (core.countsEachString && !core.weights.choose(kernel, core.visitor, core.header.kind)) return
+  if (kernel === undefined || core.left < MIN_ELEMENTS || core.unique) return
+  if (core.countsEachString && !core.weights.choose(kernel, core.lane.weights, core.header.kind))
+    return
   const walk = kernel.exports
   const origin = input.buf.byteOffset
   const count = Math.min(core.left, 0xffffffff)
@@ -65,7 +66,7 @@ function passRow(core: Core, strings: number, tail: number): void {
     known,
   )
   if (passed === 0) return
-  if (core.countsEachString) core.visitor.plainRow?.(walk.walkedStrings(), walk.walkedWeight())
+  if (core.countsEachString) core.lane.weights?.add(walk.walkedStrings(), walk.walkedWeight())
   input.pos = walk.walkedTo() - origin
   input.commit()
   core.left -= passed
@@ -75,22 +76,23 @@ function passRow(core: Core, strings: number, tail: number): void {
   if (largest > stats.largestElementBytes) stats.largestElementBytes = largest
 }
 
-/** At ELEMENTS depth: lets the visitor take elements that lie whole in the chunk. */
-function offerRow(core: Core, row: Row): void {
-  const { input, stats, stretch, visitor } = core
+/** At ELEMENTS depth: lets the lane take elements that lie whole in the chunk. */
+function offerElements(core: Core, what: Elements): void {
+  const { input, stats, stretch, lane } = core
   const { kernel } = input
-  if (kernel === undefined || core.left < MIN_ROW || core.countsEachString || core.unique) return
+  if (kernel === undefined || core.left < MIN_ELEMENTS || core.countsEachString || core.unique)
+    return
   const origin = input.buf.byteOffset
   stretch.kernel = kernel
   stretch.start = origin + input.pos
   stretch.end = origin + input.end
-  const taken = visitor.elementRow!(stretch, row, Math.min(core.left, 0xffffffff))
+  const taken = lane.elements!(stretch, what, Math.min(core.left, 0xffffffff))
   if (taken === 0) return
   input.pos = stretch.takenTo - origin
   if (stretch.compressed) input.sawCompressed = true
   input.commit()
   core.left -= taken
-  stats.plainStrings += row === ROW.PAIRS ? 2 * taken : taken
+  stats.plainStrings += what === ELEMENTS.PAIRS ? 2 * taken : taken
   stats.plainBytes += stretch.stringBytes
   if (stretch.largestBytes > stats.largestElementBytes) {
     stats.largestElementBytes = stretch.largestBytes
@@ -101,8 +103,8 @@ const listElements: Step = (core) => {
   const { input, a, visitor } = core
   const emit = core.depth === DEPTH.ELEMENTS
   while (core.left > 0) {
-    if (!emit) passRow(core, 1, 0)
-    else if (visitor.elementRow !== undefined) offerRow(core, ROW.STRINGS)
+    if (!emit) passElements(core, 1, 0)
+    else if (core.lane.elements !== undefined) offerElements(core, ELEMENTS.STRINGS)
     if (core.left === 0) break
     const length = element(core, a)
     input.commit()
@@ -117,8 +119,8 @@ const setMembers: Step = (core) => {
   const { input, a, visitor } = core
   const emit = core.depth === DEPTH.ELEMENTS
   while (core.left > 0) {
-    if (!emit) passRow(core, 1, 0)
-    else if (visitor.elementRow !== undefined) offerRow(core, ROW.STRINGS)
+    if (!emit) passElements(core, 1, 0)
+    else if (core.lane.elements !== undefined) offerElements(core, ELEMENTS.STRINGS)
     if (core.left === 0) break
     const length = name(core, a)
     input.commit()
@@ -136,8 +138,8 @@ const binaryZset: Step = (core) => {
   const emit = core.depth === DEPTH.ELEMENTS
   b.clear()
   while (core.left > 0) {
-    if (!emit) passRow(core, 1, 8)
-    else if (visitor.elementRow !== undefined) offerRow(core, ROW.SCORES)
+    if (!emit) passElements(core, 1, 8)
+    else if (core.lane.elements !== undefined) offerElements(core, ELEMENTS.SCORES)
     if (core.left === 0) break
     const length = name(core, a)
     if (core.deep) {
@@ -210,8 +212,8 @@ const hashFields: Step = (core) => {
   const { input, a, b, visitor } = core
   const emit = core.depth === DEPTH.ELEMENTS
   while (core.left > 0) {
-    if (!emit) passRow(core, 2, 0)
-    else if (visitor.elementRow !== undefined) offerRow(core, ROW.PAIRS)
+    if (!emit) passElements(core, 2, 0)
+    else if (core.lane.elements !== undefined) offerElements(core, ELEMENTS.PAIRS)
     if (core.left === 0) break
     const fieldLength = name(core, a)
     const valueLength = element(core, b)

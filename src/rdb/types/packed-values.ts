@@ -127,21 +127,21 @@ export function readBlob(core: Core, format: BlobFormat, shape: Shape): number {
 }
 
 function canOffer(core: Core, format: BlobFormat, shape: Shape): boolean {
-  const { input, visitor } = core
-  if (input.kernel === undefined || visitor.packedValue === undefined) return false
+  const { input, lane } = core
+  if (input.kernel === undefined || lane.packedValue === undefined) return false
   return format.offeredAs !== undefined && shape.wanted >= 0
 }
 
-/** Offers the blob at hand to the visitor; true if it took it. */
+/** Offers the blob at hand to the lane; true if it took it. */
 function offer(core: Core, format: BlobFormat): boolean {
-  const { blob, input, stretch, visitor } = core
+  const { blob, input, stretch, lane } = core
   const kernel = input.kernel!
   // A long one may have been decompressed elsewhere.
   if (blob.bytes.buffer !== kernel.memory.buffer) return false
   stretch.kernel = kernel
   stretch.start = blob.bytes.byteOffset + blob.start
   stretch.end = blob.bytes.byteOffset + blob.end
-  return visitor.packedValue!(stretch, format.offeredAs!)
+  return lane.packedValue!(stretch, format.offeredAs!)
 }
 
 /** Lets the kernel say whether the blob is sound; -1: walk to see. */

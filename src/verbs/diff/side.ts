@@ -9,6 +9,7 @@ import type { Readable } from 'node:stream'
 import { AuthError, ProtocolError, UsageError } from '../../errors.js'
 import { formatServerAddress } from '../../net/address.js'
 import type { ServerSettings } from '../../net/server-settings.js'
+import type { WithLane } from '../../rdb/lane.js'
 import { RdbParser } from '../../rdb/parser.js'
 import type { RdbVisitor } from '../../rdb/visitor.js'
 import { buildState } from '../keys/built-state.js'
@@ -80,7 +81,7 @@ export class OpenSide {
   async read(
     phase: 'read' | 'compare' | 'values',
     buffer: Buffer | undefined,
-    begin: () => RdbVisitor,
+    begin: () => RdbVisitor & WithLane,
   ): Promise<void> {
     if (await this.#readOnce(phase, buffer, begin())) return
     await this.#build()
@@ -91,13 +92,13 @@ export class OpenSide {
   async #readOnce(
     phase: DiffProgress['phase'],
     buffer: Buffer | undefined,
-    visitor: RdbVisitor,
+    visitor: RdbVisitor & WithLane,
   ): Promise<boolean> {
     const { signal } = this.#options
     const rdb = await openRdbInput(this.#path, { signal })
     try {
       if (rdb.increments.length > 0) return false
-      const parser = new RdbParser(visitor, { file: this.result.name })
+      const parser = new RdbParser(visitor, { file: this.result.name, lane: visitor.lane })
       const { summary, trailingBytes } = await pumpRdb(rdb, parser, {
         signal,
         buffer,

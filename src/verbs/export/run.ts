@@ -7,6 +7,7 @@
 import type { Buffer } from 'node:buffer'
 import { ByteKernel } from '../../kernels/kernel.js'
 import { OutputBuffer } from '../../bytes/output-buffer.js'
+import type { WithLane } from '../../rdb/lane.js'
 import { RdbParser } from '../../rdb/parser.js'
 import { KIND, type KeyHeader, type RdbVisitor } from '../../rdb/visitor.js'
 import { METHOD } from '../../rewrite/key-plan.js'
@@ -61,6 +62,7 @@ export async function exportKeys(options: ExportOptions): Promise<ExportResult> 
       const rdb = damage === undefined ? keys.rdb : await keys.again()
       const parser = new RdbParser(run.visitor, {
         file: keys.name,
+        lane: run.visitor.lane,
         timeShiftMs: keys.timeShiftMs,
         salvage: damage !== undefined,
       })
@@ -90,8 +92,8 @@ export async function exportKeys(options: ExportOptions): Promise<ExportResult> 
 
 /** The visitor of one export, and what it counts. */
 class ExportRun {
-  readonly visitor: RdbVisitor
-  /** What is read into it is written out in rows where that is possible. */
+  readonly visitor: RdbVisitor & WithLane
+  /** What is read into it is written out by kernels where that is possible. */
   readonly inputBuffer: Buffer
   private readonly options: ExportOptions
   private readonly format: ExportFormat
@@ -170,7 +172,7 @@ class ExportRun {
     return this.json?.keys ?? this.respKeys
   }
 
-  private jsonVisitor(kernel: ByteKernel): RdbVisitor {
+  private jsonVisitor(kernel: ByteKernel): JsonKeys {
     this.json = new JsonKeys(this.out, kernel, {
       strings: this.options.strings ?? 'text',
       layout: this.format === 'json' ? 'array' : 'lines',
@@ -181,7 +183,7 @@ class ExportRun {
     return this.json
   }
 
-  private respVisitor(kernel: ByteKernel): RdbVisitor {
+  private respVisitor(kernel: ByteKernel): KeyRewriter {
     const writer = new CommandWriter(this.out)
     this.writer = writer
     this.rewriter = new KeyRewriter({

@@ -6,6 +6,7 @@
 import { KeyAnalysis } from '../../analyze/key-analysis.js'
 import { allocateInputBuffer } from '../../kernels/kernel.js'
 import { InputError, RdbError } from '../../errors.js'
+import type { WithLane } from '../../rdb/lane.js'
 import { RdbParser } from '../../rdb/parser.js'
 import { DEPTH, type LostRegion, type RdbSummary, type RdbVisitor } from '../../rdb/visitor.js'
 import type { Source } from '../../source/classify.js'
@@ -87,7 +88,7 @@ const CHECK_READ_BYTES = 2 << 20
 /** Reads the whole of a file for a visitor. For `inspect` and its kin. */
 export async function readRdbFile(
   source: string | Source,
-  visitor: RdbVisitor,
+  visitor: RdbVisitor & WithLane,
   options: InspectOptions,
   validate: boolean,
   checkOnly = false,
@@ -107,6 +108,7 @@ export async function readRdbFile(
   }
   const parser = new RdbParser(visitor, {
     file: name,
+    lane: visitor.lane,
     checksum: 'report',
     timeShiftMs: keys.timeShiftMs,
     salvage: options.salvage ?? false,
