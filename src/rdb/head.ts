@@ -30,6 +30,16 @@ export function parseRdbMagic(head: Uint8Array): RdbStart {
 
 /** Names and values as text; integers as decimal. */
 export function readAuxFields(head: Buffer): ReadonlyMap<string, string> {
+  return walkAuxFields(head).fields
+}
+
+/** False: the bytes end before the fields do. */
+export function hasAllAuxFields(head: Buffer): boolean {
+  const { end } = walkAuxFields(head)
+  return end < head.length && head[end] !== OPCODE_AUX
+}
+
+function walkAuxFields(head: Buffer): { fields: Map<string, string>; end: number } {
   const fields = new Map<string, string>()
   let at = MAGIC_BYTES
   while (head[at] === OPCODE_AUX) {
@@ -39,7 +49,7 @@ export function readAuxFields(head: Buffer): ReadonlyMap<string, string> {
     fields.set(name.text, value.text)
     at = value.next
   }
-  return fields
+  return { fields, end: at }
 }
 
 /** Version of the server that made the snapshot as it says it, such as `7.0.15`. */

@@ -21,6 +21,7 @@ import {
   UsageError,
 } from '../errors.js'
 import { hasServerScheme, maskSecrets } from '../net/address.js'
+import { hasAllAuxFields } from '../rdb/head.js'
 
 /** What a file is by its first bytes. `vcs`: Valkey's compressed envelope around an RDB. */
 export type InputKind = 'rdb' | 'aof' | 'manifest' | 'vcs' | 'empty' | 'unknown'
@@ -59,6 +60,8 @@ export interface PumpOptions {
 
 /** Enough for the aux fields at the front of a snapshot. */
 const PEEK_BYTES = 1024
+/** And so many for its kind. */
+const KIND_BYTES = 64
 const BUFFER_BYTES = 1 << 20
 /** Plain files are read synchronously; other work gets its turn after so many bytes. */
 const YIELD_BYTES = 8 << 20
@@ -111,7 +114,7 @@ export async function openStream(
   const peeked = await raw.peek(PEEK_BYTES)
   const compression = compressionOf(peeked)
   if (compression === 'none') {
-    return new StreamInput(name, sizeBytes, 'none', peeked, raw, undefined)
+    return new StreamInput(name, sizeBytes, 'none', peeked, raw, undefined, undefined)
   }
   const zlib = await import('node:zlib')
   const unpacker = compression === 'gzip' ? zlib.createGunzip() : createZstdDecompress(zlib)
@@ -124,7 +127,7 @@ export async function openStream(
   } catch (error) {
     throw unpackError(name, compression, error)
   }
-  return new StreamInput(name, sizeBytes, compression, head, unpacked, counter)
+  return new StreamInput(name, sizeBytes, compression, head, unpacked, counter, raw)
 }
 
 export function kindOf(head: Uint8Array): InputKind {
@@ -197,6 +200,8 @@ class StreamInput implements ByteInput {
   readonly head: Buffer
   private readonly bytes: PeekedStream
   private readonly counter: ByteCounter | undefined
+  /** What is unpacked: it ends by itself only where it is read to its end. */
+  private readonly packed: PeekedStream | undefined
   private pumpedBytes = 0
 
   constructor(
@@ -206,6 +211,7 @@ class StreamInput implements ByteInput {
     head: Buffer,
     bytes: PeekedStream,
     counter: ByteCounter | undefined,
+    packed: PeekedStream | undefined,
   ) {
     this.name = name
     this.sizeBytes = sizeBytes
@@ -214,6 +220,7 @@ class StreamInput implements ByteInput {
     this.kind = kindOf(head)
     this.bytes = bytes
     this.counter = counter
+    this.packed = packed
   }
 
   get consumedBytes(): number {
@@ -244,7 +251,14 @@ class StreamInput implements ByteInput {
 
   close(): void {
     this.bytes.destroy()
+    this.packed?.destroy()
   }
+}
+
+/** The kind can be told, and of an RDB the aux fields are there: a writer may pause behind them. */
+function isEnough(head: Buffer): boolean {
+  if (head.length < KIND_BYTES) return false
+  return kindOf(head) !== 'rdb' || hasAllAuxFields(head)
 }
 
 /** A readable whose first bytes can be looked at and come again. */
@@ -259,19 +273,23 @@ class PeekedStream {
     this.signal = signal
     this.iterator = source[Symbol.asyncIterator]() as AsyncIterator<Buffer>
     // Without this, a reader that waits for a byte would not hear of an abort.
-    signal?.addEventListener('abort', () => source.destroy(new AbortedError()), { once: true })
+    const abort = (): void => {
+      source.destroy(new AbortedError())
+    }
+    signal?.addEventListener('abort', abort, { once: true })
+    source.once('close', () => signal?.removeEventListener('abort', abort))
   }
 
   async peek(byteCount: number): Promise<Buffer> {
     checkAbort(this.signal)
-    let have = 0
-    while (have < byteCount) {
+    let head: Buffer = Buffer.alloc(0)
+    while (head.length < byteCount && !isEnough(head)) {
       const next = await this.iterator.next()
       if (next.done === true) break
       this.stored.push(next.value)
-      have += next.value.length
+      head = Buffer.concat([head, next.value])
     }
-    return Buffer.concat(this.stored).subarray(0, byteCount)
+    return head.subarray(0, byteCount)
   }
 
   async *chunks(): AsyncGenerator<Buffer> {

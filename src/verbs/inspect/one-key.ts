@@ -168,9 +168,13 @@ class KeyFinder extends KeyAnalysis implements ElementVisitor {
     this.meta('ids refused as duplicates', u64Text(idsDuplicate))
   }
 
-  // What follows tells it.
-  streamGroupEnd(): void {}
-  arrayMeta(): void {}
+  streamGroupEnd(): void {
+    // What follows tells it.
+  }
+
+  arrayMeta(): void {
+    // So it does of arrays.
+  }
 
   moduleSigned(value: U64): void {
     this.meta('integer', BigInt.asIntN(64, BigInt(u64Text(value))).toString())
