@@ -36,6 +36,9 @@ export interface CommandApplierOptions {
   checkpointKey: Buffer
 }
 
+/** What became of a command, or of the several that a transform makes of it: the worst counts. */
+const FATE = { LEFT_OUT: 0, SENT: 1, FAILED: 2 } as const
+
 /** What a filter says of a command. */
 const PASS = { NONE: 0, ALL: 1, SOME: 2 } as const
 
@@ -227,7 +230,8 @@ export class CommandApplier {
       ledger.commands.skipped += 1
       return
     }
-    this.#options.writer.current.sourceCommands += 1
+    this.#options.writer.current.beginCommand()
+    let fate: number = FATE.LEFT_OUT
     for (const item of items) {
       const out = this.#renamed
       out.reset()
@@ -235,15 +239,16 @@ export class CommandApplier {
       for (const arg of item.args) out.bulk(arg)
       const again = decode(this.#again, out)
       const next = table.findOrAdd(again.bytes, again.args[0]!, again.args[1]!)
-      this.#ruled(next, again, item.db)
+      fate = Math.max(fate, this.#ruled(next, again, item.db))
     }
+    this.#count(fate)
   }
 
   #mapped(info: CommandInfo, command: CommandDecoder): void {
     const { mapping, writer } = this.#options
     const renamed = mapping.isActive ? this.#rename(info, command) : command
-    writer.current.sourceCommands += 1
-    this.#ruled(info, renamed, mapping.db(this.db))
+    writer.current.beginCommand()
+    this.#count(this.#ruled(info, renamed, mapping.db(this.db)))
   }
 
   /** The command with the names and db numbers of the target. */
@@ -269,29 +274,34 @@ export class CommandApplier {
     return decode(this.#again, out)
   }
 
-  #ruled(info: CommandInfo, command: CommandDecoder, targetDb: number): void {
+  /** A command that is sent is counted with its batch. */
+  #count(fate: number): void {
+    if (fate === FATE.SENT) return
+    const { ledger, rules, writer } = this.#options
+    writer.current.discountCommand()
+    if (fate === FATE.FAILED) ledger.commands.failed += 1
+    else ledger.leaveOut(rules.reason)
+  }
+
+  #ruled(info: CommandInfo, command: CommandDecoder, targetDb: number): number {
     const { rules, ledger, databases, writer } = this.#options
     const batch = writer.current
     if (targetDb >= databases && !isKeyless(info)) {
-      batch.sourceCommands -= 1
-      this.#failed(command, `the target has no database ${targetDb} (only ${databases})`)
-      return
+      this.#name(command, `the target has no database ${targetDb} (only ${databases})`)
+      return FATE.FAILED
     }
     this.#scratch.reset()
+    rules.targetDb = targetDb
     const verdict = rules.apply(info, command, this.#scratch)
-    if (
-      verdict === VERDICT.LEFT_OUT ||
-      verdict === VERDICT.NOT_HELD ||
-      verdict === VERDICT.REFUSED
-    ) {
-      batch.sourceCommands -= 1
-      if (verdict === VERDICT.LEFT_OUT) ledger.leaveOut(rules.reason)
-      else if (verdict === VERDICT.REFUSED) this.#failed(command, rules.reason)
-      else {
-        ledger.notHeld(rules.reason)
-        this.#failed(command, `the target cannot hold this: ${rules.reason}`)
-      }
-      return
+    if (verdict === VERDICT.LEFT_OUT) return FATE.LEFT_OUT
+    if (verdict === VERDICT.REFUSED) {
+      this.#name(command, rules.reason)
+      return FATE.FAILED
+    }
+    if (verdict === VERDICT.NOT_HELD) {
+      ledger.notHeld(rules.reason)
+      this.#name(command, `the target cannot hold this: ${rules.reason}`)
+      return FATE.FAILED
     }
     if (!isKeyless(info) || info.name === 'FLUSHDB') batch.select(targetDb)
     if (verdict === VERDICT.SAME) {
@@ -308,6 +318,7 @@ export class CommandApplier {
     }
     if (info.name === 'EVAL' || info.name === 'EVALSHA') batch.hasScript = true
     if (info.name === 'SWAPDB') this.#afterSwap(command)
+    return FATE.SENT
   }
 
   /** The checkpoint went to the other db; it is written anew where it belongs. */
@@ -328,7 +339,7 @@ export class CommandApplier {
       return
     }
     const batch = writer.current
-    batch.sourceCommands += 1
+    batch.beginCommand()
     for (const db of this.#seenDbs) {
       const targetDb = mapping.db(db)
       if (!selection.db(db) || targetDb >= databases) continue
@@ -354,9 +365,12 @@ export class CommandApplier {
   }
 
   #failed(command: CommandDecoder, reason: string): void {
-    const { ledger } = this.#options
-    ledger.commands.failed += 1
-    ledger.name({
+    this.#options.ledger.commands.failed += 1
+    this.#name(command, reason)
+  }
+
+  #name(command: CommandDecoder, reason: string): void {
+    this.#options.ledger.name({
       db: this.db,
       key: command.argc > 1 ? printable(command.bytes, command.args[2], command.args[3], 200) : '',
       type: '',

@@ -5,6 +5,7 @@
  */
 import { Buffer } from 'node:buffer'
 import { OutputBuffer } from '../bytes/output-buffer.js'
+import { printable } from '../bytes/printable.js'
 import { CommandDecoder, RESP } from '../resp/decoder.js'
 import { bulkOf, CommandWriter } from '../rewrite/command-writer.js'
 import type { KeyPlan } from '../rewrite/key-plan.js'
@@ -58,7 +59,11 @@ export class KeyCapture {
     for (const [i, result] of results.entries()) {
       // One key read may become several written: the further ones are new keys.
       if (i > 0) counts.read += 1
-      if (this.#isOut(result.db, counts)) continue
+      if (result.db >= this.#options.databases) {
+        counts.failed += 1
+        this.#nameOut(result.db, result.key, type)
+        continue
+      }
       this.#options.writer.beginKey(result.db, plan.check)
       this.#select(result.db)
       forEachCommand(bytes, (args) => {
@@ -80,6 +85,8 @@ export class KeyCapture {
   ): void {
     const transform = this.#options.transform!
     let begun = false as boolean
+    /** A part of the key has no place in the target. */
+    let isOut = false as boolean
     const emit = (args: readonly Buffer[]): void => {
       const at = keyArgument(args)
       for (const item of transformCommand(transform, {
@@ -89,7 +96,11 @@ export class KeyCapture {
         key: args[at],
         from: 'snapshot',
       })) {
-        if (item.db >= this.#options.databases) continue
+        if (item.db >= this.#options.databases) {
+          if (!isOut) this.#nameOut(item.db, plan.key, type)
+          isOut = true
+          continue
+        }
         if (!begun) this.#options.writer.beginKey(item.db, plan.check)
         begun = true
         this.#select(item.db)
@@ -101,19 +112,19 @@ export class KeyCapture {
       emit([Buffer.from('PEXPIREAT'), plan.key, Buffer.from(String(plan.expireAtMs))])
     }
     if (begun) this.#options.writer.endKey(type, counts)
-    else counts.skipped += 1
+    // What is written of a key, and what has no place, count as one each.
+    if (begun && isOut) counts.read += 1
+    if (isOut) counts.failed += 1
+    else if (!begun) counts.skipped += 1
   }
 
-  #isOut(db: number, counts: KeyCounts): boolean {
-    if (db < this.#options.databases) return false
-    counts.failed += 1
+  #nameOut(db: number, key: Buffer, type: string): void {
     this.#options.ledger.name({
       db,
-      key: '',
-      type: '',
+      key: printable(key, 0, key.length, 200),
+      type,
       reason: `the transform names database ${db}, which the target has not`,
     })
-    return true
   }
 
   #select(db: number): void {

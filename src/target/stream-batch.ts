@@ -20,6 +20,8 @@ export interface BatchError {
   text: string
 }
 
+const NO_COMMAND = -1
+
 const MULTI = Buffer.from('*1\r\n$5\r\nMULTI\r\n')
 const EXEC = Buffer.from('*1\r\n$4\r\nEXEC\r\n')
 
@@ -30,6 +32,10 @@ export class StreamBatch implements PipelinedBatch {
   /** Commands sent for the stream, SELECT included. */
   frameCount = 0
   frameStart = new Int32Array(1024)
+  /** Which command of the source each frame belongs to; NO_COMMAND: none that is still to count. */
+  frameCommand = new Int32Array(1024)
+  #command = NO_COMMAND
+  #nextCommand = 0
   /** The target's db behind the last frame. */
   targetDb: number = CHECKPOINT_DB
   /** The stream up to here is in the batch; the next byte wanted behind it. */
@@ -52,20 +58,54 @@ export class StreamBatch implements PipelinedBatch {
     this.isClosed = false
     this.frameCount = 0
     this.targetDb = CHECKPOINT_DB
+    this.#command = NO_COMMAND
+    this.#nextCommand = 0
     this.sourceCommands = 0
     this.attempt = 0
     this.hasScript = false
     this.errors.length = 0
   }
 
-  /** Called before the bytes of each command. */
+  /** The frames that follow stand for one command of the source. */
+  beginCommand(): void {
+    this.#command = this.#nextCommand
+    this.#nextCommand += 1
+    this.sourceCommands += 1
+  }
+
+  /** The command at hand is counted elsewhere, whatever becomes of its frames. */
+  discountCommand(): void {
+    this.sourceCommands -= 1
+    for (let frame = this.frameCount - 1; frame >= 0; frame -= 1) {
+      if (this.frameCommand[frame] !== this.#command) break
+      this.frameCommand[frame] = NO_COMMAND
+    }
+    this.#command = NO_COMMAND
+  }
+
+  /** Takes the commands of these frames out of the count; returns how many they are. A failure of
+   * the transaction's own (-1) counts as one. */
+  takeFailed(frames: readonly number[]): number {
+    const failed = new Set(
+      frames.map((frame) => (frame < 0 ? NO_COMMAND : this.frameCommand[frame]!)),
+    )
+    if (!frames.some((frame) => frame < 0)) failed.delete(NO_COMMAND)
+    const count = Math.min(failed.size, this.sourceCommands)
+    this.sourceCommands -= count
+    for (let frame = 0; frame < this.frameCount; frame += 1) {
+      if (failed.has(this.frameCommand[frame]!)) this.frameCommand[frame] = NO_COMMAND
+    }
+    return count
+  }
+
+  /** Called before the bytes of each frame. */
   beginFrame(): void {
     if (this.frameCount === this.frameStart.length) {
-      const next = new Int32Array(2 * this.frameCount)
-      next.set(this.frameStart)
-      this.frameStart = next
+      this.frameStart = twice(this.frameStart)
+      this.frameCommand = twice(this.frameCommand)
     }
     this.frameStart[this.frameCount] = this.out.length
+    this.frameCommand[this.frameCount] = this.#command
     this.frameCount += 1
   }
 
@@ -95,7 +135,9 @@ export class StreamBatch implements PipelinedBatch {
       for (let i = frame; i < this.frameCount; i += 1) {
         to.beginFrame()
         to.frameStart[to.frameCount - 1] = this.frameStart[i]! + shift
+        to.frameCommand[to.frameCount - 1] = this.frameCommand[i]!
       }
+      to.#nextCommand = this.#nextCommand
       to.targetDb = this.targetDb
     }
     this.cut(frame, targetDb)
@@ -129,15 +171,19 @@ export class StreamBatch implements PipelinedBatch {
   reopen(without: ReadonlySet<number>): void {
     const old = Buffer.from(this.out.view())
     const starts = this.frameStart.slice(0, this.frameCount)
+    const commands = this.frameCommand.slice(0, this.frameCount)
     const count = this.frameCount
+    const nextCommand = this.#nextCommand
     const { attempt, sourceCommands, hasScript } = this
     this.reset()
     this.attempt = attempt
     this.hasScript = hasScript
     this.sourceCommands = sourceCommands
+    this.#nextCommand = nextCommand
     for (let i = 0; i < count; i += 1) {
       if (without.has(i)) continue
       this.beginFrame()
+      this.frameCommand[this.frameCount - 1] = commands[i]!
       const from = starts[i]!
       const until = i + 1 < count ? starts[i + 1]! : frameEnd(old, from)
       this.out.raw(old, from, until)
@@ -173,4 +219,10 @@ export class StreamBatch implements PipelinedBatch {
     }
     return db
   }
+}
+
+function twice(array: Int32Array<ArrayBuffer>): Int32Array<ArrayBuffer> {
+  const next = new Int32Array(2 * array.length)
+  next.set(array)
+  return next
 }

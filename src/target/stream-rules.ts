@@ -36,8 +36,17 @@ const COPY_BY_PAYLOAD =
   "local v = redis.call('DUMP', KEYS[1]) redis.call('DEL', KEYS[2]) if v then " +
   "local t = redis.call('PTTL', KEYS[1]) " +
   "redis.call('RESTORE', KEYS[2], string.format('%.0f', math.max(t, 0)), v) end return 1"
+/** ARGV[1] the db of the copy, ARGV[2] the one at hand: before 2.8.12 a script that ends elsewhere
+ * than it began moves its caller, too. */
+const COPY_TO_DB_BY_PAYLOAD =
+  "local v = redis.call('DUMP', KEYS[1]) local t = redis.call('PTTL', KEYS[1]) " +
+  "redis.call('SELECT', ARGV[1]) redis.call('DEL', KEYS[2]) local r = 1 if v then " +
+  "r = redis.pcall('RESTORE', KEYS[2], string.format('%.0f', math.max(t, 0)), v) end " +
+  "redis.call('SELECT', ARGV[2]) return r"
 
 export class StreamRules extends RuleOutcome {
+  /** Where the command at hand works in the target. */
+  targetDb = 0
   /** Added to every expiry. May change between commands. */
   shiftMs = 0
   /** Unix ms at which the command at hand was received; -1: not known. Asked only if it matters. */
@@ -192,9 +201,14 @@ export class StreamRules extends RuleOutcome {
   #copy(command: CommandDecoder, out: CommandEncoder): Verdict {
     if (this.#options.hasCommand('COPY') && this.#options.target.copy) return VERDICT.SAME
     if (!this.#options.target.scripts || command.argc < 3) return this.notHeld('COPY')
-    for (let i = 3; i < command.argc; i += 1) {
-      // A script that ends elsewhere than it began would move the transaction's database with it.
-      if (isArg(command, i, 'DB')) return this.notHeld('COPY into another database')
+    for (let i = 3; i + 1 < command.argc; i += 1) {
+      if (!isArg(command, i, 'DB')) continue
+      out.begin(7).ascii('EVAL').ascii(COPY_TO_DB_BY_PAYLOAD).ascii('2')
+      copyArg(out, command, 1)
+      copyArg(out, command, 2)
+      copyArg(out, command, i + 1)
+      out.integer(this.targetDb)
+      return this.rewritten()
     }
     out.begin(5).ascii('EVAL').ascii(COPY_BY_PAYLOAD).ascii('2')
     copyArg(out, command, 1)

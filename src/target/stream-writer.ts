@@ -270,22 +270,14 @@ export class StreamWriter implements ConnectionOwner {
     const aborted = batch.errors.some((error) => error.queued)
     if (!aborted) {
       // Executed; single commands failed. The rest of a transaction goes on, as on the source.
-      let failed = 0
-      for (const error of batch.errors) {
-        this.#name(batch, error)
-        failed += 1
-      }
-      this.#options.ledger.commands.failed += failed
-      batch.sourceCommands -= Math.min(failed, batch.sourceCommands)
+      this.#countFailed(batch, batch.errors)
       this.#applied(batch)
       return
     }
     const refusals = batch.errors.filter((error) => errorKind(error.text) !== 'EXECABORT')
     const lasting = refusals.filter((error) => !isTransient(error.text) && error.frame >= 0)
     if (lasting.length > 0) {
-      for (const error of lasting) this.#name(batch, error)
-      this.#options.ledger.commands.failed += lasting.length
-      batch.sourceCommands -= Math.min(lasting.length, batch.sourceCommands)
+      this.#countFailed(batch, lasting)
       batch.reopen(new Set(lasting.map((error) => error.frame)))
       this.#again(batch, 0)
       return
@@ -301,6 +293,12 @@ export class StreamWriter implements ConnectionOwner {
     }
     batch.reopen(new Set())
     this.#again(batch, backoffMs(Math.min(batch.attempt, 6)))
+  }
+
+  /** Each command of the source counts once, however many frames it came to. */
+  #countFailed(batch: StreamBatch, errors: readonly BatchError[]): void {
+    for (const error of errors) this.#name(batch, error)
+    this.#options.ledger.commands.failed += batch.takeFailed(errors.map(({ frame }) => frame))
   }
 
   #isTooMuch(batch: StreamBatch, reason: string): boolean {
