@@ -111,7 +111,13 @@ export async function openStream(
 ): Promise<ByteInput> {
   const counter = new ByteCounter()
   const raw = new PeekedStream(stream, signal)
-  const peeked = await raw.peek(PEEK_BYTES)
+  let peeked: Buffer
+  try {
+    peeked = await raw.peek(PEEK_BYTES)
+  } catch (error) {
+    raw.destroy()
+    throw error
+  }
   const compression = compressionOf(peeked)
   if (compression === 'none') {
     return new StreamInput(name, sizeBytes, 'none', peeked, raw, undefined, undefined)
@@ -125,6 +131,8 @@ export async function openStream(
   try {
     head = await unpacked.peek(PEEK_BYTES)
   } catch (error) {
+    unpacked.destroy()
+    raw.destroy()
     throw unpackError(name, compression, error)
   }
   return new StreamInput(name, sizeBytes, compression, head, unpacked, counter, raw)
