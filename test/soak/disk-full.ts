@@ -1,0 +1,226 @@
+/**
+ * Each command that writes, on a small disk with room that runs out at 20 random places: what was
+ * good stays good, the error is ERR_DISK_FULL (exit 1), no temporary is left, and with room again
+ * the same call goes through. Needs the right to mount; says so and ends where there is none.
+ */
+import { spawnSync } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { runCli, type CliResult } from '../helpers/cli.js'
+import { startServer, waitFor, type TestServer } from '../helpers/servers.js'
+
+const TIMES = Number(process.env['RREP_SOAK_TIMES'] ?? 20)
+const DISK_BYTES = 24 << 20
+/** Of values that do not compress. */
+const DATA_BYTES = 4 << 20
+
+interface Subject {
+  name: string
+  /** How much it writes at most: the room is a random part of that. */
+  needsBytes: number
+  run: () => Promise<CliResult>
+  /** Throws where something that was good is not. */
+  check: () => Promise<void>
+  /** Names that may be in the directory. */
+  own: readonly string[]
+}
+
+export async function run(): Promise<void> {
+  const dir = mkdtempSync(join(tmpdir(), 'rrep-soak-full-'))
+  const size = `size=${DISK_BYTES}`
+  if (spawnSync('mount', ['-t', 'tmpfs', '-o', size, 'tmpfs', dir]).status !== 0) {
+    console.log('skipped: no right to mount a small file system here')
+    rmSync(dir, { recursive: true, force: true })
+    return
+  }
+  const [source, target] = await Promise.all([startServer(), startServer()])
+  const temporaryDir = process.env['TMPDIR']
+  try {
+    for (let i = 0; i < 64; i += 1) {
+      await source.client.set(`k${i}`, randomBytes(DATA_BYTES / 64))
+    }
+    const outside = join(source.dir, 'plain.rdb')
+    await expectGood(runCli(['sync', at(source), '-o', outside]))
+    process.env['TMPDIR'] = dir
+    for (const subject of subjects(dir, source, target, outside)) await soak(dir, subject)
+  } finally {
+    if (temporaryDir === undefined) delete process.env['TMPDIR']
+    else process.env['TMPDIR'] = temporaryDir
+    await Promise.all([source.stop(), target.stop()])
+    spawnSync('umount', ['-l', dir])
+    rmSync(dir, { recursive: true, force: true })
+  }
+}
+
+function subjects(dir: string, source: TestServer, target: TestServer, dump: string): Subject[] {
+  const rrep = async (...args: string[]): Promise<CliResult> => await runCli([...args, '--json'])
+  const file = (name: string): string => join(dir, name)
+  const sound = async (path: string): Promise<void> => {
+    await expectGood(rrep('inspect', path, '--check'))
+  }
+  const archive = file('archive')
+  const tail = async (time: string): Promise<CliResult> => {
+    const writing = writeFor(source, 1500)
+    const result = await rrep(
+      ...['tail', at(source), '-o', archive, '--for', time],
+      ...['--rotate', '256kb', '--snapshot-every', '700ms', '--keep', '1'],
+    )
+    await writing
+    return result
+  }
+  const replay = async (): Promise<CliResult> =>
+    await rrep(
+      ...['replay', at(source), at(target), '--empty-target', '--yes', '--until-synced'],
+      ...['--spool-dir', file('spools')],
+    )
+  return [
+    {
+      name: 'sync',
+      needsBytes: DATA_BYTES + (1 << 17),
+      run: async () => await rrep('sync', at(source), '-o', file('dump.rdb')),
+      check: async () => await sound(file('dump.rdb')),
+      own: ['dump.rdb'],
+    },
+    {
+      name: 'sync, packed',
+      needsBytes: DATA_BYTES + (1 << 17),
+      run: async () => await rrep('sync', at(source), '-o', file('dump.rdb.gz')),
+      check: async () => await sound(file('dump.rdb.gz')),
+      own: ['dump.rdb.gz'],
+    },
+    {
+      name: 'export',
+      needsBytes: DATA_BYTES * 2,
+      run: async () => {
+        const args = ['export', dump, '--strings', 'base64', '-o', file('keys.jsonl')]
+        return await rrep(...args)
+      },
+      check: async () => {
+        const lines = spawnSync('wc', ['-l', file('keys.jsonl')], { encoding: 'utf8' }).stdout
+        if (Number.parseInt(lines, 10) < 64) throw new Error(`the file has ${lines}`)
+        await Promise.resolve()
+      },
+      own: ['keys.jsonl'],
+    },
+    {
+      name: 'tail -o',
+      needsBytes: 2 * DATA_BYTES,
+      run: async () => await tail('2s'),
+      check: async () => {
+        const manifest = join(archive, 'appendonlydir/appendonly.aof.manifest')
+        const { status, stdout } = spawnSync(source.binary.checkAof, [manifest])
+        if (status !== 0) throw new Error(`the archive is damaged: ${stdout.toString()}`)
+        await Promise.resolve()
+      },
+      own: ['archive'],
+    },
+    {
+      name: 'replay of a server',
+      needsBytes: DATA_BYTES + (1 << 17),
+      run: replay,
+      check: async () => {
+        await expectGood(rrep('diff', dump, at(source)).then((result) => ({ ...result, code: 0 })))
+      },
+      own: ['spools'],
+    },
+    {
+      name: 'diff',
+      needsBytes: DATA_BYTES + (1 << 17),
+      run: async () => await rrep('diff', at(source), at(source)),
+      check: async () => await sound(dump),
+      own: [],
+    },
+    {
+      name: 'serve --backlog-dir',
+      needsBytes: DATA_BYTES + (1 << 17),
+      run: async () => await relayOnce(source, file('backlog')),
+      check: async () => await Promise.resolve(),
+      own: ['backlog'],
+    },
+  ]
+}
+
+async function soak(dir: string, subject: Subject): Promise<void> {
+  await expectGood(subject.run())
+  let full = 0
+  for (let round = 0; round < TIMES; round += 1) {
+    const filler = join(dir, 'filler')
+    const room = Math.floor(Math.random() * subject.needsBytes)
+    fill(filler, room)
+    const result = await subject.run()
+    const left = readdirSync(dir).filter((name) => name !== 'filler' && !subject.own.includes(name))
+    rmSync(filler, { force: true })
+    if (result.code !== 0) {
+      full += 1
+      if (result.code !== 1 || !result.err.includes('"error":"ERR_DISK_FULL"')) {
+        throw new Error(`${subject.name}, room ${room}: exit ${result.code}: ${result.err}`)
+      }
+    }
+    if (left.length > 0) throw new Error(`${subject.name} left ${left.join(', ')}`)
+    await subject.check()
+  }
+  await expectGood(subject.run())
+  await subject.check()
+  console.log(`${subject.name}: ${TIMES} runs, ${full} of them on a full disk`)
+  for (const name of subject.own) rmSync(join(dir, name), { recursive: true, force: true })
+}
+
+/** Leaves so much room on the disk. */
+function fill(path: string, room: number): void {
+  const { stdout } = spawnSync('df', ['--output=avail', '-B1', join(path, '..')], {
+    encoding: 'utf8',
+  })
+  const available = Number(stdout.trim().split('\n').at(-1))
+  writeFileSync(path, Buffer.alloc(Math.max(0, available - room)))
+}
+
+/** Relays until a replica has all, or it ends by itself. */
+async function relayOnce(source: TestServer, backlogDir: string): Promise<CliResult> {
+  if (!existsSync(backlogDir)) mkdirSync(backlogDir)
+  const replica = await startServer()
+  const controller = new AbortController()
+  let err = ''
+  const ended = runCli(
+    ['serve', at(source), '--listen', '127.0.0.1:0', '--backlog-dir', backlogDir, '--json'],
+    {
+      signal: controller.signal,
+      onStderr: (chunk) => (err += chunk.toString()),
+      onStdout: (chunk) => (err += chunk.toString()),
+    },
+  )
+  let isOver = false
+  void ended.then(() => (isOver = true))
+  try {
+    await waitFor(() => isOver || /"port":\d+/.test(err), { what: 'the relay' })
+    const port = /"port":(\d+)/.exec(err)?.[1]
+    if (port !== undefined) {
+      await replica.client.replicaof('127.0.0.1', Number(port))
+      const isSame = async (): Promise<boolean> =>
+        isOver || /disk|full/.test(err) || (await replica.client.dbsize()) >= 64
+      await waitFor(isSame, { what: `the replica: ${err}` })
+    }
+  } finally {
+    controller.abort('SIGTERM')
+    await replica.stop()
+  }
+  const result = await ended
+  return result.code === 143 ? { ...result, code: 0 } : result
+}
+
+async function writeFor(server: TestServer, forMs: number): Promise<void> {
+  const endMs = Date.now() + forMs
+  for (let i = 0; Date.now() < endMs; i += 1) {
+    await server.client.set(`w${i % 100}`, randomBytes(8192))
+  }
+}
+
+function at(server: TestServer): string {
+  return `127.0.0.1:${server.port}`
+}
+
+async function expectGood(running: Promise<CliResult>): Promise<void> {
+  const { code, err, out } = await running
+  if (code !== 0) throw new Error(`exit ${code}: ${err}${out}`)
+}
