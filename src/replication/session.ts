@@ -316,7 +316,8 @@ export class Session implements LineReader {
 
   #payloadEnded(): void {
     const ended = this.#payload?.ended
-    if (ended === undefined) return
+    // Who could not take all of it must not be told that it is whole.
+    if (ended === undefined || this.#settle === undefined) return
     this.#phase = 'stream'
     this.#line?.coalesce(false)
     this.#call(() => this.#consumer.onSnapshotEnd(ended))
