@@ -26,22 +26,26 @@ afterAll(async () => {
 })
 
 test('replicas that are ahead of the relay wait without a warning', async () => {
-  const { replid } = relay.handle
+  const asking = new Redis({ port: relay.port, host: '127.0.0.1' })
+  const field = async (name: string): Promise<string> =>
+    parseInfo(await asking.info('replication')).get(name)!
+  const replid = await field('master_replid')
   const sockets: Socket[] = []
   for (let index = 0; index < TIMES; index += 1) {
     const socket = connect(relay.port, '127.0.0.1')
     socket.write(`PSYNC ${replid} 100000000\r\n`)
     sockets.push(socket)
   }
-  const asking = new Redis({ port: relay.port, host: '127.0.0.1' })
-  const histlen = async (): Promise<number> =>
-    Number(parseInfo(await asking.info('replication')).get('repl_backlog_histlen'))
+  const histlen = async (): Promise<number> => Number(await field('repl_backlog_histlen'))
+  await waitFor(async () => Number(await field('connected_slaves')) === TIMES, { what: 'them' })
   // Each write wakes them, and they see that it is not enough.
   for (let time = 0; time <= TIMES; time += 1) {
     const before = await histlen()
     await master.client.set('key', time)
     await waitFor(async () => (await histlen()) > before, { what: 'the write' })
   }
+  expect(Number(await field('connected_slaves'))).toBe(TIMES)
+  expect(relay.count('full-resync')).toBe(0)
   asking.disconnect()
   for (const socket of sockets) socket.destroy()
   expect(warnings).toEqual([])
