@@ -1,13 +1,22 @@
 /**
  * What a master answers besides SYNC, PSYNC and REPLCONF: as much as redis-cli, client libraries,
  * exporters and Sentinel ask before and while they look at a replication link. Nothing reads or
- * writes data, because there is none.
+ * writes data, because there is none; nothing goes upstream; and whoever asks, whom we follow is
+ * for our command line to say.
  */
 import { createHash, timingSafeEqual } from 'node:crypto'
 import { compileGlob } from '../bytes/glob.js'
 import { STATE_NAMES, type Client } from './client.js'
 import type { ConnectionHost } from './host.js'
 import { formatInfo, redisVersionOf, roleName } from './info.js'
+import {
+  psubscribe,
+  publish,
+  punsubscribe,
+  refusalOfSubscriber,
+  subscribe,
+  unsubscribe,
+} from './pubsub.js'
 import { array, bulk, errorReply, integer, NIL, OK, PONG, status } from './replies.js'
 import type { Request } from './request-parser.js'
 
@@ -16,7 +25,7 @@ const MAX_FAILED_AUTHS = 5
 type Handler = (connection: Client, host: ConnectionHost, request: Request) => Buffer | undefined
 
 const HANDLERS: Readonly<Record<string, Handler>> = {
-  PING: (_connection, _host, request) => (request.length > 1 ? bulk(request[1]!) : PONG),
+  PING: ping,
   ECHO: (_connection, _host, request) =>
     request.length === 2 ? bulk(request[1]!) : wrongArguments('echo'),
   AUTH: (connection, host, request) => authenticate(connection, host, request.slice(1)),
@@ -25,7 +34,11 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
     connection.finish(OK)
     return undefined
   },
-  RESET: () => status('RESET'),
+  RESET: ({ subscriptions, transaction }) => {
+    subscriptions.clear()
+    transaction.discard()
+    return status('RESET')
+  },
   SELECT: (_connection, _host, request) =>
     /^\d{1,5}$/.test(text(request[1])) ? OK : errorReply('ERR invalid DB index'),
   INFO: (_connection, host, request) => bulk(formatInfo(host, request.slice(1).map(text))),
@@ -35,6 +48,23 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
   CLIENT: client,
   CONFIG: config,
   WAIT: wait,
+  PUBLISH: (_connection, host, request) => publish(host, request),
+  SUBSCRIBE: (connection, _host, request) => subscribe(connection, request),
+  PSUBSCRIBE: (connection, _host, request) => psubscribe(connection, request),
+  UNSUBSCRIBE: (connection, _host, request) => unsubscribe(connection, request),
+  PUNSUBSCRIBE: (connection, _host, request) => punsubscribe(connection, request),
+  MULTI: ({ transaction }) => {
+    transaction.begin()
+    return OK
+  },
+  EXEC: () => errorReply('ERR EXEC without MULTI'),
+  DISCARD: () => errorReply('ERR DISCARD without MULTI'),
+  SLAVEOF: replicaOf,
+  REPLICAOF: replicaOf,
+  SCRIPT: (_connection, _host, request) =>
+    text(request[1]).toUpperCase() === 'KILL'
+      ? errorReply('NOTBUSY No scripts in execution right now.')
+      : errorReply('ERR unknown SCRIPT subcommand'),
   TIME: () => {
     const micros = Math.round((performance.timeOrigin + performance.now()) * 1000)
     return array([bulk(String(Math.floor(micros / 1e6))), bulk(String(micros % 1_000_000))])
@@ -52,13 +82,64 @@ export function answer(
   name: string,
   request: Request,
 ): Buffer | undefined {
+  const { subscriptions, transaction } = connection
+  const refusal = subscriptions.count > 0 ? refusalOfSubscriber(name) : undefined
+  if (refusal !== undefined) return refusal
   const handler = Object.hasOwn(HANDLERS, name) ? HANDLERS[name] : undefined
+  if (transaction.isOpen) {
+    const inTransaction = Object.hasOwn(IN_TRANSACTION, name) ? IN_TRANSACTION[name] : undefined
+    if (inTransaction !== undefined) return inTransaction(connection, host, request)
+    return transaction.add(name, request, handler !== undefined)
+  }
   if (handler === undefined) {
     return errorReply(
       `ERR unknown command '${name.toLowerCase().slice(0, 40)}', this is rrep serve`,
     )
   }
   return handler(connection, host, request)
+}
+
+/** Not queued in a transaction. */
+const IN_TRANSACTION: Readonly<Record<string, Handler>> = {
+  MULTI: () => errorReply('ERR MULTI calls can not be nested'),
+  EXEC: exec,
+  DISCARD: ({ transaction }) => {
+    transaction.discard()
+    return OK
+  },
+  QUIT: HANDLERS['QUIT']!,
+  RESET: HANDLERS['RESET']!,
+}
+
+function exec(connection: Client, host: ConnectionHost): Buffer {
+  const queued = connection.transaction.take()
+  if (queued === undefined) {
+    return errorReply('EXECABORT Transaction discarded because of previous errors.')
+  }
+  // Each of them answers at once: those that do not were not queued.
+  return array(queued.map(({ name, request }) => HANDLERS[name]!(connection, host, request)!))
+}
+
+function ping({ subscriptions }: Client, _host: ConnectionHost, request: Request): Buffer {
+  if (subscriptions.count === 0) return request.length > 1 ? bulk(request[1]!) : PONG
+  return array([bulk('pong'), bulk(request[1] ?? '')])
+}
+
+/** Never obeyed: a relay that is told so by anybody who can connect would hand its replicas, and
+ * its password, to whoever is named. */
+function replicaOf(_connection: Client, host: ConnectionHost, request: Request): Buffer {
+  if (request.length !== 3) return wrongArguments('replicaof')
+  const { upstream } = host.origin
+  if (upstream === undefined) return errorReply('ERR rrep serve of files follows nobody')
+  const [name, port] = [text(request[1]), text(request[2])]
+  if (name === upstream.host && port === String(upstream.port)) {
+    return status('OK Already connected to specified master')
+  }
+  return errorReply(
+    name.toUpperCase() === 'NO' && port.toUpperCase() === 'ONE'
+      ? 'ERR a relay holds no data of its own and is never a master'
+      : `ERR a relay follows whom its command line names: ${upstream.address}`,
+  )
 }
 
 function authenticate(connection: Client, host: ConnectionHost, words: readonly Buffer[]): Buffer {
@@ -154,6 +235,9 @@ function client(connection: Client, host: ConnectionHost, request: Request): Buf
       return OK
     case 'ID':
       return integer(connection.id)
+    case 'KILL':
+      // By filters: how many were. By address: nobody of that address.
+      return request.length === 3 ? errorReply('ERR No such client') : integer(0)
     case 'LIST':
       return bulk([...host.connections].map(describeClient).join(''))
     default:
@@ -172,7 +256,10 @@ function describeClient(each: Client): string {
 }
 
 function config(_connection: Client, host: ConnectionHost, request: Request): Buffer {
-  if (text(request[1]).toUpperCase() !== 'GET') {
+  const subcommand = text(request[1]).toUpperCase()
+  // Nothing was changed since the start, so nothing is lost.
+  if (subcommand === 'REWRITE') return OK
+  if (subcommand !== 'GET') {
     return errorReply('ERR rrep serve takes its settings from its command line')
   }
   const { limits, origin, timeoutMs } = host

@@ -14,6 +14,7 @@ import type { Client, ConnectionState } from './client.js'
 import type { ConnectionHost } from './host.js'
 import { LagGuard } from './limits.js'
 import { formatRdbMagic } from '../servers/rdb-version.js'
+import { Subscriptions } from './pubsub.js'
 import { ReplicaFeed } from './replica-feed.js'
 import { ReplicaProfile } from './replica-profile.js'
 import { chooseForm } from './replica-version.js'
@@ -21,6 +22,8 @@ import { errorReply, NEWLINE, status } from './replies.js'
 import type { Request } from './request-parser.js'
 import { RequestReader, type RequestOwner } from './request-reader.js'
 import type { Snapshot } from './snapshot.js'
+import { parseSync } from './sync-request.js'
+import { Transaction } from './transaction.js'
 
 /** How long a replica that is ahead of a relay waits for the relay to come up to it. */
 const AHEAD_PATIENCE_MS = 30_000
@@ -30,10 +33,14 @@ const CLIENT_IDLE_MS = 300_000
 export const UNAUTHENTICATED_MS = 10_000
 /** Replies that nobody reads are kept no longer. */
 const UNREAD_MS = 10_000
+/** Of messages, to one that does not read them. */
+const UNREAD_BYTES = 64 << 10
 
 export class Connection implements Client, RequestOwner {
   readonly id: number
   readonly profile = new ReplicaProfile()
+  readonly subscriptions = new Subscriptions()
+  readonly transaction = new Transaction()
   readonly connectedMs = Date.now()
   readonly peer: string
   readonly peerIp: string
@@ -109,6 +116,14 @@ export class Connection implements Client, RequestOwner {
       this.reply(bytes)
       this.#reader.release()
     })
+  }
+
+  push(message: Buffer): void {
+    if (this.isOver) return
+    // Being told something is as good as asking.
+    this.lastRequestMs = Date.now()
+    this.#socket.write(message)
+    if (this.#socket.writableLength > UNREAD_BYTES) this.close('does not read what it is told')
   }
 
   close(reason: string, { cutOff = false }: { cutOff?: boolean } = {}): void {
@@ -203,7 +218,7 @@ export class Connection implements Client, RequestOwner {
     this.#host.stats.commands += 1
     if (!this.isAuthenticated && !mayBeAskedWithoutPassword(name)) {
       this.reply(errorReply('NOAUTH Authentication required.'))
-    } else if (name === 'PSYNC' || name === 'SYNC') {
+    } else if ((name === 'PSYNC' || name === 'SYNC') && this.#mayBecomeReplica) {
       void this.#sync(name, request)
     } else if (name === 'REPLCONF') {
       const option = request[1]?.toString('latin1').toLowerCase()
@@ -212,6 +227,11 @@ export class Connection implements Client, RequestOwner {
       const reply = answer(this, this.#host, name, request)
       if (reply !== undefined) this.reply(reply)
     }
+  }
+
+  /** Messages and EXEC's answer must not come into a replica's stream. */
+  get #mayBecomeReplica(): boolean {
+    return this.subscriptions.count === 0 && !this.transaction.isOpen
   }
 
   heardNewline(): void {
@@ -381,24 +401,6 @@ export class Connection implements Client, RequestOwner {
     const retryLater = error instanceof LinkError || (error as RrepError).retriable
     this.finish(errorReply(retryLater ? `NOMASTERLINK ${message}` : `ERR ${message}`))
   }
-}
-
-type Wanted = { kind: 'sync' | 'full' } | { kind: 'resume'; replid: string; replOffset: number }
-
-/** An error line for what is wrong. `replOffset` is the next byte wanted. */
-function parseSync(name: string, request: Request): Wanted | string {
-  if (name === 'SYNC') return { kind: 'sync' }
-  if (request.length === 4 && request[3]!.toString('latin1').toUpperCase() === 'FAILOVER') {
-    return "ERR PSYNC FAILOVER can't be sent to a master."
-  }
-  if (request.length !== 3) return "ERR wrong number of arguments for 'psync' command"
-  const replid = request[1]!.toString('latin1')
-  const text = request[2]!.toString('latin1')
-  const replOffset = /^-?\d{1,16}$/.test(text) ? Number(text) : Number.NaN
-  if (!Number.isSafeInteger(replOffset)) return 'ERR value is not an integer or out of range'
-  // Never continue a replica that says it has nothing: it would crash.
-  if (replid === '?' || replOffset < 0) return { kind: 'full' }
-  return { kind: 'resume', replid, replOffset }
 }
 
 function formatPeer(ip: string, port: number): string {
