@@ -17,6 +17,24 @@ export async function sleep(ms: number, signal?: AbortSignal): Promise<void> {
   })
 }
 
+/** What the promise brings, unless the signal is first: rejects with AbortedError then. */
+export async function orAborted<Value>(
+  promise: Promise<Value>,
+  signal: AbortSignal,
+): Promise<Value> {
+  if (signal.aborted) throw new AbortedError()
+  let onAbort = (): void => undefined
+  const aborted = new Promise<never>((_resolve, reject) => {
+    onAbort = () => reject(new AbortedError())
+    signal.addEventListener('abort', onAbort, { once: true })
+  })
+  try {
+    return await Promise.race([promise, aborted])
+  } finally {
+    signal.removeEventListener('abort', onAbort)
+  }
+}
+
 const FIRST_BACKOFF_MS = 100
 const MAX_BACKOFF_MS = 5000
 

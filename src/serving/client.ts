@@ -1,5 +1,5 @@
 /** What the rest of the master's side sees of one client: who it is, and how far it has come. */
-import type { Subscriptions } from './pubsub.js'
+import type { Listener } from './pubsub.js'
 import type { ReplicaProfile } from './replica-profile.js'
 import type { Transaction } from './transaction.js'
 
@@ -15,7 +15,7 @@ export const STATE_NAMES: Readonly<Record<ConnectionState, string>> = {
   closed: 'none',
 }
 
-export interface Client {
+export interface Client extends Listener {
   readonly id: number
   readonly profile: ReplicaProfile
   readonly connectedMs: number
@@ -43,14 +43,11 @@ export interface Client {
         readonly snapshotBytes: number
       }
     | undefined
-  readonly subscriptions: Subscriptions
   readonly transaction: Transaction
   /** Aborted when it is gone. */
   readonly signal: AbortSignal
   /** Nothing more of it is read until then. */
   answerWith(reply: Promise<Buffer>): void
-  /** Sends what it did not just ask for; closes it where it does not read. */
-  push(message: Buffer): void
   /** Closes it, after the answer where there is one. */
   finish(lastWords?: Buffer): void
 }

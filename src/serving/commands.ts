@@ -48,7 +48,7 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
   CLIENT: client,
   CONFIG: config,
   WAIT: wait,
-  PUBLISH: (_connection, host, request) => publish(host, request),
+  PUBLISH: (_connection, host, request) => publish(host.connections, request),
   SUBSCRIBE: (connection, _host, request) => subscribe(connection, request),
   PSUBSCRIBE: (connection, _host, request) => psubscribe(connection, request),
   UNSUBSCRIBE: (connection, _host, request) => unsubscribe(connection, request),

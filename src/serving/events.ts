@@ -16,6 +16,16 @@ export type ServeEvent =
   | { event: 'replica-version-unknown'; replica: string; reason: string; rdbVersion: string }
   | { event: 'client-refused'; client: string; reason: string }
   | { event: 'upstream-full-resync'; upstream: string; replid: string; replOffset: number }
+  /** A full resync of another history: the replicas will have to take its data for theirs. */
+  | {
+      event: 'upstream-other-history'
+      upstream: string
+      replid: string
+      previousReplid: string
+      previousReplOffset: number
+    }
+  /** That has no keys, where there was a history before: the replicas will be emptied. */
+  | { event: 'upstream-empty'; upstream: string; replOffset: number }
   | { event: 'upstream-snapshot'; upstream: string; bytes: number; replOffset: number }
   | { event: 'upstream-continued'; upstream: string; replid: string; nextReplOffset: number }
   | {

@@ -3,8 +3,6 @@
  * them, on each server that it watches. As on a replica, nothing of it goes upstream.
  */
 import { compileGlob, type ByteMatcher } from '../bytes/glob.js'
-import type { Client } from './client.js'
-import type { ConnectionHost } from './host.js'
 import { array, bulk, errorReply, integer, NIL } from './replies.js'
 import type { Request } from './request-parser.js'
 
@@ -31,6 +29,12 @@ export class Subscriptions {
   }
 }
 
+export interface Listener {
+  readonly subscriptions: Subscriptions
+  /** Sends what it did not just ask for; closes it where it does not read. */
+  push(message: Buffer): void
+}
+
 /** The error for what a client that listens may not ask. */
 export function refusalOfSubscriber(name: string): Buffer | undefined {
   if (WHILE_SUBSCRIBED.has(name)) return undefined
@@ -40,42 +44,42 @@ export function refusalOfSubscriber(name: string): Buffer | undefined {
   )
 }
 
-export function subscribe({ subscriptions }: Client, request: Request): Buffer {
+export function subscribe({ subscriptions }: Listener, request: Request): Buffer {
   return forEach('subscribe', request, subscriptions, (name) => {
     subscriptions.channels.add(name)
   })
 }
 
-export function psubscribe({ subscriptions }: Client, request: Request): Buffer {
+export function psubscribe({ subscriptions }: Listener, request: Request): Buffer {
   return forEach('psubscribe', request, subscriptions, (name, bytes) => {
     subscriptions.patterns.set(name, compileGlob(bytes))
   })
 }
 
-export function unsubscribe({ subscriptions }: Client, request: Request): Buffer {
+export function unsubscribe({ subscriptions }: Listener, request: Request): Buffer {
   return without('unsubscribe', request, subscriptions, subscriptions.channels)
 }
 
-export function punsubscribe({ subscriptions }: Client, request: Request): Buffer {
+export function punsubscribe({ subscriptions }: Listener, request: Request): Buffer {
   return without('punsubscribe', request, subscriptions, subscriptions.patterns)
 }
 
 /** To all who listen; answers how many got it. */
-export function publish(host: ConnectionHost, request: Request): Buffer {
+export function publish(listeners: Iterable<Listener>, request: Request): Buffer {
   if (request.length !== 3) return errorReply("ERR wrong number of arguments for 'publish' command")
   const [, channel, message] = request as [Buffer, Buffer, Buffer]
   const name = channel.toString('latin1')
   let receivers = 0
-  for (const client of [...host.connections]) {
-    const { channels, patterns } = client.subscriptions
+  for (const listener of [...listeners]) {
+    const { channels, patterns } = listener.subscriptions
     if (channels.has(name)) {
-      client.push(array([bulk('message'), bulk(channel), bulk(message)]))
+      listener.push(array([bulk('message'), bulk(channel), bulk(message)]))
       receivers += 1
     }
     for (const [pattern, matches] of patterns) {
       if (!matches(channel, 0, channel.length)) continue
       const words = [bulk(Buffer.from(pattern, 'latin1')), bulk(channel), bulk(message)]
-      client.push(array([bulk('pmessage'), ...words]))
+      listener.push(array([bulk('pmessage'), ...words]))
       receivers += 1
     }
   }

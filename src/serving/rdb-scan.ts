@@ -3,6 +3,7 @@
  * and which is the lowest version that its content could stand under? One pass, in skip depth.
  */
 import { createHash, type Hash } from 'node:crypto'
+import { RdbError } from '../errors.js'
 import type { RdbType } from '../rdb/numbers.js'
 import { RdbParser } from '../rdb/parser.js'
 import { DEPTH, type Depth, type KeyHeader, type RdbVisitor, type Slice } from '../rdb/visitor.js'
@@ -121,4 +122,18 @@ export class RdbScan implements RdbVisitor {
 
 function textOf({ bytes, start, end }: Slice): string {
   return bytes.toString('latin1', start, Math.min(end, start + 100))
+}
+
+/** For an RDB of `rdbBytes` that begins with `head`: is it known to have no keys? One that does
+ * not fit into the head has keys, or functions, or something that we do not know. */
+export function hasNoKeys(head: Buffer, rdbBytes: number): boolean {
+  if (rdbBytes > head.length) return false
+  const scan = new RdbScan()
+  try {
+    scan.push(head)
+    return scan.facts().keys === 0
+  } catch (error) {
+    if (error instanceof RdbError) return false
+    throw error
+  }
 }

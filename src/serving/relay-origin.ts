@@ -10,6 +10,7 @@ import { randomBytes } from 'node:crypto'
 import { AbortedError, InternalError, LinkError, RrepError } from '../errors.js'
 import { formatServerAddress } from '../net/address.js'
 import type { ServerSettings } from '../net/server-settings.js'
+import { orAborted } from '../net/waiting.js'
 import type {
   ContinueInfo,
   FullResyncInfo,
@@ -24,6 +25,7 @@ import { emptyRdb } from './empty-rdb.js'
 import type { ServerKind } from '../servers/rdb-version.js'
 import { History } from './history.js'
 import type { Origin, OriginListener, ResumeAnswer, SnapshotWish, UpstreamFacts } from './origin.js'
+import { hasNoKeys } from './rdb-scan.js'
 import { RelayStore, type RelayFacts, type RelayStoreOptions } from './relay-store.js'
 import { SnapshotFetch } from './snapshot-fetch.js'
 import { Snapshot } from './snapshot.js'
@@ -61,6 +63,8 @@ export class RelayOrigin implements Origin, LinkConsumer {
   #isClosing = false
   #isRestarting = false
   #hasHistory = false
+  /** Before the full resync that is under way, or was the last. */
+  #hadHistory = false
   /** Upstream names no history (2.6 and older): the name, and where its offsets begin, are ours. */
   #isHistoryOurs = false
   #shift = 0
@@ -228,6 +232,16 @@ export class RelayOrigin implements Origin, LinkConsumer {
     this.#snapshot?.remove()
     this.#snapshot = undefined
     this.#fetch?.stop(new LinkError('ERR_FULL_RESYNC', 'upstream made a full resync'))
+    this.#hadHistory = this.#hasHistory
+    if (this.#hasHistory && replid.toLowerCase() !== this.history.replid) {
+      this.#options.onEvent({
+        event: 'upstream-other-history',
+        upstream,
+        replid,
+        previousReplid: this.history.replid,
+        previousReplOffset: this.log.endReplOffset,
+      })
+    }
     this.history.replace(replid)
     this.#store.begin(replOffset + 1)
     this.#tracker.reset({ boundaryReplOffset: replOffset, dbnum: -1 })
@@ -249,13 +263,14 @@ export class RelayOrigin implements Origin, LinkConsumer {
     if (snapshot === undefined) return
     const { replOffset } = snapshot.place
     this.#tracker.reset({ boundaryReplOffset: replOffset, dbnum: streamDbOf(snapshot.head) })
+    const upstream = this.upstream.address
+    // Before it is whole nobody is given the end of it.
+    if (this.#hadHistory && hasNoKeys(snapshot.head, snapshot.writtenBytes)) {
+      this.#options.onEvent({ event: 'upstream-empty', upstream, replOffset })
+    }
     this.#keep(snapshot)
-    this.#options.onEvent({
-      event: 'upstream-snapshot',
-      upstream: this.upstream.address,
-      bytes: snapshot.writtenBytes,
-      replOffset,
-    })
+    const bytes = snapshot.writtenBytes
+    this.#options.onEvent({ event: 'upstream-snapshot', upstream, bytes, replOffset })
   }
 
   onContinue({ replid, nextReplOffset }: ContinueInfo): void {
@@ -489,20 +504,5 @@ export class RelayOrigin implements Origin, LinkConsumer {
       signal.addEventListener('abort', end, { once: true })
       this.#wakeUp = end
     })
-  }
-}
-
-/** What the promise brings, unless the signal is first: rejects with AbortedError then. */
-async function orAborted<Value>(promise: Promise<Value>, signal: AbortSignal): Promise<Value> {
-  if (signal.aborted) throw new AbortedError()
-  let onAbort = (): void => undefined
-  const aborted = new Promise<never>((_resolve, reject) => {
-    onAbort = () => reject(new AbortedError())
-    signal.addEventListener('abort', onAbort, { once: true })
-  })
-  try {
-    return await Promise.race([promise, aborted])
-  } finally {
-    signal.removeEventListener('abort', onAbort)
   }
 }

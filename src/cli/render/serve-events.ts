@@ -11,6 +11,8 @@ export function isWarning(event: ServeEvent): boolean {
     case 'replica-version-unknown':
     case 'client-refused':
     case 'upstream-lost':
+    case 'upstream-other-history':
+    case 'upstream-empty':
     case 'backlog-disk-failed':
     case 'backlog-damaged':
       return true
@@ -44,6 +46,13 @@ export function describeEvent(event: ServeEvent): string {
       return `${event.client}: refused: ${event.reason}`
     case 'upstream-full-resync':
       return `${event.upstream}: full resync at offset ${event.replOffset}, replid ${event.replid}`
+    case 'upstream-other-history':
+      return (
+        `${event.upstream}: has another history, ${event.replid}, than ${event.previousReplid}, ` +
+        `which was at offset ${event.previousReplOffset}: all replicas are given its data instead`
+      )
+    case 'upstream-empty':
+      return `${event.upstream}: has no keys any more: all replicas are emptied`
     case 'upstream-snapshot':
       return `${event.upstream}: snapshot of ${formatSize(event.bytes)} at offset ${event.replOffset}`
     case 'upstream-continued':
