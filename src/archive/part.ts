@@ -3,18 +3,33 @@
  *
  * Keeps count of both coordinates (file position and replication offset), writes the marks that
  * join them, `#TS:` lines outside of transactions, and holds a transaction back until its EXEC,
- * so that the file ends at a good boundary at nearly any moment (a transaction above
- * `HOLD_BYTES` is written as it comes).
+ * so that the file never ends inside of one, which servers would mix into what
+ * they write behind it. One above `holdBytes` grows aside, in a hidden file, which is the next
+ * increment once its EXEC has come.
  */
 import { formatMark, formatSkew } from './marks.js'
 import type { IncrRecord } from './sidecar.js'
 import { CommandEncoder, encodeCommand } from '../resp/encoder.js'
 import type { AppendFile } from '../disk/append-file.js'
 
-/** A transaction up to this size waits in memory for its EXEC. */
-const HOLD_BYTES = 8 << 20
 /** Places remembered for a split; beyond this a split is refused. */
 const MAX_SEGMENTS = 1 << 20
+
+/** A file, and what it is in the timeline. */
+export interface PartFile {
+  record: IncrRecord
+  file: AppendFile
+}
+
+/** Where a part gets a file for a transaction that is too large to hold. */
+export interface PartOwner {
+  /** A transaction up to this size waits in memory for its EXEC. */
+  readonly holdBytes: number
+  openAside(): AppendFile
+  /** The transaction is whole, and `old` complete: its file is the next increment. */
+  nameAside(old: PartFile, file: AppendFile, replOffset: number, replid: string): IncrRecord
+  discardAside(file: AppendFile): void
+}
 
 /** A boundary: what lies before it is whole. */
 export interface PartBoundary {
@@ -48,8 +63,9 @@ export interface SplitPlace {
 }
 
 export class PartWriter {
-  readonly record: IncrRecord
-  readonly file: AppendFile
+  record: IncrRecord
+  /** Of the boundary. */
+  file: AppendFile
   readonly boundary: PartBoundary
   replid: string
   dbnum: number
@@ -63,14 +79,18 @@ export class PartWriter {
   private readonly held = new CommandEncoder(4096)
   private holding = false
   private segments: Segment[] | undefined
+  private readonly owner: PartOwner
+  /** Where a transaction grows that is too large to hold. */
+  private aside: AppendFile | undefined
 
   constructor(
-    record: IncrRecord,
-    file: AppendFile,
+    { record, file }: PartFile,
+    owner: PartOwner,
     at: { storedReplOffset: number; unstoredBytes: number; dbnum: number; replid: string },
   ) {
     this.record = record
     this.file = file
+    this.owner = owner
     this.storedReplOffset = at.storedReplOffset
     this.unstoredBytes = at.unstoredBytes
     this.dbnum = at.dbnum
@@ -88,15 +108,29 @@ export class PartWriter {
     return this.storedReplOffset + this.unstoredBytes
   }
 
+  drain(): Promise<void> | undefined {
+    return (this.aside ?? this.file).drain()
+  }
+
+  /** Closes without writing what is queued. What grew aside goes. */
+  async abandon(): Promise<void> {
+    await this.file.abandon()
+    await this.aside?.remove()
+  }
+
+  /** Starts writing what has come. */
+  kick(): void {
+    this.file.kick()
+    this.aside?.kick()
+  }
+
   get atBoundary(): boolean {
     return !this.inTransaction && !this.inPiece
   }
 
   /** The head of a new part: mark and SELECT. */
   writeHead(): void {
-    const { storedReplOffset: replOffset, dbnum, replid } = this
-    this.file.appendAscii(formatMark({ replOffset, dbnum, replid }))
-    this.file.append(encodeCommand('SELECT', String(dbnum)))
+    writeHead(this.file, this.storedReplOffset, this.dbnum, this.replid)
     this.noteBoundary()
   }
 
@@ -153,9 +187,13 @@ export class PartWriter {
   endTransaction(): void {
     this.inTransaction = false
     if (this.holding) {
-      this.file.append(this.held.bytes, 0, this.held.length)
+      this.file.appendWhole(this.held.bytes, 0, this.held.length)
       this.held.reset()
       this.holding = false
+    }
+    if (this.aside !== undefined) {
+      this.moveAside(this.aside)
+      return
     }
     // Rewritten commands inside make file and stream run apart; nobody splits in there.
     this.noteSegment(this.boundary.filePosition, this.boundary.storedReplOffset, 'commands')
@@ -173,6 +211,8 @@ export class PartWriter {
   /** Forgets an unfinished transaction or command. Returns true if the file must be cut. */
   forgetUnfinished(): boolean {
     const mustCut = this.file.position > this.boundary.filePosition
+    if (this.aside !== undefined) this.owner.discardAside(this.aside)
+    this.aside = undefined
     this.held.reset()
     this.holding = false
     this.inTransaction = false
@@ -247,10 +287,10 @@ export class PartWriter {
    *
    * @param shift from positions in this file to positions in the new one
    */
-  moveTo(record: IncrRecord, file: AppendFile, shift: number, place: SplitPlace): PartWriter {
+  moveTo(to: PartFile, shift: number, place: SplitPlace): PartWriter {
     const { unstoredBytes, dbnum, replid, boundary } = this
     const isTail = place.copyFrom >= boundary.filePosition && place.unstoredBytes > 0
-    const moved = new PartWriter(record, file, {
+    const moved = new PartWriter(to, this.owner, {
       storedReplOffset: isTail ? this.replOffset - place.unstoredBytes : this.storedReplOffset,
       unstoredBytes: isTail ? place.unstoredBytes : unstoredBytes,
       dbnum,
@@ -264,6 +304,7 @@ export class PartWriter {
     moved.inPiece = this.inPiece
     moved.holding = this.holding
     moved.held.raw(this.held.bytes, 0, this.held.length)
+    moved.aside = this.aside
     return moved
   }
 
@@ -278,15 +319,40 @@ export class PartWriter {
 
   private write(bytes: Uint8Array, start = 0, end = bytes.length): void {
     if (!this.holding) {
-      this.file.append(bytes, start, end)
+      ;(this.aside ?? this.file).append(bytes, start, end)
       return
     }
     this.held.raw(bytes, start, end)
-    if (this.held.length > HOLD_BYTES) {
-      this.file.append(this.held.bytes, 0, this.held.length)
-      this.held.reset()
-      this.holding = false
-    }
+    if (this.held.length <= this.owner.holdBytes) return
+    // Positions in this file are needed for a split: there it is written as it comes.
+    if (this.segments === undefined) this.openAside()
+    const file = this.aside ?? this.file
+    file.append(this.held.bytes, 0, this.held.length)
+    this.held.reset()
+    this.holding = false
+  }
+
+  private openAside(): void {
+    const { boundary, replid, file } = this
+    const { storedReplOffset: replOffset, dbnum } = boundary
+    // A reader of the files alone sees that their ends meet.
+    file.appendAscii(formatMark({ replOffset, dbnum, replid }))
+    boundary.filePosition = file.position
+    this.aside = this.owner.openAside()
+    writeHead(this.aside, replOffset, dbnum, replid)
+  }
+
+  /** The transaction is whole: its file is the next increment. */
+  private moveAside(file: AppendFile): void {
+    const { boundary } = this
+    const old = { record: this.record, file: this.file }
+    old.record.endReplOffset = boundary.storedReplOffset
+    this.record = this.owner.nameAside(old, file, boundary.storedReplOffset, this.replid)
+    this.file = file
+    this.aside = undefined
+    this.noteBoundary()
+    // Places in the old file are gone.
+    if (this.segments !== undefined) this.watchForSplit()
   }
 
   private noteSegment(
@@ -304,4 +370,15 @@ export class PartWriter {
       between,
     })
   }
+}
+
+/** What every increment begins with. */
+export function writeHead(
+  file: AppendFile,
+  replOffset: number,
+  dbnum: number,
+  replid: string,
+): void {
+  file.appendAscii(formatMark({ replOffset, dbnum, replid }))
+  file.append(encodeCommand('SELECT', String(dbnum)))
 }

@@ -7,27 +7,24 @@
  */
 import { closeSync, openSync, readSync } from 'node:fs'
 import { formatMark, formatSkew } from './marks.js'
-import type { IncrRecord } from './sidecar.js'
-import { encodeCommand } from '../resp/encoder.js'
 import type { AppendFile } from '../disk/append-file.js'
-import type { PartWriter, SplitPlace } from './part.js'
+import { writeHead, type PartFile, type PartWriter, type SplitPlace } from './part.js'
 import { fileError } from '../disk/file-error.js'
 
 const COPY_BYTES = 1 << 20
 
-/** Returns the part that goes on in `file`. The stream must wait meanwhile. */
+/** Returns the part that goes on in the file `to`. The stream must wait meanwhile. */
 export async function splitPart(
   part: PartWriter,
-  record: IncrRecord,
-  file: AppendFile,
+  to: PartFile,
   replOffset: number,
   place: SplitPlace,
 ): Promise<PartWriter> {
   await part.file.flush()
+  const { file } = to
   const { dbnum } = place
-  const mark = formatMark({ replOffset, dbnum, replid: part.replid })
-  file.appendAscii(mark)
-  file.append(encodeCommand('SELECT', String(dbnum)))
+  const { replid } = part
+  writeHead(file, replOffset, dbnum, replid)
   const isTail = place.copyFrom >= part.boundary.filePosition
   if (place.unstoredBytes > 0 && !isTail) file.appendAscii(formatSkew(place.unstoredBytes))
   const shift = file.position - place.copyFrom
@@ -35,8 +32,8 @@ export async function splitPart(
   await file.sync()
   part.file.truncate(place.filePosition)
   // Their ends meet, though between them stream bytes lie that are not stored.
-  part.file.appendAscii(mark)
-  return part.moveTo(record, file, shift, place)
+  part.file.appendAscii(formatMark({ replOffset, dbnum, replid }))
+  return part.moveTo(to, shift, place)
 }
 
 function copyTail(path: string, from: number, to: number, file: AppendFile): void {

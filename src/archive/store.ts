@@ -121,6 +121,11 @@ export class ArchiveStore {
     return this.path(temporaryName(file))
   }
 
+  /** Where a transaction grows that has no end yet. */
+  asidePath(count: number): string {
+    return this.temporaryPath(incrName(count))
+  }
+
   get timeline(): TimelineEntry[] {
     return this.sidecar.timeline
   }

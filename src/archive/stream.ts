@@ -98,7 +98,7 @@ export class StreamTranslator {
       }
     }
     if (part.atBoundary) part.noteBoundary()
-    part.file.kick()
+    part.kick()
   }
 
   private takeSpecial(

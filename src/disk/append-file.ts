@@ -7,7 +7,7 @@
  * `position` (appended), `writtenPosition` (given to the kernel), `syncedPosition` (on disk).
  */
 import { Buffer } from 'node:buffer'
-import { close, fdatasync, ftruncateSync, openSync, write } from 'node:fs'
+import { close, fdatasync, ftruncateSync, openSync, renameSync, unlinkSync, write } from 'node:fs'
 import { promisify } from 'node:util'
 import type { FileError } from '../errors.js'
 import { fileError } from './file-error.js'
@@ -36,7 +36,7 @@ interface Block {
 }
 
 export class AppendFile {
-  readonly path: string
+  path: string
   position: number
   writtenPosition: number
   syncedPosition: number
@@ -95,6 +95,21 @@ export class AppendFile {
     }
   }
 
+  /** The same, and carried to the file by one write: a process that dies leaves all of it, or
+   * nothing. Takes that much memory. */
+  appendWhole(bytes: Uint8Array, start = 0, end = bytes.length): void {
+    const length = end - start
+    if (length > BLOCK_BYTES - this.current.length) this.rollBlock()
+    if (length < BLOCK_BYTES) {
+      this.append(bytes, start, end)
+      return
+    }
+    this.position += length
+    const block = Buffer.allocUnsafeSlow(length)
+    block.set(bytes.subarray(start, end))
+    this.full.push({ bytes: block, length })
+  }
+
   appendAscii(text: string): void {
     this.append(Buffer.from(text, 'latin1'))
   }
@@ -149,6 +164,16 @@ export class AppendFile {
     this.syncedPosition = Math.min(this.syncedPosition, position)
   }
 
+  /** Gives the file another name; writing goes on. */
+  rename(path: string): void {
+    try {
+      renameSync(this.path, path)
+    } catch (error) {
+      throw this.fail(fileError(path, 'rename', error))
+    }
+    this.path = path
+  }
+
   /** Flushes, fsyncs and closes. */
   async close(): Promise<void> {
     if (this.closed) return
@@ -166,6 +191,16 @@ export class AppendFile {
     while (this.writing) await new Promise<void>((resolve) => this.waiters.push(resolve))
     this.closed = true
     await closeAsync(this.fd)
+  }
+
+  /** Closes it and deletes the file. */
+  async remove(): Promise<void> {
+    await this.abandon()
+    try {
+      unlinkSync(this.path)
+    } catch (error) {
+      throw fileError(this.path, 'remove', error)
+    }
   }
 
   private rollBlock(): void {
@@ -207,7 +242,8 @@ export class AppendFile {
         }
         this.full.shift()
         block.length = 0
-        if (this.spare.length < SPARE_BLOCKS) this.spare.push(block)
+        const isPlain = block.bytes.length === BLOCK_BYTES
+        if (isPlain && this.spare.length < SPARE_BLOCKS) this.spare.push(block)
         this.writing = false
         this.wake(false)
         this.kick()

@@ -2,12 +2,13 @@
  * The two coordinates of an archive: for any stream, cut into any chunks, split at any boundary,
  * and with its last file cut at any byte, each command stands once, in its database, at its offset.
  */
-import { mkdtempSync, readFileSync, rmSync, statSync, truncateSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, truncateSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { AofParser } from '../../src/aof/aof-parser.js'
+import { recoverPart } from '../../src/archive/recovery.js'
 import { ReplOffsetTracker } from '../../src/archive/marks.js'
 import type { IncrRecord } from '../../src/archive/sidecar.js'
 import { encodeCommand } from '../../src/resp/encoder.js'
@@ -131,13 +132,19 @@ async function inDirectory(body: (dir: string) => Promise<void>): Promise<void> 
   }
 }
 
-function open(dir: string, rotateBytes = 0, now?: () => number): [ArchiveWriter, ArchiveStore] {
+function open(
+  dir: string,
+  rotateBytes = 0,
+  now?: () => number,
+  holdBytes = 8 << 20,
+): [ArchiveWriter, ArchiveStore] {
   const store = new ArchiveStore(dir, 'test')
   store.create()
   store.load()
   const errors: Error[] = []
   const archive = new ArchiveWriter(store, {
     rotateBytes,
+    holdBytes,
     fsync: 'no',
     sync: () => Promise.resolve(),
     onError: (error) => errors.push(error),
@@ -170,12 +177,13 @@ test('commands stand once, at their offsets, over rotations and a split at any b
       fc.array(fc.nat(), { maxLength: 12 }),
       fc.nat(),
       fc.integer({ min: 0, max: 2 }),
-      async (before, after, places, pick, speed) => {
+      fc.constantFrom(100, 8 << 20),
+      async (before, after, places, pick, speed, holdBytes) => {
         await inDirectory(async (dir) => {
           const sent = makeStream([...before, ...after])
           const watchAt = before.length
           let nowMs = 1_795_000_000_000
-          const [archive, store] = open(dir, 700, () => (nowMs += 300 * speed))
+          const [archive, store] = open(dir, 700, () => (nowMs += 300 * speed), holdBytes)
           snapshot(archive)
           const bytes = Buffer.concat(sent.map((each) => each.bytes))
           // Watched from some byte on, split at a boundary behind it, told when all has passed.
@@ -253,6 +261,48 @@ test('a last part cut at any byte goes on at the right one', async () => {
       },
     ),
     { numRuns: 50 },
+  )
+})
+
+test('links lost anywhere, transactions held or grown aside: every file ends at a boundary', async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(kinds, { minLength: 1, maxLength: 4 }),
+      fc.array(fc.nat(), { minLength: 1, maxLength: 8 }),
+      fc.constantFrom(0, 700),
+      fc.constantFrom(60, 8 << 20),
+      fc.boolean(),
+      async (lists, losses, rotateBytes, holdBytes, waits) => {
+        await inDirectory(async (dir) => {
+          const sent = makeStream(lists.flat())
+          const bytes = Buffer.concat(sent.map((each) => each.bytes))
+          const [writer, store] = open(dir, rotateBytes, undefined, holdBytes)
+          snapshot(writer)
+          let from = 0
+          for (const loss of losses) {
+            const to = from + (loss % (bytes.length - from + 1))
+            if (to > from) writer.stream(bytes, from, to)
+            writer.linkLost()
+            if (waits) {
+              await writer.sync()
+              // What a copy made now would hold.
+              for (const entry of store.timeline) {
+                if (entry.kind !== 'incr') continue
+                const part = recoverPart(store.path(entry.file))
+                expect(part.filePosition).toBe(part.fileBytes)
+              }
+            }
+            from = writer.resumePoint!.nextReplOffset - START - 1
+            writer.continued(REPLID, START + from + 1)
+          }
+          writer.stream(bytes, from, bytes.length)
+          await writer.close()
+          expect(readParts(store)).toEqual(expected(sent))
+          expect(readdirSync(store.partsDir).filter((name) => name.startsWith('temp-'))).toEqual([])
+        })
+      },
+    ),
+    { numRuns: 40 },
   )
 })
 

@@ -10,6 +10,8 @@ export interface CuttingProxy {
   cut(): void
   /** Refuses new connections (true) or lets them through again. */
   block(isBlocked: boolean): void
+  /** Lets so many more bytes come from the target, then no more. */
+  holdAfter(bytes: number): void
   /** New connections go there: a failover. */
   retarget(port: number): void
   stop(): Promise<void>
@@ -21,6 +23,7 @@ export async function startProxy(targetPort: number): Promise<CuttingProxy> {
   let currentPort = targetPort
   let downBytes = 0
   let connections = 0
+  let heldAt = Infinity
   const server = createServer((client) => {
     if (isBlocked) {
       client.resetAndDestroy()
@@ -38,7 +41,12 @@ export async function startProxy(targetPort: number): Promise<CuttingProxy> {
         target.destroy()
       })
     }
-    target.on('data', (chunk: Buffer) => (downBytes += chunk.length))
+    target.on('data', (chunk: Buffer) => {
+      downBytes += chunk.length
+      if (downBytes < heldAt) return
+      target.unpipe(client)
+      target.pause()
+    })
     client.pipe(target)
     target.pipe(client)
   })
@@ -56,6 +64,7 @@ export async function startProxy(targetPort: number): Promise<CuttingProxy> {
     },
     cut,
     block: (blocked) => (isBlocked = blocked),
+    holdAfter: (bytes) => (heldAt = downBytes + bytes),
     retarget: (port) => (currentPort = port),
     stop: async () => {
       cut()

@@ -23,7 +23,7 @@ import { takeSnapshot } from './archive-snapshot.js'
 import type { ArchiveOptions, ArchiveResult } from './options.js'
 
 export type * from './options.js'
-export type { ArchiveWriterEvent } from '../../archive/writer.js'
+export type { ArchiveWriterEvent } from '../../archive/writer-options.js'
 
 const DEFAULT_ROTATE_BYTES = 256 << 20
 const TICK_MS = 1000
