@@ -7,7 +7,7 @@
  * another name (they ask again and continue), it makes a full resync (they must, too).
  */
 import { randomBytes } from 'node:crypto'
-import { AbortedError, InternalError, LinkError, RrepError } from '../errors.js'
+import { AbortedError, FileError, InternalError, LinkError, RrepError } from '../errors.js'
 import { formatServerAddress } from '../net/address.js'
 import type { ServerSettings } from '../net/server-settings.js'
 import { orAborted } from '../net/waiting.js'
@@ -63,6 +63,8 @@ export class RelayOrigin implements Origin, LinkConsumer {
   #isClosing = false
   #isRestarting = false
   #hasHistory = false
+  /** There is, or was, something to serve. */
+  #hasBeenUp = false
   /** Before the full resync that is under way, or was the last. */
   #hadHistory = false
   /** Upstream names no history (2.6 and older): the name, and where its offsets begin, are ours. */
@@ -134,6 +136,7 @@ export class RelayOrigin implements Origin, LinkConsumer {
     if (facts === undefined) return
     Object.assign(this.history, facts.history)
     this.#hasHistory = true
+    this.#hasBeenUp = true
     this.#snapshot = facts.snapshot
     await this.#retrack(facts.position)
     const { firstReplOffset, endReplOffset } = this.log
@@ -161,6 +164,11 @@ export class RelayOrigin implements Origin, LinkConsumer {
       } catch (error) {
         if (error instanceof AbortedError || error instanceof InternalError) throw error
         if (!(error instanceof RrepError) || !this.#hasHistory) throw error
+        // Of our disk, so the link did not tell of it. What never had room will have none.
+        if (error instanceof FileError) {
+          if (!this.#hasBeenUp) throw error
+          this.#tellLost(error, STUBBORN_MS)
+        }
         await this.#sleep(STUBBORN_MS, signal)
       }
       this.#linkDown()
@@ -217,7 +225,9 @@ export class RelayOrigin implements Origin, LinkConsumer {
 
   onState(state: LinkState): void {
     this.#linkState = state
-    if (state === 'stream') this.#downSinceMs = undefined
+    if (state !== 'stream') return
+    this.#hasBeenUp = true
+    this.#downSinceMs = undefined
   }
 
   onFullResync(info: FullResyncInfo): void {
@@ -318,14 +328,7 @@ export class RelayOrigin implements Origin, LinkConsumer {
   }
 
   onLinkLost({ error, retryInMs }: LinkLostInfo): void {
-    this.#lost += 1
-    this.#linkDown(error)
-    this.#options.onEvent({
-      event: 'upstream-lost',
-      upstream: this.upstream.address,
-      reason: error.message,
-      retryInMs: retryInMs ?? (this.#hasHistory ? STUBBORN_MS : undefined),
-    })
+    this.#tellLost(error, retryInMs ?? (this.#hasHistory ? STUBBORN_MS : undefined))
   }
 
   drain(): Promise<void> | undefined {
@@ -357,6 +360,14 @@ export class RelayOrigin implements Origin, LinkConsumer {
 
   #heard(): void {
     this.#lastByteMs = Date.now()
+  }
+
+  #tellLost(error: Error, retryInMs: number | undefined): void {
+    this.#lost += 1
+    this.#linkDown(error)
+    const upstream = this.upstream.address
+    const reason = error.message
+    this.#options.onEvent({ event: 'upstream-lost', upstream, reason, retryInMs })
   }
 
   #linkDown(error?: Error): void {
