@@ -25,6 +25,12 @@ export default tseslint.config(
         'error',
         { allowConstantLoopConditions: true },
       ],
+      // A visitor leaves empty what it does not need: its methods are required (rdb/visitor.ts).
+      '@typescript-eslint/no-empty-function': ['error', { allow: ['methods'] }],
+      '@typescript-eslint/switch-exhaustiveness-check': [
+        'error',
+        { considerDefaultExhaustiveForUnions: true },
+      ],
       '@typescript-eslint/no-confusing-void-expression': ['error', { ignoreArrowShorthand: true }],
       'no-console': 'error',
       'no-restricted-syntax': [

@@ -222,6 +222,11 @@ export class JsonKeys implements RdbVisitor, ElementVisitor {
       case KIND.STREAM:
         this.stream.end()
         break
+      case KIND.STRING:
+      case KIND.GCRA:
+      case KIND.MODULE:
+        // One value, which stands there.
+        break
     }
     this.out.byte(OBJECT_END)
     if (this.layout === 'lines') this.out.byte(LF)

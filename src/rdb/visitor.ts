@@ -433,8 +433,8 @@ export function forwardFile(inner: RdbVisitor): Partial<RdbVisitor> {
 function forward(inner: RdbVisitor, names: Partial<Record<EventName, true>>): Partial<RdbVisitor> {
   const calls: Partial<Record<string, unknown>> = {}
   for (const name of Object.keys(names) as EventName[]) {
-    const method = inner[name] as ((...args: never[]) => void) | undefined
-    if (method !== undefined) calls[name] = method.bind(inner)
+    const method: unknown = Reflect.get(inner, name)
+    if (typeof method === 'function') calls[name] = method.bind(inner)
   }
   return calls
 }

@@ -248,7 +248,7 @@ export class TargetConnection {
   async #endScript(): Promise<never> {
     const reply = await this.call('SCRIPT', 'KILL')
     const what = `a script of the source has kept ${this.#line!.name} busy without an answer`
-    if (reply instanceof ReplyError && !/^NOTBUSY/.test(reply.text)) {
+    if (reply instanceof ReplyError && !reply.text.startsWith('NOTBUSY')) {
       throw new TargetError('ERR_TARGET_SCRIPT', `${what}, and has written: it cannot be ended`, {
         hint: 'only SHUTDOWN NOSAVE at the target ends it',
       })
