@@ -25,6 +25,8 @@ const PIECE_BYTES = 1 << 20
 export class StreamTranslator {
   /** Commands stored. */
   commands = 0
+  /** Commands that had an effect and cannot be kept. */
+  dropped = 0
   /** The master has asked for an acknowledgement; whoever answers sets it back. */
   getAckSeen = false
 
@@ -32,15 +34,23 @@ export class StreamTranslator {
     Sidecar,
     'relativeTimes' | 'unixSeconds' | 'highestDbnum' | 'dropped'
   >
+  private readonly onDropped: (command: string, replOffset: number) => void
   private readonly out = new CommandEncoder(4096)
   private readonly companion = new CommandEncoder(256)
   private readonly unwrapper = new RreplayUnwrapper()
   private decoder = new CommandDecoder()
   private special: Uint8Array = SPECIAL_NAMES
 
-  /** @param sidecar what it tells decides, and is kept up to date */
-  constructor(sidecar: StreamTranslator['sidecar']) {
+  /**
+   * @param sidecar what it tells decides, and is kept up to date
+   * @param onDropped a command with an effect cannot be kept; `replOffset` is its last byte's
+   */
+  constructor(
+    sidecar: StreamTranslator['sidecar'],
+    onDropped: (command: string, replOffset: number) => void,
+  ) {
     this.sidecar = sidecar
+    this.onDropped = onDropped
     this.reset()
   }
 
@@ -197,11 +207,16 @@ export class StreamTranslator {
         break
       case LOADABLE.DROPPED: {
         part.leaveOut(streamBytes)
-        const name = command.arg(0).toString('latin1').toUpperCase()
-        const { dropped } = this.sidecar
-        dropped[name] = (dropped[name] ?? 0) + 1
+        this.drop(nameOf(command), part.replOffset)
       }
     }
+  }
+
+  private drop(name: string, replOffset: number): void {
+    const { dropped } = this.sidecar
+    dropped[name] = (dropped[name] ?? 0) + 1
+    this.dropped += 1
+    this.onDropped(name, replOffset)
   }
 
   private takePiece(part: PartWriter, decoder: CommandDecoder, nowSeconds: number): void {
@@ -224,6 +239,14 @@ export class StreamTranslator {
     sidecar.unixSeconds = nowSeconds
     part.writeMark(`#TS:${nowSeconds}\r\n`)
   }
+}
+
+/** Name of a command that is left out; of CLUSTER with what it is to do. */
+function nameOf(command: CommandDecoder): string {
+  const name = command.arg(0).toString('latin1').toUpperCase()
+  if (name !== 'CLUSTER' || command.argc < 2) return name
+  const verb = command.arg(1).toString('latin1').toUpperCase()
+  return /^FLUSHSLOTS?$/.test(verb) ? `${name} ${verb}` : name
 }
 
 /** As it came where it came so, else in place of what wrapped it. */

@@ -4,6 +4,9 @@ export type ArchiveWriterEvent =
   | { event: 'rotated'; file: string; replOffset: number }
   | { event: 'gap'; fromReplOffset: number; toReplOffset: number; replid: string; toReplid: string }
   | { event: 'pruned'; files: string[] }
+  /** Commands that had an effect and that no server can load were left out: the state is not the
+   * master's any more. `replOffset` is the last one's; told once a second for each name. */
+  | { event: 'dropped'; command: string; count: number; replOffset: number }
 
 export interface ArchiveWriterOptions {
   /** A new increment is begun above this size. 0: never, but for transactions too large to hold. */

@@ -21,6 +21,7 @@ import { StreamTranslator } from './stream.js'
 import type { ArchiveWriterEvent, ArchiveWriterOptions } from './writer-options.js'
 
 const SIDECAR_INTERVAL_MS = 1000
+const DROPPED_INTERVAL_MS = 1000
 
 interface PendingSplit {
   replOffset: number
@@ -48,6 +49,8 @@ export class ArchiveWriter {
   /** An fsync that waits at the end of the queue: it will find all that comes until then. */
   #lastSync: Promise<void> | undefined
   #savedMs = 0
+  /** Left out and not told yet, by name. */
+  readonly #untold = new Map<string, { count: number; toldMs: number }>()
   #failure: Error | undefined
   /** The stream made no sense in what had to wait: its next bytes are told. */
   #desync: ProtocolError | undefined
@@ -62,7 +65,9 @@ export class ArchiveWriter {
       (run) => void this.#add(run),
       (error) => this.#fail(error),
     )
-    this.#translator = new StreamTranslator(store.sidecar)
+    this.#translator = new StreamTranslator(store.sidecar, (command, replOffset) =>
+      this.#tellDropped(command, replOffset),
+    )
     const resume = store.resume
     if (resume === undefined) return
     const { part, incr } = resume
@@ -100,6 +105,11 @@ export class ArchiveWriter {
 
   get dropped(): Readonly<Record<string, number>> {
     return this.#store.sidecar.dropped
+  }
+
+  /** Of them in this run. */
+  get droppedCommands(): number {
+    return this.#translator.dropped
   }
 
   get highestDbnum(): number {
@@ -311,6 +321,17 @@ export class ArchiveWriter {
     const isAsked = translator.getAckSeen && syncOnGetAck === true
     translator.getAckSeen = false
     if (fsync === 'always' || isAsked) void this.sync()
+  }
+
+  #tellDropped(command: string, replOffset: number): void {
+    const untold = this.#untold.get(command) ?? { count: 0, toldMs: -Infinity }
+    this.#untold.set(command, untold)
+    untold.count += 1
+    const nowMs = this.#now()
+    if (nowMs - untold.toldMs < DROPPED_INTERVAL_MS) return
+    this.#emit({ event: 'dropped', command, count: untold.count, replOffset })
+    untold.count = 0
+    untold.toldMs = nowMs
   }
 
   #forgetUnfinished(): void {

@@ -38,7 +38,8 @@ export function startArchiveProcess(
   })
   child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()))
   const ended = new Promise<number | string>((resolve) => {
-    child.once('exit', (code, signal) => resolve(code ?? signal ?? -1))
+    // Not `exit`: its last lines may still be on their way.
+    child.once('close', (code, signal) => resolve(code ?? signal ?? -1))
   })
   return {
     child,

@@ -1,6 +1,6 @@
 /** `rrep tail`: options → the library's `tail` or `archive` → lines, figures or events. */
 import type { Command } from 'commander'
-import { archive, type ArchiveEvent } from '../../verbs/tail/archive.js'
+import { archive, type ArchiveEvent, type ArchiveResult } from '../../verbs/tail/archive.js'
 import { formatServerAddress, type ServerSettings } from '../../net/make-server-settings.js'
 import { tailRecorded } from '../../verbs/tail/recorded.js'
 import {
@@ -70,7 +70,8 @@ With -o DIR: snapshot and stream are kept in DIR/appendonlydir, which redis-serv
     redis-server --dir COPY --appendonly yes
 Start servers on a copy of DIR. Started again on DIR, tail goes on where it stopped. If the master
 no longer has what comes next, a new snapshot is taken and the gap is recorded and told, and the
-run ends with status 1. redis-check-aof --truncate-to-timestamp T cuts a copy back to a second;
+run ends with status 1; so it does where a cluster's TRIMSLOTS or CLUSTER FLUSHSLOT, which no server
+can load, was left out. redis-check-aof --truncate-to-timestamp T cuts a copy back to a second;
 older states are in rrep-before-N.manifest. The sidecar rrep.json tells which offset lies where.
 Times to live are absolute: keys whose time passed since are gone when a server has loaded them.
 
@@ -165,7 +166,9 @@ export function registerTail(program: Command, context: CommandContext): void {
   )
 }
 
-const WARNINGS = new Set(['gap', 'snapshot-failed', 'warning'])
+/** With them the run does not end with 0. */
+const PROBLEMS = new Set(['gap', 'dropped'])
+const WARNINGS = new Set(['snapshot-failed', 'warning'])
 const KEEP_ONLY = ['rotate', 'snapshotEvery', 'keep', 'fsync', 'durable', 'adopt'] as const
 const WATCH_ONLY = [
   ...['resp', 'strings', 'command', 'count', 'fromOffset', 'replid', 'stats'],
@@ -337,10 +340,12 @@ async function keep(
   const { options, talk, signal } = call
   const progress = talk.progress(`connecting to ${formatServerAddress(server.address)}`)
   const tell = (event: ArchiveEvent): void => {
+    if (event.event === 'stopped') progress.stop()
     if (talk.json) void talk.event({ time: new Date().toISOString(), ...event })
-    else if (event.event === 'gap') talk.problem(describeEvent(event))
-    else if (WARNINGS.has(event.event)) talk.warn(describeEvent(event))
+    else if (PROBLEMS.has(event.event)) talk.problem(describeEvent(event))
+    else if (isWarning(event)) talk.warn(describeEvent(event))
     else talk.say(describeEvent(event))
+    if (event.event === 'stopped') warnOfResult(event, talk)
   }
   try {
     const result = await archive({
@@ -367,23 +372,24 @@ async function keep(
       onWire: (direction, line) => talk.trace(`${direction === 'sent' ? '>' : '<'} ${line}`),
     })
     progress.stop()
-    if (talk.json) await talk.event({ event: 'stopped', ...result })
-    else {
-      talk.say(
-        `${result.source} → ${result.dir}: ${formatCount(result.commands)} commands, ` +
-          `${formatSize(result.streamBytes)} of stream, up to offset ${result.replOffset}`,
-      )
-    }
-    const dropped = Object.entries(result.dropped)
-    if (dropped.length > 0) {
-      talk.warn(`left out: ${dropped.map(([name, count]) => `${count} ${name}`).join(', ')}`)
-    }
-    if (result.highestDbnum >= 16) {
-      talk.warn(`a server that loads it needs databases ${result.highestDbnum + 1} or more`)
-    }
-    return result.gaps === 0 ? EXIT.OK : EXIT.FAILED
+    return result.gaps === 0 && result.droppedCommands === 0 ? EXIT.OK : EXIT.FAILED
   } finally {
     progress.stop()
+  }
+}
+
+function isWarning(event: ArchiveEvent): boolean {
+  if (event.event === 'full-resync') return event.reason === 'other-history'
+  return WARNINGS.has(event.event)
+}
+
+function warnOfResult({ dropped, highestDbnum }: ArchiveResult, talk: Talk): void {
+  const counts = Object.entries(dropped)
+  if (counts.length > 0) {
+    talk.warn(`left out: ${counts.map(([name, count]) => `${count} ${name}`).join(', ')}`)
+  }
+  if (highestDbnum >= 16) {
+    talk.warn(`a server that loads it needs databases ${highestDbnum + 1} or more`)
   }
 }
 

@@ -1,7 +1,7 @@
 /** One line for people for each thing that a tail tells, with `-o` or without. */
 import type { ArchiveEvent } from '../../verbs/tail/archive.js'
 import type { TailNotice } from '../../verbs/tail/watch.js'
-import { formatDuration, formatSize } from '../units.js'
+import { formatCount, formatDuration, formatSize } from '../units.js'
 
 export function describeNotice(notice: TailNotice, server: string): string | undefined {
   switch (notice.kind) {
@@ -39,6 +39,10 @@ export function describeEvent(event: ArchiveEvent): string {
     case 'full-resync':
       return {
         first: `snapshot of offset ${event.replOffset} begins`,
+        'other-history':
+          `there is another history now (${event.replid}): the server was restarted without its ` +
+          'data, or follows another master (in a cluster, of another shard); ' +
+          `a new snapshot, of offset ${event.replOffset}`,
         refused: `the master no longer has what comes next: a new snapshot, of offset ${event.replOffset}`,
         desync: `the stream made no sense: a new snapshot, of offset ${event.replOffset}`,
       }[event.reason]
@@ -56,6 +60,18 @@ export function describeEvent(event: ArchiveEvent): string {
       return (
         `gap: offsets from ${event.fromReplOffset} on are missing; what is kept goes on with ` +
         `the snapshot of ${event.toReplOffset}. Older states are in the rrep-before-….manifest files`
+      )
+    case 'dropped': {
+      const times = event.count === 1 ? '' : ` (${event.count} times)`
+      return (
+        `left out: ${event.command}${times} at offset ${event.replOffset}, which no server can ` +
+        'load: the archive keeps what it deleted'
+      )
+    }
+    case 'stopped':
+      return (
+        `${event.source} → ${event.dir}: ${formatCount(event.commands)} commands, ` +
+        `${formatSize(event.streamBytes)} of stream, up to offset ${event.replOffset}`
       )
     case 'pruned':
       return `removed: ${event.files.join(', ')}`

@@ -20,7 +20,7 @@ import { ArchiveWriter } from '../../archive/writer.js'
 import { Lock } from '../../disk/lock.js'
 import { ArchiveStore } from '../../archive/store.js'
 import { takeSnapshot } from './archive-snapshot.js'
-import type { ArchiveOptions, ArchiveResult } from './options.js'
+import type { ArchiveOptions, ArchiveResult, FullResyncReason } from './options.js'
 
 export type * from './options.js'
 export type { ArchiveWriterEvent } from '../../archive/writer-options.js'
@@ -61,7 +61,7 @@ class ArchiveRun implements LinkConsumer {
   private connected = false
   private snapshotBytes = 0
   private snapshots = 0
-  private reason: 'first' | 'refused' | 'desync' = 'first'
+  private reason: FullResyncReason = 'first'
   private readonly snapshotHalt = new AbortController()
   private snapshotting: Promise<void> | undefined
   private lastSnapshotMs = Date.now()
@@ -107,9 +107,9 @@ class ArchiveRun implements LinkConsumer {
     } catch (error) {
       this.failure ??= error instanceof Error ? error : new Error(String(error))
     }
-    if (this.failure !== undefined) throw this.failure
-    if (signal?.aborted === true) throw new AbortedError()
-    return {
+    const { failure } = this
+    if (failure !== undefined && !(failure instanceof AbortedError)) throw failure
+    const result: ArchiveResult = {
       source: formatServerAddress(server.address),
       dir,
       replid: this.archive.replid,
@@ -119,8 +119,13 @@ class ArchiveRun implements LinkConsumer {
       snapshots: this.snapshots,
       gaps: this.archive.gaps,
       dropped: this.archive.dropped,
+      droppedCommands: this.archive.droppedCommands,
       highestDbnum: this.archive.highestDbnum,
     }
+    this.options.onEvent?.({ event: 'stopped', ...result })
+    if (failure !== undefined) throw failure
+    if (signal?.aborted === true) throw new AbortedError()
+    return result
   }
 
   /** One link after the other: the next only where the stream made no sense. */
@@ -163,7 +168,9 @@ class ArchiveRun implements LinkConsumer {
     this.refuseOther(replid)
     this.connected = true
     this.snapshotBytes = 0
-    this.options.onEvent?.({ event: 'full-resync', replid, replOffset, reason: this.reason })
+    const isOther = this.reason === 'refused' && !this.store.replids.has(replid)
+    const reason = isOther ? 'other-history' : this.reason
+    this.options.onEvent?.({ event: 'full-resync', replid, replOffset, reason })
     this.archive.beginSnapshot({ replid, replOffset })
     this.lastSnapshotMs = Date.now()
   }

@@ -122,6 +122,13 @@ export interface TailResult {
   gaps: number
 }
 
+/**
+ * `refused`: the master no longer has what comes next. `other-history`: there is another history at
+ * the address now: a server that lost its data, or one that follows another master (in a cluster:
+ * of another shard). `desync`: the stream made no sense.
+ */
+export type FullResyncReason = 'first' | 'refused' | 'other-history' | 'desync'
+
 export type ArchiveEvent =
   | ArchiveWriterEvent
   /** Goes on where an earlier run (or connection) stopped. */
@@ -130,7 +137,7 @@ export type ArchiveEvent =
       event: 'full-resync'
       replid: string
       replOffset: number
-      reason: 'first' | 'refused' | 'desync'
+      reason: FullResyncReason
     }
   | { event: 'link-lost'; message: string; retryInMs: number | undefined }
   | { event: 'snapshot-failed'; message: string }
@@ -138,6 +145,8 @@ export type ArchiveEvent =
   | { event: 'warning'; message: string }
   /** Cut off from what a crash left: an unfinished command or transaction. */
   | { event: 'recovered'; file: string; cutBytes: number; replOffset: number }
+  /** The last one, by the signal too. */
+  | ({ event: 'stopped' } & ArchiveResult)
 
 export interface ArchiveOptions {
   server: ServerSettings
@@ -193,6 +202,8 @@ export interface ArchiveResult {
   gaps: number
   /** Commands left out that had an effect on data (TRIMSLOTS, …), by name, over all runs. */
   dropped: Readonly<Record<string, number>>
+  /** Of them in this run. */
+  droppedCommands: number
   /** A server that loads the archive needs `databases` above this. */
   highestDbnum: number
 }
