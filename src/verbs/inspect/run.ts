@@ -130,6 +130,10 @@ export async function readRdbFile(
     summary = pumped.summary
     trailingBytes = pumped.trailingBytes
     error = damageOf(summary, lost[0], name)
+    // Commands of an AOF are counted as such; anything else behind the end was not written there.
+    if (checkOnly && trailingBytes > 0 && keys.commandsLeftOut === 0) {
+      error ??= trailingError(summary, trailingBytes, name)
+    }
   } catch (thrown) {
     // Of what is no RDB there is nothing to report.
     if (!(thrown instanceof InputError) || parser.version === 0) throw thrown
@@ -155,6 +159,15 @@ export async function readRdbFile(
     lostBytes,
     notices: summary?.notices ?? {},
   }
+}
+
+function trailingError({ rdbBytes, keysRead }: RdbSummary, bytes: number, file: string): RdbError {
+  return new RdbError(
+    'ERR_RDB_CORRUPT',
+    { file, byteOffset: rdbBytes, reading: 'end', keysRead },
+    `${bytes} bytes stand behind the end that are no part of it`,
+    { hint: 'servers load what is in front of them; the file was not written as it is now' },
+  )
 }
 
 function isServer(source: string | Source): source is Source & { kind: 'server' } {
