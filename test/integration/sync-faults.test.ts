@@ -51,7 +51,8 @@ async function syncFrom(script: MasterScript, ...more: string[]): Promise<CliRes
   await master?.stop()
   master = await startScriptedMaster({ payload: PAYLOAD, ...script })
   const source = `127.0.0.1:${master.port}`
-  return await runCli(['sync', source, '-o', target, '--retries', '0', '--timeout', '5s', ...more])
+  const patience = ['--retries', '0', '--timeout', '5s', '--wait', '0s']
+  return await runCli(['sync', source, '-o', target, ...patience, ...more])
 }
 
 /** The old file stands untouched and alone; one line (and a hint) says what happened. */
@@ -193,9 +194,10 @@ test.each([
 )
 
 test('attempts are counted, told and limited; --json has the error as one line', async () => {
-  const result = await syncFrom({ onPsync: (c) => c.send('-LOADING x\r\n') }, '--retries', '1')
+  const script: MasterScript = { onPsync: (c) => c.send('-NOMASTERLINK x\r\n') }
+  const result = await syncFrom(script, '--retries', '1')
   expect(result.code).toBe(3)
-  expect(result.err.split('\n')[0]).toMatch(/LOADING.*next attempt in/)
+  expect(result.err.split('\n')[0]).toMatch(/NOMASTERLINK.*next attempt in/)
   expect(master?.connections).toHaveLength(2)
   const json = await syncFrom({ onPsync: (c) => c.send('-NOPERM x\r\n') }, '--json')
   expect(JSON.parse(json.err)).toMatchObject({
