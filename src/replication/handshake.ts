@@ -144,8 +144,8 @@ const REPLIES: Readonly<Record<HandshakeStep, Reply>> = {
     return line.startsWith('-') ? refused(state, 'AUTH', line) : notRedis(state, line)
   },
   hello: (state, line) => {
-    // Before 6.0, and where a proxy does not know it: an error, and so no cluster node to care for.
-    if (line.startsWith('-')) return next(state, 'hello')
+    // Before 6.0 an error, from a proxy that knows no better +OK: so no cluster node to care for.
+    if (/^[-+]/.test(line)) return next(state, 'hello')
     if (!line.startsWith('*')) return notRedis(state, line)
     return next({ ...state, isClusterNode: isClusterMode(line) }, 'hello')
   },
