@@ -12,7 +12,7 @@ import { UsageError } from '../errors.js'
 import type { Io } from './io.js'
 import { readPassword } from './password.js'
 import type { Talk } from './talk.js'
-import { parseCount, parseDuration } from './units.js'
+import { formatDuration, parseCount, parseDuration } from './units.js'
 
 /** Of one server, by the long names without their prefix. */
 const NAMES = [
@@ -113,6 +113,8 @@ export async function readServerSettings(
     insecure: flag('insecure'),
     timeoutMs: values.timeout,
     loadingWaitMs: values.wait,
+    onLoading: (error, retryInMs) =>
+      talk.say(`${error.message}; next attempt in ${formatDuration(retryInMs)}`),
   })
 }
 

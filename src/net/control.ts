@@ -11,7 +11,9 @@ import { AbortedError, AuthError, LinkError, ProtocolError, type RrepError } fro
 import { printable } from '../bytes/printable.js'
 import { formatServerAddress } from './address.js'
 import { connectError } from './line-errors.js'
+import { LoadingWait } from './loading-wait.js'
 import type { ServerSettings } from './server-settings.js'
+import { sleep } from './waiting.js'
 
 export type InfoFields = ReadonlyMap<string, string>
 
@@ -28,8 +30,14 @@ export class ControlClient {
     signal?.addEventListener('abort', this.#onAbort, { once: true })
   }
 
-  /** Connects and authenticates. Rejects with LinkError, AuthError or AbortedError. */
-  static async open(settings: ServerSettings, signal?: AbortSignal): Promise<ControlClient> {
+  /** Connects and authenticates. Rejects with LinkError, AuthError or AbortedError. A server that
+   * loads its data answers INFO and CONFIG, and knows neither its keys nor its history: `wait`
+   * waits for it as long as the settings say, `reject` rejects with ERR_LOADING. */
+  static async open(
+    settings: ServerSettings,
+    signal?: AbortSignal,
+    whileLoading: 'wait' | 'reject' | 'ask' = 'wait',
+  ): Promise<ControlClient> {
     if (isAborted(signal)) throw new AbortedError()
     // Loaded only where somebody asks: it is a sixth of a second and 10 MB.
     // By its default export, which is all that a bundle of it has.
@@ -48,6 +56,7 @@ export class ControlClient {
     try {
       await client.#authenticate()
       if (settings.address.db !== 0) await client.call('SELECT', String(settings.address.db))
+      if (whileLoading !== 'ask') await client.#untilLoaded(whileLoading === 'wait')
     } catch (error) {
       client.close()
       throw error
@@ -93,6 +102,12 @@ export class ControlClient {
     }
   }
 
+  /** `loading_eta_seconds`, which INFO tells also while the server loads. */
+  async loadingEtaSeconds(): Promise<number | undefined> {
+    const eta = Number((await this.info('persistence')).get('loading_eta_seconds'))
+    return Number.isFinite(eta) && eta >= 0 ? eta : undefined
+  }
+
   close(): void {
     this.#signal?.removeEventListener('abort', this.#onAbort)
     this.#redis.disconnect()
@@ -108,6 +123,34 @@ export class ControlClient {
         : this.call('AUTH', username, password))
     } catch (error) {
       if (error instanceof ProtocolError && isNoPasswordSet(error.message)) return
+      throw error
+    }
+  }
+
+  /** PING is among what a loading server refuses. Who may not ask, or gets another refusal, hears of
+   * it where it matters. */
+  async #untilLoaded(mayWait: boolean): Promise<void> {
+    const wait = new LoadingWait(this.settings)
+    for (;;) {
+      try {
+        await this.call('PING')
+        return
+      } catch (error) {
+        if (error instanceof AuthError || error instanceof ProtocolError) return
+        if (!mayWait || !(error instanceof LinkError) || error.code !== 'ERR_LOADING') throw error
+        const pause = wait.next(await this.#etaIfTold(), error)
+        if (pause === undefined) throw error
+        this.settings.onLoading?.(pause.error, pause.retryInMs)
+        await sleep(pause.retryInMs, this.#signal)
+      }
+    }
+  }
+
+  async #etaIfTold(): Promise<number | undefined> {
+    try {
+      return await this.loadingEtaSeconds()
+    } catch (error) {
+      if (error instanceof AuthError || error instanceof ProtocolError) return undefined
       throw error
     }
   }
@@ -128,6 +171,9 @@ export class ControlClient {
     const text = `${name} refused ${command}: ${printable(Buffer.from(line))}`
     if (/^(NOAUTH|WRONGPASS|NOPERM|DENIED)\b|invalid password|operation not permitted/.test(line)) {
       return new AuthError('ERR_REFUSED', text, { details })
+    }
+    if (line.startsWith('LOADING')) {
+      return new LinkError('ERR_LOADING', text, { retriable: true, details })
     }
     return new ProtocolError('ERR_SERVER_REPLY', text, { details })
   }

@@ -24,6 +24,7 @@ export interface ServerWishes {
   insecure?: boolean | undefined
   timeoutMs?: number | undefined
   loadingWaitMs?: number | undefined
+  onLoading?: ServerSettings['onLoading']
 }
 
 /** Throws UsageError for a bad address or combination, FileError for an unreadable file. */
@@ -48,6 +49,7 @@ export function makeServerSettings(addressText: string, wishes: ServerWishes = {
     password: wishes.password ?? parsed.password,
     timeoutMs: wishes.timeoutMs ?? DEFAULT_TIMEOUT_MS,
     loadingWaitMs: wishes.loadingWaitMs,
+    onLoading: wishes.onLoading,
     ...(address.transport === 'tls'
       ? {
           tls: {

@@ -4,6 +4,7 @@
  * connection of a run (the replication link, the control client, a replay's pipelines) is opened
  * from the same settings.
  */
+import type { LinkError } from '../errors.js'
 import type { ServerAddress } from './address.js'
 
 /** PEM texts or DER bytes, already read from their files. */
@@ -30,6 +31,9 @@ export interface ServerSettings {
   timeoutMs: number
   /** How long a server may be loading its data before it is given up. Default 30 minutes. */
   loadingWaitMs?: number | undefined
+  /** Told each time that such a server is asked again in a while, but where a replication link
+   * waits: that tells of all its waits itself. */
+  onLoading?: ((error: LinkError, retryInMs: number) => void) | undefined
 }
 
 export const DEFAULT_TIMEOUT_MS = 30_000

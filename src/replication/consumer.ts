@@ -119,9 +119,10 @@ export interface LinkConsumer {
   onKeepalive?(count: number): void
   /** A promise as long as no more bytes can be taken, else undefined. */
   drain?(): Promise<void> | undefined
-  /** Asked before each attempt after the first: where to go on. Default: behind the last byte
-   * delivered. `'full'` asks for a new snapshot. Undefined: the default. */
-  resumePoint?(): ResumePoint | 'full' | undefined
+  /** Asked before each attempt after the first: where to go on. The consumer has the only truth
+   * about that: what it took of the last link, and up to where. `'full'` asks for a new snapshot.
+   * Undefined: nothing was begun, so where the link was to start. */
+  resumePoint(): ResumePoint | 'full' | undefined
   /** Asked each second and on GETACK. Undefined leaves it to the link: `ack: 0`, and on a node of a
    * cluster the last byte received, without which Valkey 8+ would not let slots move. */
   ackOffsets?(): AckOffsets | undefined

@@ -39,11 +39,15 @@ export interface ServerFigures {
 export async function diagnoseDrop(settings: ServerSettings, drop: Drop): Promise<Diagnosis> {
   let client: ControlClient | undefined
   try {
-    client = await ControlClient.open({
-      ...settings,
-      address: { ...settings.address, db: 0 },
-      timeoutMs: Math.min(settings.timeoutMs, 5000),
-    })
+    client = await ControlClient.open(
+      {
+        ...settings,
+        address: { ...settings.address, db: 0 },
+        timeoutMs: Math.min(settings.timeoutMs, 5000),
+      },
+      undefined,
+      'ask',
+    )
     const info = await client.info()
     const limits = await client.configGet('client-output-buffer-limit')
     const timeout = await client.configGet('repl-timeout')

@@ -1,22 +1,16 @@
 /**
  * One replication link, for as long as it is wanted: connect, handshake, snapshot, stream, and
- * again after a loss, with backoff and partial resync.
+ * again after a loss, with backoff and partial resync. Where to go on then the consumer says: it
+ * alone knows what it has, and the link keeps no place of its own.
  *
  * The link promises the consumer exact offsets, a whole snapshot or none, and that the socket is
  * read as fast as the consumer takes. It understands neither keys nor commands.
  */
-import {
-  AbortedError,
-  AuthError,
-  InternalError,
-  LinkError,
-  ProtocolError,
-  RrepError,
-} from '../errors.js'
+import { AbortedError, AuthError, InternalError, ProtocolError, RrepError } from '../errors.js'
 import { formatServerAddress } from '../net/address.js'
 import { ControlClient } from '../net/control.js'
-import type { ServerSettings } from '../net/server-settings.js'
-import { DEFAULT_LOADING_WAIT_MS, DEFAULT_RETRIES } from '../net/server-settings.js'
+import { LoadingWait } from '../net/loading-wait.js'
+import { DEFAULT_RETRIES, type ServerSettings } from '../net/server-settings.js'
 import { backoffMs } from './backoff.js'
 import type { LinkConsumer, LinkState, ResumePoint } from './consumer.js'
 import { NEWEST_VERSION, type HandshakePlan } from './handshake.js'
@@ -45,9 +39,6 @@ export interface LinkOptions {
   onWire?: ((direction: 'sent' | 'received', line: string) => void) | undefined
 }
 
-const FIRST_LOADING_PAUSE_MS = 1000
-const LONGEST_LOADING_PAUSE_MS = 30_000
-
 /** Where an attempt begins. */
 type Start = LinkOptions['start'] | 'empty'
 
@@ -55,34 +46,22 @@ export class ReplicationLink {
   readonly #options: LinkOptions
   readonly #consumer: LinkConsumer
   readonly #server: string
+  readonly #loadingWait: LoadingWait
   /** Ends what waits: by `stop` or by the caller's signal. */
   readonly #halt = new AbortController()
   #stopped = false
   #session: Session | undefined
   #state: LinkState = 'idle'
-  #start: Start
-  #replid: string | undefined
-  #nextReplOffset: number | undefined
 
   constructor(options: LinkOptions, consumer: LinkConsumer) {
     this.#options = options
     this.#consumer = consumer
     this.#server = formatServerAddress(options.server.address)
-    this.#start = options.start
+    this.#loadingWait = new LoadingWait(options.server)
   }
 
   get state(): LinkState {
     return this.#state
-  }
-
-  /** Of the history being followed; undefined before the first resync and from masters <= 2.6. */
-  get replid(): string | undefined {
-    return this.#session?.replid ?? this.#replid
-  }
-
-  /** Last stream byte delivered; -1 before the first resync and from masters <= 2.6. */
-  get receivedReplOffset(): number {
-    return (this.#session?.nextReplOffset ?? this.#nextReplOffset ?? 0) - 1
   }
 
   /** Runs until the purpose is reached or `stop` is called. Rejects with LinkError, AuthError,
@@ -118,40 +97,28 @@ export class ReplicationLink {
   async #attempts(): Promise<void> {
     const retries = this.#options.retries ?? DEFAULT_RETRIES
     let failed = 0
-    let loadingSinceMs: number | undefined
+    let start: Start = this.#options.start
     for (;;) {
       this.#checkHalt()
       let session: Session | undefined
       try {
-        const plan = await this.#plan()
+        const plan = await this.#plan(start)
         session = this.#openSession(plan)
         const end = await session.run()
-        if (end === 'snapshot-done') {
-          this.#remember(session)
-          return
-        }
-        this.#start = this.#replan(end, plan)
+        if (end === 'snapshot-done') return
+        start = this.#replan(end, plan, start)
         continue
       } catch (error) {
         this.#checkHalt()
         if (session?.consumerFault !== undefined) throw session.consumerFault
         if (!(error instanceof RrepError)) throw error
         const during = this.#state
-        if (session?.isStreaming === true) {
-          failed = 0
-          this.#remember(session)
-        } else if (session !== undefined && session.snapshotBytes > 0) {
-          this.#forget()
-        }
+        if (session?.isStreaming === true) failed = 0
         this.#session = undefined
-        if (error.code === 'ERR_LOADING') {
-          loadingSinceMs ??= performance.now()
-          if (await this.#waitWhileLoading(error, performance.now() - loadingSinceMs)) {
-            this.#start = this.#resumeStart()
-            continue
-          }
-        } else {
-          loadingSinceMs = undefined
+        if (error.code !== 'ERR_LOADING') this.#loadingWait.reset()
+        else if (await this.#waitWhileLoading(error)) {
+          start = this.#resumeStart(start)
+          continue
         }
         failed += 1
         const again = error.retriable && error.code !== 'ERR_LOADING' && failed <= retries
@@ -167,45 +134,33 @@ export class ReplicationLink {
         if (retryInMs === undefined) throw error
         await this.#pause(retryInMs)
       }
-      this.#start = this.#resumeStart()
+      start = this.#resumeStart(start)
     }
   }
 
   /** A server that loads its data is no failure: it says how long it will take. False once it has
    * taken longer than the caller has patience for. */
-  async #waitWhileLoading(error: RrepError, waitedMs: number): Promise<boolean> {
-    const patienceMs = this.#options.server.loadingWaitMs ?? DEFAULT_LOADING_WAIT_MS
-    if (waitedMs >= patienceMs) return false
-    const etaSeconds = await this.#loadingEta()
-    const pauseMs = Math.min(
-      Math.max(FIRST_LOADING_PAUSE_MS, ((etaSeconds ?? 0) * 1000) / 2),
-      LONGEST_LOADING_PAUSE_MS,
-      patienceMs - waitedMs,
-    )
-    const estimate = etaSeconds === undefined ? '' : `, for ${etaSeconds} s more as it reckons`
+  async #waitWhileLoading(cause: RrepError): Promise<boolean> {
+    const pause = this.#loadingWait.next(await this.#loadingEta(), cause)
+    if (pause === undefined) return false
+    const { error, retryInMs } = pause
     this.#consumer.onLinkLost?.({
-      error: new LinkError('ERR_LOADING', `${this.#server} is loading its data${estimate}`, {
-        cause: error,
-        retriable: true,
-        details: { server: this.#server, etaSeconds },
-      }),
+      error,
       during: this.#state,
       attempt: 1,
-      retryInMs: Math.round(pauseMs),
+      retryInMs,
       snapshotBytes: 0,
       streamKept: true,
     })
-    await this.#pause(pauseMs)
+    await this.#pause(retryInMs)
     return true
   }
 
-  /** `loading_eta_seconds`, which INFO tells also while the server loads. */
   async #loadingEta(): Promise<number | undefined> {
     let client: ControlClient | undefined
     try {
-      client = await ControlClient.open(this.#options.server, this.#halt.signal)
-      const eta = Number((await client.info('persistence')).get('loading_eta_seconds'))
-      return Number.isFinite(eta) && eta >= 0 ? eta : undefined
+      client = await ControlClient.open(this.#options.server, this.#halt.signal, 'ask')
+      return await client.loadingEtaSeconds()
     } catch (error) {
       if (error instanceof RrepError) return undefined
       throw error
@@ -215,9 +170,9 @@ export class ReplicationLink {
   }
 
   /** Turns a wish into what this server can give. */
-  async #plan(): Promise<HandshakePlan> {
+  async #plan(wish: Start): Promise<HandshakePlan> {
     const { server, purpose, allowFullResync = true } = this.#options
-    let start = this.#start
+    let start = wish
     let fullResync: HandshakePlan['fullResync'] = 'take'
     if (start === 'now') {
       this.#setState('connecting')
@@ -250,28 +205,23 @@ export class ReplicationLink {
   }
 
   /** The server did not give what was planned. */
-  #replan(end: 'filter-refused' | 'full-offered', plan: HandshakePlan): Start {
+  #replan(end: 'filter-refused' | 'full-offered', plan: HandshakePlan, wish: Start): Start {
     if (end === 'filter-refused') {
       if (this.#options.allowFullResync !== false) return 'full'
       throw this.#fullResyncNeeded('it has no backlog and knows no empty snapshot (7.0)')
     }
     // From now on, but the backlog went between INFO and PSYNC: the cheap way is still open.
-    if (this.#options.start === 'now' && this.#nextReplOffset === undefined) return 'empty'
+    if (wish === 'now') return 'empty'
     const point = plan.resume
     throw this.#fullResyncNeeded(
       point === undefined ? 'it says so' : `it cannot continue at offset ${point.nextReplOffset}`,
     )
   }
 
-  /** Where the next attempt begins. */
-  #resumeStart(): Start {
-    const asked = this.#consumer.resumePoint?.()
-    if (asked !== undefined) return asked
-    if (this.#replid !== undefined && this.#nextReplOffset !== undefined) {
-      return { replid: this.#replid, nextReplOffset: this.#nextReplOffset }
-    }
-    // A history that was begun cannot be left for another `now` or an older point.
-    return this.#start === 'empty' ? this.#options.start : this.#start
+  /** Where the next attempt begins: the consumer knows what it has. Before it has anything, where
+   * the last one wanted to, but for a `now` that was asked for as an empty snapshot. */
+  #resumeStart(last: Start): Start {
+    return this.#consumer.resumePoint() ?? (last === 'empty' ? this.#options.start : last)
   }
 
   #openSession(plan: HandshakePlan): Session {
@@ -293,7 +243,7 @@ export class ReplicationLink {
 
   /** Undefined where the server does not tell: too old, or INFO is not allowed. */
   async #replicationInfo(): Promise<ReplicationInfo | undefined> {
-    const client = await ControlClient.open(this.#options.server, this.#halt.signal)
+    const client = await ControlClient.open(this.#options.server, this.#halt.signal, 'reject')
     try {
       const info = await client.info('replication')
       // Before 4.0 the id of the history is that of the process.
@@ -305,21 +255,6 @@ export class ReplicationLink {
     } finally {
       client.close()
     }
-  }
-
-  #remember(session: Session): void {
-    this.#replid = session.replid
-    this.#nextReplOffset = session.nextReplOffset
-    // A master that names no history cannot continue one.
-    if (session.replid === undefined) this.#start = 'full'
-  }
-
-  /** A new snapshot had begun: what was followed before it is void. */
-  #forget(): void {
-    const hadHistory = this.#nextReplOffset !== undefined
-    this.#replid = undefined
-    this.#nextReplOffset = undefined
-    if (hadHistory || typeof this.#start === 'object') this.#start = 'full'
   }
 
   #fullResyncNeeded(why: string): ProtocolError {

@@ -53,6 +53,7 @@ export class Session implements LineReader {
   #phase: 'lines' | 'payload' | 'stream' = 'lines'
   #handshake: HandshakeState | undefined
   #payload: PayloadReader | undefined
+  /** Of this connection's history; undefined before it is agreed on, and after SYNC. */
   #replid: string | undefined
   /** Of the next stream byte; meaningless without replid. */
   #nextReplOffset = 0
@@ -90,16 +91,6 @@ export class Session implements LineReader {
   /** The stream has begun: behind a snapshot or by a partial resync. */
   get isStreaming(): boolean {
     return this.#phase === 'stream'
-  }
-
-  /** Of the history agreed on; undefined before that, and after SYNC. */
-  get replid(): string | undefined {
-    return this.#replid
-  }
-
-  /** Of the next stream byte; undefined where there is no replid. */
-  get nextReplOffset(): number | undefined {
-    return this.#replid === undefined ? undefined : this.#nextReplOffset
   }
 
   /** Resolves when the session has done what it is for; rejects when the line is lost. */

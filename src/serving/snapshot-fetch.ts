@@ -44,6 +44,7 @@ export class SnapshotFetch {
         onSnapshotBytes: (bytes, start, end) => this.#snapshot!.write(bytes, start, end),
         onSnapshotEnd: () => this.#snapshot!.complete(),
         onContinue: () => undefined,
+        resumePoint: () => 'full',
         onStream: () => undefined,
       },
     )

@@ -213,7 +213,7 @@ class KeptServer implements ScratchServer {
       if (signal?.aborted === true) throw new AbortedError()
       if (this.#serverEnded) throw this.#startFault('has ended')
       try {
-        const control = await ControlClient.open(this.settings, signal)
+        const control = await ControlClient.open(this.settings, signal, 'ask')
         control.close()
         return
       } catch (error) {

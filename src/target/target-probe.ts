@@ -67,7 +67,7 @@ export async function probeTarget(
 /** The target's own table of commands, as `CommandTable.learn` takes it; undefined where it has none
  * to tell. */
 export async function commandRows(settings: ServerSettings): Promise<unknown> {
-  const control = await ControlClient.open(settings)
+  const control = await ControlClient.open(settings, undefined, 'ask')
   try {
     return await attempt(control, 'COMMAND')
   } finally {
@@ -86,7 +86,7 @@ export interface TargetNow {
 export async function targetEnd(settings: ServerSettings): Promise<TargetNow | undefined> {
   let control: ControlClient | undefined
   try {
-    control = await ControlClient.open(settings)
+    control = await ControlClient.open(settings, undefined, 'ask')
     const info = await control.info()
     let keys = 0
     for (const count of keyspace(info).values()) keys += count
@@ -106,7 +106,7 @@ export async function targetEnd(settings: ServerSettings): Promise<TargetNow | u
 
 /** Turns Valkey's import-mode on or off. */
 export async function setImportMode(settings: ServerSettings, on: boolean): Promise<void> {
-  const control = await ControlClient.open(settings)
+  const control = await ControlClient.open(settings, undefined, 'ask')
   try {
     await control.call('CONFIG', 'SET', 'import-mode', on ? 'yes' : 'no')
   } finally {

@@ -27,14 +27,22 @@ export class LinkRecorder implements LinkConsumer {
   /** Set where bytes did not follow each other. */
   streamFault: string | undefined
   acks: AckOffsets = { ack: 0 }
+  /** In place of the point behind the last byte. */
   resume: ResumePoint | 'full' | undefined
+  replid: string | undefined
+  /** Last stream byte taken; -1 before there is a history. */
+  replOffset = -1
   whole: boolean | undefined
   wholeAsked = 0
   drainAnswer: () => Promise<void> | undefined = () => undefined
   onEvent: () => void = () => undefined
+  #isSnapshotHere = false
 
   onFullResync(info: FullResyncInfo): void {
     this.resyncs.push(info)
+    this.replid = info.replid
+    this.replOffset = info.replOffset
+    this.#isSnapshotHere = false
     this.snapshot = Buffer.alloc(0)
     this.stream = Buffer.alloc(0)
     this.streamStart = -1
@@ -48,11 +56,15 @@ export class LinkRecorder implements LinkConsumer {
 
   onSnapshotEnd(info: SnapshotEndInfo): void {
     this.ends.push(info)
+    this.#isSnapshotHere = true
     this.onEvent()
   }
 
   onContinue(info: ContinueInfo): void {
     this.continues.push(info)
+    this.replid = info.replid
+    this.replOffset = info.nextReplOffset - 1
+    this.#isSnapshotHere = true
     this.onEvent()
   }
 
@@ -61,6 +73,7 @@ export class LinkRecorder implements LinkConsumer {
     const expected = this.streamStart + this.stream.length
     if (replOffset !== expected) this.streamFault ??= `${replOffset} came, not ${expected}`
     this.stream = Buffer.concat([this.stream, bytes.subarray(start, end)])
+    this.replOffset = replOffset + end - start - 1
     this.onEvent()
   }
 
@@ -86,7 +99,10 @@ export class LinkRecorder implements LinkConsumer {
   }
 
   resumePoint(): ResumePoint | 'full' | undefined {
-    return this.resume
+    if (this.resume !== undefined) return this.resume
+    if (this.resyncs.length + this.continues.length === 0) return undefined
+    if (this.replid === undefined || !this.#isSnapshotHere) return 'full'
+    return { replid: this.replid, nextReplOffset: this.replOffset + 1 }
   }
 
   ackOffsets(): AckOffsets {

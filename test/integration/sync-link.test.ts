@@ -82,7 +82,7 @@ test.each(serverBinaries().map((binary) => [binary.name, binary] as const))(
       for (let i = 0; i < 200; i += 1) await server.client.incr('counter')
       proxy.cut()
       for (let i = 0; i < 100; i += 1) await server.client.incr('counter')
-      await waitFor(async () => link.receivedReplOffset === (await offsetOf(server)), {
+      await waitFor(async () => recorder.replOffset === (await offsetOf(server)), {
         what: 'the last offset',
       })
     }
@@ -151,12 +151,12 @@ test('after a failover the stream goes on under the new id, on the promoted repl
   const link = makeLink(proxy.port, recorder, { purpose: 'stream', retries: 5 })
   const done = link.run()
   await waitFor(() => link.state === 'stream', { what: 'the stream' })
-  const before = link.replid
+  const before = recorder.replid
   await old.client.set('b', '2')
   await waitFor(async () => (await offsetOf(replica)) === (await offsetOf(old)), {
     what: 'the replica to catch up',
   })
-  await waitFor(async () => link.receivedReplOffset === (await offsetOf(old)), {
+  await waitFor(async () => recorder.replOffset === (await offsetOf(old)), {
     what: 'the link to catch up',
   })
   proxy.target = replica.port
@@ -170,7 +170,7 @@ test('after a failover the stream goes on under the new id, on the promoted repl
   expect(recorder.streamFault).toBeUndefined()
   expect(recorder.resyncs).toHaveLength(1)
   expect(recorder.continues.at(-1)).toMatchObject({ previousReplid: before })
-  expect(link.replid).not.toBe(before)
+  expect(recorder.replid).not.toBe(before)
   expect(await figure(replica, 'sync_full')).toBe(0)
 })
 
@@ -212,11 +212,11 @@ test('true offsets answer WAIT, fsynced ones WAITAOF, and by default neither', a
   await waitFor(() => link.state === 'stream', { what: 'the stream' })
   await server.client.set('a', '1')
   expect(await server.client.call('WAIT', '1', '300')).toBe(0)
-  recorder.ackOffsets = () => ({ ack: link.receivedReplOffset })
+  recorder.ackOffsets = () => ({ ack: recorder.replOffset })
   await server.client.set('a', '2')
   expect(await server.client.call('WAIT', '1', '3000')).toBe(1)
   if (binary !== undefined) {
-    recorder.ackOffsets = () => ({ ack: 0, fack: link.receivedReplOffset })
+    recorder.ackOffsets = () => ({ ack: 0, fack: recorder.replOffset })
     await server.client.set('a', '3')
     // [its own AOF, replicas]
     const counted = (await server.client.call('WAITAOF', '0', '1', '3000')) as number[]

@@ -21,6 +21,7 @@ test('who could not store a snapshot is not told that it is whole', async () => 
       onSnapshotEnd: () => calls.push('end'),
       onContinue: () => undefined,
       onStream: () => undefined,
+      resumePoint: () => 'full',
     }
     const settings = makeServerSettings(`127.0.0.1:${server.port}`)
     const link = new ReplicationLink(

@@ -148,6 +148,10 @@ class Receiver implements LinkConsumer {
     // Never asked for.
   }
 
+  resumePoint(): 'full' {
+    return 'full'
+  }
+
   onStream(): void {
     // A master without rdb-only may already send it; the link is about to close.
   }

@@ -34,6 +34,7 @@ export async function takeSnapshot(
       onSnapshotBytes: (bytes, start, end) => base?.append(bytes, start, end),
       onSnapshotEnd: (info) => (facts = info),
       onContinue: () => undefined,
+      resumePoint: () => 'full',
       onStream: () => undefined,
       drain: () => base?.file.drain(),
     },

@@ -44,6 +44,8 @@ class TailRun implements LinkConsumer {
   private readonly link: ReplicationLink
   private failure: Error | undefined
   private started = false
+  /** Of the history followed; undefined before, and from masters that name none (<= 2.6). */
+  private replid: string | undefined
   private finished = false
   private streamCommands = 0
   private streamBytes = 0
@@ -109,7 +111,7 @@ class TailRun implements LinkConsumer {
       commands: this.view.shown,
       streamCommands: this.streamCommands,
       streamBytes: this.streamBytes,
-      replid: this.link.replid,
+      replid: this.replid,
       replOffset: this.place.replOffset,
       gaps: this.gaps,
     }
@@ -154,9 +156,10 @@ class TailRun implements LinkConsumer {
   }
 
   /** Behind the last whole command: a promoted replica may not have the half one. */
-  resumePoint(): ResumePoint | undefined {
-    const { replid } = this.link
-    if (!this.started || replid === undefined) return undefined
+  resumePoint(): ResumePoint | 'full' | undefined {
+    const { started, replid } = this
+    if (!started) return undefined
+    if (replid === undefined) return 'full'
     return { replid, nextReplOffset: this.place.replOffset + 1 }
   }
 
@@ -231,6 +234,7 @@ class TailRun implements LinkConsumer {
 
   private begin(replid: string | undefined, nextReplOffset: number): void {
     this.started = true
+    this.replid = replid
     const { dbnum } = this.place
     this.options.onNotice?.({ kind: 'started', replid, nextReplOffset, dbnum })
   }
@@ -248,7 +252,8 @@ class TailRun implements LinkConsumer {
    */
   private async askServer(): Promise<void> {
     try {
-      const control = await ControlClient.open(this.options.server, this.options.signal)
+      const { server, signal } = this.options
+      const control = await ControlClient.open(server, signal, 'ask')
       this.control = control
       const info = await control.info()
       this.usedMemoryBytes = numberOf(info.get('used_memory'))
