@@ -2,8 +2,9 @@
  * Every source in every verb that reads keys: the same keys come out, and they are those that the
  * server itself had. Each source is built once.
  */
-import { execFileSync } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
 import {
+  appendFileSync,
   cpSync,
   createReadStream,
   mkdtempSync,
@@ -58,12 +59,11 @@ beforeAll(async () => {
     args: ['--appendonly', 'yes', '--auto-aof-rewrite-percentage', '0'],
   })
   target = await startServer()
-  const archive = join(dir, 'archive')
   const stop = new AbortController()
   let replOffset = -1
   const kept = keepArchive({
     server: makeServerSettings(`127.0.0.1:${master.port}`),
-    dir: archive,
+    dir: join(dir, 'archive'),
     signal: stop.signal,
     onProgress: (progress) => (replOffset = progress.replOffset),
   })
@@ -85,8 +85,17 @@ beforeAll(async () => {
   await change()
   await caughtUp()
   rows = await serverRows(master.port, [0, 1])
+  // As a kill leaves it: no end was written, and half a command stands behind the last.
+  cpSync(join(dir, 'archive'), join(dir, 'killed'), { recursive: true })
+  const killedParts = join(dir, 'killed', 'appendonlydir')
+  const last = readdirSync(killedParts).find((name) => name.endsWith('.incr.aof'))!
+  appendFileSync(join(killedParts, last), '*3\r\n$3\r\nSET\r\n$4\r\nte')
   stop.abort()
   await kept.catch(() => undefined)
+  for (const name of ['several bases', 'gap']) {
+    cpSync(join(dir, 'archive'), join(dir, name), { recursive: true })
+  }
+  await goOn('several bases', { snapshotEveryMs: 50 })
   cpSync(join(master.dir, 'appendonlydir'), join(dir, 'empty-base'), { recursive: true })
   expect(
     (await runCli(['sync', `127.0.0.1:${master.port}`, '-o', join(dir, 'dump.rdb')])).code,
@@ -113,6 +122,9 @@ beforeAll(async () => {
       ),
     )
   writeFileSync(join(dir, 'single.aof'), Buffer.concat([part('.base.rdb'), part('.incr.aof')]))
+  // Another history with the same data: the archive cannot tell what lies between.
+  await master.client.call('DEBUG', 'CHANGE-REPL-ID')
+  await goOn('gap')
 }, 120_000)
 
 afterAll(async () => {
@@ -120,6 +132,25 @@ afterAll(async () => {
   await target.stop()
   rmSync(dir, { recursive: true, force: true })
 })
+
+/** Goes on in an archive until there is a third base (or, behind a gap, a second). */
+async function goOn(name: string, options: { snapshotEveryMs?: number } = {}): Promise<void> {
+  const stop = new AbortController()
+  const path = join(dir, name)
+  const bases = (): number =>
+    readdirSync(join(path, 'appendonlydir')).filter((file) => file.endsWith('.base.rdb')).length
+  const wanted = options.snapshotEveryMs === undefined ? 2 : 3
+  const kept = keepArchive({
+    server: makeServerSettings(`127.0.0.1:${master.port}`),
+    dir: path,
+    signal: stop.signal,
+    ...options,
+  })
+  kept.catch(() => undefined)
+  await waitFor(() => bases() >= wanted, { what: `bases of ${name}`, timeoutMs: 30_000 })
+  stop.abort()
+  await kept.catch(() => undefined)
+}
 
 interface Named {
   args: readonly string[]
@@ -138,8 +169,21 @@ const SOURCES: Readonly<Record<string, () => Named>> = {
   'multi-part AOF with an empty base': () => ({ args: [join(dir, 'empty-base')] }),
   'multi-part AOF with a full base': () => ({ args: [join(dir, 'full-base')] }),
   archive: () => ({ args: [join(dir, 'archive')] }),
+  'archive with several bases': () => ({ args: [join(dir, 'several bases')] }),
+  'archive with a gap': () => ({ args: [join(dir, 'gap')] }),
+  'archive of a run that was killed': () => ({ args: [join(dir, 'killed')] }),
+  FIFO: () => ({ args: [fifo()] }),
   server: () => ({ args: [`127.0.0.1:${master.port}`] }),
 }
+
+/** A pipe with a name, which somebody else writes the dump to. */
+function fifo(): string {
+  const path = join(dir, `fifo-${(fifos += 1)}`)
+  execFileSync('mkfifo', [path])
+  spawn('sh', ['-c', 'cat "$0" > "$1"', join(dir, 'dump.rdb'), path], { stdio: 'ignore' })
+  return path
+}
+let fifos = 0
 
 async function rrep(verb: string, named: Named, ...rest: string[]): Promise<CliResult> {
   const stdin = named.stdin?.()
@@ -156,6 +200,25 @@ function keysOf(result: CliResult): unknown[] {
     )
     .map(({ db, key, type, expireAt }) => ({ db, key, type, expireAt }))
     .sort((left, right) => left.db - right.db || (left.key < right.key ? -1 : 1))
+}
+
+function portOf(chunk: Buffer): number | undefined {
+  const found = /"(?:port|listen|address)":"?(?:127\.0\.0\.1:)?(\d+)/.exec(chunk.toString())
+  return found === null ? undefined : Number(found[1])
+}
+
+/** Of a server that applies commands meanwhile: a key may go while it is looked at. */
+async function rowsMeanwhile(): Promise<StateRow[]> {
+  try {
+    return await serverRows(target.port, [0, 1])
+  } catch (error) {
+    if (error instanceof TypeError) return []
+    throw error
+  }
+}
+
+function same(left: readonly StateRow[], right: readonly StateRow[]): boolean {
+  return JSON.stringify(left) === JSON.stringify(right)
 }
 
 function expected(of: readonly StateRow[]): unknown[] {
@@ -193,6 +256,38 @@ describe.each(Object.keys(SOURCES))('%s', (name) => {
     expect(await serverRows(target.port, [0, 1])).toEqual(rows)
   })
 
+  test('inspect shows them as text', async () => {
+    const result = await rrep('inspect', named())
+    expect(result.code).toBe(0)
+    expect(result.out).toContain('hash')
+  })
+
+  test('serve gives them to who syncs', async () => {
+    const stop = new AbortController()
+    let port: number | undefined
+    const source = named()
+    const stdin = source.stdin?.()
+    const served = runCli(['serve', ...source.args, '--listen', '127.0.0.1:0', '--json'], {
+      signal: stop.signal,
+      ...(stdin === undefined ? {} : { stdin }),
+      onStdout: (chunk) => (port ??= portOf(chunk)),
+    })
+    const ended = served.then(({ err }) => err)
+    await waitFor(() => port !== undefined, { what: 'serve', timeoutMs: 30_000 })
+    // A frozen master has commands behind its snapshot: a replica applies them.
+    await target.client.call('REPLICAOF', '127.0.0.1', String(port))
+    try {
+      await waitFor(async () => same(await rowsMeanwhile(), rows), {
+        what: 'the replica to hold the same',
+        timeoutMs: 30_000,
+      })
+    } finally {
+      await target.client.call('REPLICAOF', 'NO', 'ONE')
+      stop.abort('SIGINT')
+      await ended
+    }
+  })
+
   test.skipIf(name === 'server')('replay gives the same state', async () => {
     await target.client.flushall()
     expect((await rrep('replay', named(), `127.0.0.1:${target.port}`)).code).toBe(0)
@@ -200,20 +295,29 @@ describe.each(Object.keys(SOURCES))('%s', (name) => {
   })
 })
 
-test('an archive has the state of an earlier offset, with its expiries', async () => {
-  const until = `offset:${earlierReplOffset}`
-  const exported = await runCli([
-    'export',
-    join(dir, 'archive'),
-    '--until',
-    until,
-    '--strings',
-    'base64',
-  ])
-  expect([exported.code, keysOf(exported)]).toEqual([0, expected(earlier)])
-  const inspected = await runCli(['inspect', join(dir, 'archive'), '--until', until, '--json'])
-  expect((JSON.parse(inspected.out) as { keys: number }).keys).toBe(earlier.length)
-})
+test.each(['archive', 'several bases', 'gap', 'killed'])(
+  '%s has the state of an earlier offset, with its expiries',
+  async (name) => {
+    const until = `offset:${earlierReplOffset}`
+    const exported = await runCli([
+      'export',
+      join(dir, name),
+      '--until',
+      until,
+      '--strings',
+      'base64',
+    ])
+    expect([exported.code, keysOf(exported)]).toEqual([0, expected(earlier)])
+    const inspected = await runCli(['inspect', join(dir, name), '--until', until, '--json'])
+    expect((JSON.parse(inspected.out) as { keys: number }).keys).toBe(earlier.length)
+    await target.client.flushall()
+    const address = `127.0.0.1:${target.port}`
+    expect((await runCli(['replay', join(dir, name), address, '--until', until])).code).toBe(0)
+    expect(await serverRows(target.port, [0, 1])).toEqual(earlier)
+    const differs = await runCli(['diff', join(dir, name), address, '--until', until])
+    expect([differs.code, differs.out]).toEqual([0, ''])
+  },
+)
 
 test('the base alone is read with --base-only, and what is left out is told', async () => {
   const result = await runCli(['inspect', join(dir, 'empty-base'), '--base-only', '--json'])
