@@ -105,6 +105,10 @@ export async function readServerSettings(
   return makeServerSettings(address, {
     username: text('user'),
     password,
+    passwordHint:
+      which === 'target'
+        ? 'give one by RREP_TARGET_AUTH, --target-password-file or --target-askpass'
+        : undefined,
     tls: flag('tls'),
     caFile: text('cacert'),
     certFile: text('cert'),

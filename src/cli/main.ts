@@ -10,6 +10,7 @@ import { createContext, type CommandOutcome } from './command.js'
 import { registerCommands } from './commands/index.js'
 import { EXIT, exitCodeOf, EXIT_STATUS_HELP, interruptionCode } from './exit-codes.js'
 import { jsonLine, safeLine, safeText } from './guard.js'
+import { hintOf } from './hints.js'
 import type { Io } from './io.js'
 import { packageFile } from './package-file.js'
 import {
@@ -101,13 +102,14 @@ function report(
   io: Io,
 ): void {
   const known = error instanceof RrepError ? error : undefined
+  const hint = known && hintOf(known, argv)
   const message = error instanceof Error ? error.message : String(error)
   const debug = options?.debug === true
   if (options?.json === true) {
     const line = {
       error: known?.code ?? 'ERR_INTERNAL',
       message,
-      ...(known?.hint === undefined ? {} : { hint: known.hint }),
+      ...(hint === undefined ? {} : { hint }),
       ...known?.details,
       ...(debug && error instanceof Error ? { stack: error.stack } : {}),
     }
@@ -117,8 +119,8 @@ function report(
   const color = options?.color !== false && (io.env['NO_COLOR'] ?? '') === ''
   const chalk = new Chalk({ level: color && io.stderrIsTty ? 1 : 0 })
   io.stderr.write(`${chalk.red('rrep:')} ${safeLine(message)}\n`)
-  if (known?.hint !== undefined) {
-    io.stderr.write(`${chalk.cyan('hint:')} ${safeLine(known.hint)}\n`)
+  if (hint !== undefined) {
+    io.stderr.write(`${chalk.cyan('hint:')} ${safeLine(hint)}\n`)
   }
   if (known instanceof UsageError) io.stderr.write(`(${helpFor(argv)} tells more)\n`)
   if (debug) io.stderr.write(`${safeText(stackOf(error), false)}\n`)

@@ -7,12 +7,20 @@
  */
 import { isIP } from 'node:net'
 import type { Redis, RedisOptions } from 'ioredis'
-import { AbortedError, AuthError, LinkError, ProtocolError, type RrepError } from '../errors.js'
+import {
+  AbortedError,
+  AuthError,
+  LinkError,
+  ProtocolError,
+  type ErrorDetails,
+  type RrepError,
+} from '../errors.js'
 import { printable } from '../bytes/printable.js'
 import { formatServerAddress } from './address.js'
-import { connectError } from './line-errors.js'
+import { connectError, noTlsError } from './line-errors.js'
 import { LoadingWait } from './loading-wait.js'
-import type { ServerSettings } from './server-settings.js'
+import { PASSWORD_HINT, type ServerSettings } from './server-settings.js'
+import { canConnect } from './transport.js'
 import { sleep } from './waiting.js'
 
 export type InfoFields = ReadonlyMap<string, string>
@@ -51,7 +59,10 @@ export class ControlClient {
     } catch (error) {
       client.close()
       if (isAborted(signal)) throw new AbortedError()
-      throw connectError(settings, fault ?? (error as Error))
+      const cause = fault ?? (error as Error)
+      const isSilent = (cause as NodeJS.ErrnoException).code === 'ETIMEDOUT'
+      if (isSilent && (await canConnect(settings, signal))) throw noTlsError(settings)
+      throw connectError(settings, cause)
     }
     try {
       await client.#authenticate()
@@ -86,7 +97,9 @@ export class ControlClient {
   /** `INFO [section]` as field → value. */
   async info(section?: string): Promise<InfoFields> {
     const text = await (section === undefined ? this.call('INFO') : this.call('INFO', section))
-    return parseInfo(String(text))
+    const fields = parseInfo(String(text))
+    if (fields.get('redis_mode') === 'sentinel') throw sentinelError(this.settings)
+    return fields
   }
 
   /** `CONFIG GET pattern` as name → value; undefined where CONFIG is not allowed or not there. */
@@ -168,6 +181,7 @@ export class ControlClient {
       })
     }
     const line = error.message
+    if (line.startsWith('NOAUTH')) return passwordWanted(this.settings, line, details)
     const text = `${name} refused ${command}: ${printable(Buffer.from(line))}`
     if (/^(NOAUTH|WRONGPASS|NOPERM|DENIED)\b|invalid password|operation not permitted/.test(line)) {
       return new AuthError('ERR_REFUSED', text, { details })
@@ -181,6 +195,36 @@ export class ControlClient {
 
 function isAborted(signal: AbortSignal | undefined): boolean {
   return signal?.aborted === true
+}
+
+/** It holds no keys, and answers much as if it were a server without any. */
+function sentinelError(settings: ServerSettings): ProtocolError {
+  const name = formatServerAddress(settings.address)
+  return new ProtocolError('ERR_SENTINEL', `${name} is a Sentinel: it holds no keys`, {
+    hint: 'name the master that it watches: redis-cli -p PORT SENTINEL masters lists them',
+    details: { server: name },
+  })
+}
+
+/** Throws where the server is a Sentinel. What else it is, and whether it tells, is not asked. */
+export async function refuseSentinel(settings: ServerSettings): Promise<void> {
+  let control: ControlClient | undefined
+  try {
+    control = await ControlClient.open(settings)
+    await control.info('server')
+  } catch (error) {
+    if (error instanceof ProtocolError && error.code === 'ERR_SENTINEL') throw error
+  } finally {
+    control?.close()
+  }
+}
+
+function passwordWanted(settings: ServerSettings, line: string, details: ErrorDetails): AuthError {
+  const name = formatServerAddress(settings.address)
+  return new AuthError('ERR_NOAUTH', `${name} wants a password (${printable(Buffer.from(line))})`, {
+    hint: settings.passwordHint ?? PASSWORD_HINT,
+    details,
+  })
 }
 
 /** `# Section` lines and `name:value` lines → map. */

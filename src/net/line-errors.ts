@@ -59,6 +59,18 @@ export function timeoutError(settings: ServerSettings, what: string): LinkError 
   })
 }
 
+/** TLS was asked for, and the other side took the connection and said nothing. A server that is
+ * busy does so too: the system takes connections for it. */
+export function noTlsError(settings: ServerSettings): LinkError {
+  const name = formatServerAddress(settings.address)
+  const seconds = settings.timeoutMs / 1000
+  return new LinkError('ERR_TIMEOUT', `${name}: connected, but no TLS answer within ${seconds} s`, {
+    retriable: true,
+    hint: 'does this port speak TLS? redis:// is without; a busy server may need a longer --timeout',
+    details: { server: name, timeoutMs: settings.timeoutMs },
+  })
+}
+
 type Fault = readonly [code: string, what: string, retriable: boolean, hint: string | undefined]
 
 const CONNECT_FAULTS: Readonly<Record<string, Fault>> = {

@@ -3,9 +3,10 @@
  * password) to the settings every connection is opened from.
  */
 import { readFileSync } from 'node:fs'
+import { createSecureContext } from 'node:tls'
 import { FileError, UsageError } from '../errors.js'
 import { parseServerAddress } from './address.js'
-import { DEFAULT_TIMEOUT_MS, type ServerSettings } from './server-settings.js'
+import { DEFAULT_TIMEOUT_MS, type ServerSettings, type TlsSettings } from './server-settings.js'
 
 export { formatServerAddress, holdsPassword, maskSecrets } from './address.js'
 export type { ServerSettings } from './server-settings.js'
@@ -14,6 +15,7 @@ export interface ServerWishes {
   /** Wins over a user in the address; so does `password`. */
   username?: string | undefined
   password?: string | undefined
+  passwordHint?: string | undefined
   /** Encrypt although the address does not say `rediss://`. */
   tls?: boolean | undefined
   /** PEM files. */
@@ -43,33 +45,49 @@ export function makeServerSettings(addressText: string, wishes: ServerWishes = {
     throw new UsageError('a certificate and its key go together: give both --cert and --key')
   }
   const address = tlsAsked ? { ...parsed, transport: 'tls' as const } : parsed
+  const tls = address.transport === 'tls' ? readTls(wishes) : undefined
   return {
     address,
     username: wishes.username ?? parsed.username,
     password: wishes.password ?? parsed.password,
+    passwordHint: wishes.passwordHint,
     timeoutMs: wishes.timeoutMs ?? DEFAULT_TIMEOUT_MS,
     loadingWaitMs: wishes.loadingWaitMs,
     onLoading: wishes.onLoading,
-    ...(address.transport === 'tls'
-      ? {
-          tls: {
-            ca: readPem(wishes.caFile),
-            cert: readPem(wishes.certFile),
-            key: readPem(wishes.keyFile),
-            sni: wishes.sni,
-            insecure: wishes.insecure,
-          },
-        }
-      : {}),
+    ...(tls === undefined ? {} : { tls }),
   }
+}
+
+function readTls(wishes: ServerWishes): TlsSettings {
+  const { caFile, certFile, keyFile } = wishes
+  const files = { ca: readPem(caFile), cert: readPem(certFile), key: readPem(keyFile) }
+  try {
+    createSecureContext(files)
+  } catch (error) {
+    // openssl's own text: error:<number>:<library>:<function>:<what>
+    const what = (error as Error).message.split(':').at(-1)
+    throw new FileError(
+      'ERR_BAD_CERTIFICATE',
+      `the certificate ${certFile!} and the key ${keyFile!} cannot be used: ${what!}`,
+      { cause: error, hint: 'both are PEM files, and the key is that of the certificate' },
+    )
+  }
+  return { ...files, sni: wishes.sni, insecure: wishes.insecure }
 }
 
 function readPem(path: string | undefined): Buffer | undefined {
   if (path === undefined) return undefined
+  let bytes: Buffer
   try {
-    return readFileSync(path)
+    bytes = readFileSync(path)
   } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code ?? 'failed'
-    throw new FileError('ERR_CANNOT_READ', `cannot read ${path}: ${code}`, { cause: error })
+    // Node's own words: `ENOENT: no such file or directory, open '…'`.
+    const what = /^[A-Z0-9]+: ([^,]+)/.exec((error as Error).message)?.[1] ?? 'failed'
+    throw new FileError('ERR_CANNOT_READ', `cannot read ${path}: ${what}`, { cause: error })
   }
+  // An authority that is none would be passed over in silence.
+  if (bytes.includes('-----BEGIN ')) return bytes
+  throw new FileError('ERR_BAD_CERTIFICATE', `${path} is no PEM file`, {
+    hint: 'it begins with -----BEGIN CERTIFICATE----- or the like',
+  })
 }

@@ -25,6 +25,8 @@ export interface ServerSettings {
   /** ACL user; without it AUTH is sent with the password alone. */
   username?: string | undefined
   password?: string | undefined
+  /** What a server that wants a password is answered with: how the caller is given one. */
+  passwordHint?: string | undefined
   /** Used where `address.transport` is `tls`. */
   tls?: TlsSettings | undefined
   /** Connecting, and any silence of the server longer than this, fails. Milliseconds. */
@@ -36,6 +38,8 @@ export interface ServerSettings {
   onLoading?: ((error: LinkError, retryInMs: number) => void) | undefined
 }
 
+/** Where the caller has no better one. */
+export const PASSWORD_HINT = 'give one by REDISCLI_AUTH, --password-file or --askpass'
 export const DEFAULT_TIMEOUT_MS = 30_000
 export const DEFAULT_LOADING_WAIT_MS = 30 * 60_000
 export const DEFAULT_RETRIES = 5

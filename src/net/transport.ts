@@ -11,7 +11,7 @@ import { connect as connectTls, type ConnectionOptions } from 'node:tls'
 import { allocateIoBuffer } from '../kernels/kernel.js'
 import { AbortedError, InternalError } from '../errors.js'
 import { formatServerAddress } from './address.js'
-import { connectError, lineError, timeoutError } from './line-errors.js'
+import { connectError, lineError, noTlsError, timeoutError } from './line-errors.js'
 import { ReadPacer } from './read-pacer.js'
 import type { ServerSettings } from './server-settings.js'
 
@@ -47,6 +47,8 @@ export interface Line {
 export const LINE_BUFFER_BYTES = 1 << 20
 /** With less room than this, what is unread is moved to the buffer's front. */
 const MIN_ROOM_BYTES = 1 << 16
+const MAX_PROBE_MS = 2000
+
 /** Opens a line. Rejects with LinkError (see line-errors.ts) or AbortedError. */
 export async function openLine(
   settings: ServerSettings,
@@ -90,6 +92,23 @@ function startConnect(settings: ServerSettings, buffer: ReadBuffer): Socket {
   return connectTls(options)
 }
 
+/** Whether a server that says nothing to TLS takes a connection at all. Never rejects. */
+export async function canConnect(settings: ServerSettings, signal?: AbortSignal): Promise<boolean> {
+  if (settings.address.transport !== 'tls') return false
+  const { host, port } = settings.address
+  const socket = connectPlain({ host, port })
+  try {
+    const timeoutMs = Math.min(settings.timeoutMs, MAX_PROBE_MS)
+    const address = { ...settings.address, transport: 'tcp' as const }
+    await connected(socket, { ...settings, address, timeoutMs }, signal)
+    return true
+  } catch {
+    return false
+  } finally {
+    socket.destroy()
+  }
+}
+
 async function connected(
   socket: Socket,
   settings: ServerSettings,
@@ -112,17 +131,21 @@ async function connected(
     const onClose = (): void =>
       fail(connectError(settings, new Error('the connection was closed while it was set up')))
     const onAbort = (): void => fail(new AbortedError())
+    let isConnected = false
+    const onConnect = (): void => void (isConnected = true)
     const timer = setTimeout(
-      () => fail(timeoutError(settings, 'no connection')),
+      () => fail(isConnected ? noTlsError(settings) : timeoutError(settings, 'no connection')),
       settings.timeoutMs,
     )
     const settle = (): void => {
       clearTimeout(timer)
+      socket.off('connect', onConnect)
       socket.off(readyEvent, onReady)
       socket.off('error', onError)
       socket.off('close', onClose)
       signal?.removeEventListener('abort', onAbort)
     }
+    socket.once('connect', onConnect)
     socket.once(readyEvent, onReady)
     socket.once('error', onError)
     socket.once('close', onClose)

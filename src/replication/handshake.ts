@@ -32,6 +32,7 @@ export interface HandshakePlan {
   server: string
   username: string | undefined
   password: string | undefined
+  passwordHint?: string | undefined
   /** Ask that no stream be kept for us (6.2+). */
   rdbOnly: boolean
   /** Ask for a snapshot without content (7.0+). Refused: outcome `filter-refused`, no PSYNC. */
@@ -261,6 +262,7 @@ function refused(state: HandshakeState, request: RefusedRequest, line: string): 
     request,
     username: plan.username,
     authenticated: plan.password !== undefined,
+    passwordHint: plan.passwordHint,
   }
   return { state, outcome: { kind: 'failed', error: refusalError(line.slice(1), context) } }
 }

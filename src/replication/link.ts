@@ -8,7 +8,7 @@
  */
 import { AbortedError, AuthError, InternalError, ProtocolError, RrepError } from '../errors.js'
 import { formatServerAddress } from '../net/address.js'
-import { ControlClient } from '../net/control.js'
+import { ControlClient, refuseSentinel } from '../net/control.js'
 import { LoadingWait } from '../net/loading-wait.js'
 import { DEFAULT_RETRIES, type ServerSettings } from '../net/server-settings.js'
 import { backoffMs } from './backoff.js'
@@ -112,6 +112,7 @@ export class ReplicationLink {
         this.#checkHalt()
         if (session?.consumerFault !== undefined) throw session.consumerFault
         if (!(error instanceof RrepError)) throw error
+        if (error.code === 'ERR_NOT_SUPPORTED') await refuseSentinel(this.#options.server)
         const during = this.#state
         if (session?.isStreaming === true) failed = 0
         this.#session = undefined
@@ -196,6 +197,7 @@ export class ReplicationLink {
       server: this.#server,
       username: server.username,
       password: server.password,
+      passwordHint: server.passwordHint,
       rdbOnly: purpose === 'snapshot',
       emptySnapshot: start === 'empty',
       version: this.#options.announcedVersion ?? NEWEST_VERSION,

@@ -5,6 +5,7 @@
  */
 import { AuthError, LinkError, ProtocolError, type RrepError } from '../errors.js'
 import { printable } from '../bytes/printable.js'
+import { PASSWORD_HINT } from '../net/server-settings.js'
 
 /** What was sent when the line came. */
 export type RefusedRequest = 'PING' | 'AUTH' | 'REPLCONF' | 'PSYNC' | 'SYNC' | 'payload' | 'nothing'
@@ -17,6 +18,7 @@ export interface RefusalContext {
   username: string | undefined
   /** True where AUTH was sent. */
   authenticated: boolean
+  passwordHint?: string | undefined
 }
 
 /** Begins of lines that mean "not now": try again in a moment. */
@@ -91,7 +93,7 @@ function authError(line: string, shown: string, context: RefusalContext): AuthEr
   const details = { server, request, reply: shown }
   if (/^(NOAUTH|ERR operation not permitted)/.test(line)) {
     return new AuthError('ERR_NOAUTH', `${server} wants a password (${shown})`, {
-      hint: 'give one by REDISCLI_AUTH, --password-file or --askpass',
+      hint: context.passwordHint ?? PASSWORD_HINT,
       details,
     })
   }

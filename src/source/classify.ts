@@ -3,6 +3,7 @@
  * standard input, everything else a server. `redis://` forces that reading.
  */
 import { statSync } from 'node:fs'
+import { resolve } from 'node:path'
 import { FileError, ProtocolError, UsageError } from '../errors.js'
 import { formatServerAddress, maskSecrets, parseServerAddress } from '../net/address.js'
 import type { ServerSettings } from '../net/server-settings.js'
@@ -36,6 +37,11 @@ export function classifySource(text: string): SourceSpec {
     })
   }
   const stat = statSync(text, { throwIfNoEntry: false })
+  if (stat?.isSocket() === true || (stat === undefined && /^[./].*\.sock$/.test(text))) {
+    throw new UsageError(`${text} is the name of a unix socket, not of a file`, {
+      hint: `a server there is written unix://${resolve(text)}`,
+    })
+  }
   if (stat !== undefined) return { kind: stat.isDirectory() ? 'directory' : 'file', path: text }
   if (text.startsWith('s3://') || BACKUP_SELECTOR.test(text)) {
     throw new ProtocolError('ERR_NOT_SUPPORTED', 'backups cannot be named as sources yet', {

@@ -86,7 +86,8 @@ class ScanRun implements ReplyVisitor {
   }
 
   async run(): Promise<void> {
-    const keyspace = await this.#control.info('keyspace')
+    // All of it: a Sentinel would have no keyspace, and be taken for a server without keys.
+    const keyspace = await this.#control.info()
     this.#hasExpireTime = await this.#knowsExpireTime()
     for (const name of keyspace.keys()) {
       const db = /^db(\d+)$/.exec(name)?.[1]

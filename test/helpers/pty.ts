@@ -28,6 +28,8 @@ export interface PtyProcess {
 export interface PtyOptions {
   columns?: number
   env?: Record<string, string>
+  /** What to run, before the arguments. Default: the sources, by tsx. */
+  command?: readonly string[]
   /** Shell text behind the arguments, such as `> file`. */
   redirect?: string
 }
@@ -44,7 +46,12 @@ export async function spawnInPty(
 ): Promise<PtyProcess> {
   const dir = mkdtempSync(join(tmpdir(), 'rrep-pty-'))
   const pidFile = join(dir, 'pid')
-  const rrep = [process.execPath, '--import', 'tsx', join(import.meta.dirname, 'rrep-main.ts')]
+  const rrep = options.command ?? [
+    process.execPath,
+    '--import',
+    'tsx',
+    join(import.meta.dirname, 'rrep-main.ts'),
+  ]
   const line =
     `stty cols ${options.columns ?? 100} rows 40; echo $$ > ${quote(pidFile)}; ` +
     `exec ${[...rrep, ...args].map(quote).join(' ')} ${options.redirect ?? ''}`

@@ -19,7 +19,7 @@ import {
   type Transform,
 } from '../../verbs/replay/run.js'
 import { finishReplay, type FinishResult } from '../../verbs/replay/finish.js'
-import { formatServerAddress } from '../../net/make-server-settings.js'
+import { formatServerAddress, maskSecrets } from '../../net/make-server-settings.js'
 import { classifySource } from '../../source/classify.js'
 import { FileError, UsageError } from '../../errors.js'
 import { addCommonOptions, type CommandContext } from '../command.js'
@@ -167,6 +167,11 @@ export function registerReplay(program: Command, context: CommandContext): void 
         throw new UsageError(
           `missing required argument '${args[0] === undefined ? 'source' : 'target'}'`,
         )
+      }
+      if (isOnDisk(args[1])) {
+        throw new UsageError(`the target is a server, and ${args[1]} is a file`, {
+          hint: `the source comes first: rrep replay ${args[1]} ${maskSecrets(args[0])}`,
+        })
       }
       const target = await readServerSettings(args[1], options, io, talk, 'target')
       if (target.address.db !== 0) {
@@ -355,6 +360,11 @@ async function readSource(
   }
 }
 
+function isOnDisk(text: string): boolean {
+  const { kind } = classifySource(text)
+  return kind === 'file' || kind === 'directory'
+}
+
 async function loadTransform(file: string): Promise<Transform> {
   try {
     return transformOf(await import(pathToFileURL(resolve(file)).href), file)
@@ -449,9 +459,10 @@ function showEvent(event: ReplayEvent, talk: Talk): void {
       )
       break
     case 'link-lost': {
-      const next =
-        event.retryInMs === undefined ? '' : `; next attempt in ${formatDuration(event.retryInMs)}`
-      talk.say(`${event.side}: ${event.message}${next}`)
+      // The error says it.
+      if (event.retryInMs === undefined) break
+      const next = `next attempt in ${formatDuration(event.retryInMs)}`
+      talk.say(`${event.side}: ${event.message}; ${next}`)
       break
     }
     case 'warning':

@@ -267,6 +267,7 @@ async function showReady(handle: ServeHandle, source: string, talk: Talk): Promi
 
 function showEvent(event: ServeEvent, talk: Talk): void {
   if (talk.json) void talk.event(event)
+  else if (event.event === 'upstream-lost' && event.retryInMs === undefined) return
   else if (isWarning(event)) talk.warn(describeEvent(event))
   else talk.say(describeEvent(event))
 }

@@ -341,10 +341,12 @@ async function keep(
   const progress = talk.progress(`connecting to ${formatServerAddress(server.address)}`)
   const tell = (event: ArchiveEvent): void => {
     if (event.event === 'stopped') progress.stop()
+    const line = describeEvent(event)
     if (talk.json) void talk.event({ time: new Date().toISOString(), ...event })
-    else if (PROBLEMS.has(event.event)) talk.problem(describeEvent(event))
-    else if (isWarning(event)) talk.warn(describeEvent(event))
-    else talk.say(describeEvent(event))
+    else if (line === undefined) return
+    else if (PROBLEMS.has(event.event)) talk.problem(line)
+    else if (isWarning(event)) talk.warn(line)
+    else talk.say(line)
     if (event.event === 'stopped') warnOfResult(event, talk)
   }
   try {

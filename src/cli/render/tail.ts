@@ -25,7 +25,7 @@ export function describeNotice(notice: TailNotice, server: string): string | und
       return `${server}: from offset ${notice.nextReplOffset} of ${notice.replid ?? 'its history'}${db}`
     }
     case 'link-lost':
-      return `${notice.message}${nextAttempt(notice.retryInMs)}`
+      return lostLink(notice)
     case 'gap':
       return (
         `gap: what came from offset ${notice.fromReplOffset} on is lost; ` +
@@ -34,7 +34,7 @@ export function describeNotice(notice: TailNotice, server: string): string | und
   }
 }
 
-export function describeEvent(event: ArchiveEvent): string {
+export function describeEvent(event: ArchiveEvent): string | undefined {
   switch (event.event) {
     case 'full-resync':
       return {
@@ -76,7 +76,7 @@ export function describeEvent(event: ArchiveEvent): string {
     case 'pruned':
       return `removed: ${event.files.join(', ')}`
     case 'link-lost':
-      return `${event.message}${nextAttempt(event.retryInMs)}`
+      return lostLink(event)
     case 'warning':
       return event.message
     case 'snapshot-failed':
@@ -84,6 +84,8 @@ export function describeEvent(event: ArchiveEvent): string {
   }
 }
 
-function nextAttempt(retryInMs: number | undefined): string {
-  return retryInMs === undefined ? '' : `; next attempt in ${formatDuration(retryInMs)}`
+/** Nothing where no attempt follows: the error that ends the run says it. */
+function lostLink(lost: { message: string; retryInMs: number | undefined }): string | undefined {
+  if (lost.retryInMs === undefined) return undefined
+  return `${lost.message}; next attempt in ${formatDuration(lost.retryInMs)}`
 }

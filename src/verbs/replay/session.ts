@@ -5,7 +5,14 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { Buffer } from 'node:buffer'
 import { allocateInputBuffer } from '../../kernels/kernel.js'
-import { AbortedError, LinkError, RrepError, TargetError, UsageError } from '../../errors.js'
+import {
+  AbortedError,
+  LinkError,
+  RrepError,
+  ProtocolError,
+  TargetError,
+  UsageError,
+} from '../../errors.js'
 import { DEFAULT_RETRIES } from '../../net/server-settings.js'
 import {
   DEFAULT_CHECKPOINT_KEY,
@@ -156,6 +163,13 @@ export class ReplaySession {
         },
       )
     }
+    if (facts.isCluster) {
+      throw new ProtocolError(
+        'ERR_TARGET_CLUSTER',
+        `${facts.name} is a node of a cluster, and would refuse the keys of other nodes' slots`,
+        { hint: 'a cluster cannot be a target yet: load a server without cluster-enabled' },
+      )
+    }
     this.event({
       event: 'target',
       server: facts.name,
@@ -290,7 +304,8 @@ export class ReplaySession {
       await this.releaseExpiry().catch(() => undefined)
       return
     }
-    const isHeld = this.shiftMs !== 0 && !this.#isReleased && this.streamWriter !== undefined
+    const isHeld =
+      this.shiftMs !== 0 && !this.#isReleased && this.streamWriter?.checkpoint !== undefined
     if (!this.#importModeOn && !isHeld) return
     const state = this.#importModeOn
       ? 'the target is still in import-mode'
