@@ -6,6 +6,7 @@
  * (`input.commit()`) behind each thing it has reported.
  */
 import { Crc64 } from '../kernels/crc64.js'
+import { LzfWindow } from '../bytes/lzf-window.js'
 import { printable } from '../bytes/printable.js'
 import { RdbError, type RdbErrorCode } from '../errors.js'
 import { DuplicateFinder, KeySet } from './duplicates.js'
@@ -132,8 +133,11 @@ export class Core {
   elementByteOffset = 0
   /** Elements to come of what is being read. */
   left = 0
+  /** Of a long compressed string: bytes of its data to come, and what of them is unpacked. */
+  compressedLeft = 0
   /** Smallest expiry of a hash with field expiries (types 24, 25). */
   minExpireMs = 0
+  private lzfWindow: LzfWindow | undefined = undefined
   /** Where a row of module opcodes goes on. */
   afterModule: Step
   /** The step between records. */
@@ -182,6 +186,11 @@ export class Core {
     this.input = new RdbInput((message, byteOffset) => this.corruptAt(message, byteOffset))
     this.packed = new PackedReader((message, at) => this.blobError(message, at))
     this.stream = new StreamState((message, at) => this.blobError(message, at))
+  }
+
+  /** Made for the first long string that is compressed. */
+  get lzf(): LzfWindow {
+    return (this.lzfWindow ??= new LzfWindow())
   }
 
   /** Takes the next chunk; returns how many of its bytes belong to the RDB. */

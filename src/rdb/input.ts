@@ -249,6 +249,16 @@ export class RdbInput extends ChunkInput {
     return length
   }
 
+  /** What stands in front of a compressed string's data, which is read by the caller. */
+  readLzfLengths(): { readonly compressed: number; readonly length: number } {
+    const at = this.base + this.pos
+    this.pos += 1
+    const head = this.readLzfHead(at)
+    this.stored = STORED.LZF
+    this.sawCompressed = true
+    return head
+  }
+
   private readonly lzfHead = { compressed: 0, length: 0 }
 
   private readLzfHead(at: number): { compressed: number; length: number } {

@@ -65,6 +65,11 @@ const OLD_MASTER_BEGINS = [0x73, 0x53, 0x70, 0x50, 0x2b, 0x2d]
 const MAX_OLD_LINE_BYTES = 512
 /** How much is joined to a held command whose next length is not known yet. */
 const JOIN_STEP_BYTES = 512
+/** When so much of a command has come, room is made for all that it says it has, at once: by doubling
+ * it would be there three times. */
+const TRUSTED_BYTES = 8 << 20
+/** What a huge command has taken is given back. */
+const KEPT_BYTES = 4 << 20
 
 /** A table over (length, first letter) of names: cheap to ask, exact only after a comparison. */
 export function nameTable(names: readonly string[]): Uint8Array {
@@ -133,6 +138,7 @@ export class CommandDecoder {
 
   /** Gives the next chunk. The one before must have been used up (`next` said MORE). */
   feed(chunk: Uint8Array, start = 0, end = chunk.length): void {
+    if (this.heldLength === 0 && this.held.length > KEPT_BYTES) this.held = new Uint8Array(0)
     this.chunk = chunk
     this.position = start
     this.chunkEnd = end
@@ -451,7 +457,8 @@ export class CommandDecoder {
       if (before + take > this.maxCommandBytes) {
         return this.bad(`a command is larger than ${this.maxCommandBytes} bytes`, 0)
       }
-      this.reserve(before + take, before + take)
+      const claimed = before < TRUSTED_BYTES ? 0 : this.partAt + this.wanted
+      this.reserve(Math.max(before + take, claimed), before + take)
       this.held.set(this.chunk.subarray(this.position, this.position + take), before)
       this.heldLength = before + take
       this.bytes = this.held

@@ -13,16 +13,21 @@ const DOLLAR = 36
 const STAR = 42
 const DIGIT_0 = 48
 
+const FIRST_BYTES = 65_536
+const KEPT_BYTES = 4 << 20
+
 export class CommandEncoder {
   bytes: Buffer
   length = 0
 
-  constructor(initialBytes = 65_536) {
+  constructor(initialBytes = FIRST_BYTES) {
     this.bytes = Buffer.allocUnsafe(Math.max(initialBytes, 64))
   }
 
+  /** What one huge command has taken is given back. */
   reset(): void {
     this.length = 0
+    if (this.bytes.length > KEPT_BYTES) this.bytes = Buffer.allocUnsafe(FIRST_BYTES)
   }
 
   /** What has been encoded; shares the buffer. */

@@ -9,6 +9,7 @@ import type { Readable } from 'node:stream'
 import { openArchive } from '../archive/reader.js'
 import { ProtocolError, RdbError } from '../errors.js'
 import { allocateInputBuffer } from '../kernels/kernel.js'
+import type { PieceSize } from '../bytes/piece-size.js'
 import type { RdbParser } from '../rdb/parser.js'
 import type { RdbSummary } from '../rdb/visitor.js'
 import { openInput, type ByteInput } from './source.js'
@@ -52,13 +53,26 @@ export async function pumpRdb(
   options: PumpRdbOptions = {},
 ): Promise<PumpedRdb> {
   const { input } = rdb
-  const { drain, onProgress, signal, buffer = allocateInputBuffer(RDB_READ_BYTES) } = options
+  const {
+    drain,
+    pieces,
+    onProgress,
+    signal,
+    buffer = allocateInputBuffer(RDB_READ_BYTES),
+  } = options
   let trailingBytes = 0
-  const push = (chunk: Buffer): true | Promise<true> => {
-    const taken = parser.push(inKernel(chunk, buffer))
-    trailingBytes += chunk.length - taken
-    const waiting = drain?.()
-    return waiting === undefined ? true : waiting.then(() => true)
+  const push = (bytes: Buffer): true | Promise<true> => pushFrom(inKernel(bytes, buffer), 0)
+  const pushFrom = (chunk: Buffer, from: number): true | Promise<true> => {
+    for (let at = from; at < chunk.length;) {
+      const piece = pieces === undefined ? chunk : chunk.subarray(at, at + pieces.bytes)
+      const taken = parser.push(piece)
+      pieces?.loaded(piece.length)
+      trailingBytes += piece.length - taken
+      at += piece.length
+      const waiting = drain?.()
+      if (waiting !== undefined) return waiting.then(() => pushFrom(chunk, at))
+    }
+    return true
   }
   await input.pump(push, {
     signal,
@@ -79,7 +93,9 @@ export interface PumpRdbOptions {
   signal?: AbortSignal | undefined
   /** What to read into, else RDB_READ_BYTES: memory of the kernel that a visitor works with. */
   buffer?: Buffer | undefined
-  /** Asked between chunks; a promise is waited for. */
+  /** How much is read between two drains; else a chunk. */
+  pieces?: PieceSize | undefined
+  /** Asked between pieces; a promise is waited for. */
   drain?: (() => Promise<void> | undefined) | undefined
   onProgress?: ((consumedBytes: number, keysRead: number) => void) | undefined
 }

@@ -12,6 +12,10 @@ import {
 import { DEPTH } from '../visitor.js'
 import { endKey } from './key-end.js'
 
+/** The first byte of a string that is compressed. */
+const LZF_STRING = 0xc3
+const BAD_LZF = 'bad LZF data: not what its header says, or points before its start'
+
 export const stringValue: Step = (core) => {
   const { input, stats, visitor } = core
   core.reading = 'string'
@@ -29,7 +33,10 @@ export const stringValue: Step = (core) => {
     stats.isInteger = input.stored === STORED.INTEGER
     return endKey
   }
-  if (visitor.stringPart !== undefined && startsInParts(core)) return stringParts
+  if (visitor.stringPart !== undefined) {
+    if (startsInParts(core)) return stringParts
+    if (startsInLzfParts(core)) return lzfParts
+  }
   input.readString(core.a)
   noteString(core)
   visitor.stringValue?.(core.a)
@@ -109,6 +116,48 @@ const stringParts: Step = (core) => {
     core.left -= count
     visitor.stringPart?.(a)
   }
+  visitor.stringEnd?.()
+  return endKey
+}
+
+/** A compressed one, likewise: it is never there as a whole. */
+function startsInLzfParts(core: Core): boolean {
+  const { input, stats, visitor } = core
+  if (input.buf[input.pos] !== LZF_STRING) return false
+  const start = input.pos
+  const { compressed, length } = input.readLzfLengths()
+  if (length <= core.options.wholeStringBytes) {
+    input.pos = start
+    return false
+  }
+  stats.stringBytes = length
+  stats.largestElementBytes = length
+  core.left = length
+  core.compressedLeft = compressed
+  core.lzf.begin()
+  visitor.stringBegin?.(length)
+  return true
+}
+
+const lzfParts: Step = (core) => {
+  const { input, a, visitor, lzf } = core
+  while (core.compressedLeft > 0) {
+    const whole = Math.min(core.compressedLeft, input.end - input.pos)
+    const taken = lzf.decode(input.buf, input.pos, input.pos + whole)
+    if (taken <= 0) {
+      if (taken < 0 || whole === core.compressedLeft) throw core.corrupt(BAD_LZF)
+      // A token is cut.
+      input.need(whole + 1)
+    }
+    if (lzf.end - lzf.start > core.left) throw core.corrupt(BAD_LZF)
+    a.point(lzf.bytes, lzf.start, lzf.end)
+    input.skip(taken)
+    input.commit()
+    core.compressedLeft -= taken
+    core.left -= lzf.end - lzf.start
+    visitor.stringPart?.(a)
+  }
+  if (core.left > 0) throw core.corrupt(BAD_LZF)
   visitor.stringEnd?.()
   return endKey
 }

@@ -7,6 +7,7 @@
 import type { Buffer } from 'node:buffer'
 import { ByteKernel } from '../../kernels/kernel.js'
 import { OutputBuffer } from '../../bytes/output-buffer.js'
+import { PieceSize } from '../../bytes/piece-size.js'
 import type { WithLane } from '../../rdb/lane.js'
 import { RdbParser } from '../../rdb/parser.js'
 import { KIND, type KeyHeader, type RdbVisitor } from '../../rdb/visitor.js'
@@ -71,6 +72,7 @@ export async function exportKeys(options: ExportOptions): Promise<ExportResult> 
         pumped = await pumpRdb(rdb, parser, {
           signal: options.signal,
           buffer: run.inputBuffer,
+          pieces: run.pieces,
           drain: () => output.drain(),
           onProgress: (readBytes, read) =>
             options.onProgress?.({ readBytes, keys: read, totalBytes: rdb.input.sizeBytes }),
@@ -95,6 +97,7 @@ class ExportRun {
   readonly visitor: RdbVisitor & WithLane
   /** What is read into it is written out by kernels where that is possible. */
   readonly inputBuffer: Buffer
+  readonly pieces: PieceSize
   private readonly options: ExportOptions
   private readonly format: ExportFormat
   private readonly filter: KeyFilter
@@ -125,6 +128,7 @@ class ExportRun {
     this.damage = damage
     const kernel = new ByteKernel(OUTPUT_BYTES + RDB_READ_BYTES)
     this.out = new OutputBuffer(write, kernel.allocate(OUTPUT_BYTES))
+    this.pieces = new PieceSize(this.out, RDB_READ_BYTES)
     this.inputBuffer = kernel.allocateInput(RDB_READ_BYTES)
     this.visitor = this.format === 'resp' ? this.respVisitor(kernel) : this.jsonVisitor(kernel)
     const minSizeBytes = options.filter?.minSizeBytes ?? 0

@@ -8,7 +8,7 @@
 import { UsageError } from '../../errors.js'
 import { findDamage } from '../../source/damage.js'
 import { inKernel, openRdbInput, type RdbInput } from '../../source/rdb-input.js'
-import { PieceSize } from '../../target/piece-size.js'
+import { PieceSize } from '../../bytes/piece-size.js'
 import { isReadOnce } from './checks.js'
 import { keepInput } from './kept-input.js'
 import type { ReplayOutcome, Salvaged } from './options.js'

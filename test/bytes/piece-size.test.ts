@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { OutputBuffer } from '../../src/bytes/output-buffer.js'
-import { PieceSize } from '../../src/target/piece-size.js'
+import { PieceSize } from '../../src/bytes/piece-size.js'
 
 test('pieces are large while they come to no more than usual, and small behind one that did', () => {
   const out = new OutputBuffer(() => undefined)
