@@ -15,6 +15,7 @@ const DIGIT_0 = 48
 
 const FIRST_BYTES = 65_536
 const KEPT_BYTES = 4 << 20
+const SLACK_BYTES = 4096
 
 export class CommandEncoder {
   bytes: Buffer
@@ -39,7 +40,10 @@ export class CommandEncoder {
   reserve(count: number): void {
     const needed = this.length + count
     if (needed <= this.bytes.length) return
-    const next = Buffer.allocUnsafe(Math.max(needed, 2 * this.bytes.length))
+    const { length } = this.bytes
+    // Doubling what is huge would hold it three times; what follows one huge command is small.
+    const grown = length < KEPT_BYTES ? 2 * length : length + (length >> 2)
+    const next = Buffer.allocUnsafe(Math.max(needed + SLACK_BYTES, grown))
     this.bytes.copy(next, 0, 0, this.length)
     this.bytes = next
   }
