@@ -448,6 +448,7 @@ export class RelayOrigin implements Origin, LinkConsumer {
         this.#fullResyncs += 1
         return this.#store.newSnapshot({ replid: this.history.replid, replOffset }, lengthBytes)
       },
+      onDiskFailed: (error) => this.#diskFailed(error),
       onDone: (snapshot) => {
         if (snapshot === undefined || this.#isClosing) snapshot?.discard()
         else if (this.#continues(snapshot)) {

@@ -3,7 +3,7 @@
  * knows it), while the stream goes on over the other. `begun` resolves as soon as its offset is
  * known: who waits for it can be served while it arrives.
  */
-import { LinkError } from '../errors.js'
+import { FileError, LinkError } from '../errors.js'
 import type { ServerSettings } from '../net/server-settings.js'
 import { ReplicationLink } from '../replication/link.js'
 import type { Snapshot } from './snapshot.js'
@@ -11,6 +11,8 @@ import type { Snapshot } from './snapshot.js'
 export interface SnapshotFetchHost {
   /** Throws where the snapshot is of no use. */
   makeSnapshot(replid: string, replOffset: number, lengthBytes: number | undefined): Snapshot
+  /** Its file could not be written. Replicas hear only that there is no snapshot. */
+  onDiskFailed(error: FileError): void
   /** Over, with the whole snapshot or without. */
   onDone(snapshot: Snapshot | undefined): void
   onWire?: ((direction: 'sent' | 'received', line: string) => void) | undefined
@@ -71,6 +73,7 @@ export class SnapshotFetch {
     if (this.#isOver) return
     this.#isOver = true
     this.#snapshot?.fail(reason)
+    if (reason instanceof FileError) this.#host.onDiskFailed(reason)
     this.#reject(
       new LinkError('ERR_NO_SNAPSHOT', `upstream gave no snapshot: ${reason.message}`, {
         cause: reason,

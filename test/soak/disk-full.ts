@@ -5,15 +5,7 @@
  */
 import { spawnSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import {
-  cpSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs'
+import { cpSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { runCli, type CliResult } from '../helpers/cli.js'
@@ -33,6 +25,8 @@ interface Subject {
   check: () => Promise<void>
   /** Names that may be in the directory. */
   own: readonly string[]
+  /** Nothing of an earlier run is there when it begins. */
+  isFresh?: boolean
 }
 
 export async function run(): Promise<void> {
@@ -141,6 +135,7 @@ function subjects(dir: string, source: TestServer, target: TestServer, dump: str
       run: async () => await relayOnce(source, file('backlog')),
       check: async () => await Promise.resolve(),
       own: ['backlog'],
+      isFresh: true,
     },
   ]
 }
@@ -151,6 +146,7 @@ async function soak(dir: string, subject: Subject): Promise<void> {
   for (let round = 0; round < TIMES; round += 1) {
     const filler = join(dir, 'filler')
     const room = Math.floor(Math.random() * subject.needsBytes)
+    if (subject.isFresh === true) removeOwn(dir, subject)
     fill(filler, room)
     const result = await subject.run()
     const left = readdirSync(dir).filter((name) => name !== 'filler' && !subject.own.includes(name))
@@ -168,6 +164,10 @@ async function soak(dir: string, subject: Subject): Promise<void> {
   await expectGood(subject.run())
   await subject.check()
   console.log(`${subject.name}: ${TIMES} runs, ${full} of them on a full disk`)
+  removeOwn(dir, subject)
+}
+
+function removeOwn(dir: string, subject: Subject): void {
   for (const name of subject.own) rmSync(join(dir, name), { recursive: true, force: true })
 }
 
@@ -196,8 +196,9 @@ function fill(path: string, room: number): void {
 
 /** Relays until a replica has all, or it ends by itself. */
 async function relayOnce(source: TestServer, backlogDir: string): Promise<CliResult> {
-  if (!existsSync(backlogDir)) mkdirSync(backlogDir)
-  const replica = await startServer()
+  // On another disk than the one that is full.
+  const replicaDir = mkdtempSync('/var/tmp/rrep-soak-replica-')
+  const replica = await startServer({ dir: replicaDir })
   const controller = new AbortController()
   let err = ''
   const ended = runCli(
@@ -224,6 +225,7 @@ async function relayOnce(source: TestServer, backlogDir: string): Promise<CliRes
   } finally {
     controller.abort('SIGTERM')
     await replica.stop()
+    rmSync(replicaDir, { recursive: true, force: true })
   }
   const { code, ...said } = await ended
   // It goes on without the disk, and says so.
