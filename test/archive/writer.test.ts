@@ -2,12 +2,21 @@
  * The two coordinates of an archive: for any stream, cut into any chunks, split at any boundary,
  * and with its last file cut at any byte, each command stands once, in its database, at its offset.
  */
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, truncateSync } from 'node:fs'
+import {
+  cpSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { AofParser } from '../../src/aof/aof-parser.js'
+import { openArchive } from '../../src/archive/reader.js'
 import { recoverPart } from '../../src/archive/recovery.js'
 import { ReplOffsetTracker } from '../../src/archive/marks.js'
 import type { IncrRecord } from '../../src/archive/sidecar.js'
@@ -304,6 +313,33 @@ test('links lost anywhere, transactions held or grown aside: every file ends at 
     ),
     { numRuns: 40 },
   )
+})
+
+test('an archive of an earlier version is read, and gone on with where it ends', async () => {
+  await inDirectory(async (dir) => {
+    // Two bases and six increments of a Redis 7.0; its offset was 2446, and `n` 30.
+    cpSync(join(import.meta.dirname, 'format-1'), dir, { recursive: true })
+    const before = openArchive(dir)
+    expect(before.problems).toEqual([])
+    expect(before.windows).toMatchObject([{ bases: 2, fromReplOffset: 0 }])
+    expect(before.at({ replOffset: 2000 }).increments).toHaveLength(5)
+    const [writer, store] = open(dir)
+    const { replid, nextReplOffset } = writer.resumePoint!
+    expect({ replid, nextReplOffset }).toEqual({
+      replid: before.windows[0]!.replid,
+      nextReplOffset: 2447,
+    })
+    writer.continued(replid, nextReplOffset)
+    const more = encodeCommand('INCR', 'n')
+    writer.stream(more, 0, more.length)
+    await writer.close()
+    expect(openArchive(dir).endReplOffset()).toBe(2446 + more.length)
+    const found = readParts(store)
+    expect(found.filter(({ text }) => /^incr n$/i.test(text))).toHaveLength(31)
+    expect(store.timeline.map(({ kind }) => kind).join(' ')).toBe(
+      'base incr incr incr incr incr base incr',
+    )
+  })
 })
 
 test('bases go by age only when a newer one covers the age', async () => {
