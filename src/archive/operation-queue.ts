@@ -10,6 +10,7 @@ interface Operation {
   holds: boolean
   isArrival: boolean
   done: () => void
+  result: Promise<void> | undefined
 }
 
 export class OperationQueue {
@@ -43,6 +44,12 @@ export class OperationQueue {
     else action()
   }
 
+  /** It waits, and nothing behind it. */
+  isLast(result: Promise<void>): boolean {
+    const last = this.#cursor < 0 ? this.#waiting.at(-1) : this.#waiting[this.#cursor - 1]
+    return last?.result === result
+  }
+
   get isHeld(): boolean {
     return this.#holding > 0
   }
@@ -64,18 +71,19 @@ export class OperationQueue {
 
   #add(run: Operation['run'], holds: boolean, isArrival: boolean): Promise<void> {
     if (holds) this.#holding += 1
-    return new Promise((done) => {
-      const operation = { run, holds, isArrival, done }
-      if (this.#cursor < 0) {
-        this.#waiting.push(operation)
-      } else {
-        this.#waiting.splice(this.#cursor++, 0, operation)
-        this.#cursorHolds ||= holds
-      }
-      if (this.#isRunning) return
+    const operation: Operation = { run, holds, isArrival, done: () => undefined, result: undefined }
+    operation.result = new Promise((resolve) => (operation.done = resolve))
+    if (this.#cursor < 0) {
+      this.#waiting.push(operation)
+    } else {
+      this.#waiting.splice(this.#cursor++, 0, operation)
+      this.#cursorHolds ||= holds
+    }
+    if (!this.#isRunning) {
       this.#isRunning = true
       queueMicrotask(() => void this.#runAll())
-    })
+    }
+    return operation.result
   }
 
   async #runAll(): Promise<void> {

@@ -4,6 +4,7 @@
  */
 import { AppendFile } from '../disk/append-file.js'
 import { syncDirectory } from '../disk/write-all.js'
+import type { OperationQueue } from './operation-queue.js'
 import type { PartFile, PartOwner } from './part.js'
 import type { IncrRecord } from './sidecar.js'
 import type { ArchiveStore } from './store.js'
@@ -16,23 +17,22 @@ export class PartFiles implements PartOwner {
   readonly #store: ArchiveStore
   readonly #options: ArchiveWriterOptions
   readonly #now: () => number
-  readonly #add: (run: () => Promise<void>) => void
+  readonly #queue: OperationQueue
   readonly #onError: (error: Error) => void
   /** Files that grew aside so far. */
   #asides = 0
 
-  /** @param add does it in its turn */
   constructor(
     store: ArchiveStore,
     options: ArchiveWriterOptions,
-    add: (run: () => Promise<void>) => void,
+    queue: OperationQueue,
     onError: (error: Error) => void,
   ) {
     this.holdBytes = options.holdBytes ?? DEFAULT_HOLD_BYTES
     this.#store = store
     this.#options = options
     this.#now = options.now ?? Date.now
-    this.#add = add
+    this.#queue = queue
     this.#onError = onError
   }
 
@@ -53,7 +53,7 @@ export class PartFiles implements PartOwner {
 
   /** An increment is complete and another has begun: the manifest learns it. */
   list(old: AppendFile, { record, file }: PartFile): void {
-    this.#add(async () => {
+    void this.#queue.add(async () => {
       await old.close()
       await file.sync()
       const path = this.#store.path(record.file)
@@ -80,7 +80,7 @@ export class PartFiles implements PartOwner {
   }
 
   discardAside(file: AppendFile): void {
-    this.#add(() => file.remove())
+    void this.#queue.add(() => file.remove())
   }
 
   #newRecord(startReplOffset: number, replid: string): IncrRecord {

@@ -7,7 +7,7 @@
  * they write behind it. One above `holdBytes` grows aside, in a hidden file, which is the next
  * increment once its EXEC has come.
  */
-import { formatMark, formatSkew } from './marks.js'
+import { formatMark, formatSkew, type ReplMark } from './marks.js'
 import type { IncrRecord } from './sidecar.js'
 import { CommandEncoder, encodeCommand } from '../resp/encoder.js'
 import type { AppendFile } from '../disk/append-file.js'
@@ -103,6 +103,20 @@ export class PartWriter {
     }
   }
 
+  /** A new one, in an empty file. */
+  static begin(
+    to: PartFile,
+    owner: PartOwner,
+    { replOffset, dbnum, replid }: ReplMark,
+  ): PartWriter {
+    const at = { storedReplOffset: replOffset, unstoredBytes: 0, dbnum, replid }
+    const part = new PartWriter(to, owner, at)
+    writeHead(part.file, replOffset, dbnum, replid)
+    part.noteBoundary()
+    part.kick()
+    return part
+  }
+
   /** Last stream byte that has passed. */
   get replOffset(): number {
     return this.storedReplOffset + this.unstoredBytes
@@ -126,12 +140,6 @@ export class PartWriter {
 
   get atBoundary(): boolean {
     return !this.inTransaction && !this.inPiece
-  }
-
-  /** The head of a new part: mark and SELECT. */
-  writeHead(): void {
-    writeHead(this.file, this.storedReplOffset, this.dbnum, this.replid)
-    this.noteBoundary()
   }
 
   /** A mark that settles the offset, and with it what was left out so far. At a boundary only. */

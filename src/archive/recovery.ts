@@ -5,7 +5,7 @@
  * command is missing. Everything behind the last good boundary is to be cut off, and the
  * replication offset of that boundary is where the stream goes on.
  */
-import { closeSync, openSync, readSync } from 'node:fs'
+import { closeSync, openSync, readSync, truncateSync } from 'node:fs'
 import { AofParser } from '../aof/aof-parser.js'
 import { ReplOffsetTracker, type ReplMark } from './marks.js'
 import { AofError } from '../errors.js'
@@ -99,4 +99,10 @@ export function recoverPart(path: string, syncedPosition = 0): RecoveredPart {
     closeSync(fd)
   }
   return part
+}
+
+/** Cuts what is behind the last good boundary. */
+export function cutToWhole(path: string): void {
+  const { filePosition, fileBytes } = recoverPart(path)
+  if (filePosition < fileBytes) truncateSync(path, filePosition)
 }

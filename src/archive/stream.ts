@@ -25,8 +25,6 @@ const PIECE_BYTES = 1 << 20
 export class StreamTranslator {
   /** Commands stored. */
   commands = 0
-  /** Commands that had an effect and cannot be kept. */
-  dropped = 0
   /** The master has asked for an acknowledgement; whoever answers sets it back. */
   getAckSeen = false
 
@@ -215,7 +213,6 @@ export class StreamTranslator {
   private drop(name: string, replOffset: number): void {
     const { dropped } = this.sidecar
     dropped[name] = (dropped[name] ?? 0) + 1
-    this.dropped += 1
     this.onDropped(name, replOffset)
   }
 

@@ -7,34 +7,25 @@
  * behind them in one queue, in the order data → manifest → sidecar. Trouble with the disk is told
  * by `onError` and ends the writing; what was whole stays whole.
  */
-import { truncateSync } from 'node:fs'
 import { InternalError, ProtocolError } from '../errors.js'
 import { BaseWriter, type SnapshotFacts, type SnapshotOrigin } from './base.js'
+import { BaseCommits, type OpenGap } from './base-commits.js'
+import { DroppedCommands } from './dropped.js'
+import { Durability } from './durability.js'
 import { OperationQueue } from './operation-queue.js'
-import { PartWriter, type PartFile } from './part.js'
+import { PartWriter } from './part.js'
 import { PartFiles } from './part-files.js'
-import { recoverPart } from './recovery.js'
-import type { BaseRecord, GapRecord, IncrRecord } from './sidecar.js'
+import { cutToWhole } from './recovery.js'
+import type { IncrRecord } from './sidecar.js'
 import { splitPart } from './split.js'
+import { SplitPoint } from './split-point.js'
 import type { ArchiveStore } from './store.js'
 import { StreamTranslator } from './stream.js'
-import type { ArchiveWriterEvent, ArchiveWriterOptions } from './writer-options.js'
-
-const SIDECAR_INTERVAL_MS = 1000
-const DROPPED_INTERVAL_MS = 1000
-
-interface PendingSplit {
-  replOffset: number
-  resolve: (record: IncrRecord) => void
-  reject: (error: Error) => void
-}
+import type { ArchiveWriterOptions } from './writer-options.js'
 
 export class ArchiveWriter {
   /** Stream bytes taken since the start of this run. */
   streamBytes = 0
-  /** Everything up to this stream byte is on disk and would be loaded; -1: nothing. */
-  syncedReplOffset = -1
-  gaps = 0
 
   readonly #store: ArchiveStore
   readonly #options: ArchiveWriterOptions
@@ -42,15 +33,13 @@ export class ArchiveWriter {
   readonly #files: PartFiles
   readonly #translator: StreamTranslator
   readonly #queue = new OperationQueue((error) => this.#fail(error))
+  readonly #durability: Durability
+  readonly #bases: BaseCommits
+  readonly #dropped: DroppedCommands
   #part: PartWriter | undefined
   #base: BaseWriter | undefined
-  #pendingGap: Omit<GapRecord, 'toReplid' | 'toReplOffset'> | undefined
-  #pendingSplit: PendingSplit | undefined
-  /** An fsync that waits at the end of the queue: it will find all that comes until then. */
-  #lastSync: Promise<void> | undefined
-  #savedMs = 0
-  /** Left out and not told yet, by name. */
-  readonly #untold = new Map<string, { count: number; toldMs: number }>()
+  #gap: OpenGap | undefined
+  readonly #split = new SplitPoint()
   #failure: Error | undefined
   /** The stream made no sense in what had to wait: its next bytes are told. */
   #desync: ProtocolError | undefined
@@ -59,14 +48,12 @@ export class ArchiveWriter {
     this.#store = store
     this.#options = options
     this.#now = options.now ?? Date.now
-    this.#files = new PartFiles(
-      store,
-      options,
-      (run) => void this.#add(run),
-      (error) => this.#fail(error),
-    )
+    this.#files = new PartFiles(store, options, this.#queue, (error) => this.#fail(error))
+    this.#durability = new Durability(store, options, this.#queue)
+    this.#bases = new BaseCommits(store, options)
+    this.#dropped = new DroppedCommands(options)
     this.#translator = new StreamTranslator(store.sidecar, (command, replOffset) =>
-      this.#tellDropped(command, replOffset),
+      this.#dropped.note(command, replOffset),
     )
     const resume = store.resume
     if (resume === undefined) return
@@ -103,13 +90,22 @@ export class ArchiveWriter {
     return this.#part?.replOffset ?? -1
   }
 
+  /** Everything up to this stream byte is on disk and would be loaded; -1: nothing. */
+  get syncedReplOffset(): number {
+    return this.#durability.syncedReplOffset
+  }
+
+  get gaps(): number {
+    return this.#bases.gaps
+  }
+
   get dropped(): Readonly<Record<string, number>> {
     return this.#store.sidecar.dropped
   }
 
   /** Of them in this run. */
   get droppedCommands(): number {
-    return this.#translator.dropped
+    return this.#dropped.count
   }
 
   get highestDbnum(): number {
@@ -127,7 +123,7 @@ export class ArchiveWriter {
   /** A snapshot begins on the link. What an earlier, unfinished one brought is void. */
   beginSnapshot(origin: SnapshotOrigin): void {
     const unfinished = this.#base
-    if (unfinished !== undefined) void this.#add(() => unfinished.abandon())
+    if (unfinished !== undefined) void this.#queue.add(() => unfinished.abandon())
     this.#queue.arrive(() => this.#endHistory())
     this.#base = this.newBase(origin)
   }
@@ -158,7 +154,7 @@ export class ArchiveWriter {
       this.#store.sidecar.replid = replid
       part.writeMark()
       part.kick()
-      void this.#add(() => this.#store.saveSidecar())
+      void this.#queue.add(() => this.#store.saveSidecar())
     })
   }
 
@@ -184,13 +180,9 @@ export class ArchiveWriter {
 
   /** Everything taken so far is made durable; resolves when it is. */
   sync(): Promise<void> {
-    if (this.#lastSync !== undefined) return this.#lastSync
     const part = this.#part
     if (part === undefined || this.#failure !== undefined) return this.#queue.idle()
-    const { file, record } = part
-    const sync = this.#add(() => this.#sync(part, { file, record }))
-    this.#lastSync = sync
-    return sync
+    return this.#durability.sync(part)
   }
 
   // ---- A base from a second connection --------------------------------------------------------
@@ -202,8 +194,7 @@ export class ArchiveWriter {
 
   stopWatching(): void {
     this.#part?.stopWatching()
-    this.#pendingSplit?.reject(new InternalError('the split was given up'))
-    this.#pendingSplit = undefined
+    this.#split.giveUp()
   }
 
   /**
@@ -217,7 +208,7 @@ export class ArchiveWriter {
         if (part?.replid !== replid) {
           reject(new ProtocolError('ERR_SNAPSHOT_HISTORY', 'the snapshot is of another history'))
         } else if (replOffset > part.replOffset) {
-          this.#pendingSplit = { replOffset, resolve, reject }
+          this.#split.set({ replOffset, resolve, reject })
         } else if (replOffset === part.replOffset && part.atBoundary) {
           resolve(this.#rotate(part))
         } else {
@@ -240,13 +231,7 @@ export class ArchiveWriter {
   ): Promise<void> {
     // A snapshot that is no good is one less; the archive is as before.
     await base.check(checksum)
-    await this.#add(async () => {
-      const record = await base.finish(rdbVersion, 'ok')
-      this.#store.insertBase(record, before)
-      this.#store.persistBefore(record)
-      this.#store.persist()
-      this.#tellSnapshot(record)
-    })
+    await this.#queue.add(async () => await this.#bases.insert(base, before, rdbVersion))
   }
 
   /** Ends the archive: what is whole is on disk, the rest is cut off, the state is saved. */
@@ -261,8 +246,8 @@ export class ArchiveWriter {
     if (part === undefined) return
     if (this.#failure === undefined) {
       await part.file.close()
-      this.syncedReplOffset = part.replOffset
-      this.#noteMark(part)
+      this.#durability.syncedReplOffset = part.replOffset
+      this.#durability.noteMark(part)
       this.#store.saveSidecar()
     } else {
       await this.#salvage(part)
@@ -273,8 +258,7 @@ export class ArchiveWriter {
   async #salvage(part: PartWriter): Promise<void> {
     await part.abandon()
     try {
-      const whole = recoverPart(part.file.path)
-      if (whole.filePosition < whole.fileBytes) truncateSync(part.file.path, whole.filePosition)
+      cutToWhole(part.file.path)
       this.#store.saveSidecar()
     } catch {
       // The next run cuts it; the error that brought us here is the one to tell.
@@ -297,14 +281,12 @@ export class ArchiveWriter {
 
   #takeUpToSplit(bytes: Uint8Array, start: number, end: number): void {
     let from = start
-    const split = this.#pendingSplit
-    if (split !== undefined && this.#part !== undefined) {
-      const behind = from + split.replOffset - this.#part.replOffset - this.#translator.heldBytes
-      if (behind <= end) {
-        if (behind > from) this.#take(bytes, from, behind)
-        from = Math.max(from, behind)
-        this.#splitHere(split)
-      }
+    const takenReplOffset = this.replOffset + this.#translator.heldBytes
+    const behind = this.#split.placeIn(start, end, takenReplOffset)
+    if (behind !== undefined) {
+      if (behind > from) this.#take(bytes, from, behind)
+      from = behind
+      this.#splitHere()
     }
     if (from < end) this.#take(bytes, from, end)
   }
@@ -316,22 +298,11 @@ export class ArchiveWriter {
     translator.take(part, bytes, start, end, this.#now())
     const { rotateBytes, fsync, syncOnGetAck } = this.#options
     if (rotateBytes > 0 && part.file.position >= rotateBytes && part.atBoundary) {
-      if (!part.isWatched && this.#pendingSplit === undefined) this.#rotate(part)
+      if (!part.isWatched && !this.#split.isAwaited) this.#rotate(part)
     }
     const isAsked = translator.getAckSeen && syncOnGetAck === true
     translator.getAckSeen = false
     if (fsync === 'always' || isAsked) void this.sync()
-  }
-
-  #tellDropped(command: string, replOffset: number): void {
-    const untold = this.#untold.get(command) ?? { count: 0, toldMs: -Infinity }
-    this.#untold.set(command, untold)
-    untold.count += 1
-    const nowMs = this.#now()
-    if (nowMs - untold.toldMs < DROPPED_INTERVAL_MS) return
-    this.#emit({ event: 'dropped', command, count: untold.count, replOffset })
-    untold.count = 0
-    untold.toldMs = nowMs
   }
 
   #forgetUnfinished(): void {
@@ -340,7 +311,7 @@ export class ArchiveWriter {
     if (part === undefined) return
     this.#translator.forgetUnfinished()
     if (!part.forgetUnfinished()) return
-    void this.#add(async () => {
+    void this.#queue.add(async () => {
       await part.file.flush()
       part.file.truncate(part.boundary.filePosition)
     }, true)
@@ -356,54 +327,29 @@ export class ArchiveWriter {
       const part = this.#part
       if (part === undefined) return
       this.#part = undefined
-      this.syncedReplOffset = -1
+      this.#durability.syncedReplOffset = -1
       part.record.endReplOffset = part.replOffset
-      this.#pendingGap = {
+      this.#gap = {
         kind: 'gap',
         replid: part.replid,
         fromReplOffset: part.replOffset + 1,
         unixMs: this.#now(),
       }
-      void this.#add(() => part.file.close())
+      void this.#queue.add(() => part.file.close())
     })
   }
 
-  #beginHistory(base: BaseWriter, { rdbVersion, checksum }: SnapshotFacts): void {
+  #beginHistory(base: BaseWriter, facts: SnapshotFacts): void {
     const { replid, replOffset } = base.origin
     this.#store.sidecar.relativeTimes = base.sendsRelativeTimes
     this.#translator.reset()
     const part = this.#newPart(replOffset, base.streamDbnum, replid)
     this.#part = part
-    const { record: incr, file } = part
-    const gap = this.#pendingGap
-    this.#pendingGap = undefined
-    void this.#add(async () => {
-      const record = await base.finish(rdbVersion, checksum)
-      await file.sync()
-      const { sidecar, timeline } = this.#store
-      const isBehindGap = gap !== undefined && timeline.some((entry) => entry.kind !== 'gap')
-      if (isBehindGap) this.#noteGap({ ...gap, toReplid: replid, toReplOffset: replOffset })
-      timeline.push(record, incr)
-      sidecar.replid = replid
-      if (gap !== undefined) this.#store.persistBefore(record)
-      this.#store.persist()
-      this.#tellSnapshot(record)
-    })
+    const first = { record: part.record, file: part.file }
+    const gap = this.#gap
+    this.#gap = undefined
+    void this.#queue.add(async () => await this.#bases.begin(base, facts, first, gap))
     void this.sync()
-  }
-
-  #noteGap(gap: GapRecord): void {
-    this.gaps += 1
-    this.#store.addGap(gap)
-    const { replid, fromReplOffset, toReplid, toReplOffset } = gap
-    this.#emit({ event: 'gap', replid, fromReplOffset, toReplid, toReplOffset })
-  }
-
-  #tellSnapshot({ file, bytes, replOffset, rdbVersion }: BaseRecord): void {
-    this.#emit({ event: 'snapshot', file, bytes, replOffset, rdbVersion })
-    const { keep } = this.#options
-    const files = keep === undefined ? [] : this.#store.prune(keep, this.#now())
-    if (files.length > 0) this.#emit({ event: 'pruned', files })
   }
 
   // ---- Increments -----------------------------------------------------------------------------
@@ -420,16 +366,10 @@ export class ArchiveWriter {
     return next.record
   }
 
-  #splitHere(split: PendingSplit): void {
-    this.#pendingSplit = undefined
+  #splitHere(): void {
     const part = this.#part
-    if (part?.replOffset === split.replOffset && part.atBoundary && this.#translator.atBoundary) {
-      split.resolve(this.#rotate(part))
-    } else {
-      split.reject(
-        new ProtocolError('ERR_SNAPSHOT_PASSED', `offset ${split.replOffset} is no boundary`),
-      )
-    }
+    const isBoundary = part?.atBoundary === true && this.#translator.atBoundary
+    this.#split.reached(this.replOffset, isBoundary ? () => this.#rotate(part) : undefined)
   }
 
   async #splitPassed(part: PartWriter, replOffset: number): Promise<IncrRecord> {
@@ -438,7 +378,7 @@ export class ArchiveWriter {
       throw new ProtocolError('ERR_SNAPSHOT_PASSED', `offset ${replOffset} is out of reach`)
     }
     let record: IncrRecord | undefined
-    await this.#add(async () => {
+    await this.#queue.add(async () => {
       const next = this.#files.begin(replOffset, part.replid)
       const moved = await splitPart(part, next, replOffset, place)
       part.record.endReplOffset = replOffset
@@ -451,60 +391,8 @@ export class ArchiveWriter {
   }
 
   #newPart(replOffset: number, dbnum: number, replid: string): PartWriter {
-    const part = new PartWriter(this.#files.begin(replOffset, replid), this.#files, {
-      storedReplOffset: replOffset,
-      unstoredBytes: 0,
-      dbnum,
-      replid,
-    })
-    part.writeHead()
-    part.kick()
-    return part
-  }
-
-  // ---- Durability -----------------------------------------------------------------------------
-
-  /** @param at the file that the part was in when this was asked for: it may have moved on */
-  async #sync(part: PartWriter, { file, record }: PartFile): Promise<void> {
-    this.#lastSync = undefined
-    const boundary = part.file === file ? { ...part.boundary } : undefined
-    const replOffset =
-      boundary === undefined
-        ? record.endReplOffset!
-        : boundary.storedReplOffset + boundary.unstoredBytes
-    await file.sync()
-    if (replOffset > this.syncedReplOffset) {
-      this.syncedReplOffset = replOffset
-      this.#options.onSynced?.()
-    }
-    const nowMs = this.#now()
-    if (boundary === undefined || part !== this.#part) return
-    if (nowMs - this.#savedMs < SIDECAR_INTERVAL_MS) return
-    const { mark } = this.#store.sidecar
-    if (mark?.filePosition === boundary.filePosition && mark.file === record.file) return
-    this.#savedMs = nowMs
-    this.#noteMark(part, boundary, record.file)
-    await this.#store.saveSidecarSoon()
-  }
-
-  #noteMark(part: PartWriter, boundary = part.boundary, file = part.record.file): void {
-    this.#store.sidecar.mark = {
-      file,
-      filePosition: boundary.filePosition,
-      replOffset: boundary.storedReplOffset,
-      unstoredBytes: boundary.unstoredBytes,
-      dbnum: boundary.dbnum,
-      replid: part.replid,
-    }
-  }
-
-  #add(run: () => Promise<void> | void, holds = false): Promise<void> {
-    this.#lastSync = undefined
-    return this.#queue.add(run, holds)
-  }
-
-  #emit(event: ArchiveWriterEvent): void {
-    this.#options.onEvent?.(event)
+    const to = this.#files.begin(replOffset, replid)
+    return PartWriter.begin(to, this.#files, { replOffset, dbnum, replid })
   }
 
   #fail(error: unknown): void {
