@@ -83,7 +83,7 @@ describe('rrep export', () => {
       ...['--for', 'redis-4.0'],
     ])
     expect(lost.code).toBe(5)
-    expect(lost.err).toContain('× stream')
+    expect(lost.err).toContain('the target lacks streams: 1')
   })
 
   test('options that do not fit together are wrong usage', async () => {

@@ -34,8 +34,7 @@ test('wide characters do not shift the columns of a pipe', () => {
       ['漢字', '1'],
       ['ab', '2'],
     ],
-    false,
-    new Chalk({ level: 0 }),
+    { rich: false, chalk: new Chalk({ level: 0 }) },
   )
   expect(text.split('\n').slice(1)).toEqual(['漢字  1', 'ab    2'])
 })

@@ -1,6 +1,11 @@
 /** `rrep export`: options → one call of the library → what could not be carried over, on stderr. */
 import { type Command, Option } from 'commander'
-import { exportKeys, type ExportFormat, type ExportResult } from '../../verbs/export/run.js'
+import {
+  exportKeys,
+  lossText,
+  type ExportFormat,
+  type ExportResult,
+} from '../../verbs/export/run.js'
 import { compressionOfName } from '../../disk/compression.js'
 import { FileError, UsageError } from '../../errors.js'
 import { addCommonOptions, type CommandContext } from '../command.js'
@@ -190,7 +195,9 @@ function report(result: ExportResult, talk: Talk): void {
     talk.warn(`${formatCount(count)} values of module type ${type} ${as}`)
   }
   for (const [loss, count] of Object.entries(result.losses)) {
-    talk.problem(`not in the output: ${formatCount(count)} × ${loss}`)
+    talk.problem(
+      `not in the output: ${lossText(loss as keyof ExportResult['losses'])}: ${formatCount(count)}`,
+    )
   }
   if (result.inexactStrings > 0) {
     talk.warn(

@@ -95,11 +95,11 @@ function types(result: InspectResult, look: SummaryLook): string {
   const columns: Column[] = [
     { title: 'type' },
     { title: 'keys', align: RIGHT },
-    { title: 'elements', align: RIGHT },
+    { title: 'elements', align: RIGHT, spare: 2 },
     { title: 'memory', align: RIGHT },
-    { title: 'share', align: RIGHT },
-    ...(look.rich ? [{ title: '' }] : []),
-    { title: 'largest', align: RIGHT },
+    { title: 'share', align: RIGHT, spare: 4 },
+    ...(look.rich ? [{ title: '', spare: 1 }] : []),
+    { title: 'largest', align: RIGHT, spare: 3 },
     { title: 'its key' },
   ]
   const rows = result.types.map(([name, row]) => {
@@ -115,7 +115,7 @@ function types(result: InspectResult, look: SummaryLook): string {
       row.largest === undefined ? '' : keyName(row.largest, look, 75),
     ]
   })
-  return renderTable(columns, rows, look.rich, look.chalk)
+  return renderTable(columns, rows, look)
 }
 
 function encodings(result: InspectResult, look: SummaryLook): string {
@@ -125,8 +125,8 @@ function encodings(result: InspectResult, look: SummaryLook): string {
       { title: 'keys', align: RIGHT },
       { title: 'elements', align: RIGHT },
       { title: 'memory', align: RIGHT },
-      { title: 'share', align: RIGHT },
-      ...(look.rich ? [{ title: '' }] : []),
+      { title: 'share', align: RIGHT, spare: 2 },
+      ...(look.rich ? [{ title: '', spare: 1 }] : []),
     ],
     result.encodings.map(([name, row]) => [
       name,
@@ -134,8 +134,7 @@ function encodings(result: InspectResult, look: SummaryLook): string {
       formatCount(row.elements),
       ...memoryCells(row.memory, result.memory, look),
     ]),
-    look.rich,
-    look.chalk,
+    look,
   )
 }
 
@@ -151,8 +150,8 @@ function databases(result: InspectResult, look: SummaryLook): string {
       { title: 'keys', align: RIGHT },
       { title: 'expiring', align: RIGHT },
       { title: 'memory', align: RIGHT },
-      { title: 'share', align: RIGHT },
-      ...(look.rich ? [{ title: '' }] : []),
+      { title: 'share', align: RIGHT, spare: 2 },
+      ...(look.rich ? [{ title: '', spare: 1 }] : []),
     ],
     shown.map(([db, row]) => [
       String(db),
@@ -160,8 +159,7 @@ function databases(result: InspectResult, look: SummaryLook): string {
       formatCount(row.expires),
       ...memoryCells(row.memory, result.memory, look),
     ]),
-    look.rich,
-    look.chalk,
+    look,
   )
   if (hidden.length === 0) return table
   const keys = hidden.reduce((sum, [, row]) => sum + row.keys, 0)
@@ -174,8 +172,8 @@ function ttl(result: InspectResult, look: SummaryLook): string {
       { title: 'time left' },
       { title: 'keys', align: RIGHT },
       { title: 'memory', align: RIGHT },
-      { title: 'share', align: RIGHT },
-      ...(look.rich ? [{ title: '' }] : []),
+      { title: 'share', align: RIGHT, spare: 2 },
+      ...(look.rich ? [{ title: '', spare: 1 }] : []),
     ],
     result.ttl
       .filter((row) => row.keys > 0)
@@ -184,8 +182,7 @@ function ttl(result: InspectResult, look: SummaryLook): string {
         formatCount(row.keys),
         ...memoryCells(row.memory, result.memory, look),
       ]),
-    look.rich,
-    look.chalk,
+    look,
   )
 }
 
@@ -196,8 +193,8 @@ function prefixes(result: InspectResult, look: SummaryLook): string {
       { title: 'prefix' },
       { title: 'keys', align: RIGHT },
       { title: 'memory', align: RIGHT },
-      { title: 'share', align: RIGHT },
-      ...(look.rich ? [{ title: '' }] : []),
+      { title: 'share', align: RIGHT, spare: 2 },
+      ...(look.rich ? [{ title: '', spare: 1 }] : []),
     ],
     result.prefixes
       .slice(0, look.prefixRows)
@@ -206,8 +203,7 @@ function prefixes(result: InspectResult, look: SummaryLook): string {
         formatCount(row.keys),
         ...memoryCells(row.memory, result.memory, look),
       ]),
-    look.rich,
-    look.chalk,
+    look,
   )
 }
 
@@ -215,10 +211,10 @@ function top(result: InspectResult, look: SummaryLook): string {
   return renderTable(
     [
       { title: 'memory', align: RIGHT },
-      { title: 'share', align: RIGHT },
-      { title: 'type' },
-      { title: 'encoding' },
-      { title: 'elements', align: RIGHT },
+      { title: 'share', align: RIGHT, spare: 2 },
+      { title: 'type', spare: 4 },
+      { title: 'encoding', spare: 1 },
+      { title: 'elements', align: RIGHT, spare: 3 },
       { title: 'db', align: RIGHT },
       { title: 'key' },
     ],
@@ -231,8 +227,7 @@ function top(result: InspectResult, look: SummaryLook): string {
       String(key.dbnum),
       keyName(key, look, 65),
     ]),
-    look.rich,
-    look.chalk,
+    look,
   )
 }
 

@@ -3,11 +3,21 @@
  * pipe. Figures are aligned to the right, bars show shares.
  */
 import type { ChalkInstance } from 'chalk'
-import { createTable } from './table.js'
+import { createTable, stringWidth } from './table.js'
 
 export interface Column {
   title: string
   align?: 'left' | 'right'
+  /** Left out where the terminal is too narrow for all: the lowest first. */
+  spare?: number
+}
+
+export interface TableLook {
+  /** True for a terminal. */
+  rich: boolean
+  chalk: ChalkInstance
+  /** What a line may take; undefined: as much as it likes. */
+  columns?: number | undefined
 }
 
 const BAR_CELLS = 12
@@ -29,12 +39,14 @@ export function percent(share: number): string {
 
 /** Lines without the last line break. */
 export function renderTable(
-  columns: readonly Column[],
-  rows: readonly (readonly string[])[],
-  rich: boolean,
-  chalk: ChalkInstance,
+  all: readonly Column[],
+  allRows: readonly (readonly string[])[],
+  { rich, chalk, columns: room }: TableLook,
 ): string {
-  if (!rich) return plainTable(columns, rows)
+  if (!rich) return plainTable(all, allRows)
+  const kept = columnsThatFit(all, allRows, room ?? Infinity)
+  const columns = kept.map((index) => all[index]!)
+  const rows = allRows.map((row) => kept.map((index) => row[index] ?? ''))
   const table = createTable({
     head: columns.map((column) => chalk.bold(column.title)),
     colAligns: columns.map((column) => column.align ?? 'left'),
@@ -58,7 +70,7 @@ export function renderTable(
       middle: '',
     },
   })
-  for (const row of rows) table.push([...row])
+  for (const row of rows) table.push(row)
   const lines = table.toString().split('\n')
   const width = lines.reduce((widest, line) => Math.max(widest, visibleLength(line)), 0)
   lines.splice(1, 0, chalk.dim(`  ${'─'.repeat(Math.max(0, width - 2))}`))
@@ -66,11 +78,8 @@ export function renderTable(
 }
 
 function plainTable(columns: readonly Column[], rows: readonly (readonly string[])[]): string {
-  const all = [columns.map((column) => column.title), ...rows]
-  const widths = columns.map((_, index) =>
-    all.reduce((width, row) => Math.max(width, visibleLength(row[index] ?? '')), 0),
-  )
-  return all
+  const widths = widthsOf(columns, rows)
+  return [columns.map((column) => column.title), ...rows]
     .map((row) =>
       row
         .map((cell, index) => {
@@ -83,15 +92,39 @@ function plainTable(columns: readonly Column[], rows: readonly (readonly string[
     .join('\n')
 }
 
-/** Two cells wide: CJK, kana, hangul, full-width forms, pictures. No cell: marks over a letter. */
-const WIDE =
-  /[\u1100-\u115f\u2e80-\u303e\u3041-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6]|\p{Emoji_Presentation}|[\u{20000}-\u{3fffd}]/gu
-const MARKS = /\p{M}/gu
+/** Which columns are shown, by their indices. */
+function columnsThatFit(
+  columns: readonly Column[],
+  rows: readonly (readonly string[])[],
+  room: number,
+): number[] {
+  const widths = widthsOf(columns, rows)
+  let kept = columns.map((_, index) => index)
+  // Each has a blank before and behind it; the whole begins with one.
+  const isTooWide = (): boolean => kept.reduce((sum, index) => sum + widths[index]! + 2, 1) > room
+  while (isTooWide()) {
+    const spare = kept.filter((index) => columns[index]!.spare !== undefined)
+    if (spare.length === 0) break
+    const least = spare.reduce((left, right) =>
+      columns[right]!.spare! < columns[left]!.spare! ? right : left,
+    )
+    kept = kept.filter((index) => index !== least)
+  }
+  return kept
+}
+
+function widthsOf(columns: readonly Column[], rows: readonly (readonly string[])[]): number[] {
+  return columns.map(({ title }, index) =>
+    rows.reduce(
+      (width, row) => Math.max(width, visibleLength(row[index] ?? '')),
+      visibleLength(title),
+    ),
+  )
+}
 
 /** Cells of a terminal, without escape sequences. */
 function visibleLength(text: string): number {
-  const bare = text
-    .replaceAll(new RegExp(`${String.fromCharCode(27)}\\[[0-9;]*m`, 'g'), '')
-    .replaceAll(MARKS, '')
-  return Array.from(bare).length + (bare.match(WIDE)?.length ?? 0)
+  return PLAIN.test(text) ? text.length : stringWidth(text)
 }
+
+const PLAIN = /^[ -~]*$/

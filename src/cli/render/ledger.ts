@@ -139,7 +139,7 @@ function keyTable(ledger: LedgerReport, talk: Talk): string {
       ])
     }
   }
-  return renderTable(columns(ledger), rows, talk.richErr, talk.err)
+  return renderTable(columns(ledger), rows, { rich: talk.richErr, chalk: talk.err })
 }
 
 function part(count: number, what: string): string {

@@ -34,6 +34,7 @@ import { capabilitiesOfWriter } from '../../rewrite/writing-server.js'
 import { SizeGate } from '../../source/size-gate.js'
 import type { ExportFormat, ExportOptions, ExportResult } from './options.js'
 
+export { lossText } from '../../target/loss-text.js'
 export type * from './options.js'
 
 /** A row of many keys is written at once, and a list may be held back until its end. */
