@@ -19,8 +19,11 @@
 import { isArg } from '../resp/command-table.js'
 import { nameTable, type CommandDecoder } from '../resp/decoder.js'
 import type { CommandEncoder } from '../resp/encoder.js'
+import { casOfVadd, XaddArguments } from '../resp/propagated.js'
 
 const HELLO = '__sentinel__:hello'
+
+const xadd = new XaddArguments()
 
 /** What to store for a command. */
 export const LOADABLE = {
@@ -203,80 +206,32 @@ function restoreAt(command: CommandDecoder, out: CommandEncoder, nowMs: number):
   return LOADABLE.REWRITTEN
 }
 
-/**
- *   XADD key [NOMKSTREAM] [KEEPREF|DELREF|ACKED] [IDMP p i | IDMPAUTO p] [MAXLEN|MINID …] id f v …
- *
- * The id is the first argument that is no option. IDMPAUTO's producer id is a digest that only
- * the server can make, so the entry is kept and the record of it is not.
- */
+/** XADD … IDMP: the entry, and the record of its producer's id, where that is told. */
 function plainXadd(
   command: CommandDecoder,
   out: CommandEncoder,
   companion: CommandEncoder,
 ): Loadable {
-  let idmpAt = -1
-  let idmpWords = 0
-  let i = 2
-  options: while (i < command.argc) {
-    if (isArg(command, i, 'NOMKSTREAM')) i += 1
-    else if (isArg(command, i, 'KEEPREF')) i += 1
-    else if (isArg(command, i, 'DELREF')) i += 1
-    else if (isArg(command, i, 'ACKED')) i += 1
-    else if (isArg(command, i, 'IDMP')) {
-      idmpAt = i
-      idmpWords = 3
-      i += 3
-    } else if (isArg(command, i, 'IDMPAUTO')) {
-      idmpAt = i
-      idmpWords = 2
-      i += 2
-    } else if (isArg(command, i, 'LIMIT')) i += 2
-    else if (isArg(command, i, 'MAXLEN') || isArg(command, i, 'MINID')) {
-      i += 1
-      if (i < command.argc && (isArg(command, i, '=') || isArg(command, i, '~'))) i += 1
-      i += 1
-    } else break options
-  }
-  if (idmpAt < 0 || i >= command.argc) return LOADABLE.AS_IS
-  // The master's duplicate keeps the star that the client sent.
-  if (isArg(command, i, '*')) return LOADABLE.NOTHING
-  out.begin(command.argc - idmpWords)
-  for (let k = 0; k < command.argc; k++) {
-    if (k < idmpAt || k >= idmpAt + idmpWords) copy(command, out, k)
-  }
-  if (idmpWords === 3) {
+  if (!xadd.read(command) || xadd.idmpAt < 0) return LOADABLE.AS_IS
+  if (xadd.isDuplicate(command)) return LOADABLE.NOTHING
+  out.begin(command.argc - xadd.idmpArgs)
+  for (let k = 0; k < command.argc; k++) if (!xadd.isIdmp(k)) copy(command, out, k)
+  if (!xadd.isAuto) {
     companion.begin(5).ascii('XIDMPRECORD')
     copy(command, companion, 1)
-    copy(command, companion, idmpAt + 1)
-    copy(command, companion, idmpAt + 2)
-    copy(command, companion, i)
+    copy(command, companion, xadd.idmpAt + 1)
+    copy(command, companion, xadd.idmpAt + 2)
+    copy(command, companion, xadd.idAt)
   }
   return LOADABLE.REWRITTEN
 }
 
-/** VADD key [REDUCE n] (FP32 blob | VALUES n x…) element [CAS] [NOQUANT|Q8|BIN] [EF n] … */
 function vaddWithoutCas(command: CommandDecoder, out: CommandEncoder): Loadable {
-  let i = 2
-  if (i < command.argc && isArg(command, i, 'REDUCE')) i += 2
-  if (i >= command.argc) return LOADABLE.AS_IS
-  if (isArg(command, i, 'FP32')) {
-    i += 2
-  } else if (isArg(command, i, 'VALUES') && i + 1 < command.argc) {
-    i += 2 + (integerArg(command, i + 1) ?? 0)
-  } else {
-    return LOADABLE.AS_IS
-  }
-  // The element, then options, some with a value.
-  for (i += 1; i < command.argc; i++) {
-    if (isArg(command, i, 'SETATTR') || isArg(command, i, 'EF') || isArg(command, i, 'M')) {
-      i += 1
-    } else if (isArg(command, i, 'CAS')) {
-      out.begin(command.argc - 1)
-      for (let k = 0; k < command.argc; k++) if (k !== i) copy(command, out, k)
-      return LOADABLE.REWRITTEN
-    }
-  }
-  return LOADABLE.AS_IS
+  const casAt = casOfVadd(command)
+  if (casAt < 0) return LOADABLE.AS_IS
+  out.begin(command.argc - 1)
+  for (let k = 0; k < command.argc; k++) if (k !== casAt) copy(command, out, k)
+  return LOADABLE.REWRITTEN
 }
 
 function copy(command: CommandDecoder, out: CommandEncoder, i: number): void {

@@ -16,6 +16,7 @@
 import { isArg, type CommandInfo, type CommandTable } from '../resp/command-table.js'
 import type { CommandDecoder } from '../resp/decoder.js'
 import type { CommandEncoder } from '../resp/encoder.js'
+import { casOfVadd } from '../resp/propagated.js'
 import { argBuffer, copyArg, integerArg } from './command-args.js'
 import { shiftedFieldMs } from './expiry-time.js'
 import { RestoreRewrite } from './restore-rewrite.js'
@@ -463,16 +464,11 @@ export class StreamRules extends RuleOutcome {
 
   /** VADD … CAS is for threads of the server that got it; in a transaction it has no use. */
   #vadd(command: CommandDecoder, out: CommandEncoder): Verdict {
-    // The last arguments are options; the vector before them may hold any bytes.
-    for (let i = command.argc - 1; i > 2; i -= 1) {
-      if (!isArg(command, i, 'CAS')) continue
-      const before = i - 1
-      if (isArg(command, before, 'SETATTR') || isArg(command, before, 'VALUES')) continue
-      out.begin(command.argc - 1)
-      for (let k = 0; k < command.argc; k += 1) if (k !== i) copyArg(out, command, k)
-      return this.rewritten()
-    }
-    return VERDICT.SAME
+    const casAt = casOfVadd(command)
+    if (casAt < 0) return VERDICT.SAME
+    out.begin(command.argc - 1)
+    for (let k = 0; k < command.argc; k += 1) if (k !== casAt) copyArg(out, command, k)
+    return this.rewritten()
   }
 
   /** Up to 6.2 a master may send a script as it is; from 7.0 on what it wrote, always. */

@@ -2,6 +2,7 @@
 import { isArg } from '../resp/command-table.js'
 import type { CommandDecoder } from '../resp/decoder.js'
 import type { CommandEncoder } from '../resp/encoder.js'
+import { XaddArguments } from '../resp/propagated.js'
 import { copyArg } from './command-args.js'
 import {
   VERDICT,
@@ -14,6 +15,7 @@ import {
 export class StreamTypeRules {
   readonly #outcome: RuleOutcome
   readonly #options: StreamRulesOptions
+  readonly #xaddArguments = new XaddArguments()
 
   constructor(outcome: RuleOutcome, options: StreamRulesOptions) {
     this.#outcome = outcome
@@ -29,60 +31,25 @@ export class StreamTypeRules {
     ]
   }
 
-  /**
-   * XADD key [NOMKSTREAM] [KEEPREF|DELREF|ACKED] [IDMPAUTO pid | IDMP pid iid]
-   *   [MAXLEN|MINID [=|~] n [LIMIT n]] id field value…
-   */
   #xadd(command: CommandDecoder, out: CommandEncoder): Verdict {
-    let idmpAt = -1
-    let auto = false
-    let refAt = -1
-    let i = 2
-    for (; i < command.argc; i += 1) {
-      if (isArg(command, i, 'NOMKSTREAM')) continue
-      if (
-        isArg(command, i, 'KEEPREF') ||
-        isArg(command, i, 'DELREF') ||
-        isArg(command, i, 'ACKED')
-      ) {
-        refAt = i
-      } else if (isArg(command, i, 'IDMP')) {
-        idmpAt = i
-        i += 2
-      } else if (isArg(command, i, 'IDMPAUTO')) {
-        idmpAt = i
-        auto = true
-        i += 1
-      } else if (isArg(command, i, 'MAXLEN') || isArg(command, i, 'MINID')) {
-        if (isArg(command, i + 1, '=') || isArg(command, i + 1, '~')) i += 1
-        i += 1
-      } else if (isArg(command, i, 'LIMIT')) {
-        i += 1
-      } else {
-        break
-      }
-    }
-    const idAt = i
-    if (idAt >= command.argc) return VERDICT.SAME
-    // With `*` nothing was added: the source had seen this id of its producer before.
-    if (idmpAt >= 0 && isArg(command, idAt, '*'))
-      return this.#outcome.leaveOut('XADD duplicate (IDMP)')
+    const xadd = this.#xaddArguments
+    if (!xadd.read(command)) return VERDICT.SAME
+    const { idAt, idmpAt, refAt } = xadd
+    if (xadd.isDuplicate(command)) return this.#outcome.leaveOut('XADD duplicate (IDMP)')
     const hasRefs = this.#options.target.family === 'redis' && this.#options.target.version >= 80200
     const dropRef = refAt >= 0 && !hasRefs
     if (idmpAt < 0 && !dropRef) return VERDICT.SAME
     if (dropRef && !isArg(command, refAt, 'KEEPREF')) {
       this.#options.onLoss('references of trimmed stream entries')
     }
-    const idmpArgs = idmpAt < 0 ? 0 : auto ? 2 : 3
-    out.begin(command.argc - idmpArgs - (dropRef ? 1 : 0))
+    out.begin(command.argc - xadd.idmpArgs - (dropRef ? 1 : 0))
     for (let k = 0; k < command.argc; k += 1) {
-      if (dropRef && k === refAt) continue
-      if (idmpAt >= 0 && k >= idmpAt && k < idmpAt + idmpArgs) continue
+      if ((dropRef && k === refAt) || xadd.isIdmp(k)) continue
       copyArg(out, command, k)
     }
     if (idmpAt < 0) return this.#outcome.rewritten()
     // The id that IDMPAUTO made of the entry is the server's secret.
-    if (auto || !this.#options.target.idempotence) {
+    if (xadd.isAuto || !this.#options.target.idempotence) {
       this.#options.onLoss('ids of stream producers (IDMP)')
       return this.#outcome.rewritten()
     }

@@ -121,6 +121,10 @@ describe('what a client may not send, or would act twice', () => {
     ],
     ['XADD x IDMPAUTO p 5-1 f v', ['XADD x 5-1 f v', 'lost: ids of stream producers (IDMP)']],
     ['VADD v VALUES 2 1 2 a CAS', ['VADD v VALUES 2 1 2 a']],
+    ['VADD v VALUES -1e308 1 2 CAS CAS', ['VADD v VALUES -1e308 1 2 CAS CAS']],
+    // An element of that name is none of the options.
+    ['VADD v VALUES 2 1 2 CAS', ['VADD v VALUES 2 1 2 CAS']],
+    ['VADD v VALUES 2 1 2 CAS CAS EF 9', ['VADD v VALUES 2 1 2 CAS EF 9']],
     ['SET k v IFEQ x', ['SET k v']],
     ['SET k v IFEQ KEEPTTL', ['SET k v']],
     ['DELEX k IFEQ x', ['DEL k']],

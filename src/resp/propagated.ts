@@ -1,0 +1,90 @@
+/**
+ * Where things stand in the commands that masters send in a form of their own: read by whoever stores
+ * a stream (aof/loadable.ts) and by whoever applies one to another server (target/stream-rules.ts).
+ */
+import { isArg } from './command-table.js'
+import type { CommandDecoder } from './decoder.js'
+
+/**
+ *   XADD key [NOMKSTREAM] [KEEPREF|DELREF|ACKED] [IDMP p i | IDMPAUTO p] [MAXLEN|MINID …] id f v …
+ *
+ * One object serves for all commands; places are -1 where there is none.
+ */
+export class XaddArguments {
+  /** The first argument that is no option. */
+  idAt = -1
+  /** IDMP or IDMPAUTO, and how many arguments it comes to. */
+  idmpAt = -1
+  idmpArgs = 0
+  /** IDMPAUTO: the producer's id is a digest that only the server can make. */
+  isAuto = false
+  /** KEEPREF, DELREF or ACKED (Redis 8.2). */
+  refAt = -1
+
+  /** False: there is no id, and nothing to be said. */
+  read(command: CommandDecoder): boolean {
+    this.idmpAt = -1
+    this.idmpArgs = 0
+    this.isAuto = false
+    this.refAt = -1
+    let i = 2
+    while (i < command.argc) {
+      if (isArg(command, i, 'NOMKSTREAM')) i += 1
+      else if (isReference(command, i)) {
+        this.refAt = i
+        i += 1
+      } else if (isArg(command, i, 'IDMP') || isArg(command, i, 'IDMPAUTO')) {
+        this.isAuto = !isArg(command, i, 'IDMP')
+        this.idmpAt = i
+        this.idmpArgs = this.isAuto ? 2 : 3
+        i += this.idmpArgs
+      } else if (isArg(command, i, 'LIMIT')) i += 2
+      else if (isArg(command, i, 'MAXLEN') || isArg(command, i, 'MINID')) {
+        i += 1
+        if (i < command.argc && (isArg(command, i, '=') || isArg(command, i, '~'))) i += 1
+        i += 1
+      } else break
+    }
+    this.idAt = i < command.argc ? i : -1
+    return this.idAt >= 0
+  }
+
+  /** A duplicate that added nothing: its master keeps the star that the client sent. */
+  isDuplicate(command: CommandDecoder): boolean {
+    return this.idmpAt >= 0 && isArg(command, this.idAt, '*')
+  }
+
+  /** Whether argument k belongs to IDMP or IDMPAUTO. */
+  isIdmp(k: number): boolean {
+    return this.idmpAt >= 0 && k >= this.idmpAt && k < this.idmpAt + this.idmpArgs
+  }
+}
+
+function isReference(command: CommandDecoder, i: number): boolean {
+  return isArg(command, i, 'KEEPREF') || isArg(command, i, 'DELREF') || isArg(command, i, 'ACKED')
+}
+
+/**
+ * Where CAS stands in `VADD key [REDUCE n] (FP32 blob | VALUES n x…) element [CAS] [NOQUANT|Q8|BIN]
+ * [EF n] …`; -1: nowhere. The element may be called so, too.
+ */
+export function casOfVadd(command: CommandDecoder): number {
+  let i = 2
+  if (i < command.argc && isArg(command, i, 'REDUCE')) i += 2
+  if (i >= command.argc) return -1
+  if (isArg(command, i, 'FP32')) {
+    i += 2
+  } else if (isArg(command, i, 'VALUES') && i + 1 < command.argc) {
+    const count = Number(command.arg(i + 1).toString('latin1'))
+    if (!(count >= 0)) return -1
+    i += 2 + count
+  } else {
+    return -1
+  }
+  // The element, then options, some with a value.
+  for (i += 1; i < command.argc; i += 1) {
+    if (isArg(command, i, 'SETATTR') || isArg(command, i, 'EF') || isArg(command, i, 'M')) i += 1
+    else if (isArg(command, i, 'CAS')) return i
+  }
+  return -1
+}
