@@ -102,10 +102,18 @@ export function readRecordedLink(name: string): RecordedLink & { replies: Map<st
   }
 }
 
+export interface PlayOptions {
+  /** From the last full sync on: nothing is cut then. */
+  fromLastSync?: boolean
+  /** Offset and, where it is told, fsynced offset that the replica acknowledges. */
+  onAck?: (ack: number, fack: number | undefined) => void
+}
+
 export async function playRecordedLink(
   link: RecordedLink & { replies: Map<string, string> },
+  options: PlayOptions = {},
 ): Promise<ScriptedMaster> {
-  let syncs = 0
+  let syncs = options.fromLastSync === true ? link.fullSyncs.length - 1 : 0
   const held = new Map<MasterConnection, Buffer>()
   const cut = new Set<MasterConnection>()
   return await startScriptedMaster({
@@ -118,7 +126,8 @@ export async function playRecordedLink(
       if (name === 'INFO') return link.replies.get('INFO')?.replace(/\r\n$/, '')
       return name === 'REPLCONF' ? '+OK' : `-ERR unknown command '${name}'`
     },
-    onAck: (connection) => {
+    onAck: (connection, [, , ack, , fack]) => {
+      options.onAck?.(Number(ack), fack === undefined ? undefined : Number(fack))
       const stream = held.get(connection)
       if (stream === undefined) return
       held.delete(connection)
