@@ -20,7 +20,7 @@ import { openArchive } from '../../src/archive/reader.js'
 import { ReplOffsetTracker } from '../../src/archive/marks.js'
 import type { IncrRecord } from '../../src/archive/sidecar.js'
 import { encodeCommand } from '../../src/resp/encoder.js'
-import { ArchiveWriter } from '../../src/archive/writer.js'
+import { ArchiveWriter } from '../../src/archive/writer/writer.js'
 import { ArchiveStore } from '../../src/archive/store.js'
 
 const REPLID = 'ab'.repeat(20)

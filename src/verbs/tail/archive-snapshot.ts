@@ -6,8 +6,8 @@ import type { IncrRecord } from '../../archive/sidecar.js'
 import { ProtocolError } from '../../errors.js'
 import type { ServerSettings } from '../../net/server-settings.js'
 import { ReplicationLink } from '../../replication/link.js'
-import type { ArchiveWriter } from '../../archive/writer.js'
-import type { BaseWriter, SnapshotFacts } from '../../archive/base.js'
+import type { ArchiveWriter } from '../../archive/writer/writer.js'
+import type { BaseWriter, SnapshotFacts } from '../../archive/writer/base.js'
 
 /** Rejects where the snapshot failed or does not fit; the archive is then as before. */
 export async function takeSnapshot(

@@ -16,14 +16,14 @@ import type {
   SnapshotEndInfo,
 } from '../../replication/consumer.js'
 import { ReplicationLink } from '../../replication/link.js'
-import { ArchiveWriter } from '../../archive/writer.js'
+import { ArchiveWriter } from '../../archive/writer/writer.js'
 import { Lock } from '../../disk/lock.js'
 import { ArchiveStore } from '../../archive/store.js'
 import { takeSnapshot } from './archive-snapshot.js'
 import type { ArchiveOptions, ArchiveResult, FullResyncReason } from './options.js'
 
 export type * from './options.js'
-export type { ArchiveWriterEvent } from '../../archive/writer-options.js'
+export type { ArchiveWriterEvent } from '../../archive/writer/options.js'
 
 const DEFAULT_ROTATE_BYTES = 256 << 20
 const TICK_MS = 1000

@@ -3,7 +3,7 @@
 import type { Readable, Writable } from 'node:stream'
 import type { StatsSnapshot } from '../../analyze/command-stats.js'
 import type { Until } from '../../archive/moment.js'
-import type { ArchiveWriterEvent } from '../../archive/writer-options.js'
+import type { ArchiveWriterEvent } from '../../archive/writer/options.js'
 import type { CommandFormat, CommandPlace, StringForm } from '../../formats/command-format.js'
 import type { ServerSettings } from '../../net/server-settings.js'
 import type { LinkState, ResumePoint } from '../../replication/consumer.js'

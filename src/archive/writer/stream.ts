@@ -2,7 +2,7 @@
  * Stream bytes into an increment: what can be stored as it came goes through in long runs, the
  * few commands that change the state or cannot be loaded back are looked at one by one.
  */
-import type { Sidecar } from './sidecar.js'
+import type { Sidecar } from '../sidecar.js'
 import {
   LOADABLE,
   makeLoadable,
@@ -10,13 +10,13 @@ import {
   REWRITABLE_NAMES_RELATIVE,
   SPECIAL_NAMES,
   SPECIAL_NAMES_RELATIVE,
-} from '../aof/loadable.js'
-import { selectedDb } from '../aof/aof-parser.js'
-import { ProtocolError } from '../errors.js'
-import { isArg } from '../resp/command-table.js'
-import { CommandDecoder, RESP } from '../resp/decoder.js'
-import { CommandEncoder, encodeCommand } from '../resp/encoder.js'
-import { RreplayUnwrapper } from '../resp/rreplay.js'
+} from '../../aof/loadable.js'
+import { selectedDb } from '../../aof/aof-parser.js'
+import { ProtocolError } from '../../errors.js'
+import { isArg } from '../../resp/command-table.js'
+import { CommandDecoder, RESP } from '../../resp/decoder.js'
+import { CommandEncoder, encodeCommand } from '../../resp/encoder.js'
+import { RreplayUnwrapper } from '../../resp/rreplay.js'
 import type { PartWriter } from './part.js'
 
 /** A command that is not whole in a chunk is held up to this size, else written in pieces. */

@@ -1,10 +1,10 @@
 /** How far an archive is on disk: fsyncs one after the other, and the mark in the sidecar. */
-import type { AppendFile } from '../disk/append-file.js'
+import type { AppendFile } from '../../disk/append-file.js'
 import type { OperationQueue } from './operation-queue.js'
 import type { PartWriter } from './part.js'
-import type { IncrRecord } from './sidecar.js'
-import type { ArchiveStore } from './store.js'
-import type { ArchiveWriterOptions } from './writer-options.js'
+import type { IncrRecord } from '../sidecar.js'
+import type { ArchiveStore } from '../store.js'
+import type { ArchiveWriterOptions } from './options.js'
 
 const SIDECAR_INTERVAL_MS = 1000
 

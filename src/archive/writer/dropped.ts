@@ -1,5 +1,5 @@
 /** Tells of commands that cannot be kept: the first of a name at once, then once a second. */
-import type { ArchiveWriterOptions } from './writer-options.js'
+import type { ArchiveWriterOptions } from './options.js'
 
 const INTERVAL_MS = 1000
 

@@ -1,6 +1,6 @@
 /** A split at a stream byte that is still to come. */
-import { InternalError, ProtocolError } from '../errors.js'
-import type { IncrRecord } from './sidecar.js'
+import { InternalError, ProtocolError } from '../../errors.js'
+import type { IncrRecord } from '../sidecar.js'
 
 interface Pending {
   replOffset: number

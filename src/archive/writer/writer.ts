@@ -7,7 +7,7 @@
  * behind them in one queue, in the order data → manifest → sidecar. Trouble with the disk is told
  * by `onError` and ends the writing; what was whole stays whole.
  */
-import { InternalError, ProtocolError } from '../errors.js'
+import { InternalError, ProtocolError } from '../../errors.js'
 import { BaseWriter, type SnapshotFacts, type SnapshotOrigin } from './base.js'
 import { BaseCommits, type OpenGap } from './base-commits.js'
 import { DroppedCommands } from './dropped.js'
@@ -15,13 +15,13 @@ import { Durability } from './durability.js'
 import { OperationQueue } from './operation-queue.js'
 import { PartWriter } from './part.js'
 import { PartFiles } from './part-files.js'
-import { cutToWhole } from './recovery.js'
-import type { IncrRecord } from './sidecar.js'
+import { cutToWhole } from '../recovery.js'
+import type { IncrRecord } from '../sidecar.js'
 import { splitPart } from './split.js'
 import { SplitPoint } from './split-point.js'
-import type { ArchiveStore } from './store.js'
+import type { ArchiveStore } from '../store.js'
 import { StreamTranslator } from './stream.js'
-import type { ArchiveWriterOptions } from './writer-options.js'
+import type { ArchiveWriterOptions } from './options.js'
 
 export class ArchiveWriter {
   /** Stream bytes taken since the start of this run. */

@@ -4,15 +4,15 @@
  */
 import { renameSync, unlinkSync } from 'node:fs'
 import { open } from 'node:fs/promises'
-import type { BaseRecord } from './sidecar.js'
-import { allocateInputBuffer } from '../kernels/kernel.js'
-import { RdbParser } from '../rdb/parser.js'
-import { rdbMagicOf, streamDbOf } from '../rdb/head.js'
-import { DEPTH } from '../rdb/visitor.js'
-import { AppendFile } from '../disk/append-file.js'
-import type { ArchiveStore } from './store.js'
-import { fileError } from '../disk/file-error.js'
-import { syncDirectory } from '../disk/write-all.js'
+import type { BaseRecord } from '../sidecar.js'
+import { allocateInputBuffer } from '../../kernels/kernel.js'
+import { RdbParser } from '../../rdb/parser.js'
+import { rdbMagicOf, streamDbOf } from '../../rdb/head.js'
+import { DEPTH } from '../../rdb/visitor.js'
+import { AppendFile } from '../../disk/append-file.js'
+import type { ArchiveStore } from '../store.js'
+import { fileError } from '../../disk/file-error.js'
+import { syncDirectory } from '../../disk/write-all.js'
 
 export interface SnapshotOrigin {
   replid: string

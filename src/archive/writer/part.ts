@@ -7,10 +7,10 @@
  * they write behind it. One above `holdBytes` grows aside, in a hidden file, which is the next
  * increment once its EXEC has come.
  */
-import { formatMark, formatSkew, type ReplMark } from './marks.js'
-import type { IncrRecord } from './sidecar.js'
-import { CommandEncoder, encodeCommand } from '../resp/encoder.js'
-import type { AppendFile } from '../disk/append-file.js'
+import { formatMark, formatSkew, type ReplMark } from '../marks.js'
+import type { IncrRecord } from '../sidecar.js'
+import { CommandEncoder, encodeCommand } from '../../resp/encoder.js'
+import type { AppendFile } from '../../disk/append-file.js'
 
 /** Places remembered for a split; beyond this a split is refused. */
 const MAX_SEGMENTS = 1 << 20

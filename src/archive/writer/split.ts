@@ -6,10 +6,10 @@
  * head of a new increment, then cut off the old one; the new one goes on from there.
  */
 import { closeSync, openSync, readSync } from 'node:fs'
-import { formatMark, formatSkew } from './marks.js'
-import type { AppendFile } from '../disk/append-file.js'
+import { formatMark, formatSkew } from '../marks.js'
+import type { AppendFile } from '../../disk/append-file.js'
 import { writeHead, type PartFile, type PartWriter, type SplitPlace } from './part.js'
-import { fileError } from '../disk/file-error.js'
+import { fileError } from '../../disk/file-error.js'
 
 const COPY_BYTES = 1 << 20
 

@@ -1,9 +1,9 @@
 /** A snapshot that is whole becomes a base: the timeline, the manifests and the user learn it. */
 import type { BaseWriter, SnapshotFacts } from './base.js'
 import type { PartFile } from './part.js'
-import type { BaseRecord, GapRecord, IncrRecord } from './sidecar.js'
-import type { ArchiveStore } from './store.js'
-import type { ArchiveWriterOptions } from './writer-options.js'
+import type { BaseRecord, GapRecord, IncrRecord } from '../sidecar.js'
+import type { ArchiveStore } from '../store.js'
+import type { ArchiveWriterOptions } from './options.js'
 
 /** Stream bytes that are missing, until it is known what follows them. */
 export type OpenGap = Omit<GapRecord, 'toReplid' | 'toReplOffset'>

@@ -2,13 +2,13 @@
  * The files of increments: begun, listed once they are whole and on disk, or grown aside and named
  * or discarded later.
  */
-import { AppendFile } from '../disk/append-file.js'
-import { syncDirectory } from '../disk/write-all.js'
+import { AppendFile } from '../../disk/append-file.js'
+import { syncDirectory } from '../../disk/write-all.js'
 import type { OperationQueue } from './operation-queue.js'
 import type { PartFile, PartOwner } from './part.js'
-import type { IncrRecord } from './sidecar.js'
-import type { ArchiveStore } from './store.js'
-import type { ArchiveWriterOptions } from './writer-options.js'
+import type { IncrRecord } from '../sidecar.js'
+import type { ArchiveStore } from '../store.js'
+import type { ArchiveWriterOptions } from './options.js'
 
 const DEFAULT_HOLD_BYTES = 8 << 20
 
