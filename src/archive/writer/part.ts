@@ -332,15 +332,12 @@ export class PartWriter {
     }
     this.held.raw(bytes, start, end)
     if (this.held.length <= this.owner.holdBytes) return
-    // Positions in this file are needed for a split: there it is written as it comes.
-    if (this.segments === undefined) this.openAside()
-    const file = this.aside ?? this.file
-    file.append(this.held.bytes, 0, this.held.length)
+    this.openAside().append(this.held.bytes, 0, this.held.length)
     this.held.reset()
     this.holding = false
   }
 
-  private openAside(): void {
+  private openAside(): AppendFile {
     const { boundary, replid, file } = this
     const { storedReplOffset: replOffset, dbnum } = boundary
     // A reader of the files alone sees that their ends meet.
@@ -348,6 +345,7 @@ export class PartWriter {
     boundary.filePosition = file.position
     this.aside = this.owner.openAside()
     writeHead(this.aside, replOffset, dbnum, replid)
+    return this.aside
   }
 
   /** The transaction is whole: its file is the next increment. */
@@ -359,7 +357,7 @@ export class PartWriter {
     this.file = file
     this.aside = undefined
     this.noteBoundary()
-    // Places in the old file are gone.
+    // Nobody can split the old file any more.
     if (this.segments !== undefined) this.watchForSplit()
   }
 

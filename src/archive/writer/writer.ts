@@ -265,8 +265,6 @@ export class ArchiveWriter {
     }
   }
 
-  // ---- The stream -----------------------------------------------------------------------------
-
   #streamLater(bytes: Uint8Array): void {
     if (this.#desync !== undefined) return
     // Its turn has come: nothing holds it but itself.
@@ -317,8 +315,6 @@ export class ArchiveWriter {
     }, true)
   }
 
-  // ---- Histories ------------------------------------------------------------------------------
-
   /** The history being written ends here: a new snapshot comes. */
   #endHistory(): void {
     this.stopWatching()
@@ -351,8 +347,6 @@ export class ArchiveWriter {
     void this.#queue.add(async () => await this.#bases.begin(base, facts, first, gap))
     void this.sync()
   }
-
-  // ---- Increments -----------------------------------------------------------------------------
 
   /** Closes the increment and begins the next; returns its record. At a boundary only. */
   #rotate(old: PartWriter): IncrRecord {
