@@ -13,7 +13,6 @@ import { answer, mayBeAskedWithoutPassword } from './commands.js'
 import type { Client, ConnectionState } from './client.js'
 import type { ConnectionHost } from './host.js'
 import { LagGuard } from './limits.js'
-import { formatRdbMagic } from '../servers/rdb-version.js'
 import { Subscriptions } from './pubsub.js'
 import { ReplicaFeed } from './replica-feed.js'
 import { ReplicaProfile } from './replica-profile.js'
@@ -346,7 +345,8 @@ export class Connection implements Client, RequestOwner {
       replica: this.replicaName,
       replid,
       replOffset,
-      rdbVersion: formatRdbMagic(magic),
+      rdbVersion: magic.version,
+      rdbFamily: magic.family,
       sentAsVersion: version,
     })
     this.state = 'send_bulk'

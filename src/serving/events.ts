@@ -1,11 +1,14 @@
 /** What happens while serving, told to the caller as it happens. Addresses are `ip:port`. */
+import type { RdbMagic } from '../servers/rdb-version.js'
+
 export type ServeEvent =
   | {
       event: 'full-resync'
       replica: string
       replid: string
       replOffset: number
-      rdbVersion: string
+      rdbVersion: number
+      rdbFamily: RdbMagic['family']
       /** Set where the snapshot is sent under a lower version. */
       sentAsVersion?: number | undefined
     }
@@ -13,7 +16,13 @@ export type ServeEvent =
   | { event: 'replica-online'; replica: string; replOffset: number; snapshotBytes: number }
   | { event: 'replica-lost'; replica: string; reason: string; replOffset: number; cutOff: boolean }
   | { event: 'replica-refused'; replica: string; reason: string }
-  | { event: 'replica-version-unknown'; replica: string; reason: string; rdbVersion: string }
+  | {
+      event: 'replica-version-unknown'
+      replica: string
+      reason: string
+      rdbVersion: number
+      rdbFamily: RdbMagic['family']
+    }
   | { event: 'client-refused'; client: string; reason: string }
   | { event: 'upstream-full-resync'; upstream: string; replid: string; replOffset: number }
   /** A full resync of another history: the replicas will have to take its data for theirs. */

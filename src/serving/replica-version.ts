@@ -46,7 +46,8 @@ export async function chooseForm(
       event: 'replica-version-unknown',
       replica: connection.replicaName,
       reason: found,
-      rdbVersion: formatRdbMagic(magic),
+      rdbVersion: magic.version,
+      rdbFamily: magic.family,
     })
     // What its handshake proves is all that it can safely be given: a server that cannot load
     // what it is sent has flushed its own data by then.

@@ -31,7 +31,7 @@ describe('rrep export', () => {
     expect(JSON.parse(result.out)).toMatchObject({
       event: 'exported',
       format: 'json',
-      keysWritten: keys.length,
+      keys: { written: keys.length },
     })
     expect(readdirSync(dir)).toEqual(['keys.json'])
   })

@@ -145,10 +145,12 @@ export function registerExport(program: Command, context: CommandContext): void 
   )
 }
 
-/** The error is told as one; regions of the file without theirs. */
-function resultObject({ error, lost, ...rest }: ExportResult): object {
-  if (error === undefined) return rest
-  return { ...rest, ...lostObject({ ...rest, lost }) }
+/** Counts of keys as a replay names them. The error is told as one; regions of the file without
+ * theirs. */
+function resultObject(result: ExportResult): object {
+  const { error, keysRead, keysWritten, keysFiltered, lost, ...rest } = result
+  const keys = { read: keysRead, written: keysWritten, filtered: keysFiltered }
+  return { ...rest, keys, ...(error === undefined ? { lost } : lostObject({ ...rest, lost })) }
 }
 
 /** Nobody wants JSON lines under the name of another form. */

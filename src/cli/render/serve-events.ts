@@ -25,7 +25,7 @@ export function describeEvent(event: ServeEvent): string {
   switch (event.event) {
     case 'full-resync': {
       const label = event.sentAsVersion === undefined ? '' : `, sent as RDB ${event.sentAsVersion}`
-      return `${event.replica}: full resync at offset ${event.replOffset} (${event.rdbVersion}${label})`
+      return `${event.replica}: full resync at offset ${event.replOffset} (${rdbName(event)}${label})`
     }
     case 'partial-resync':
       return `${event.replica}: continues at offset ${event.nextReplOffset}`
@@ -40,7 +40,7 @@ export function describeEvent(event: ServeEvent): string {
     case 'replica-version-unknown':
       return (
         `${event.replica}: its version is not known (${event.reason}) and it may be too old for ` +
-        `${event.rdbVersion}: say --replica-version`
+        `${rdbName(event)}: say --replica-version`
       )
     case 'client-refused':
       return `${event.client}: refused: ${event.reason}`
@@ -86,4 +86,8 @@ export function describeSource(source: string, frozen: FrozenFacts | undefined):
   if (commands > 0)
     parts.push(`${formatCount(commands)} commands up to offset ${frozen.streamBytes}`)
   return `${source} (${parts.length === 0 ? 'empty' : parts.join(', and ')})`
+}
+
+function rdbName({ rdbVersion, rdbFamily }: { rdbVersion: number; rdbFamily: string }): string {
+  return `${rdbFamily === 'valkey' ? 'VALKEY ' : ''}RDB ${rdbVersion}`
 }
