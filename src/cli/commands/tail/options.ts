@@ -1,0 +1,181 @@
+/** The options of `rrep tail`: how they are declared, and what does not go together. */
+import type { Command } from 'commander'
+import { UsageError } from '../../../errors.js'
+import { addCommonOptions } from '../../command.js'
+import { addConnectOptions, type ConnectValues } from '../../connect-options.js'
+import { addFilterOptions, type FilterOptions } from '../../filter-options.js'
+import type { Talk } from '../../talk.js'
+import {
+  parseCount,
+  parseDuration,
+  parseList,
+  parseMoment,
+  parseSize,
+  parseTime,
+  type Moment,
+} from '../../units.js'
+
+export interface TailCommandOptions extends ConnectValues, FilterOptions {
+  output?: string
+  resp?: boolean
+  strings?: string
+  command?: string[]
+  count?: number
+  for?: number
+  fromOffset?: number
+  replid?: string
+  fullSync: boolean
+  stats?: boolean
+  from?: number
+  until?: Moment
+  rotate?: number
+  snapshotEvery?: number
+  keep?: { bases: number } | { ageMs: number }
+  fsync?: string
+  durable?: boolean
+  adopt?: boolean
+}
+
+const DETAILS = `
+Of an archive or an AOF: what was kept, over every snapshot in it, with the time (the second it was
+received in) and the offset of each command, which --until offset:N of replay, serve and diff takes;
+one less is the state before that command. Where no stream offsets are kept they count bytes.
+
+Without -o: write commands from now on. The master is asked to continue at its present offset, so
+it saves nothing and forks nothing. Where it has no backlog: an empty snapshot (7.0 or newer; a
+fork), else a full one, thrown away, which is said before; never with --no-full-sync. A resumed
+stream repeats no SELECT: with keys in several databases the db of the first commands is unknown
+(db?, in JSON null). A slow reader of stdout does not stop the reading of the stream before 24 MB
+wait for it; if it then takes nothing for 10 s, tail ends with an error.
+
+With -o DIR: snapshot and stream are kept in DIR/appendonlydir, which redis-server 7 or newer
+(of the same family, at least as new as the master) loads as it is:
+    redis-server --dir COPY --appendonly yes
+Start servers on a copy of DIR. Started again on DIR, tail goes on where it stopped. If the master
+no longer has what comes next, a new snapshot is taken and the gap is recorded and told, and the
+run ends with status 1; so it does where a cluster's TRIMSLOTS or CLUSTER FLUSHSLOT, which no server
+can load, was left out. redis-check-aof --truncate-to-timestamp T cuts a copy back to a second;
+older states are in rrep-before-N.manifest. The sidecar rrep.json tells which offset lies where.
+Times to live are absolute: keys whose time passed since are gone when a server has loaded them.
+
+--durable acknowledges to the master what is fsynced, so WAITAOF 0 1 counts this archive. It then
+also counts for WAIT and min-replicas, and FAILOVER without TO may pick it as the new master, which
+it cannot be: use FAILOVER TO. Without --durable it acknowledges offset 0 and counts for nothing
+but min-replicas; on a node of a cluster it acknowledges what it has received (so that slots can
+move) and counts for WAIT.
+
+The smallest ACL that suffices: ACL SETUSER rrep on >PASSWORD +psync +replconf +ping +info
+(with --match also +command)
+`
+
+export function declareTail(program: Command): Command {
+  const command = program
+    .command('tail')
+    .summary('the live write commands; with -o DIR also kept, from a snapshot on')
+    .description("Show a master's write commands as they happen, or keep them in a directory.")
+    .argument(
+      '[source]',
+      'server: host[:port], redis://… (RREP_SOURCE); archive, AOF, -: what was kept',
+    )
+    .option('-o, --output <dir>', 'keep snapshot and stream here, as a multi-part AOF')
+    .option('--resp', 'the bytes as they came')
+    .option('--strings <form>', 'base64: lossless arguments in --json')
+    .option('--command <name,…>', 'only these commands', parseList)
+    .option('--count <n>', 'end after so many commands', parseCount)
+    .option('--for <time>', 'end after so long, e.g. 10s', parseDuration)
+    .option(
+      '--from-offset <n>',
+      'begin at this offset, or behind the command shown with it',
+      parseCount,
+    )
+    .option(
+      '--from <time>',
+      'of an archive or AOF: only what came at this time or later',
+      parseTime,
+    )
+    .option('--until <when>', 'of an archive or AOF: up to this time, or offset:N', parseMoment)
+    .option('--replid <id>', 'with --from-offset: the history it belongs to')
+    .option('--no-full-sync', 'never let the master make a full snapshot')
+    .option('--stats', 'commands and bytes a second, by command, prefix and db')
+    .option(
+      '--rotate <size>',
+      'with -o: begin a new file above this (default 256mb; 0: never)',
+      parseSize,
+    )
+    .option(
+      '--snapshot-every <time>',
+      'with -o: a new base so often; the stream goes on',
+      parseDuration,
+    )
+    .option(
+      '--keep <age|n>',
+      'with -o: what to keep of older bases, e.g. 7d or 4 (default: all)',
+      parseKeep,
+    )
+    .option('--fsync <when>', 'with -o: everysec (default), always or no')
+    .option('--adopt', 'with -o: go on in the archive of another server, behind a gap')
+    .option('--durable', 'with -o: acknowledge what is fsynced (WAITAOF)')
+    .addHelpText('after', DETAILS)
+  addConnectOptions(command)
+  addFilterOptions(command, { byValue: false })
+  addCommonOptions(command, [
+    'rrep tail',
+    "rrep tail db.example --match 'user:*' --command SET,DEL --json",
+    'rrep tail --stats',
+    'rrep tail archive --command FLUSHALL,DEL --from 2026-11-22T10:00:00Z',
+    'rrep tail -o archive --snapshot-every 6h --keep 7d',
+    'rrep tail redis://db.example -o archive --durable --fsync always',
+  ])
+  return command
+}
+
+const KEEP_ONLY = ['rotate', 'snapshotEvery', 'keep', 'fsync', 'durable', 'adopt'] as const
+const WATCH_ONLY = [
+  ...['resp', 'strings', 'command', 'count', 'fromOffset', 'replid', 'stats'],
+  ...['db', 'match', 'noMatch', 'regex', 'from', 'until'],
+] as const
+export function checkOptions(options: TailCommandOptions, talk: Talk): void {
+  const given = (names: readonly string[]): string | undefined =>
+    names.find((name) => (options as unknown as Record<string, unknown>)[name] !== undefined)
+  const keeps = options.output !== undefined
+  const wrong = given(keeps ? WATCH_ONLY : KEEP_ONLY)
+  if (wrong !== undefined) {
+    const flag = flagOf(wrong)
+    throw new UsageError(
+      keeps
+        ? `${flag} has no meaning with -o: an archive holds everything`
+        : `${flag} needs -o DIR`,
+    )
+  }
+  if (keeps && !options.fullSync) {
+    throw new UsageError('--no-full-sync has no meaning with -o: an archive begins with a snapshot')
+  }
+  if ((options.fromOffset === undefined) !== (options.replid === undefined)) {
+    throw new UsageError('--from-offset and --replid go together')
+  }
+  if (options.replid !== undefined && !/^[0-9a-fA-F]{40}$/.test(options.replid)) {
+    throw new UsageError('a replid is 40 hex digits')
+  }
+  if (options.strings !== undefined && options.strings !== 'base64') {
+    throw new UsageError('--strings takes base64 only')
+  }
+  if (options.strings !== undefined && !talk.json) throw new UsageError('--strings needs --json')
+  if (options.fsync !== undefined && !['always', 'everysec', 'no'].includes(options.fsync)) {
+    throw new UsageError('--fsync is always, everysec or no')
+  }
+  if (options.resp === true && talk.json)
+    throw new UsageError('--resp and --json exclude each other')
+  if (options.count === 0) throw new UsageError('--count begins at 1')
+}
+
+export function flagOf(name: string): string {
+  return `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`
+}
+
+/** `7d` is an age, `4` a number of bases. */
+function parseKeep(text: string): { bases: number } | { ageMs: number } {
+  if (!/^\d+$/.test(text.trim())) return { ageMs: parseDuration(text) }
+  const bases = parseCount(text)
+  if (bases === 0) throw new UsageError('--keep 0 would keep nothing')
+  return { bases }
+}
