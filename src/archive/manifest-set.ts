@@ -30,6 +30,7 @@ import {
   type Sidecar,
   type TimelineEntry,
 } from './sidecar.js'
+import { statOf } from '../disk/stat.js'
 
 export interface ManifestSet {
   /** Where manifest and parts lie. */
@@ -50,7 +51,7 @@ const HEAD_BYTES = 4096
  * (`appenddirname`). Throws FileError ERR_NO_MANIFEST, or UsageError where there are several.
  */
 export function findManifest(path: string): string {
-  const stat = statSync(path, { throwIfNoEntry: false })
+  const stat = statOf(path)
   if (stat?.isFile() === true) return path
   if (stat === undefined) {
     throw new FileError('ERR_NO_SUCH_FILE', `no such file or directory: ${path}`)

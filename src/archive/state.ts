@@ -1,7 +1,8 @@
 /** What the reader of archives says: the files that come to a moment, and stretches without a gap. */
-import { existsSync, statSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { MomentError } from '../errors.js'
 import type { Moment } from './moment.js'
+import { statOf } from '../disk/stat.js'
 
 export interface ArchiveBase {
   path: string
@@ -50,7 +51,7 @@ export class Places {
   /** Where this file begins; it is the last so far. */
   next(path: string): number {
     const at = this.byteOffset
-    this.byteOffset += statSync(path, { throwIfNoEntry: false })?.size ?? 0
+    this.byteOffset += statOf(path)?.size ?? 0
     return at
   }
 }

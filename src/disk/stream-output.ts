@@ -133,7 +133,9 @@ export class StreamOutput implements Output {
   }
 
   #check(): void {
-    if (this.#fault !== undefined) throw outputError(this.#fault, this.#name)
+    // The event of an error comes a turn later than the state.
+    const fault = this.#fault ?? this.#stream.errored
+    if (fault !== null) throw outputError(fault, this.#name)
     if (this.#stream.destroyed) {
       throw new FileError('ERR_OUTPUT_CLOSED', `the reader of ${this.#name} is gone`)
     }

@@ -13,7 +13,6 @@ import {
   ftruncateSync,
   openSync,
   renameSync,
-  statSync,
   unlinkSync,
 } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
@@ -24,6 +23,7 @@ import { fileError } from './file-error.js'
 import { removeLeftovers } from './leftovers.js'
 import { temporaryName, temporaryState } from './owner.js'
 import { syncDirectory, writeAll } from './write-all.js'
+import { statOf } from './stat.js'
 
 const MODE = 0o600
 
@@ -56,7 +56,7 @@ export class WholeFile {
     this.targetPath = targetPath
     const directory = dirname(targetPath)
     const name = basename(targetPath)
-    if (isDirectory(targetPath)) {
+    if (statOf(targetPath)?.isDirectory() === true) {
       throw new FileError('ERR_CANNOT_WRITE', `${targetPath} is a directory`, {
         hint: 'name a file in it',
         details: { file: targetPath },
@@ -181,13 +181,5 @@ export class WholeFile {
     } catch {
       // It has its final name already, or somebody was faster.
     }
-  }
-}
-
-function isDirectory(path: string): boolean {
-  try {
-    return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true
-  } catch (error) {
-    throw fileError(path, 'write', error)
   }
 }

@@ -2,11 +2,11 @@
  * What a name means, for all commands alike: what exists on disk is a file or a directory, `-` is
  * standard input, everything else a server. `redis://` forces that reading.
  */
-import { statSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { FileError, ProtocolError, UsageError } from '../errors.js'
 import { formatServerAddress, maskSecrets, parseServerAddress } from '../net/address.js'
 import type { ServerSettings } from '../net/server-settings.js'
+import { statOf } from '../disk/stat.js'
 
 /** Where a positional argument points. */
 export type SourceSpec =
@@ -36,7 +36,7 @@ export function classifySource(text: string): SourceSpec {
       hint: 'name one of its servers with redis://',
     })
   }
-  const stat = statSync(text, { throwIfNoEntry: false })
+  const stat = statOf(text)
   if (stat?.isSocket() === true || (stat === undefined && /^[./].*\.sock$/.test(text))) {
     throw new UsageError(`${text} is the name of a unix socket, not of a file`, {
       hint: `a server there is written unix://${resolve(text)}`,

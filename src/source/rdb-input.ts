@@ -4,7 +4,6 @@
  * of the snapshot (commands behind a preamble, increments) is named, so that nobody takes the
  * snapshot for the whole.
  */
-import { statSync } from 'node:fs'
 import type { Readable } from 'node:stream'
 import { openArchive } from '../archive/reader.js'
 import { ProtocolError, RdbError } from '../errors.js'
@@ -13,6 +12,7 @@ import type { PieceSize } from '../bytes/piece-size.js'
 import type { RdbParser } from '../rdb/parser.js'
 import type { RdbSummary } from '../rdb/visitor.js'
 import { openInput, type ByteInput } from './source.js'
+import { statOf } from '../disk/stat.js'
 
 /** Small enough that what one chunk unpacks to stays small where the output is a slow stream. */
 export const RDB_READ_BYTES = 1 << 20
@@ -33,7 +33,7 @@ export interface RdbInputOptions {
 
 /** Throws FileError, AofError (manifest), RdbError (no RDB) or ProtocolError (unsupported). */
 export async function openRdbInput(path: string, options: RdbInputOptions = {}): Promise<RdbInput> {
-  const stat = path === '-' ? undefined : statSync(path, { throwIfNoEntry: false })
+  const stat = path === '-' ? undefined : statOf(path)
   if (stat?.isDirectory() === true) return await openSet(path, options)
   const input = await openInput(path, options)
   if (input.kind === 'manifest') {
@@ -116,7 +116,7 @@ async function openSet(path: string, options: RdbInputOptions): Promise<RdbInput
   const input = await openInput(base.path, options)
   const full = increments
     .map((increment) => increment.path)
-    .filter((file) => (statSync(file, { throwIfNoEntry: false })?.size ?? 0) > 0)
+    .filter((file) => (statOf(file)?.size ?? 0) > 0)
   return checked(input, full)
 }
 

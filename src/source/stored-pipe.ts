@@ -1,13 +1,14 @@
 /** What can be read once only (a fifo, `<(…)` of a shell, a device, standard input), kept in a file
  * for those who read it twice. */
-import { createWriteStream, statSync } from 'node:fs'
+import { createWriteStream } from 'node:fs'
 import type { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { fileError } from '../disk/file-error.js'
 import { AbortedError, FileError } from '../errors.js'
+import { statOf } from '../disk/stat.js'
 
 export function isPipe(path: string): boolean {
-  const stat = statSync(path, { throwIfNoEntry: false })
+  const stat = statOf(path)
   return stat !== undefined && !stat.isFile() && !stat.isDirectory()
 }
 

@@ -3,7 +3,7 @@
  * or a temporary one with what a server holds. Commands behind a snapshot are applied in a scratch
  * server (built-state.ts), and what it then holds is taken as from any server.
  */
-import { createReadStream, statSync } from 'node:fs'
+import { createReadStream } from 'node:fs'
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import { AuthError, ProtocolError, UsageError } from '../../errors.js'
@@ -20,6 +20,7 @@ import { openInput } from '../../source/source.js'
 import { scanToRdb } from '../../source/scan-server.js'
 import { isPipe, storePipe } from '../../source/stored-pipe.js'
 import { sync } from '../sync/run.js'
+import { statOf } from '../../disk/stat.js'
 
 export interface SideOptions {
   stdin?: Readable | undefined
@@ -126,7 +127,7 @@ export class OpenSide {
 
   /** A dump by itself; throws where it is younger than that. */
   async #isDumpOf(until: Until): Promise<boolean> {
-    if (statSync(this.#path, { throwIfNoEntry: false })?.isDirectory() === true) return false
+    if (statOf(this.#path)?.isDirectory() === true) return false
     const input = await openInput(this.#path, { signal: this.#options.signal })
     input.close()
     if (input.kind !== 'rdb' || hasPreamble(input.head)) return false

@@ -4,7 +4,7 @@
  * (plus `shiftMs`), as it would be in a snapshot.
  */
 import { randomBytes } from 'node:crypto'
-import { closeSync, openSync, readSync, statSync } from 'node:fs'
+import { closeSync, openSync, readSync } from 'node:fs'
 import { momentOf } from '../../archive/moment.js'
 import { openArchive } from '../../archive/reader.js'
 import { AbortedError, UsageError } from '../../errors.js'
@@ -16,6 +16,7 @@ import { replayFiles } from '../replay/files.js'
 import { ReplaySession } from '../replay/session.js'
 import { kindOf } from '../../source/source.js'
 import { startScratchServer, type ScratchServer } from '../../source/scratch-server.js'
+import { statOf } from '../../disk/stat.js'
 
 export interface BuildOptions {
   /** A file, a directory in multi-part form, or its manifest. */
@@ -100,7 +101,7 @@ export async function buildState(options: BuildOptions): Promise<BuiltState> {
 type FileSource = { kind: 'file'; path: string } | { kind: 'directory'; path: string }
 
 function sourceOf(path: string): FileSource {
-  const isDirectory = statSync(path, { throwIfNoEntry: false })?.isDirectory() === true
+  const isDirectory = statOf(path)?.isDirectory() === true
   return { kind: isDirectory ? 'directory' : 'file', path }
 }
 

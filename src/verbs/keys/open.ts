@@ -10,7 +10,7 @@
  *
  * Nothing of it stays: temporary files are gone when it is closed.
  */
-import { closeSync, openSync, rmSync, statSync } from 'node:fs'
+import { closeSync, openSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import { AofParser } from '../../aof/aof-parser.js'
@@ -30,6 +30,7 @@ import { openInput, type ByteInput } from '../../source/source.js'
 import type { LedgerReport } from '../../target/ledger.js'
 import { sync } from '../sync/run.js'
 import { buildState } from './built-state.js'
+import { statOf } from '../../disk/stat.js'
 
 export interface OpenKeysOptions {
   /** What `-` reads. */
@@ -110,8 +111,7 @@ class Opening {
 
   async file(path: string): Promise<OpenKeys> {
     const name = path === '-' ? 'stdin' : path
-    const isDirectory =
-      path !== '-' && statSync(path, { throwIfNoEntry: false })?.isDirectory() === true
+    const isDirectory = path !== '-' && statOf(path)?.isDirectory() === true
     if (isDirectory) return await this.#set(path, name)
     const { stdin, signal } = this.#options
     const input = await openInput(path, { stdin, signal })
@@ -281,7 +281,7 @@ class Opening {
 /** A pipe or a device: what was read of it is gone. */
 function isOnceOnly(path: string, input: ByteInput): boolean {
   if (path === '-' || input.sizeBytes === undefined) return true
-  return statSync(path, { throwIfNoEntry: false })?.isFile() !== true
+  return statOf(path)?.isFile() !== true
 }
 
 async function unpack(

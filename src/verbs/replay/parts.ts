@@ -4,7 +4,7 @@
  * name in a checkpoint, and whether commands may stand behind an RDB.
  */
 import { createHash } from 'node:crypto'
-import { closeSync, openSync, readSync, statSync } from 'node:fs'
+import { closeSync, openSync, readSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { momentOf, type Moment } from '../../archive/moment.js'
 import { openArchive } from '../../archive/reader.js'
@@ -13,6 +13,7 @@ import { FileError, UsageError } from '../../errors.js'
 import { openInput, type ByteInput } from '../../source/source.js'
 import { isPipe } from '../../source/stored-pipe.js'
 import type { ReplayOptions } from './options.js'
+import { statOf } from '../../disk/stat.js'
 
 export interface ReplayPart {
   path: string
@@ -133,7 +134,7 @@ export function nameOfParts(parts: readonly ReplayPart[]): string {
     hash.update(`${resolve(first.path)}\n`)
     // Increments grow; a base that has another size is another base.
     if (first.role !== 'incr') {
-      hash.update(String(statSync(first.path, { throwIfNoEntry: false })?.size ?? 0))
+      hash.update(String(statOf(first.path)?.size ?? 0))
     }
   }
   return hash.digest('hex').slice(0, 20)

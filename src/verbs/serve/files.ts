@@ -22,6 +22,7 @@ import { command } from '../../serving/replies.js'
 import { RdbScan, type RdbFacts } from '../../serving/rdb-scan.js'
 import type { FrozenFacts } from './options.js'
 import { kindOf, openInput } from '../../source/source.js'
+import { statOf } from '../../disk/stat.js'
 
 export interface ServeFilesOptions {
   /** A file, a manifest, a directory with one, or `-`. */
@@ -57,8 +58,8 @@ export async function openFrozenSource(options: ServeFilesOptions): Promise<Froz
 /** A directory, or a manifest. */
 async function isArchive({ path, stdin }: ServeFilesOptions): Promise<boolean> {
   if (path === '-') return false
-  if (statSync(path, { throwIfNoEntry: false })?.isFile() !== true) {
-    return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true
+  if (statOf(path)?.isFile() !== true) {
+    return statOf(path)?.isDirectory() === true
   }
   const input = await openInput(path, { stdin })
   input.close()

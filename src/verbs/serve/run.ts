@@ -98,10 +98,14 @@ export async function serve(options: ServeOptions): Promise<ServeResult> {
     // Being aborted is how serving ends; what was being read first is an interruption.
     if (!(error instanceof AbortedError) || master === undefined) throw error
   } finally {
-    await master?.close()
-    await origin?.close()
-    keepDir?.unlock()
-    removeTemporaryDir(temporaryDir)
+    try {
+      await master?.close()
+      await origin?.close()
+    } finally {
+      // Also where a full disk has no room for the last state.
+      keepDir?.unlock()
+      removeTemporaryDir(temporaryDir)
+    }
   }
   const { full, partialGranted, cutOff } = master.stats
   return { fullResyncs: full, partialResyncs: partialGranted, cutOff }

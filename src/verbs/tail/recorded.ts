@@ -3,7 +3,6 @@
  * the offset of each. The offset is what `--until offset:N` of other verbs takes: the state with
  * this command in it; one less is the state before it.
  */
-import { statSync } from 'node:fs'
 import { AofParser, type AofPosition } from '../../aof/aof-parser.js'
 import { momentOf } from '../../archive/moment.js'
 import { MomentGate } from '../../archive/moment-gate.js'
@@ -17,6 +16,7 @@ import { isArg } from '../../resp/command-table.js'
 import { openInput, type ByteInput } from '../../source/source.js'
 import { CommandView } from './command-view.js'
 import type { RecordedTailOptions, RecordedTailResult } from './options.js'
+import { statOf } from '../../disk/stat.js'
 
 const READ_BYTES = 256 << 10
 /** Somebody who reads page by page. */
@@ -61,7 +61,7 @@ class RecordedTail {
   async run(): Promise<RecordedTailResult> {
     const { path, stats, signal } = this.#options
     try {
-      if (statSync(path, { throwIfNoEntry: false })?.isDirectory() === true) await this.#archive()
+      if (statOf(path)?.isDirectory() === true) await this.#archive()
       else await this.#file()
     } finally {
       await this.#view.finish(signal)
