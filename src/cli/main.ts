@@ -13,6 +13,7 @@ import { jsonLine, safeLine, safeText } from './guard.js'
 import { hintOf } from './hints.js'
 import type { Io } from './io.js'
 import { packageFile } from './package-file.js'
+import { stackOf } from './stack.js'
 import {
   checkHabits,
   helpFor,
@@ -127,14 +128,6 @@ function report(
   else if (known === undefined) {
     io.stderr.write('this is a bug in rrep: please report it with what --debug prints\n')
   }
-}
-
-function stackOf(error: unknown): string {
-  const lines: string[] = []
-  for (let each = error; each instanceof Error; each = each.cause) {
-    lines.push(`${lines.length === 0 ? '' : 'caused by '}${each.stack ?? each.message}`)
-  }
-  return lines.join('\n')
 }
 
 function packageVersion(): string {

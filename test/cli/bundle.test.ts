@@ -54,6 +54,16 @@ test('files: inspect, export, and the demo', async () => {
   expect(await rrep('demo')).toContain('checksum ok')
 })
 
+test('--debug names the places of the sources', async () => {
+  const failed = run(process.execPath, [entry, 'inspect', join(dir, 'none.rdb'), '--debug'])
+  const { stderr } = await failed.then(
+    () => ({ stderr: '' }),
+    (error: unknown) => error as { stderr: string },
+  )
+  expect(stderr).toMatch(/at classifySource \(src\/source\/classify\.ts:\d+:\d+\)/)
+  expect(stderr).not.toContain('run.js')
+})
+
 test('the code that V8 kept is used; damaged or of another Node, it is not missed', async () => {
   const ask = "console.log(require('./start.cjs').hasKeptCode)"
   const asked = join(bundle, 'ask.cjs')
