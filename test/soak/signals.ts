@@ -254,7 +254,7 @@ function ledgerOf(screen: string): { written: number; unknown: number } {
 /** As the source has them, at once or behind the call that the screen names. */
 async function checkMigrated(source: TestServer, to: TestServer, screen: string): Promise<void> {
   const fault = async (): Promise<string | undefined> => {
-    const mode = (await to.client.config('GET', 'import-mode')) as string[]
+    const mode = await to.client.config('GET', 'import-mode')
     if (mode[1] === 'yes') return 'import-mode is on'
     return await expiryFault(source, to)
   }
