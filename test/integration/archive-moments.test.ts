@@ -66,13 +66,14 @@ async function record(master: TestServer): Promise<void> {
   }
 }
 
-async function write({ client, newClient }: TestServer, i: number): Promise<void> {
+async function write(server: TestServer, i: number): Promise<void> {
+  const { client } = server
   if (i % 5 === 0) await client.multi().incr('n').rpush('list', `${i}`).exec()
   else if (i % 5 === 1) await client.hset('hash', `field${i % 50}`, 'x'.repeat(i % 90))
   else if (i % 5 === 2) await client.xadd('stream', '*', 'i', `${i}`)
   else if (i % 5 === 3) await client.set(`key${i % 30}`, `${i}`, 'EX', 10_000)
   else {
-    const other = newClient(3)
+    const other = server.newClient(3)
     await other.zadd('sorted', i, `member${i % 20}`)
     other.disconnect()
   }
