@@ -61,13 +61,17 @@ export async function pumpRdb(
     buffer = allocateInputBuffer(RDB_READ_BYTES),
   } = options
   let trailingBytes = 0
+  let trailingZeros = true
   const push = (bytes: Buffer): true | Promise<true> => pushFrom(inKernel(bytes, buffer), 0)
   const pushFrom = (chunk: Buffer, from: number): true | Promise<true> => {
     for (let at = from; at < chunk.length;) {
       const piece = pieces === undefined ? chunk : chunk.subarray(at, at + pieces.bytes)
       const taken = parser.push(piece)
       pieces?.loaded(piece.length)
-      trailingBytes += piece.length - taken
+      if (taken < piece.length) {
+        trailingBytes += piece.length - taken
+        trailingZeros &&= piece.subarray(taken).every((byte) => byte === 0)
+      }
       at += piece.length
       const waiting = drain?.()
       if (waiting !== undefined) return waiting.then(() => pushFrom(chunk, at))
@@ -80,7 +84,7 @@ export async function pumpRdb(
     buffer,
     onProgress: onProgress && (() => onProgress(input.consumedBytes, parser.keysRead)),
   })
-  return { summary: parser.end(), trailingBytes }
+  return { summary: parser.end(), trailingBytes, trailingZeros }
 }
 
 /** What a stream hands out is copied: kernels then work on it in place. */
@@ -103,6 +107,8 @@ export interface PumpRdbOptions {
 export interface PumpedRdb {
   summary: RdbSummary
   trailingBytes: number
+  /** They are zeros, such as a disk leaves where space was set aside for a file. */
+  trailingZeros: boolean
 }
 
 async function openSet(path: string, options: RdbInputOptions): Promise<RdbInput> {

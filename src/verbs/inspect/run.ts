@@ -131,7 +131,7 @@ export async function readRdbFile(
     trailingBytes = pumped.trailingBytes
     error = damageOf(summary, lost[0], name)
     // Commands of an AOF are counted as such; anything else behind the end was not written there.
-    if (checkOnly && trailingBytes > 0 && keys.commandsLeftOut === 0) {
+    if (checkOnly && trailingBytes > 0 && !pumped.trailingZeros && keys.commandsLeftOut === 0) {
       error ??= trailingError(summary, trailingBytes, name)
     }
   } catch (thrown) {
