@@ -103,5 +103,9 @@ export type Moment = { unixMs: number } | { offset: number }
 /** A time, or `offset:N`. */
 export function parseMoment(text: string): Moment {
   const offset = /^offset:(\d{1,16})$/.exec(text.trim())?.[1]
-  return offset === undefined ? { unixMs: parseTime(text) } : { offset: Number(offset) }
+  if (offset !== undefined) return { offset: Number(offset) }
+  if (text.trim().startsWith('offset:')) {
+    throw new UsageError(`not an offset: ${text}`, { hint: 'write offset:N, as tail shows it' })
+  }
+  return { unixMs: parseTime(text) }
 }

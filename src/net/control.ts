@@ -149,7 +149,7 @@ export class ControlClient {
         await this.call('PING')
         return
       } catch (error) {
-        if (error instanceof AuthError || error instanceof ProtocolError) return
+        if (error instanceof AuthError || isErrorReply(error)) return
         if (!mayWait || !(error instanceof LinkError) || error.code !== 'ERR_LOADING') throw error
         const pause = wait.next(await this.#etaIfTold(), error)
         if (pause === undefined) throw error
@@ -174,6 +174,14 @@ export class ControlClient {
     if (!(error instanceof Error) || error.name !== 'ReplyError') {
       if (isAborted(this.#signal)) return new AbortedError()
       const message = error instanceof Error ? error.message : String(error)
+      // The parser's words, which ask for a report of what is the server's fault.
+      if (message.startsWith('Unknown RESP type')) {
+        return new ProtocolError(
+          'ERR_PROTOCOL',
+          `${name}: what it says to ${command} is no reply of a Redis server`,
+          { cause: error, details, hint: 'is this the right port?' },
+        )
+      }
       return new LinkError('ERR_LINK_LOST', `${name}: no answer to ${command}: ${message}`, {
         cause: error,
         retriable: true,
@@ -195,6 +203,11 @@ export class ControlClient {
 
 function isAborted(signal: AbortSignal | undefined): boolean {
   return signal?.aborted === true
+}
+
+/** The server knows the command and says no, where another reply is no reply at all. */
+function isErrorReply(error: unknown): boolean {
+  return error instanceof ProtocolError && error.code === 'ERR_SERVER_REPLY'
 }
 
 /** It holds no keys, and answers much as if it were a server without any. */
@@ -269,5 +282,7 @@ function redisOptions(settings: ServerSettings) {
     commandTimeout: timeoutMs,
     maxRetriesPerRequest: 0,
     retryStrategy: () => null,
+    // How long a server that does not close its side keeps the process from ending.
+    disconnectTimeout: 200,
   } satisfies RedisOptions
 }

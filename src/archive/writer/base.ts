@@ -84,8 +84,17 @@ export class BaseWriter {
     await walkRdb(this.file.path)
   }
 
-  /** Flushes, checks, fsyncs, gives the file its name. */
+  /** Flushes, checks, fsyncs, gives the file its name; what fails leaves no temporary. */
   async finish(rdbVersion: number, checksum: SnapshotFacts['checksum']): Promise<BaseRecord> {
+    try {
+      return await this.#finish(rdbVersion, checksum)
+    } catch (error) {
+      await this.abandon()
+      throw error
+    }
+  }
+
+  async #finish(rdbVersion: number, checksum: SnapshotFacts['checksum']): Promise<BaseRecord> {
     await this.check(checksum)
     await this.file.close()
     const path = this.store.path(this.name.file)

@@ -225,7 +225,8 @@ const COLOURS: Partial<Record<Difference['kind'], 'red' | 'green'>> = {
 
 function textLine(difference: Difference, { out }: Talk): string {
   const colour = COLOURS[difference.kind] ?? 'yellow'
-  const head = `${out[colour](DIFFERENCE_TEXT[difference.kind].padEnd(15))} db${difference.db} ${printableText(difference.key)}`
+  const key = difference.key.length === 0 ? '""' : printableText(difference.key)
+  const head = `${out[colour](DIFFERENCE_TEXT[difference.kind].padEnd(15))} db${difference.db} ${key}`
   if (difference.a === undefined) return head
   return `${head}: ${timeOrType(difference, difference.a)} → ${timeOrType(difference, difference.b ?? null)}`
 }

@@ -203,8 +203,8 @@ function report(result: ExportResult, talk: Talk): void {
   }
   if (result.inexactStrings > 0) {
     talk.warn(
-      `${formatCount(result.inexactStrings)} strings are not UTF-8 and not exact here; ` +
-        'with --strings base64 they are',
+      `${countOf(result.inexactStrings, 'string')} not UTF-8 and not exact here: ` +
+        'with --strings base64 all are',
     )
   }
   if (result.unorderedValues > 0) {

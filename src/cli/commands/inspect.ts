@@ -117,6 +117,11 @@ export function registerInspect(program: Command, context: CommandContext): void
       if (modes.filter((mode) => mode === true).length > 1) {
         throw new UsageError('--keys, --key, --csv and --check exclude each other')
       }
+      if (options.check === true && options.salvage === true) {
+        throw new UsageError('--check ends at the first damage, --salvage goes on behind it', {
+          hint: 'rrep inspect FILE --salvage tells what is left; rrep export --salvage gets it out',
+        })
+      }
       const progress = lateProgress(call.talk)
       try {
         return await run(call, progress.show, progress.stop)
@@ -165,7 +170,8 @@ async function run(call: Call, show: Show, stop: () => void): Promise<number> {
     const nowMs = Date.now()
     const result = await inspect(file, { ...base, nowMs })
     stop()
-    await renderInspection(result, call, nowMs)
+    // A snapshot of a server was made meanwhile: its age is as of now.
+    await renderInspection(result, call, Date.now())
     outcome = result
   }
   if (outcome.commandsLeftOut > 0) {

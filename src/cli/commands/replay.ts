@@ -102,7 +102,7 @@ async function runReplay(call: ReplayOptions, talk: Talk): Promise<number> {
     const result = await replay({
       ...call,
       onProgress: (state) => showProgress(progress, state),
-      onEvent: (event) => showEvent(event, talk),
+      onEvent: (event) => showEvent(event, talk, call.dryRun),
       onWire: (direction, line) => talk.trace(`${direction === 'sent' ? '>' : '<'} ${line}`),
     })
     progress.stop()

@@ -19,7 +19,7 @@ import { describeEvent, describeNotice } from '../render/tail.js'
 import { TailStatsView } from '../render/tail-stats.js'
 import type { Io } from '../io.js'
 import type { Talk } from '../talk.js'
-import { formatCount, formatSize } from '../units.js'
+import { countOf, formatCount, formatSize } from '../units.js'
 import { checkOptions, declareTail, flagOf, type TailCommandOptions } from './tail/options.js'
 
 export function registerTail(program: Command, context: CommandContext): void {
@@ -205,7 +205,9 @@ async function keep(
         progress.text(
           state.state === 'snapshot'
             ? `snapshot: ${formatSize(state.snapshotBytes)}`
-            : `${state.state}: offset ${state.replOffset}, ${formatCount(state.commands)} commands, ` +
+            : state.replOffset < 0
+              ? state.state
+              : `${state.state}: offset ${state.replOffset}, ${countOf(state.commands, 'command')}, ` +
                 `${formatSize(state.streamBytes)} of stream`,
         )
       },

@@ -113,7 +113,7 @@ export function describeOutcome(result: ReplayResult): string {
   const { keys, commands } = result.ledger
   const parts = [
     ...(keys.read > 0 ? [`${formatCount(keys.written)} of ${formatCount(keys.read)} keys`] : []),
-    ...(commands.read > 0 ? [`${formatCount(commands.written)} commands`] : []),
+    ...(commands.read > 0 ? [plural(commands.written, 'command')] : []),
   ]
   const what = parts.length === 0 ? 'nothing' : parts.join(' and ')
   const where = result.replOffset === undefined ? '' : `, up to offset ${result.replOffset}`

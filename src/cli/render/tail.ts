@@ -1,7 +1,7 @@
 /** One line for people for each thing that a tail tells, with `-o` or without. */
 import type { ArchiveEvent } from '../../verbs/tail/archive.js'
 import type { TailNotice } from '../../verbs/tail/watch.js'
-import { formatCount, formatDuration, formatSize } from '../units.js'
+import { countOf, formatDuration, formatSize } from '../units.js'
 
 export function describeNotice(notice: TailNotice, server: string): string | undefined {
   switch (notice.kind) {
@@ -70,8 +70,11 @@ export function describeEvent(event: ArchiveEvent): string | undefined {
     }
     case 'stopped':
       return (
-        `${event.source} → ${event.dir}: ${formatCount(event.commands)} commands, ` +
-        `${formatSize(event.streamBytes)} of stream, up to offset ${event.replOffset}`
+        `${event.source} → ${event.dir}: ` +
+        (event.replOffset < 0
+          ? 'nothing was kept'
+          : `${countOf(event.commands, 'command')}, ${formatSize(event.streamBytes)} of stream, ` +
+            `up to offset ${event.replOffset}`)
       )
     case 'pruned':
       return `removed: ${event.files.join(', ')}`

@@ -137,7 +137,7 @@ class SourceReader {
       this.moment !== 'end' && 'timeMs' in this.moment ? this.moment.timeMs : undefined
     if (untilMs !== undefined && facts.savedAtMs !== undefined && facts.savedAtMs > untilMs) {
       const savedAt = new Date(facts.savedAtMs).toISOString()
-      throw new UsageError(`${path} was saved at ${savedAt}, after the time that is asked for`, {
+      throw new UsageError(`${path} was saved at ${savedAt}, after the moment asked for`, {
         hint: 'an older snapshot is needed to go back further',
       })
     }

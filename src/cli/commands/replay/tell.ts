@@ -45,7 +45,7 @@ export function showProgress(progress: Progress, state: ReplayProgress): void {
   }
 }
 
-export function showEvent(event: ReplayEvent, talk: Talk): void {
+export function showEvent(event: ReplayEvent, talk: Talk, dryRun = false): void {
   switch (event.event) {
     case 'target':
       talk.say(`target ${event.server}: ${event.version}, ${countOf(event.keys, 'key')}`)
@@ -63,7 +63,11 @@ export function showEvent(event: ReplayEvent, talk: Talk): void {
       talk.say(`snapshot received: ${formatSize(event.bytes)}, offset ${event.replOffset}`)
       break
     case 'loaded':
-      talk.say(`snapshot loaded: ${countOf(event.keys, 'key')}`)
+      talk.say(
+        dryRun
+          ? `snapshot read: ${countOf(event.keys, 'key')} would be written`
+          : `snapshot loaded: ${countOf(event.keys, 'key')}`,
+      )
       break
     case 'caught-up':
       talk.say(`caught up with the source at offset ${event.replOffset}`)
