@@ -43,6 +43,8 @@ export interface ByteInput {
    * returns `false`, or with an AbortedError.
    */
   pump(push: Push, options?: PumpOptions): Promise<void>
+  /** The last bytes; undefined where they cannot be had before all others (a pipe, compressed). */
+  readTail(byteCount: number): Buffer | undefined
   close(): void
 }
 
@@ -194,6 +196,13 @@ class PlainFile implements ByteInput {
     }
   }
 
+  readTail(byteCount: number): Buffer | undefined {
+    if (this.fd === undefined) throw new InternalError(`${this.name} was closed`)
+    const tail = Buffer.alloc(Math.min(byteCount, this.sizeBytes))
+    readAt(this.fd, this.name, tail, this.sizeBytes - tail.length)
+    return tail
+  }
+
   close(): void {
     if (this.fd !== undefined) closeSync(this.fd)
     this.fd = undefined
@@ -255,6 +264,10 @@ class StreamInput implements ByteInput {
     } finally {
       this.close()
     }
+  }
+
+  readTail(): undefined {
+    return undefined
   }
 
   close(): void {

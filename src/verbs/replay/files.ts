@@ -80,7 +80,7 @@ function refuseEarly(session: ReplaySession, parts: readonly ReplayPart[]): void
   if (parts.length > 1) refuseForStream(session.options)
   if (first?.input?.sizeBytes === undefined) return
   const { input, path } = first
-  if (input.kind === 'aof' || hasPreambleMark(path, input)) refuseForStream(session.options)
+  if (input.kind === 'aof' || hasPreambleMark(input)) refuseForStream(session.options)
   else if (first.role === 'single') {
     checkMomentOfDump(input.head, path, session.options.until)
   }
@@ -154,7 +154,7 @@ class FileReplay implements AofVisitor {
   async #rdbPart(part: ReplayPart, input: ByteInput, isLast: boolean): Promise<void> {
     const session = this.#session
     // A preamble says so before its keys; a base in a directory has increments behind it.
-    const isPreamble = part.role === 'single' && hasPreambleMark(part.path, input)
+    const isPreamble = part.role === 'single' && hasPreambleMark(input)
     const streamFollows = this.#parts.length > 1 || isPreamble
     if (streamFollows) await this.#openStream()
     // What comes through a pipe may have commands behind it, and says so by the same mark.
@@ -172,7 +172,7 @@ class FileReplay implements AofVisitor {
         : session.makeLoader(keys, input.name, {
             replaceOwn: resume !== undefined,
             streamFollows,
-            validate: isPreamble || !hasChecksum(part.path, input),
+            validate: isPreamble || !hasChecksum(input),
           })
     await this.#pumpRdb(part, input, loader, isLast)
   }

@@ -247,7 +247,7 @@ class LiveReplay {
     const loader = session.makeLoader(keys, 'the snapshot', {
       replaceOwn: again,
       streamFollows: true,
-      validate: !hasChecksum(spool.snapshotPath, input),
+      validate: !hasChecksum(input),
     })
     const pieces = new PieceSize(keys.commands.out)
     try {

@@ -4,7 +4,6 @@
  * name in a checkpoint, and whether commands may stand behind an RDB.
  */
 import { createHash } from 'node:crypto'
-import { closeSync, openSync, readSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { momentOf, type Moment } from '../../archive/moment.js'
 import { openArchive } from '../../archive/reader.js'
@@ -50,7 +49,7 @@ export async function openParts(options: ReplayOptions): Promise<ReplayParts> {
     if (isPipe(source.path)) return single(source.path)
     const input = await openInput(source.path, { signal })
     if (input.kind !== 'manifest') {
-      const hasCommands = input.kind === 'aof' || hasPreambleMark(source.path, input)
+      const hasCommands = input.kind === 'aof' || hasPreambleMark(input)
       const isPlain = hasCommands && input.compression === 'none'
       if (isPlain) refuseWithoutTimes([source.path], moment, source.path)
       return single(source.path, input, isPlain)
@@ -112,17 +111,11 @@ function part(
  * stand behind the RDB. A dump has them, too, and says 0. */
 const PREAMBLE_MARKS = ['aof-preamble', 'aof-base'].map((name) => `${name}\xc0\x01`)
 
-export function hasPreambleMark(path: string, input: ByteInput): boolean {
+export function hasPreambleMark(input: ByteInput): boolean {
   // A pipe cannot be read twice; its commands, if any, begin where the RDB ends.
   if (input.sizeBytes === undefined || input.compression !== 'none') return false
-  const fd = openSync(path, 'r')
-  try {
-    const head = Buffer.alloc(1024)
-    const text = head.toString('latin1', 0, readSync(fd, head, 0, head.length, 0))
-    return PREAMBLE_MARKS.some((mark) => text.includes(mark))
-  } finally {
-    closeSync(fd)
-  }
+  const text = input.head.toString('latin1')
+  return PREAMBLE_MARKS.some((mark) => text.includes(mark))
 }
 
 /** The same source, the same name: it stands in the checkpoint. By the first file alone, since an

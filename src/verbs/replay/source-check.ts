@@ -5,7 +5,6 @@
  * Snapshots are walked to the last byte of every value and their checksum is compared; commands
  * are read to their end, or to the moment that was asked for. What it throws, the replay would.
  */
-import { closeSync, openSync, readSync } from 'node:fs'
 import { AofParser, type AofEnd } from '../../aof/aof-parser.js'
 import type { Moment } from '../../archive/moment.js'
 import { MomentGate } from '../../archive/moment-gate.js'
@@ -58,19 +57,11 @@ export function refuseEmpty(part: ReplayPart): void {
  * newer that does not end with zeros (`rdbchecksum no`). Of one in a pipe, compressed, or in front
  * of commands that is not known.
  */
-export function hasChecksum(path: string, input: ByteInput): boolean {
-  if (input.kind !== 'rdb' || input.compression !== 'none' || input.sizeBytes === undefined) {
-    return false
-  }
+export function hasChecksum(input: ByteInput): boolean {
+  if (input.kind !== 'rdb') return false
   if (/^REDIS000[1-4]/.test(input.head.toString('latin1', 0, 9))) return false
-  const tail = Buffer.alloc(CHECKSUM_BYTES)
-  const fd = openSync(path, 'r')
-  try {
-    readSync(fd, tail, 0, tail.length, Math.max(0, input.sizeBytes - tail.length))
-  } finally {
-    closeSync(fd)
-  }
-  return tail.some((byte) => byte !== 0)
+  const tail = input.readTail(CHECKSUM_BYTES)
+  return tail?.some((byte) => byte !== 0) ?? false
 }
 
 /** What is neither an RDB nor commands. */
