@@ -109,7 +109,7 @@ export async function startServer(options: StartOptions = {}): Promise<TestServe
   if (binary === undefined) throw new Error('no redis-server on this machine')
   const dir = options.dir ?? mkdtempSync(join(tmpdir(), 'rrep-test-'))
   const ownsDir = options.dir === undefined
-  const port = options.port ?? (await freePort())
+  let port = options.port ?? (await freePort())
   const socketPath = join(dir, 'server.sock')
   const clients: Redis[] = []
   let child: ChildProcess | undefined
@@ -136,7 +136,7 @@ export async function startServer(options: StartOptions = {}): Promise<TestServe
         if (typeof child?.exitCode === 'number') {
           throw new Error(`${binary.name} ended with ${child.exitCode}:\n${log}`)
         }
-        return await answers(port)
+        return await answers(socketPath)
       },
       { what: `${binary.name} on port ${port}`, timeoutMs: 30_000 },
     )
@@ -165,7 +165,17 @@ export async function startServer(options: StartOptions = {}): Promise<TestServe
     await ended
   }
 
-  await launch(options.args ?? [])
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      await launch(options.args ?? [])
+      break
+    } catch (error) {
+      // Whoever asked for a free port at the same moment may have taken it.
+      const isTaken = error instanceof Error && error.message.includes('Address already in use')
+      if (!isTaken || options.port !== undefined || attempt === 5) throw error
+      port = await freePort()
+    }
+  }
   const client = newClient()
   return {
     binary,
@@ -208,10 +218,11 @@ export async function digest(server: TestServer): Promise<string> {
 }
 
 /** Whether it says anything to a PING. It listens before it has looked for a dump to load: who put
- * one there in between had it read half written, and the server end. */
-async function answers(port: number): Promise<boolean> {
+ * one there in between had it read half written, and the server end. Asked on the socket in its own
+ * directory: on a port another server may answer that was quicker to take it. */
+async function answers(socketPath: string): Promise<boolean> {
   return await new Promise((resolve) => {
-    const socket = connect(port, '127.0.0.1', () => socket.write('PING\r\n'))
+    const socket = connect(socketPath, () => socket.write('PING\r\n'))
     const end = (isAnswer: boolean): void => {
       socket.destroy()
       resolve(isAnswer)
