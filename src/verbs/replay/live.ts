@@ -114,13 +114,29 @@ class LiveReplay {
     if (checkpoint === undefined || checkpoint.phase === 'load') {
       await this.#load(checkpoint !== undefined)
     } else {
-      if (checkpoint.phase !== 'stream') await session.moveExpiryAgain()
+      if (checkpoint.phase !== 'stream') await this.#moveAgain(checkpoint)
       this.#snapshotUntilMs = performance.now() + KEEP_SNAPSHOT_MS
       await session.writeCheckpoint(checkpoint, 'stream')
       session.event({ event: 'resumed', replOffset: checkpoint.nextReplOffset })
       this.#startAt(checkpoint.nextReplOffset, checkpoint.dbnum)
     }
     return await this.#stream()
+  }
+
+  /** Times are right in the target since the last run ended: they are touched only once it is sure
+   * that the stream goes on. */
+  async #moveAgain({ phase }: Checkpoint): Promise<void> {
+    const session = this.#session
+    try {
+      while (!this.#feed.isContinued) {
+        if (this.#spool.isEnded) throw this.#spool.fault ?? new AbortedError()
+        await tick()
+      }
+    } catch (error) {
+      if (phase === 'stopped') await session.leaveExpiry()
+      throw error
+    }
+    await session.moveExpiryAgain()
   }
 
   /** Nothing of the target is deleted before the source's snapshot is here, whole and readable. */

@@ -351,6 +351,15 @@ export class ReplaySession {
     if (result.expired > 0) this.ledger.note('keys past their time at the end', result.expired)
   }
 
+  /** Nothing was moved by this run yet: the target is left as it was found. */
+  async leaveExpiry(): Promise<void> {
+    if (this.#importModeOn) {
+      await setImportMode(this.options.target, false)
+      this.#importModeOn = false
+    }
+    this.#isReleased = true
+  }
+
   /** After a clean stop times were put right: a run that goes on moves them again. */
   async moveExpiryAgain(): Promise<void> {
     if (this.shiftMs === 0 || this.streamWriter === undefined || this.isDry) return

@@ -21,6 +21,8 @@ export class SpoolFeed implements LinkConsumer {
   /** A snapshot is wanted, or one that is coming may begin again. */
   wantsSnapshot = false
   snapshotReplOffset = -1
+  /** The source has what comes next, and sends it. */
+  isContinued = false
   /** When it began to come, by our clock; 0: in an earlier run. */
   snapshotMs = 0
   readonly #session: ReplaySession
@@ -102,6 +104,7 @@ export class SpoolFeed implements LinkConsumer {
       )
     }
     this.#spool.setReplid(info.replid)
+    this.isContinued = true
   }
 
   onStream(bytes: Buffer, start: number, end: number): void {
