@@ -41,7 +41,7 @@ for (const prefix of ['redis-7.0', 'valkey-9']) {
       expect(seconds).toBeLessThanOrEqual(1000)
       expect(seconds).toBeGreaterThan(900)
       expect(await phase()).toBe('stopped')
-      const mode = (await target.client.config('GET', 'import-mode')) as string[]
+      const mode = await target.client.config('GET', 'import-mode')
       expect(mode[1] ?? 'no').toBe('no')
     } finally {
       await source.stop()
