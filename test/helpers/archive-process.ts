@@ -1,8 +1,7 @@
 /** `rrep tail -o` as a process of its own, to be killed at any moment. */
 import { spawn, type ChildProcess } from 'node:child_process'
 import { join } from 'node:path'
-
-const ENTRY = join(import.meta.dirname, 'archive-entry.ts')
+import { rrepCommand } from './rrep-command.js'
 
 export interface ArchiveProcess {
   readonly child: ChildProcess
@@ -19,9 +18,10 @@ export function startArchiveProcess(
   args: readonly string[] = [],
   env: Record<string, string> = {},
 ): ArchiveProcess {
+  const [program, ...before] = rrepCommand
   const child = spawn(
-    process.execPath,
-    ['--import', 'tsx', ENTRY, 'tail', `127.0.0.1:${port}`, '-o', dir, '--json', ...args],
+    program!,
+    [...before, 'tail', `127.0.0.1:${port}`, '-o', dir, '--json', ...args],
     {
       stdio: ['ignore', 'pipe', 'pipe'],
       cwd: join(import.meta.dirname, '../..'),

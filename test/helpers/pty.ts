@@ -6,6 +6,7 @@ import { spawn, spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { rrepCommand } from './rrep-command.js'
 import { waitFor } from './servers.js'
 
 export interface PtyProcess {
@@ -28,7 +29,7 @@ export interface PtyProcess {
 export interface PtyOptions {
   columns?: number
   env?: Record<string, string>
-  /** What to run, before the arguments. Default: the sources, by tsx. */
+  /** What to run, before the arguments. Default: as rrep-command.ts has it. */
   command?: readonly string[]
   /** Shell text behind the arguments, such as `> file`. */
   redirect?: string
@@ -46,12 +47,7 @@ export async function spawnInPty(
 ): Promise<PtyProcess> {
   const dir = mkdtempSync(join(tmpdir(), 'rrep-pty-'))
   const pidFile = join(dir, 'pid')
-  const rrep = options.command ?? [
-    process.execPath,
-    '--import',
-    'tsx',
-    join(import.meta.dirname, 'rrep-main.ts'),
-  ]
+  const rrep = options.command ?? rrepCommand
   const line =
     `stty cols ${options.columns ?? 100} rows 40; echo $$ > ${quote(pidFile)}; ` +
     `exec ${[...rrep, ...args].map(quote).join(' ')} ${options.redirect ?? ''}`

@@ -1,4 +1,4 @@
-/** The command line as a process of its own, from the sources: see rrep-process.ts and bin/rrep.js. */
+/** The command line as a process of its own, from the sources: see rrep-command.ts and bin/rrep.js. */
 import { run } from '../../src/cli/run.js'
 
 const code = await run()

@@ -1,6 +1,6 @@
 /** Runs the command line as a real process, for signals, limits and pipes. */
 import { spawn, type ChildProcess } from 'node:child_process'
-import { join } from 'node:path'
+import { rrepCommand } from './rrep-command.js'
 
 export interface RrepProcess {
   readonly child: ChildProcess
@@ -19,7 +19,7 @@ export interface RrepProcessOptions {
 }
 
 export function spawnRrep(args: readonly string[], options: RrepProcessOptions = {}): RrepProcess {
-  const command = [process.execPath, '--import', 'tsx', join(import.meta.dirname, 'rrep-main.ts')]
+  const command = rrepCommand
   const stdio = ['ignore', options.stdout ?? 'ignore', 'pipe'] as const
   const env = { ...process.env, ...options.env }
   const child =

@@ -2,6 +2,7 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { rrepCommand } from './rrep-command.js'
 import { waitFor } from './servers.js'
 
 export interface ServeProcess {
@@ -25,9 +26,9 @@ export async function startServeProcess(
   args: readonly string[],
   env: Record<string, string> = {},
 ): Promise<ServeProcess> {
-  const entry = join(import.meta.dirname, 'rrep-entry.ts')
-  const argv = ['--import', 'tsx', entry, 'serve', ...args, '--json', '--connection-rate', '10000']
-  const child: ChildProcess = spawn(process.execPath, argv, {
+  const [program, ...before] = rrepCommand
+  const argv = [...before, 'serve', ...args, '--json', '--connection-rate', '10000']
+  const child: ChildProcess = spawn(program!, argv, {
     stdio: ['ignore', 'pipe', 'pipe'],
     cwd: join(import.meta.dirname, '../..'),
     env: { ...process.env, ...env },
