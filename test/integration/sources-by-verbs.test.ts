@@ -106,7 +106,9 @@ beforeAll(async () => {
   await waitFor(
     async () =>
       (await infoNumber(master, 'persistence', 'aof_rewrite_in_progress')) === 0 &&
-      readdirSync(join(master.dir, 'appendonlydir')).some((name) => name.endsWith('.2.base.rdb')),
+      // The files before it are unlinked in the background.
+      readdirSync(join(master.dir, 'appendonlydir')).some((name) => name.endsWith('.2.base.rdb')) &&
+      !readdirSync(join(master.dir, 'appendonlydir')).some((name) => name.includes('.1.')),
     { what: 'the rewrite', timeoutMs: 20_000 },
   )
   await master.client.set('behind', 'the base')
