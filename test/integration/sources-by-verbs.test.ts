@@ -54,6 +54,19 @@ async function change(): Promise<void> {
   await client.call('SELECT', '0')
 }
 
+/** While a sync of its AOF is under way a server holds back what it has answered already. */
+async function aofHolds(word: string, times: number): Promise<void> {
+  const folder = join(master.dir, 'appendonlydir')
+  await waitFor(
+    () => {
+      const last = readdirSync(folder).filter((name) => name.endsWith('.incr.aof'))
+      const text = last.map((name) => readFileSync(join(folder, name), 'latin1')).join('')
+      return text.split(word).length > times
+    },
+    { what: `${word} in the AOF of the server` },
+  )
+}
+
 beforeAll(async () => {
   master = await startServer({
     args: ['--appendonly', 'yes', '--auto-aof-rewrite-percentage', '0'],
@@ -96,6 +109,7 @@ beforeAll(async () => {
     cpSync(join(dir, 'archive'), join(dir, name), { recursive: true })
   }
   await goOn('several bases', { snapshotEveryMs: 50 })
+  await aofHolds('other', 1)
   cpSync(join(master.dir, 'appendonlydir'), join(dir, 'empty-base'), { recursive: true })
   expect(
     (await runCli(['sync', `127.0.0.1:${master.port}`, '-o', join(dir, 'dump.rdb')])).code,
@@ -113,6 +127,7 @@ beforeAll(async () => {
   )
   await master.client.set('behind', 'the base')
   await master.client.del('behind')
+  await aofHolds('behind', 2)
   cpSync(join(master.dir, 'appendonlydir'), join(dir, 'full-base'), { recursive: true })
   const parts = readdirSync(join(dir, 'full-base'))
   const part = (end: string): Buffer =>
