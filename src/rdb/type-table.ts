@@ -6,7 +6,7 @@
  *
  * A new type is a number in numbers.ts, a row here, and its step in types/. What else it needs the
  * compiler names: a new kind breaks every exhaustive switch over kinds, a new event every
- * ElementVisitor (visitor.ts). The kernels pass only what they know (kernels/abi.ts) and leave the
+ * ElementVisitor (visitor.ts). The kernels pass only what they know (kernels/assembly/records.ts, restores.ts) and leave the
  * rest to the step.
  */
 import type { Step, TypeRow } from './core.js'
