@@ -33,6 +33,8 @@ const ORDER = [
 const PURE = new Set(['bytes', 'resp', 'aof', 'kernels', 'servers', 'rdb', 'rewrite', 'analyze'])
 /** No room holds more of the lines than this. */
 const LARGEST_SHARE = 0.15
+/** No folder holds more files without subfolders than this. */
+const MOST_SIDE_BY_SIDE = 20
 const TERMINAL = new Set(['commander', 'chalk', 'ora', 'cli-table3'])
 
 const files = readdirSync(ROOT, { recursive: true, encoding: 'utf8' })
@@ -105,6 +107,15 @@ test('no room holds more than its share of the lines', () => {
   }
   const tooLarge = [...lines].filter(([, count]) => count > LARGEST_SHARE * all)
   expect(tooLarge).toEqual([])
+})
+
+test('no room holds more files side by side than one can look over', () => {
+  const flat = new Map<string, number>()
+  for (const file of files) {
+    const folder = relative(ROOT, dirname(file))
+    flat.set(folder, (flat.get(folder) ?? 0) + 1)
+  }
+  expect([...flat].filter(([, count]) => count > MOST_SIDE_BY_SIDE)).toEqual([])
 })
 
 test('pure folders import no node: module but node:buffer and keep no clock', () => {

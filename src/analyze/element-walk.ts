@@ -5,8 +5,8 @@
  * only where the consumer asks, and only the first of them.
  */
 import { Buffer } from 'node:buffer'
-import { deliveryCountText } from '../rdb/delivery-count.js'
-import { streamIdText, u64Text } from '../rdb/u64.js'
+import { deliveryCountText } from '../rdb/values/delivery-count.js'
+import { streamIdText, u64Text } from '../rdb/values/u64.js'
 import {
   DEPTH,
   KIND,

@@ -2,7 +2,7 @@
  * OBJECT ENCODING by number, for counting: the rules are those of `rdb/object-encoding.ts`, told
  * here from sizes alone, without looking at a value.
  */
-import { ObjectEncoding } from '../rdb/object-encoding.js'
+import { ObjectEncoding } from '../rdb/values/object-encoding.js'
 import { versionOfRdb } from '../servers/rdb-version.js'
 import type { RdbFamily } from '../rdb/numbers.js'
 import { KIND, type KeyHeader, type RdbStart, type Slice, type ValueStats } from '../rdb/visitor.js'

@@ -5,7 +5,7 @@
  */
 import { Buffer } from 'node:buffer'
 import type { RdbFamily } from '../rdb/numbers.js'
-import { STRING_SHAPES, type RdbLane, type StringBatch } from '../rdb/lane.js'
+import { STRING_SHAPES, type RdbLane, type StringBatch } from '../rdb/lane/lane.js'
 import {
   DEPTH,
   KIND,

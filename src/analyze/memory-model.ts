@@ -7,7 +7,7 @@
  * does not say is taken as in a server at rest: tables fully rehashed, strings without slack,
  * skiplist levels at their mean.
  */
-import type { PlainWeights } from '../rdb/lane.js'
+import type { PlainWeights } from '../rdb/lane/lane.js'
 import { KIND, type KeyHeader, type Kind, type ValueStats } from '../rdb/visitor.js'
 import { allocated } from './allocator.js'
 import { ENCODING, type Encoding, type WriterVersion } from './encoding.js'

@@ -13,7 +13,7 @@
  * for a key.
  */
 import { Buffer } from 'node:buffer'
-import type { StringBatch } from '../rdb/lane.js'
+import type { StringBatch } from '../rdb/lane/lane.js'
 
 export interface PrefixOptions {
   /** One byte or more. Default `:`. */

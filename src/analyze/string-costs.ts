@@ -2,7 +2,7 @@
  * Encoding and memory of strings by their sizes. Files hold few different pairs of short lengths,
  * millions of times: those are reckoned once.
  */
-import { STRING_SHAPES, type StringBatch } from '../rdb/lane.js'
+import { STRING_SHAPES, type StringBatch } from '../rdb/lane/lane.js'
 import { ENCODING, type Encoding, type MemoryEncoding } from './encoding.js'
 import type { MemoryModel } from './memory-model.js'
 

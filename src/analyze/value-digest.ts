@@ -10,14 +10,14 @@
  */
 import { Buffer } from 'node:buffer'
 import type { KernelExports } from '../kernels/kernel.js'
-import { parseScore } from '../rdb/score.js'
+import { parseScore } from '../rdb/values/score.js'
 import {
   ELEMENTS,
   type Elements,
   type PackedFormat,
   type RdbLane,
   type Stretch,
-} from '../rdb/lane.js'
+} from '../rdb/lane/lane.js'
 import {
   DEPTH,
   KIND,

@@ -4,7 +4,7 @@
  */
 import { Buffer } from 'node:buffer'
 import type { OutputBuffer } from '../bytes/output-buffer.js'
-import { writeScore } from '../rdb/score-text.js'
+import { writeScore } from '../rdb/values/score-text.js'
 import { KIND, type Kind, type Slice } from '../rdb/visitor.js'
 import type { JsonStrings } from './json-strings.js'
 import { SortedElements } from './sorted-elements.js'

@@ -14,8 +14,8 @@ import { Buffer } from 'node:buffer'
 import { JsonText } from './json-text.js'
 import type { ByteKernel } from '../kernels/kernel.js'
 import type { OutputBuffer } from '../bytes/output-buffer.js'
-import { ObjectEncoding, type StringEncoding } from '../rdb/object-encoding.js'
-import { u64Text } from '../rdb/u64.js'
+import { ObjectEncoding, type StringEncoding } from '../rdb/values/object-encoding.js'
+import { u64Text } from '../rdb/values/u64.js'
 import {
   DEPTH,
   KIND,
@@ -39,7 +39,7 @@ import {
   type PackedFormat,
   type RdbLane,
   type Stretch,
-} from '../rdb/lane.js'
+} from '../rdb/lane/lane.js'
 import { JsonElements } from './json-elements.js'
 import { JsonLane } from './json-lane.js'
 import { JsonStream } from './json-stream.js'

@@ -7,7 +7,7 @@ import { Buffer } from 'node:buffer'
 import type { JsonText } from './json-text.js'
 import { KERNEL_SLACK_BYTES, type ByteKernel } from '../kernels/kernel.js'
 import type { OutputBuffer } from '../bytes/output-buffer.js'
-import type { Elements, PackedFormat, Stretch } from '../rdb/lane.js'
+import type { Elements, PackedFormat, Stretch } from '../rdb/lane/lane.js'
 
 /** What surrounds the key and the value of a string in its line. */
 export interface LineTexts {

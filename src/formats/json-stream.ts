@@ -11,8 +11,8 @@
  */
 import { Buffer } from 'node:buffer'
 import type { OutputBuffer } from '../bytes/output-buffer.js'
-import { isLargestCount, LARGEST_DELIVERY_COUNT } from '../rdb/delivery-count.js'
-import { isU64Max, MutableStreamId, writeStreamId, writeU64 } from '../rdb/u64.js'
+import { isLargestCount, LARGEST_DELIVERY_COUNT } from '../rdb/values/delivery-count.js'
+import { isU64Max, MutableStreamId, writeStreamId, writeU64 } from '../rdb/values/u64.js'
 import type {
   Slice,
   StreamConsumer,

@@ -3,7 +3,7 @@
  * part of a line that all strings of a shape share is made here, once.
  */
 import type { ByteKernel } from '../kernels/kernel.js'
-import { STRING_SHAPES, type StringBatch } from '../rdb/lane.js'
+import { STRING_SHAPES, type StringBatch } from '../rdb/lane/lane.js'
 
 /** As kernels/assembly/row-text.ts has them; the last byte of a text is its length. */
 const SLOT_BYTES = 64

@@ -8,7 +8,7 @@
  */
 import { Buffer } from 'node:buffer'
 import { RdbError } from '../errors.js'
-import { Lz4FrameDecoder } from './lz4-frame.js'
+import { Lz4FrameDecoder } from './io/lz4-frame.js'
 
 const CODEC = { LZ4: 1, ZSTD: 2 } as const
 const KIND_RDB = 1

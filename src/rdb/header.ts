@@ -1,5 +1,5 @@
 /** The objects that `key` and `keyEnd` hand out: one of each, written over for every key. */
-import { StringSlot } from './slice.js'
+import { StringSlot } from './io/slice.js'
 import { NO_TYPE, type RdbFamily, type RdbType } from './numbers.js'
 import { KIND, type KeyHeader, type Kind, type ValueStats } from './visitor.js'
 

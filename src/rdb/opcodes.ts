@@ -1,7 +1,7 @@
 /** The records that are no keys, one function each, called behind the opcode byte. */
 import { Buffer } from 'node:buffer'
 import type { Core, Step } from './core.js'
-import { latin1 } from './slice.js'
+import { latin1 } from './io/slice.js'
 import { decodeModuleId, moduleItems, skipModuleItems } from './types/module.js'
 import { NOTICE } from './visitor.js'
 

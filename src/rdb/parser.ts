@@ -8,7 +8,7 @@
  *   for (const chunk of chunks) parser.push(chunk)
  *   const summary = parser.end()
  */
-import type { RdbLane } from './lane.js'
+import type { RdbLane } from './lane/lane.js'
 import { Buffer } from 'node:buffer'
 import { RdbError } from '../errors.js'
 import { Core } from './core.js'

@@ -5,7 +5,7 @@
  */
 import { printable } from '../bytes/printable.js'
 import { CHECKSUM_BYTES, type Core, type Step } from './core.js'
-import { NEED_MORE } from './chunk-input.js'
+import { NEED_MORE } from './io/chunk-input.js'
 import {
   auxRecord,
   function2Record,
@@ -20,8 +20,8 @@ import {
   slotInfoRecord,
   updateRecord,
 } from './opcodes.js'
-import { offerRecords } from './offer-records.js'
-import type { KernelStringBatch } from './string-batch.js'
+import { offerRecords } from './lane/offer-records.js'
+import type { KernelStringBatch } from './lane/string-batch.js'
 import { endKey } from './types/key-end.js'
 import { decodeModuleId } from './types/module.js'
 import { stringValue } from './types/string.js'

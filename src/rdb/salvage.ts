@@ -13,7 +13,7 @@
 import type { Buffer } from 'node:buffer'
 import type { RdbError } from '../errors.js'
 import { Core, type AfterDamage, type Step } from './core.js'
-import { NEED_MORE } from './chunk-input.js'
+import { NEED_MORE } from './io/chunk-input.js'
 import { OPCODE, TYPE } from './numbers.js'
 import { DEPTH, type LostRegion } from './visitor.js'
 

@@ -6,7 +6,7 @@
  */
 import { Buffer } from 'node:buffer'
 import { OutputBuffer } from '../bytes/output-buffer.js'
-import { writeScore } from '../rdb/score-text.js'
+import { writeScore } from '../rdb/values/score-text.js'
 import { DEPTH, KIND, type Depth, type KeyHeader, type Kind, type Slice } from '../rdb/visitor.js'
 import { bulkOf, CommandWriter, headOf } from './command-writer.js'
 import type { KeyPlan } from './key-plan.js'

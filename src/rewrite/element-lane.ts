@@ -3,7 +3,7 @@
  * in whose memory they and the output lie: byte for byte what element-commands.ts makes of them.
  */
 import type { ByteKernel } from '../kernels/kernel.js'
-import { ELEMENTS, type PackedFormat, type Elements, type Stretch } from '../rdb/lane.js'
+import { ELEMENTS, type PackedFormat, type Elements, type Stretch } from '../rdb/lane/lane.js'
 import { KIND, type Kind } from '../rdb/visitor.js'
 import { BATCH_ARGS, BATCH_BYTES, type CommandWriter } from './command-writer.js'
 import type { ElementCommands } from './element-commands.js'

@@ -10,7 +10,7 @@
 import { Buffer } from 'node:buffer'
 import type { ByteKernel } from '../kernels/kernel.js'
 import { serverVersionNumber } from '../servers/version.js'
-import type { RdbLane } from '../rdb/lane.js'
+import type { RdbLane } from '../rdb/lane/lane.js'
 import {
   DEPTH,
   KIND,

@@ -4,7 +4,7 @@
  * keys that keep their name and stand in nobody's way, or are replaced.
  */
 import type { ByteKernel } from '../kernels/kernel.js'
-import type { Stretch } from '../rdb/lane.js'
+import type { Stretch } from '../rdb/lane/lane.js'
 import { OPCODE, type RdbFamily } from '../rdb/numbers.js'
 import { typeTable } from '../rdb/type-table.js'
 import { KIND } from '../rdb/visitor.js'

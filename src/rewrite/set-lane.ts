@@ -3,7 +3,7 @@
  * lie. Byte for byte what element-commands.ts makes of them, for keys that keep their name.
  */
 import type { ByteKernel } from '../kernels/kernel.js'
-import type { Stretch } from '../rdb/lane.js'
+import type { Stretch } from '../rdb/lane/lane.js'
 import type { CommandWriter } from './command-writer.js'
 
 /** Room for the longest record that the kernel writes: its key twice, and 16 KB each. */

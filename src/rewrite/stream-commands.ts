@@ -9,7 +9,7 @@
  * twice, they are told as loss; for that the ids of live entries are kept, up to `MAX_KEPT_IDS`.
  */
 import { Buffer } from 'node:buffer'
-import { isLargestCount, LARGEST_DELIVERY_COUNT } from '../rdb/delivery-count.js'
+import { isLargestCount, LARGEST_DELIVERY_COUNT } from '../rdb/values/delivery-count.js'
 import {
   compareStreamIds,
   compareU64,
@@ -18,7 +18,7 @@ import {
   MutableU64,
   writeStreamId,
   writeU64,
-} from '../rdb/u64.js'
+} from '../rdb/values/u64.js'
 import type {
   ElementVisitor,
   Slice,

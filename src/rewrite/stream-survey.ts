@@ -3,7 +3,7 @@
  * which ids of producers, belong to stream entries that do not live any more. XCLAIM and XIDMPRECORD
  * take only what the stream holds, so these must stand there for a while (see stream-commands.ts).
  */
-import { compareStreamIds, MutableStreamId } from '../rdb/u64.js'
+import { compareStreamIds, MutableStreamId } from '../rdb/values/u64.js'
 import { DEPTH, type Depth, type RdbVisitor, type Slice, type StreamId } from '../rdb/visitor.js'
 import { StreamIdList } from './pending-list.js'
 

@@ -1,10 +1,10 @@
 /** What a connection needs of the master it belongs to. */
 import type { ChunkPool } from './chunk-pool.js'
-import type { Client } from './client.js'
+import type { Client } from './clients/client.js'
 import type { ServeEvent } from './events.js'
-import type { FairTurns } from './fair-turns.js'
+import type { FairTurns } from './clients/fair-turns.js'
 import type { ReplicaLimits } from './limits.js'
-import type { Origin } from './origin.js'
+import type { Origin } from './origin/origin.js'
 import type { ServerKind } from '../servers/rdb-version.js'
 
 export interface ServeStats {

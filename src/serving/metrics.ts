@@ -1,8 +1,8 @@
 /** `--metrics`: what is served and how far everybody is, as Prometheus text over HTTP. */
 import { createServer, type Server } from 'node:http'
-import { STATE_NAMES, type Client } from './client.js'
+import { STATE_NAMES, type Client } from './clients/client.js'
 import type { ConnectionHost } from './host.js'
-import { outputBytes, replicasOf } from './info.js'
+import { outputBytes, replicasOf } from './clients/info.js'
 
 type Sample = readonly [labels: Readonly<Record<string, string>>, value: number]
 

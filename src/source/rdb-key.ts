@@ -9,7 +9,7 @@ import {
   type RdbVisitor,
   type Slice,
 } from '../rdb/visitor.js'
-import { streamIdText, u64ToBigInt, u64ToSignedBigInt } from '../rdb/u64.js'
+import { streamIdText, u64ToBigInt, u64ToSignedBigInt } from '../rdb/values/u64.js'
 
 interface KeyBase {
   readonly db: number

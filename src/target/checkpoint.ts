@@ -13,8 +13,8 @@
  *   epoch    how many have taken over: a lower one than its own tells a process that the target was
  *            thrown back, a higher one that another is at work
  */
-import { ReplyError, replyText, type Reply } from './reply-reader.js'
-import { refused, type TargetConnection } from './target-connection.js'
+import { ReplyError, replyText, type Reply } from './server/reply-reader.js'
+import { refused, type TargetConnection } from './server/target-connection.js'
 
 export const DEFAULT_CHECKPOINT_KEY = 'rrep:checkpoint'
 /** Where the key stands, whatever dbs the data goes to. */

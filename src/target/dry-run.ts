@@ -3,7 +3,7 @@ import { OutputBuffer } from '../bytes/output-buffer.js'
 import { CommandWriter } from '../rewrite/command-writer.js'
 import type { KeyCounts, Ledger } from './ledger.js'
 import type { KeyTarget } from './key-target.js'
-import { StreamWriter } from './stream-writer.js'
+import { StreamWriter } from './stream/stream-writer.js'
 
 export class DryKeyTarget implements KeyTarget {
   readonly commands = new CommandWriter(new OutputBuffer(() => undefined))

@@ -1,7 +1,7 @@
 /** Equal values have equal digests in every form and order, others have others. */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { parseScore } from '../../src/rdb/score.js'
+import { parseScore } from '../../src/rdb/values/score.js'
 import { counted, digest, file, text, values } from '../helpers/digests.js'
 import { cutEvery, seededRandom } from '../helpers/pieces.js'
 import {

@@ -7,7 +7,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest'
 import { Lock } from '../../src/disk/lock.js'
 import { newOwnerToken } from '../../src/disk/owner.js'
 import { FileError } from '../../src/errors.js'
-import { RelayDir } from '../../src/serving/relay-state.js'
+import { RelayDir } from '../../src/serving/origin/relay-state.js'
 
 const ROUNDS = 40
 let dir: string

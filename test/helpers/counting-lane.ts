@@ -1,5 +1,5 @@
 /** A lane that counts what it takes, so that a test sees that it took something. */
-import type { RdbLane } from '../../src/rdb/lane.js'
+import type { RdbLane } from '../../src/rdb/lane/lane.js'
 
 export interface Taken {
   records: number

@@ -1,5 +1,5 @@
 /** Valkey's compressed envelope, made by hand: no server at hand writes it. */
-import { xxHash32 } from '../../src/rdb/xxhash32.js'
+import { xxHash32 } from '../../src/rdb/io/xxhash32.js'
 
 /** Version 1, LZ4, an RDB. */
 export const VCS = Buffer.from([0x56, 0x43, 0x53, 1, 1, 0, 1])

@@ -5,7 +5,7 @@
  */
 import { readFileSync } from 'node:fs'
 import { RdbParser, type RdbParserOptions } from '../../src/rdb/parser.js'
-import { streamIdText, u64ToBigInt } from '../../src/rdb/u64.js'
+import { streamIdText, u64ToBigInt } from '../../src/rdb/values/u64.js'
 import {
   DEPTH,
   KIND_NAMES,

@@ -5,7 +5,7 @@
 import { describe, expect, test } from 'vitest'
 import { parseDumpPayload } from '../../src/rdb/dump-payload.js'
 import { RdbParser, type RdbParserOptions } from '../../src/rdb/parser.js'
-import { streamIdText, u64Text } from '../../src/rdb/u64.js'
+import { streamIdText, u64Text } from '../../src/rdb/values/u64.js'
 import { DEPTH, type Depth, type RdbVisitor, type Slice } from '../../src/rdb/visitor.js'
 
 const hex = (text: string): Buffer => Buffer.from(text.replace(/\s+/g, ''), 'hex')

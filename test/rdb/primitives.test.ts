@@ -4,8 +4,8 @@ import { expect, test } from 'vitest'
 import { KeySet } from '../../src/rdb/duplicates.js'
 import { PackedReader } from '../../src/rdb/encodings/packed.js'
 import { RdbParser } from '../../src/rdb/parser.js'
-import { parseScore } from '../../src/rdb/score.js'
-import { StringSlot } from '../../src/rdb/slice.js'
+import { parseScore } from '../../src/rdb/values/score.js'
+import { StringSlot } from '../../src/rdb/io/slice.js'
 import {
   MutableU64,
   u64Text,
@@ -13,7 +13,7 @@ import {
   writeI64,
   writeInteger,
   writeU64,
-} from '../../src/rdb/u64.js'
+} from '../../src/rdb/values/u64.js'
 import { DEPTH } from '../../src/rdb/visitor.js'
 import { cutRandomly } from '../helpers/pieces.js'
 

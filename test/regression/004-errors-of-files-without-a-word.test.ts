@@ -2,7 +2,7 @@
  * for a bug in rrep. */
 import { Writable } from 'node:stream'
 import { expect, test } from 'vitest'
-import { StreamOutput } from '../../src/disk/stream-output.js'
+import { StreamOutput } from '../../src/disk/output/stream-output.js'
 import { runCli } from '../helpers/cli.js'
 
 test('a stream whose error is not told yet is a full disk, not a reader that went away', () => {

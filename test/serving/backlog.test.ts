@@ -5,8 +5,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, describe, expect, test } from 'vitest'
 import { DiskBacklog } from '../../src/serving/backlog/disk-backlog.js'
-import { MemoryBacklog } from '../../src/serving/memory-backlog.js'
-import type { GrowingLog } from '../../src/serving/stream-log.js'
+import { MemoryBacklog } from '../../src/serving/backlog/memory-backlog.js'
+import type { GrowingLog } from '../../src/serving/origin/stream-log.js'
 
 const FIRST = 1001
 const dirs: string[] = []

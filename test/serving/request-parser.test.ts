@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { RequestParser, type Request } from '../../src/serving/request-parser.js'
+import { RequestParser, type Request } from '../../src/serving/clients/request-parser.js'
 
 function parse(chunks: readonly Buffer[]): (string[] | 'newline')[] {
   const parser = new RequestParser()

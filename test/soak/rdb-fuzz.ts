@@ -8,7 +8,7 @@
  *
  * An input that fails is written to the working directory and named with its seed.
  */
-import type { WithLane } from '../../src/rdb/lane.js'
+import type { WithLane } from '../../src/rdb/lane/lane.js'
 import { writeFileSync } from 'node:fs'
 import { getHeapStatistics } from 'node:v8'
 import { KeyAnalysis } from '../../src/analyze/key-analysis.js'

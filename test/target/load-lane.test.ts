@@ -13,8 +13,11 @@ import { compileKeyFilter } from '../../src/source/key-filter.js'
 import { compileKeyMapping } from '../../src/target/key-mapping.js'
 import type { KeyTarget } from '../../src/target/key-target.js'
 import { Ledger, type KeyCounts } from '../../src/target/ledger.js'
-import { SnapshotBatch } from '../../src/target/snapshot-batch.js'
-import { SnapshotLoader, type SnapshotLoaderOptions } from '../../src/target/snapshot-loader.js'
+import { SnapshotBatch } from '../../src/target/load/snapshot-batch.js'
+import {
+  SnapshotLoader,
+  type SnapshotLoaderOptions,
+} from '../../src/target/load/snapshot-loader.js'
 import { CommandWriter } from '../../src/rewrite/command-writer.js'
 import { targetCapabilities } from '../../src/servers/capabilities.js'
 import { cutRandomly } from '../helpers/pieces.js'

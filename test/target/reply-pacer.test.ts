@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { ReplyPacer } from '../../src/target/reply-pacer.js'
+import { ReplyPacer } from '../../src/target/server/reply-pacer.js'
 
 const AHEAD_BYTES = 1_000_000
 

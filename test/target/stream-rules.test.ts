@@ -1,7 +1,7 @@
 /** Each command of a stream, and what is sent in its place to servers of various ages. */
 import { describe, expect, test } from 'vitest'
-import { VERDICT } from '../../src/target/rule-outcome.js'
-import { StreamRules } from '../../src/target/stream-rules.js'
+import { VERDICT } from '../../src/target/stream/rule-outcome.js'
+import { StreamRules } from '../../src/target/stream/stream-rules.js'
 import { TTL_SHIFT_MS } from '../../src/target/expiry-time.js'
 import { CommandTable } from '../../src/resp/command-table.js'
 import { CommandDecoder, RESP } from '../../src/resp/decoder.js'

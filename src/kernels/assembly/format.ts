@@ -113,7 +113,7 @@ export function digits(value: i64): u32 {
   return sign + guess + ((rest >= load<u64>(POWERS + ((guess as usize) << 3))) as u32)
 }
 
-/** Canonical decimal text of a signed 64-bit number, as src/rdb/object-encoding.ts has it. */
+/** Canonical decimal text of a signed 64-bit number, as src/rdb/values/object-encoding.ts has it. */
 @inline
 export function isInteger(from: usize, size: usize): bool {
   const first = (load<u8>(from) as u32) - 0x30

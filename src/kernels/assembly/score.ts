@@ -1,4 +1,4 @@
-/** Scores written as text, as src/rdb/score.ts reads them: those that servers write most. */
+/** Scores written as text, as src/rdb/values/score.ts reads them: those that servers write most. */
 
 const MINUS: u8 = 0x2d
 const POINT: u32 = 0xfffffffe

@@ -198,7 +198,7 @@ export function jsonRecords(
   return done
 }
 
-/** 0 int, 1 embstr, 2 raw; as src/rdb/object-encoding.ts tells them. */
+/** 0 int, 1 embstr, 2 raw; as src/rdb/values/object-encoding.ts tells them. */
 @inline
 function encodingOfString(timed: bool): u32 {
   if (stringIsInteger || isInteger(stringAt, stringSize)) return 0

@@ -12,7 +12,7 @@ const POWERS: usize = memory.data(20 * 8, 16)
 const MINUS: u32 = 0x2d
 const POINT: u32 = 0x2e
 const MAX_SAFE: i64 = 9007199254740991
-/** Scores of up to so many decimals are written here; see src/rdb/score-text.ts. */
+/** Scores of up to so many decimals are written here; see src/rdb/values/score-text.ts. */
 const DECIMALS: u32 = 5
 const SCALE: f64 = 1e5
 const MAX_SCALED: f64 = 1e15

@@ -9,8 +9,8 @@
  * Nothing is allocated. The blob must stay where it is during the walk.
  */
 import { Buffer } from 'node:buffer'
-import type { StringSlot } from '../slice.js'
-import type { MutableU64 } from '../u64.js'
+import type { StringSlot } from '../io/slice.js'
+import type { MutableU64 } from '../values/u64.js'
 
 export type BlobFail = (message: string, at: number) => Error
 

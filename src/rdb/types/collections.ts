@@ -3,8 +3,8 @@
  * field expiries 22 (of both families) and 24. Each element is read, told and forgotten.
  */
 import type { Core, Step } from '../core.js'
-import { parseScore } from '../score.js'
-import { ELEMENTS, type Elements } from '../lane.js'
+import { parseScore } from '../values/score.js'
+import { ELEMENTS, type Elements } from '../lane/lane.js'
 import { DEPTH } from '../visitor.js'
 import { endKey } from './key-end.js'
 

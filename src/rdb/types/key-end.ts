@@ -1,6 +1,6 @@
 /** The last step of every key: what was counted is told, the next record may come. */
 import type { Core, Step } from '../core.js'
-import { NEED_MORE } from '../chunk-input.js'
+import { NEED_MORE } from '../io/chunk-input.js'
 import { KIND, NOTICE } from '../visitor.js'
 
 export const endKey: Step = (core) => {

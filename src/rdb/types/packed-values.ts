@@ -5,8 +5,8 @@
 import { sharedKernel, type KernelExports } from '../../kernels/kernel.js'
 import type { Core, Step } from '../core.js'
 import type { PackedReader } from '../encodings/packed.js'
-import { parseScore } from '../score.js'
-import type { PackedFormat } from '../lane.js'
+import { parseScore } from '../values/score.js'
+import type { PackedFormat } from '../lane/lane.js'
 import { DEPTH } from '../visitor.js'
 import { endKey } from './key-end.js'
 

@@ -1,7 +1,7 @@
 /** What the steps of a stream remember between each other, and the check of its pending entries. */
 import { PackedReader, type BlobFail } from '../encodings/packed.js'
-import { StringSlot } from '../slice.js'
-import { MutableStreamId, MutableU64 } from '../u64.js'
+import { StringSlot } from '../io/slice.js'
+import { MutableStreamId, MutableU64 } from '../values/u64.js'
 import type { StreamConsumer, StreamGroup, StreamId, StreamMeta } from '../visitor.js'
 
 class MutableStreamMeta implements StreamMeta {

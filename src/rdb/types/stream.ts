@@ -5,7 +5,7 @@
  */
 import type { Core, Step } from '../core.js'
 import { TYPE } from '../numbers.js'
-import { isU64Max, u64ToNumber, type MutableStreamId } from '../u64.js'
+import { isU64Max, u64ToNumber, type MutableStreamId } from '../values/u64.js'
 import { DEPTH, NOTICE } from '../visitor.js'
 import { endKey } from './key-end.js'
 import { readStreamNode } from './stream-node.js'

@@ -1,6 +1,6 @@
 /** Type 0: one STR. */
 import type { Core, Step } from '../core.js'
-import { STORED } from '../input.js'
+import { STORED } from '../io/input.js'
 import {
   hasHyperLogLogMagic,
   HLL_MAGIC_BYTES,
@@ -8,7 +8,7 @@ import {
   isHyperLogLog,
   isInteger,
   MAX_INTEGER_CHARS,
-} from '../object-encoding.js'
+} from '../values/object-encoding.js'
 import { DEPTH } from '../visitor.js'
 import { endKey } from './key-end.js'
 

@@ -13,8 +13,8 @@ import { mkdirSync, readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileError } from '../../disk/file-error.js'
 import { FileError, InternalError, LinkError } from '../../errors.js'
-import { MemoryBacklog } from '../memory-backlog.js'
-import type { GrowingLog, Retainer } from '../stream-log.js'
+import { MemoryBacklog } from './memory-backlog.js'
+import type { GrowingLog, Retainer } from '../origin/stream-log.js'
 import { findSegments, Segment } from './segment.js'
 
 const TAIL_BYTES = 16 << 20

@@ -8,7 +8,7 @@ import type { Buffer } from 'node:buffer'
 import { ByteKernel } from '../../kernels/kernel.js'
 import { OutputBuffer } from '../../bytes/output-buffer.js'
 import { PieceSize } from '../../bytes/piece-size.js'
-import type { WithLane } from '../../rdb/lane.js'
+import type { WithLane } from '../../rdb/lane/lane.js'
 import { RdbParser } from '../../rdb/parser.js'
 import { KIND, type KeyHeader, type RdbVisitor } from '../../rdb/visitor.js'
 import { METHOD } from '../../rewrite/key-plan.js'
@@ -19,7 +19,7 @@ import {
   targetCapabilities,
   type TargetCapabilities,
 } from '../../servers/capabilities.js'
-import { openOutput } from '../../disk/open-output.js'
+import { openOutput } from '../../disk/output/open-output.js'
 import { JsonKeys } from '../../formats/json-keys.js'
 import {
   compileKeyFilter,

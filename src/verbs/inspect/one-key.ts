@@ -18,8 +18,8 @@ import {
   type StreamMeta,
   type U64,
 } from '../../rdb/visitor.js'
-import { deliveryCountText } from '../../rdb/delivery-count.js'
-import { streamIdText, u64Text } from '../../rdb/u64.js'
+import { deliveryCountText } from '../../rdb/values/delivery-count.js'
+import { streamIdText, u64Text } from '../../rdb/values/u64.js'
 import type { InspectKeyOptions, KeyDetail, KeyElement, KeyPlace, ReadOutcome } from './options.js'
 import type { Source } from '../../source/classify.js'
 import { readRdbFile } from './run.js'

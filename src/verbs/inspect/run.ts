@@ -6,7 +6,7 @@
 import { KeyAnalysis } from '../../analyze/key-analysis.js'
 import { allocateInputBuffer } from '../../kernels/kernel.js'
 import { InputError, RdbError } from '../../errors.js'
-import type { WithLane } from '../../rdb/lane.js'
+import type { WithLane } from '../../rdb/lane/lane.js'
 import { RdbParser } from '../../rdb/parser.js'
 import { DEPTH, type LostRegion, type RdbSummary, type RdbVisitor } from '../../rdb/visitor.js'
 import type { Source } from '../../source/classify.js'

@@ -1,5 +1,5 @@
 /** What does not go together in the options of a replay. */
-import { MAX_LANES } from '../../target/load-marks.js'
+import { MAX_LANES } from '../../target/load/load-marks.js'
 import { UsageError } from '../../errors.js'
 import { isPipe } from '../../source/stored-pipe.js'
 import type { ReplayOptions, ReplaySource } from './options.js'

@@ -15,11 +15,11 @@ import {
   readCheckpoint,
   type CheckpointPhase,
 } from '../../target/checkpoint.js'
-import { findMarks } from '../../target/load-marks.js'
-import { replyText, ReplyError } from '../../target/reply-reader.js'
-import { TargetConnection } from '../../target/target-connection.js'
-import { probeTarget, setImportMode } from '../../target/target-probe.js'
-import { shiftTtls } from '../../target/ttl-shift.js'
+import { findMarks } from '../../target/load/load-marks.js'
+import { replyText, ReplyError } from '../../target/server/reply-reader.js'
+import { TargetConnection } from '../../target/server/target-connection.js'
+import { probeTarget, setImportMode } from '../../target/server/target-probe.js'
+import { shiftTtls } from '../../target/stream/ttl-shift.js'
 import { streamClientName } from './session.js'
 
 export interface FinishOptions {

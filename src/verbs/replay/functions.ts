@@ -4,13 +4,13 @@
  */
 import { Buffer } from 'node:buffer'
 import { printable } from '../../bytes/printable.js'
-import { ReplyError } from '../../target/reply-reader.js'
-import type { SnapshotLoader } from '../../target/snapshot-loader.js'
-import { StreamWriter } from '../../target/stream-writer.js'
-import { isTransient } from '../../target/target-connection.js'
+import { ReplyError } from '../../target/server/reply-reader.js'
+import type { SnapshotLoader } from '../../target/load/snapshot-loader.js'
+import { StreamWriter } from '../../target/stream/stream-writer.js'
+import { isTransient } from '../../target/server/target-connection.js'
 import { backoffMs, sleep } from '../../net/waiting.js'
 import type { Ledger } from '../../target/ledger.js'
-import type { TargetFacts } from '../../target/target-probe.js'
+import type { TargetFacts } from '../../target/server/target-probe.js'
 import type { ReplayOptions } from './options.js'
 
 /** A function refused for reasons that pass is tried so often, over about half a minute. */

@@ -19,20 +19,20 @@ import {
   type Checkpoint,
   type CheckpointPhase,
 } from '../../target/checkpoint.js'
-import { CommandApplier } from '../../target/command-applier.js'
+import { CommandApplier } from '../../target/stream/command-applier.js'
 import { TTL_SHIFT_MS } from '../../target/expiry-time.js'
 import { compileKeyMapping } from '../../target/key-mapping.js'
 import { Ledger } from '../../target/ledger.js'
-import { RateLimiter } from '../../target/rate-limiter.js'
-import { SnapshotLoader } from '../../target/snapshot-loader.js'
+import { RateLimiter } from '../../target/server/rate-limiter.js'
+import { SnapshotLoader } from '../../target/load/snapshot-loader.js'
 import type { KeyTarget } from '../../target/key-target.js'
-import { SnapshotWriter } from '../../target/snapshot-writer.js'
+import { SnapshotWriter } from '../../target/load/snapshot-writer.js'
 import { DryStreamWriter } from '../../target/dry-run.js'
 import { LARGE_PIECE_BYTES } from '../../bytes/piece-size.js'
-import { StreamRules } from '../../target/stream-rules.js'
-import { StreamWriter, TargetRewound } from '../../target/stream-writer.js'
-import { removeMarksOf } from '../../target/load-marks.js'
-import { requireRights } from '../../target/target-rights.js'
+import { StreamRules } from '../../target/stream/stream-rules.js'
+import { StreamWriter, TargetRewound } from '../../target/stream/stream-writer.js'
+import { removeMarksOf } from '../../target/load/load-marks.js'
+import { requireRights } from '../../target/server/target-rights.js'
 import {
   commandRows,
   flushTarget,
@@ -40,8 +40,8 @@ import {
   setImportMode,
   targetEnd,
   type TargetFacts,
-} from '../../target/target-probe.js'
-import { shiftTtls } from '../../target/ttl-shift.js'
+} from '../../target/server/target-probe.js'
+import { shiftTtls } from '../../target/stream/ttl-shift.js'
 import { backoffMs, sleep } from '../../net/waiting.js'
 import { CommandTable } from '../../resp/command-table.js'
 import { printable } from '../../bytes/printable.js'

@@ -4,9 +4,9 @@ import type { Readable } from 'node:stream'
 import type { ServerSettings } from '../../net/server-settings.js'
 import type { ServerKind } from '../../servers/rdb-version.js'
 import type { OnServeEvent } from '../../serving/events.js'
-import type { FrozenSource } from '../../serving/frozen-origin.js'
+import type { FrozenSource } from '../../serving/origin/frozen-origin.js'
 import type { ReplicaLimits } from '../../serving/limits.js'
-import type { RdbFacts } from '../../serving/rdb-scan.js'
+import type { RdbFacts } from '../../serving/origin/rdb-scan.js'
 
 export type ServeSource =
   | { kind: 'server'; server: ServerSettings }

@@ -15,8 +15,8 @@ import type {
   SnapshotEndInfo,
 } from '../../replication/consumer.js'
 import { ReplicationLink } from '../../replication/link.js'
-import { openOutput } from '../../disk/open-output.js'
-import type { Output } from '../../disk/output.js'
+import { openOutput } from '../../disk/output/open-output.js'
+import type { Output } from '../../disk/output/output.js'
 import { diagnoseDrop } from '../../replication/diagnose-drop.js'
 import type { SyncOptions, SyncProgress, SyncResult } from './options.js'
 import { fillNamePattern } from './name-pattern.js'

@@ -4,7 +4,7 @@
  */
 import { selectedDb } from '../../aof/aof-parser.js'
 import { CommandStats } from '../../analyze/command-stats.js'
-import { PatientOutput } from '../../disk/patient-output.js'
+import { PatientOutput } from '../../disk/output/patient-output.js'
 import { CommandFormatter, type CommandPlace } from '../../formats/command-format.js'
 import { CommandTable, KeyPositions } from '../../resp/command-table.js'
 import type { CommandDecoder } from '../../resp/decoder.js'

@@ -1,0 +1,41 @@
+/** An output that is a file: it appears whole. */
+import type { Output } from './output.js'
+import { WholeFile, type WholeFileOptions } from '../whole-file.js'
+
+export class FileOutput implements Output {
+  readonly canRestart = true
+  readonly canReadBack = true
+  readonly #file: WholeFile
+
+  constructor(path: string, options: WholeFileOptions) {
+    this.#file = new WholeFile(path, options)
+  }
+
+  get writtenBytes(): number {
+    return this.#file.bytes
+  }
+
+  write(bytes: Uint8Array, start?: number, end?: number): void {
+    this.#file.write(bytes, start, end)
+  }
+
+  drain(): undefined {
+    return undefined
+  }
+
+  restart(): void {
+    this.#file.restart()
+  }
+
+  readBack(): { fd: number; sizeBytes: number } {
+    return { fd: this.#file.openFd(), sizeBytes: this.#file.bytes }
+  }
+
+  async finish(): Promise<void> {
+    await this.#file.commit()
+  }
+
+  discard(): void {
+    this.#file.discard()
+  }
+}

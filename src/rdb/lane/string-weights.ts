@@ -1,0 +1,45 @@
+/** Weights of strings by length, where the kernel that walks runs of them finds them. */
+import type { ByteKernel } from '../../kernels/kernel.js'
+import type { Kind } from '../kinds.js'
+import type { PlainWeights, StringWeighing } from './lane.js'
+
+/** As kernels/assembly/packed.ts has them. */
+const MAX_WEIGHTS = 512
+const MODE = { NOTHING: 0, STRINGS: 1, PAIRS: 2 } as const
+
+export class ChosenWeights {
+  /** Arguments of `walkStrings`. */
+  mode: number = MODE.NOTHING
+  known = 0
+  private kernel: ByteKernel | undefined
+  private kind = -1
+  /** Asked for once, by kind. */
+  private readonly answers: (PlainWeights | undefined | null)[] = []
+
+  /** False: the consumer wants to hear of each string. */
+  choose(kernel: ByteKernel, weighing: StringWeighing | undefined, kind: Kind): boolean {
+    if (kind === this.kind && kernel === this.kernel) return this.mode !== MODE.NOTHING
+    this.kind = kind
+    this.kernel = kernel
+    const weights = this.ask(weighing, kind)
+    if (weights === undefined) {
+      this.mode = MODE.NOTHING
+      return false
+    }
+    this.mode = weights.pairs ? MODE.PAIRS : MODE.STRINGS
+    this.known = Math.min(MAX_WEIGHTS, weights.byLength.length)
+    new Float64Array(kernel.memory.buffer, kernel.exports.stringWeights(), this.known).set(
+      weights.byLength.subarray(0, this.known),
+    )
+    return true
+  }
+
+  private ask(weighing: StringWeighing | undefined, kind: Kind): PlainWeights | undefined {
+    let answer = this.answers[kind]
+    if (answer === undefined) {
+      answer = weighing?.ofKind(kind) ?? null
+      this.answers[kind] = answer
+    }
+    return answer ?? undefined
+  }
+}

@@ -1,0 +1,520 @@
+/**
+ * A relay: one replication link upstream, its stream kept in a log under the same replid and
+ * offsets, and snapshots that stand for everybody who needs one.
+ *
+ * The stream is passed on byte for byte, so a replica may move between master and relay. What
+ * becomes of the replicas follows what upstream says: it continues (they notice nothing), it has
+ * another name (they ask again and continue), it makes a full resync (they must, too).
+ */
+import { randomBytes } from 'node:crypto'
+import { AbortedError, FileError, InternalError, LinkError, RrepError } from '../../errors.js'
+import { formatServerAddress } from '../../net/address.js'
+import type { ServerSettings } from '../../net/server-settings.js'
+import { orAborted } from '../../net/waiting.js'
+import type {
+  ContinueInfo,
+  FullResyncInfo,
+  LinkConsumer,
+  LinkLostInfo,
+  LinkState,
+  ResumePoint,
+} from '../../replication/consumer.js'
+import { ReplicationLink } from '../../replication/link.js'
+import { streamDbOf, writerOf } from '../../rdb/head.js'
+import { emptyRdb } from './empty-rdb.js'
+import type { ServerKind } from '../../servers/rdb-version.js'
+import { History } from './history.js'
+import type { Origin, OriginListener, ResumeAnswer, SnapshotWish, UpstreamFacts } from './origin.js'
+import { hasNoKeys } from './rdb-scan.js'
+import { RelayStore, type RelayFacts, type RelayStoreOptions } from './relay-store.js'
+import { SnapshotFetch } from './snapshot-fetch.js'
+import { Snapshot } from './snapshot.js'
+import type { GrowingLog } from './stream-log.js'
+import { StreamTracker } from './stream-tracker.js'
+
+export interface RelayOptions extends Omit<RelayStoreOptions, 'retain'> {
+  server: ServerSettings
+  /** Attempts before the first success; afterwards it is tried for ever. */
+  retries: number
+  onWire?: ((direction: 'sent' | 'received', line: string) => void) | undefined
+}
+
+/** A snapshot this young is still the state of now to somebody who wants only that. */
+const FRESH_MS = 5000
+/** Stream bytes taken before the replicas have their turn. */
+const TURN_BYTES = 2 << 20
+
+/** After an error that will not pass by itself (a password changed), upstream is tried so often. */
+const STUBBORN_MS = 10_000
+
+export class RelayOrigin implements Origin, LinkConsumer {
+  readonly history = new History({ replid: '0'.repeat(40), replid2: '', secondReplOffset: -1 })
+  readonly backlogSizeBytes: number
+  readonly hasCommandsBehindSnapshot = false
+  /** Newer commands may stand in the stream: an older replica must not be let in by a label. */
+  readonly mayRelabel = false
+  readonly #options: RelayOptions
+  readonly #store: RelayStore
+  readonly #tracker = new StreamTracker()
+  #server: ServerSettings
+  #listener: OriginListener | undefined
+  #link: ReplicationLink | undefined
+  #linkState: LinkState = 'idle'
+  #isClosing = false
+  #isRestarting = false
+  #hasHistory = false
+  /** There is, or was, something to serve. */
+  #hasBeenUp = false
+  /** Before the full resync that is under way, or was the last. */
+  #hadHistory = false
+  /** Upstream names no history (2.6 and older): the name, and where its offsets begin, are ours. */
+  #isHistoryOurs = false
+  #shift = 0
+  /** The newest snapshot: whole, or arriving on the link itself. */
+  #snapshot: Snapshot | undefined
+  #fetch: SnapshotFetch | undefined
+  #wakeUp: (() => void) | undefined
+  #turnBytes = 0
+  #turnEnd: Promise<void> | undefined
+  #lastByteMs = -1
+  #downSinceMs: number | undefined = Date.now()
+  #lost = 0
+  #fullResyncs = 0
+  #partialResyncs = 0
+
+  constructor(options: RelayOptions) {
+    this.#options = options
+    this.#server = options.server
+    this.backlogSizeBytes = options.backlogSizeBytes
+    this.#store = new RelayStore({ ...options, retain: () => this.retain() })
+  }
+
+  /** First byte that some replica needs; set by the master. */
+  retain: () => number = () => Infinity
+
+  get log(): GrowingLog {
+    return this.#store.log
+  }
+
+  get writer(): ServerKind | undefined {
+    return this.#snapshot === undefined ? undefined : writerOf(this.#snapshot.head)
+  }
+
+  get isReady(): boolean {
+    return this.#hasHistory
+  }
+
+  get boundaryReplOffset(): number {
+    return this.#tracker.isFollowing
+      ? this.#tracker.position.boundaryReplOffset
+      : this.log.endReplOffset
+  }
+
+  get upstream(): UpstreamFacts {
+    const { address } = this.#server
+    return {
+      address: formatServerAddress(address),
+      host: address.transport === 'unix' ? (address.socketPath ?? '') : address.host,
+      port: address.port,
+      isUp: this.#linkState === 'stream',
+      isSyncing: this.#linkState === 'snapshot' || this.#linkState === 'waiting',
+      lastIoSeconds: this.#lastByteMs < 0 ? -1 : Math.round((Date.now() - this.#lastByteMs) / 1000),
+      downSinceMs: this.#downSinceMs,
+      lost: this.#lost,
+      fullResyncs: this.#fullResyncs,
+      partialResyncs: this.#partialResyncs,
+    }
+  }
+
+  setListener(listener: OriginListener): void {
+    this.#listener = listener
+  }
+
+  /** Takes up what an earlier process left in the directory. To be called first. */
+  async restore(): Promise<void> {
+    const facts = await this.#store.restore()
+    if (facts === undefined) return
+    Object.assign(this.history, facts.history)
+    this.#hasHistory = true
+    this.#hasBeenUp = true
+    this.#snapshot = facts.snapshot
+    await this.#retrack(facts.position)
+    const { firstReplOffset, endReplOffset } = this.log
+    const { replid } = this.history
+    this.#options.onEvent({ event: 'backlog-restored', replid, firstReplOffset, endReplOffset })
+  }
+
+  /** Runs until closed or aborted. Rejects when upstream was never reached, or refuses. */
+  async run(signal: AbortSignal): Promise<void> {
+    while (!this.#isClosing) {
+      const link = new ReplicationLink(
+        {
+          server: this.#server,
+          purpose: 'stream',
+          start: this.resumePoint() ?? 'full',
+          retries: this.#hasHistory ? Infinity : this.#options.retries,
+          signal,
+          onWire: this.#options.onWire,
+        },
+        this,
+      )
+      this.#link = link
+      try {
+        await link.run()
+      } catch (error) {
+        if (error instanceof AbortedError || error instanceof InternalError) throw error
+        if (!(error instanceof RrepError) || !this.#hasHistory) throw error
+        // Of our disk, so the link did not tell of it. What never had room will have none.
+        if (error instanceof FileError) {
+          if (!this.#hasBeenUp) throw error
+          this.#tellLost(error, STUBBORN_MS)
+        }
+        await this.#sleep(STUBBORN_MS, signal)
+      }
+      this.#linkDown()
+      this.#isRestarting = false
+    }
+  }
+
+  /** Follows another server from now on: by a partial resync where it knows the history. */
+  follow(server: ServerSettings): void {
+    this.#server = server
+    this.#isRestarting = true
+    this.#fetch?.stop(new LinkError('ERR_UPSTREAM_CHANGED', 'upstream was changed'))
+    this.#options.onEvent({ event: 'upstream-changed', upstream: this.upstream.address })
+    this.#link?.stop()
+    this.#wakeUp?.()
+  }
+
+  resume(replid: string, nextReplOffset: number): ResumeAnswer {
+    if (!this.history.names(replid, nextReplOffset)) return 'no'
+    if (nextReplOffset < this.log.firstReplOffset) return 'no'
+    if (nextReplOffset <= this.log.endReplOffset + 1) return 'yes'
+    // Ahead of us: we were restarted, or upstream feeds it faster. Upstream has what it had.
+    return replid.toLowerCase() === this.history.replid ? 'soon' : 'no'
+  }
+
+  async snapshot(wish: SnapshotWish, signal: AbortSignal): Promise<Snapshot> {
+    if (wish === 'empty') return this.#emptySnapshot()
+    const snapshot = await this.#soundSnapshot()
+    if (snapshot !== undefined && this.#continues(snapshot)) {
+      const isNow =
+        snapshot.state === 'growing' ||
+        snapshot.place.replOffset >= this.log.endReplOffset ||
+        Date.now() - snapshot.createdAtMs < FRESH_MS
+      if (wish === 'any' || isNow) return snapshot
+    }
+    return await this.#fetchSnapshot(signal)
+  }
+
+  tick(): void {
+    // A state that cannot be written down leaves the one before: older, and true.
+    this.#store.tick(() => this.#facts()).catch((error: unknown) => this.#diskFailed(error))
+  }
+
+  async close(): Promise<void> {
+    this.#isClosing = true
+    this.#fetch?.stop(new AbortedError())
+    this.#link?.stop()
+    this.#wakeUp?.()
+    await this.#store.close(this.#hasHistory ? this.#facts() : undefined)
+    this.#snapshot?.discard()
+  }
+
+  // ---- the link's consumer --------------------------------------------------------------------
+
+  onState(state: LinkState): void {
+    this.#linkState = state
+    if (state !== 'stream') return
+    this.#hasBeenUp = true
+    this.#downSinceMs = undefined
+  }
+
+  onFullResync(info: FullResyncInfo): void {
+    this.#heard()
+    this.#fullResyncs += 1
+    const upstream = this.upstream.address
+    // A master of 2.6 names no history: what it sends now is one of its own.
+    const replid = info.replid ?? randomBytes(20).toString('hex')
+    const replOffset = Math.max(0, info.replOffset)
+    this.#isHistoryOurs = info.replid === undefined
+    this.#shift = replOffset - info.replOffset
+    this.#snapshot?.remove()
+    this.#snapshot = undefined
+    this.#fetch?.stop(new LinkError('ERR_FULL_RESYNC', 'upstream made a full resync'))
+    this.#hadHistory = this.#hasHistory
+    if (this.#hasHistory && replid.toLowerCase() !== this.history.replid) {
+      this.#options.onEvent({
+        event: 'upstream-other-history',
+        upstream,
+        replid,
+        previousReplid: this.history.replid,
+        previousReplOffset: this.log.endReplOffset,
+      })
+    }
+    this.history.replace(replid)
+    this.#store.begin(replOffset + 1)
+    this.#tracker.reset({ boundaryReplOffset: replOffset, dbnum: -1 })
+    this.#hasHistory = true
+    const place = { replid: this.history.replid, replOffset }
+    this.#snapshot = this.#store.newSnapshot(place, info.lengthBytes)
+    this.#store.save(this.#facts())
+    this.#options.onEvent({ event: 'upstream-full-resync', upstream, replid, replOffset })
+    this.#listener?.onHistoryChanged('upstream made a full resync')
+  }
+
+  onSnapshotBytes(bytes: Buffer, start: number, end: number): void {
+    this.#heard()
+    this.#snapshot?.write(bytes, start, end)
+  }
+
+  onSnapshotEnd(): void {
+    const snapshot = this.#snapshot
+    if (snapshot === undefined) return
+    const { replOffset } = snapshot.place
+    this.#tracker.reset({ boundaryReplOffset: replOffset, dbnum: streamDbOf(snapshot.head) })
+    const upstream = this.upstream.address
+    // Before it is whole nobody is given the end of it.
+    if (this.#hadHistory && hasNoKeys(snapshot.head, snapshot.writtenBytes)) {
+      this.#options.onEvent({ event: 'upstream-empty', upstream, replOffset })
+    }
+    this.#keep(snapshot)
+    const bytes = snapshot.writtenBytes
+    this.#options.onEvent({ event: 'upstream-snapshot', upstream, bytes, replOffset })
+  }
+
+  onContinue({ replid, nextReplOffset }: ContinueInfo): void {
+    this.#heard()
+    this.#partialResyncs += 1
+    const upstream = this.upstream.address
+    if (nextReplOffset !== this.log.endReplOffset + 1) {
+      throw new InternalError(
+        `upstream continues at ${nextReplOffset}, the log ends at ${this.log.endReplOffset}`,
+      )
+    }
+    const previousReplid = this.history.replid
+    this.#options.onEvent({ event: 'upstream-continued', upstream, replid, nextReplOffset })
+    if (replid.toLowerCase() === previousReplid) return
+    this.history.rename(replid, nextReplOffset)
+    if (this.#snapshot !== undefined) this.#snapshot.place.replid = this.history.replid
+    this.#store.save(this.#facts())
+    this.#options.onEvent({
+      event: 'upstream-renamed',
+      upstream,
+      replid: this.history.replid,
+      previousReplid,
+      nextReplOffset,
+    })
+    // They know the old name: asked again, they learn the new one and go on where they were.
+    this.#listener?.onHistoryChanged('upstream has another replid')
+  }
+
+  onStream(bytes: Buffer, start: number, end: number, replOffset: number): void {
+    this.#lastByteMs = Date.now()
+    if (replOffset + this.#shift !== this.log.endReplOffset + 1) {
+      throw new InternalError(
+        `stream byte ${replOffset} came, the log ends at ${this.log.endReplOffset}`,
+      )
+    }
+    this.log.append(bytes, start, end)
+    this.#listener?.onAppended()
+    this.#tracker.feed(bytes, start, end)
+    this.#turnBytes += end - start
+    if (this.#turnBytes >= TURN_BYTES) this.#yieldTurn()
+  }
+
+  onKeepalive(): void {
+    this.#heard()
+  }
+
+  onLinkLost({ error, retryInMs }: LinkLostInfo): void {
+    this.#tellLost(error, retryInMs ?? (this.#hasHistory ? STUBBORN_MS : undefined))
+  }
+
+  drain(): Promise<void> | undefined {
+    return this.log.drain() ?? this.#turnEnd
+  }
+
+  resumePoint(): ResumePoint | 'full' | undefined {
+    if (!this.#hasHistory) return undefined
+    if (this.#isHistoryOurs) return 'full'
+    // A snapshot that did not arrive whole began a history of which nobody has anything.
+    const isEmpty = this.log.endReplOffset < this.log.firstReplOffset
+    if (isEmpty && this.#snapshot?.state !== 'complete') return 'full'
+    return { replid: this.history.replid, nextReplOffset: this.log.endReplOffset + 1 }
+  }
+
+  /** A socket that always has more would be read for 32 MB in one turn of the event loop, and a
+   * healthy replica be taken for a slow one before it had a chance to be sent anything. */
+  #yieldTurn(): void {
+    this.#turnBytes = 0
+    this.#turnEnd ??= new Promise((resolve) => {
+      setImmediate(() => {
+        this.#turnEnd = undefined
+        resolve()
+      })
+    })
+  }
+
+  // ---- inside ---------------------------------------------------------------------------------
+
+  #heard(): void {
+    this.#lastByteMs = Date.now()
+  }
+
+  #tellLost(error: Error, retryInMs: number | undefined): void {
+    this.#lost += 1
+    this.#linkDown(error)
+    const upstream = this.upstream.address
+    const reason = error.message
+    this.#options.onEvent({ event: 'upstream-lost', upstream, reason, retryInMs })
+  }
+
+  #linkDown(error?: Error): void {
+    this.#downSinceMs ??= Date.now()
+    if (this.#snapshot?.state !== 'growing') return
+    const reason = error ?? new LinkError('ERR_LINK_LOST', 'the link to upstream ended')
+    this.#snapshot.fail(reason)
+    this.#snapshot = undefined
+  }
+
+  #facts(): RelayFacts {
+    return {
+      history: this.history.state,
+      position: this.#tracker.position,
+      snapshot: this.#snapshot,
+    }
+  }
+
+  /** Does the log go on behind this snapshot? */
+  #continues(snapshot: Snapshot): boolean {
+    return (
+      snapshot.state !== 'failed' &&
+      snapshot.place.replid === this.history.replid &&
+      snapshot.place.replOffset + 1 >= this.log.firstReplOffset
+    )
+  }
+
+  /** The snapshot that is there; one that was kept is looked through before anybody is given it. */
+  async #soundSnapshot(): Promise<Snapshot | undefined> {
+    const snapshot = this.#snapshot
+    if (snapshot === undefined || (await snapshot.isSound())) return this.#snapshot
+    // Of all who waited for the answer, the first removes it.
+    if (this.#snapshot === snapshot) {
+      this.#snapshot = undefined
+      snapshot.remove()
+      const reason = `${snapshot.path ?? 'the snapshot'} is damaged`
+      this.#options.onEvent({ event: 'backlog-damaged', reason })
+    }
+    return this.#snapshot
+  }
+
+  #emptySnapshot(): Snapshot {
+    const { boundaryReplOffset, dbnum } = this.#tracker.position
+    const isKept = boundaryReplOffset + 1 >= this.log.firstReplOffset
+    if (!this.#tracker.isFollowing || dbnum < 0 || !isKept) {
+      throw new LinkError('ERR_NO_POSITION', 'the selected db is not known yet', {
+        retriable: true,
+      })
+    }
+    const place = { replid: this.history.replid, replOffset: boundaryReplOffset }
+    return Snapshot.ofBytes(place, emptyRdb(dbnum))
+  }
+
+  /** One new snapshot for all who wait, over a connection of its own: the stream goes on. */
+  async #fetchSnapshot(signal: AbortSignal): Promise<Snapshot> {
+    if (this.#linkState !== 'stream' && this.#fetch === undefined) {
+      throw new LinkError('ERR_NO_UPSTREAM', "Can't SYNC while not connected with my master", {
+        retriable: true,
+      })
+    }
+    this.#fetch ??= this.#startFetch()
+    const fetch = this.#fetch
+    const snapshot = await orAborted(fetch.begun, signal)
+    if (!this.#continues(snapshot)) {
+      throw new LinkError('ERR_SNAPSHOT_OUTDATED', 'the snapshot is of another history', {
+        retriable: true,
+      })
+    }
+    return snapshot
+  }
+
+  #startFetch(): SnapshotFetch {
+    const fetch = new SnapshotFetch(this.#server, {
+      makeSnapshot: (replid, replOffset, lengthBytes) => {
+        if (replid !== this.history.replid) {
+          throw new LinkError('ERR_SNAPSHOT_OUTDATED', 'upstream has another replid by now')
+        }
+        this.#fullResyncs += 1
+        return this.#store.newSnapshot({ replid: this.history.replid, replOffset }, lengthBytes)
+      },
+      onDiskFailed: (error) => this.#diskFailed(error),
+      onDone: (snapshot) => {
+        if (snapshot === undefined || this.#isClosing) snapshot?.discard()
+        else if (this.#continues(snapshot)) {
+          this.#snapshot?.remove()
+          this.#snapshot = snapshot
+          this.#keep(snapshot)
+          this.#options.onEvent({
+            event: 'upstream-snapshot',
+            upstream: this.upstream.address,
+            bytes: snapshot.writtenBytes,
+            replOffset: snapshot.place.replOffset,
+          })
+        } else snapshot.discard()
+        if (this.#fetch === fetch) this.#fetch = undefined
+      },
+      onWire: this.#options.onWire,
+    })
+    return fetch
+  }
+
+  #keep(snapshot: Snapshot): void {
+    if (snapshot.state === 'growing') snapshot.complete()
+    if (!this.#store.keepsSnapshots) return
+    snapshot
+      .keep()
+      .then((isKept) => {
+        if (isKept && !this.#isClosing) this.#store.save(this.#facts())
+      })
+      .catch((error: unknown) => this.#diskFailed(error))
+  }
+
+  #diskFailed(error: unknown): void {
+    const reason = error instanceof Error ? error.message : String(error)
+    this.#options.onEvent({ event: 'backlog-disk-failed', reason })
+  }
+
+  /** Follows the part of the restored stream that came behind the position that was saved. */
+  async #retrack(position: { boundaryReplOffset: number; dbnum: number }): Promise<void> {
+    const { log } = this
+    let next = Math.max(position.boundaryReplOffset + 1, log.firstReplOffset)
+    if (next > log.endReplOffset + 1) {
+      // The end was cut back behind the boundary: from here on it is found anew.
+      this.#tracker.reset({ boundaryReplOffset: log.endReplOffset, dbnum: -1 })
+      return
+    }
+    this.#tracker.reset({ boundaryReplOffset: next - 1, dbnum: position.dbnum })
+    const buffer = Buffer.allocUnsafe(1 << 20)
+    while (next <= log.endReplOffset) {
+      const count = await log.read(next, buffer)
+      this.#tracker.feed(buffer, 0, count)
+      next += count
+    }
+  }
+
+  async #sleep(durationMs: number, signal: AbortSignal): Promise<void> {
+    if (this.#isClosing || this.#isRestarting || signal.aborted) return
+    await new Promise<void>((resolve) => {
+      const end = (): void => {
+        clearTimeout(timer)
+        signal.removeEventListener('abort', end)
+        this.#wakeUp = undefined
+        resolve()
+      }
+      const timer = setTimeout(end, durationMs)
+      signal.addEventListener('abort', end, { once: true })
+      this.#wakeUp = end
+    })
+  }
+}
