@@ -5,8 +5,9 @@ export default defineConfig({
     include: ['test/**/*.test.ts'],
     testTimeout: 60_000,
     hookTimeout: 60_000,
-    // Two cores: more workers only make servers and tests wait for one another.
-    maxWorkers: 2,
+    // Most tests wait for servers, retries and seconds that pass: on two cores four at a time take
+    // two thirds of the time that two take, and none fails for it.
+    maxWorkers: 4,
     pool: 'forks',
   },
 })
