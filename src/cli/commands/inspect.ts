@@ -1,5 +1,5 @@
 /** `rrep inspect`: options → one call of the library → a summary, rows, one key or one object. */
-import type { Command } from 'commander'
+import { type Command, Option } from 'commander'
 import {
   checkRdb,
   inspect,
@@ -9,6 +9,7 @@ import {
   type ReadOutcome,
 } from '../../verbs/inspect/run.js'
 import { inspectKey } from '../../verbs/inspect/one-key.js'
+import type { InspectKeyOptions, KeyDetail, KeyPlace } from '../../verbs/inspect/options.js'
 import { inspectRows } from '../../verbs/inspect/lines.js'
 import { FileError, UsageError } from '../../errors.js'
 import { addCommonOptions, type CommandCall, type CommandContext } from '../command.js'
@@ -17,15 +18,14 @@ import { EXIT } from '../exit-codes.js'
 import type { Source } from '../../source/classify.js'
 import { addFilterOptions, readFilterOptions, type FilterOptions } from '../filter-options.js'
 import {
-  BROKEN_JSON,
-  detailJson,
+  detailObject,
   detailText,
-  elementJson,
   elementLine,
-  placeJson,
+  KEY_EVENT,
   placeText,
 } from '../render/inspect-key.js'
 import { outcomeObject, summaryObject } from '../render/inspect-json.js'
+import { JsonLine } from '../render/json-line.js'
 import { renderSummary } from '../render/inspect-summary.js'
 import { renderLosses } from '../render/ledger.js'
 import { describeFileNotice } from '../render/notices.js'
@@ -44,6 +44,7 @@ interface InspectCommandOptions extends ConnectValues, FilterOptions, MomentOpti
   check?: boolean
   csv?: boolean
   salvage?: boolean
+  strings?: 'text' | 'base64'
 }
 
 type Call = CommandCall<InspectCommandOptions>
@@ -66,7 +67,8 @@ one row: user:*: stands for all of user:1:, user:2: and so on.
 gets one more ' in front, so that no spreadsheet takes it for a formula.
 --json turns both into an object a line: db, key, type, encoding, memory, elements, expireAt, idle,
 freq.
---key takes a name as --keys prints it, with \\n, \\xff and the like.
+--key takes a name as --keys prints it, with \\n, \\xff and the like; with --json it prints the line
+that export writes of the key (--strings base64 as there), with memory, elements and raw behind it.
 
 A damaged file: what was read before the damage is shown, and the exit status is 6. With --salvage
 reading goes on behind it where that is safe.
@@ -93,6 +95,9 @@ export function registerInspect(program: Command, context: CommandContext): void
     .option('--separator <text>', 'between the pieces of a name (default ":")')
     .option('--keys', 'one line for each key instead')
     .option('--key <name>', 'this key whole instead, and how it is stored')
+    .addOption(
+      new Option('--strings <how>', 'how JSON of a key shows bytes').choices(['text', 'base64']),
+    )
     .option('--check', 'only whether the file is sound: reads and verifies everything')
     .option('--csv', 'one CSV row for each key instead')
     .option('--salvage', 'go on behind damage as far as that is safe')
@@ -224,54 +229,104 @@ async function renderInspection(result: InspectResult, call: Call, nowMs: number
   )
 }
 
+/** `begin` and `end` of each key found; `broken` where the end of one did not come. */
+interface KeyView {
+  options: Pick<InspectKeyOptions, 'json' | 'onElement'>
+  begin: (place: KeyPlace) => void
+  end: (detail: KeyDetail) => void
+  broken: () => void
+}
+
 async function showKey(
   file: Source,
   name: string,
   base: InspectOptions,
-  { talk }: Call,
+  { talk, options: { strings = 'text' } }: Call,
   stop: () => void,
 ): Promise<ReadOutcome> {
   let found = 0
-  let elements = 0
-  const told = { isOpen: false }
-  let output: string[] = []
-  const flush = async (): Promise<void> => {
-    const text = output.join('')
-    output = []
-    if (text !== '') await talk.write(text)
-  }
+  let isOpen = false
+  const output = new PendingText((text) => talk.write(text))
+  const view = talk.json ? jsonView(output, strings) : textView(output)
   const outcome = await inspectKey(file, {
     ...base,
+    ...view.options,
     key: keyBytes(name),
     onBegin: (place) => {
       // The key before it was damaged: nothing was told of its end.
-      if (told.isOpen && talk.json) output.push(BROKEN_JSON)
-      told.isOpen = true
-      elements = 0
-      if (talk.json) output.push(placeJson(place))
-      else output.push(found === 0 ? '' : '\n', placeText(place), '\n')
+      if (isOpen) view.broken()
+      isOpen = true
       found += 1
-    },
-    onElement: (element) => {
-      if (talk.json) output.push(elements === 0 ? '' : ',', elementJson(element))
-      else output.push(elementLine(element, elements), '\n')
-      elements += 1
+      view.begin(place)
     },
     onFound: (detail) => {
-      told.isOpen = false
-      output.push(talk.json ? detailJson(detail) : `\n${detailText(detail)}`)
+      isOpen = false
+      view.end(detail)
     },
-    drain: () => (output.length === 0 ? undefined : flush()),
+    drain: () => output.drain(),
   })
-  if (told.isOpen) output.push(talk.json ? BROKEN_JSON : '\n(the rest of this key is damaged)\n')
+  if (isOpen) view.broken()
   stop()
   if (found === 0 && outcome.error === undefined) {
     throw new FileError('ERR_NO_SUCH_KEY', `no key of this name in ${outcome.file}`, {
       hint: 'rrep inspect FILE --keys lists them all',
     })
   }
-  await flush()
+  await output.drain()
   return outcome
+}
+
+function textView(output: PendingText): KeyView {
+  let found = 0
+  let elements = 0
+  return {
+    options: {
+      onElement: (element) => {
+        output.push(elementLine(element, elements), '\n')
+        elements += 1
+      },
+    },
+    begin: (place) => {
+      output.push(found === 0 ? '' : '\n', placeText(place), '\n')
+      elements = 0
+      found += 1
+    },
+    end: (detail) => output.push(`\n${detailText(detail)}`),
+    broken: () => output.push('\n(the rest of this key is damaged)\n'),
+  }
+}
+
+/** A key as `export` writes it, and what is known of it behind that. */
+function jsonView(output: PendingText, strings: 'text' | 'base64'): KeyView {
+  let line: JsonLine
+  return {
+    options: { json: { strings, write: (bytes) => line.push(bytes) } },
+    begin: () => {
+      line = new JsonLine((text) => output.push(text), KEY_EVENT)
+    },
+    end: (detail) => line.end(detailObject(detail)),
+    broken: () => line.breakOff({ complete: false }),
+  }
+}
+
+/** Text that is written between two chunks of the input. */
+class PendingText {
+  private texts: string[] = []
+  private readonly write: (text: string) => Promise<void>
+
+  constructor(write: (text: string) => Promise<void>) {
+    this.write = write
+  }
+
+  push(...texts: string[]): void {
+    this.texts.push(...texts)
+  }
+
+  drain(): Promise<void> | undefined {
+    const text = this.texts.join('')
+    this.texts = []
+    return text === '' ? undefined : this.write(text)
+  }
 }
 
 /** A name as `printable` shows it, back to its bytes. A shell that passes raw bytes is right too. */

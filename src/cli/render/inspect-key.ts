@@ -88,23 +88,16 @@ function columns(lines: readonly (readonly [string, string])[]): string {
   return lines.map(([name, value]) => `${name.padEnd(12)} ${value}\n`).join('')
 }
 
-/** The beginning of the object: it is open until the elements and `detailJson` have been written. */
-export function placeJson(place: KeyPlace): string {
-  const object = {
-    event: 'key',
-    db: place.dbnum,
-    ...textOrBase64('key', place.key),
-    type: place.type,
-    expireAt: place.expireAtMs === -1 ? null : place.expireAtMs,
-    ...(place.idleSeconds >= 0 ? { idleSeconds: place.idleSeconds } : {}),
-    ...(place.freq >= 0 ? { freq: place.freq } : {}),
-  }
-  return `${JSON.stringify(object).slice(0, -1)},"value":[`
-}
+/** What a line of JSON says of a key in front of what an export says of it. */
+export const KEY_EVENT = '"event":"key",'
 
-export function detailJson(detail: KeyDetail): string {
-  const object = {
-    encoding: detail.encoding,
+/** What it says behind it. */
+export function detailObject(detail: KeyDetail): object {
+  const exact = textOrBase64('key', detail.key)
+  return {
+    ...('keyBase64' in exact ? { keyBase64: exact['keyBase64'] } : {}),
+    ...(detail.idleSeconds >= 0 ? { idleSeconds: detail.idleSeconds } : {}),
+    ...(detail.freq >= 0 ? { freq: detail.freq } : {}),
     memory: detail.memory,
     elements: detail.elements,
     raw: {
@@ -120,47 +113,6 @@ export function detailJson(detail: KeyDetail): string {
       base64: detail.raw.toString('base64'),
     },
   }
-  return `],${JSON.stringify(object).slice(1)}\n`
-}
-
-/** Ends the object of a key whose end was not found. */
-export const BROKEN_JSON = '],"complete":false}\n'
-
-export function elementJson(element: KeyElement): string {
-  return JSON.stringify(elementObject(element))
-}
-
-function elementObject(element: KeyElement): object {
-  switch (element.kind) {
-    case 'string':
-    case 'element':
-    case 'member':
-      return textOrBase64('value', element.value)
-    case 'part':
-      return textOrBase64('part', element.value)
-    case 'scored':
-      return { ...textOrBase64('member', element.value), score: scoreValue(element.score) }
-    case 'field':
-      return {
-        ...textOrBase64('field', element.field),
-        ...textOrBase64('value', element.value),
-        ...(element.expireAtMs === -1 ? {} : { expireAt: element.expireAtMs }),
-      }
-    case 'entry':
-      return { id: element.id }
-    case 'meta':
-      return {
-        name: element.name.trim(),
-        ...(typeof element.value === 'string'
-          ? { value: element.value }
-          : textOrBase64('value', element.value)),
-      }
-  }
-}
-
-/** JSON has no infinities. */
-function scoreValue(score: number): number | string {
-  return Number.isFinite(score) ? score : score > 0 ? 'inf' : '-inf'
 }
 
 function elementsText(detail: KeyDetail): string {

@@ -4,19 +4,25 @@
  */
 import { Buffer } from 'node:buffer'
 import { KeyAnalysis, type AnalyzedKey } from '../../analyze/key-analysis.js'
+import { OutputBuffer } from '../../bytes/output-buffer.js'
+import { JsonKeys } from '../../formats/json-keys.js'
+import { ByteKernel } from '../../kernels/kernel.js'
 import {
   DEPTH,
+  forwardElements,
   KIND,
   KIND_NAMES,
   type Depth,
   type ElementVisitor,
   type KeyHeader,
+  type RdbStart,
   type Slice,
   type StreamConsumer,
   type StreamGroup,
   type StreamId,
   type StreamMeta,
   type U64,
+  type ValueStats,
 } from '../../rdb/visitor.js'
 import { deliveryCountText } from '../../rdb/values/delivery-count.js'
 import { streamIdText, u64Text } from '../../rdb/values/u64.js'
@@ -27,13 +33,17 @@ import { readRdbFile } from './run.js'
 export type { InspectKeyOptions, KeyDetail, KeyElement, KeyPlace } from './options.js'
 
 export const MAX_RAW_BYTES = 4096
+const JSON_BYTES = 1 << 18
 
 /** Throws as `inspect` does; damage is in the result. */
 export async function inspectKey(
   source: string | Source,
   options: InspectKeyOptions,
 ): Promise<ReadOutcome> {
-  return await readRdbFile(source, new KeyFinder(options), options, false)
+  const finder = new KeyFinder(options)
+  const outcome = await readRdbFile(source, finder, options, false)
+  finder.flush()
+  return outcome
 }
 
 /** Analyses every key as usual, and tells the elements of one. */
@@ -45,8 +55,10 @@ class KeyFinder extends KeyAnalysis implements ElementVisitor {
   readonly rawWithElements = true
   private raw: Buffer[] = []
   private rawRoom = 0
+  private readonly json: JsonKeys | undefined
+  private readonly out: OutputBuffer | undefined
 
-  constructor({ key, onBegin, onElement, onFound, nowMs, filter }: InspectKeyOptions) {
+  constructor({ key, onBegin, onElement, onFound, nowMs, filter, json }: InspectKeyOptions) {
     super({
       nowMs: nowMs ?? 0,
       top: 0,
@@ -56,8 +68,23 @@ class KeyFinder extends KeyAnalysis implements ElementVisitor {
     })
     this.wanted = key
     this.dbs = filter?.dbs
-    this.tell = onElement
+    this.tell = onElement ?? noElement
     this.begin = onBegin
+    if (json === undefined) return
+    const kernel = new ByteKernel(JSON_BYTES)
+    this.out = new OutputBuffer(json.write, kernel.allocate(JSON_BYTES))
+    this.json = new JsonKeys(this.out, kernel, { strings: json.strings, layout: 'lines' })
+    Object.assign(this, forwardElements(this.json))
+  }
+
+  override start(start: RdbStart): void {
+    super.start(start)
+    this.json?.start(start)
+  }
+
+  override aux(name: Slice, value: Slice): void {
+    super.aux(name, value)
+    this.json?.aux(name, value)
   }
 
   override key(header: KeyHeader): Depth {
@@ -65,8 +92,23 @@ class KeyFinder extends KeyAnalysis implements ElementVisitor {
     if (!this.matches(header)) return DEPTH.SKIP
     this.raw = []
     this.rawRoom = MAX_RAW_BYTES
+    this.flush()
     this.begin?.(placeOf(header))
-    return DEPTH.ELEMENTS
+    return this.json?.key(header) ?? DEPTH.ELEMENTS
+  }
+
+  override keyEnd(header: KeyHeader, stats: ValueStats): void {
+    if (this.json !== undefined && this.matches(header)) {
+      this.json.keyEnd(header, stats)
+      this.json.finish()
+    }
+    super.keyEnd(header, stats)
+  }
+
+  /** Hands out what was written of a key whose end did not come. */
+  flush(): void {
+    this.out?.drop()
+    this.out?.flush()
   }
 
   rawValue(bytes: Buffer, start: number, end: number): void {
@@ -207,6 +249,10 @@ class KeyFinder extends KeyAnalysis implements ElementVisitor {
   private meta(name: string, value: string | Buffer): void {
     this.tell({ kind: 'meta', name, value })
   }
+}
+
+function noElement(): void {
+  // The JSON has it.
 }
 
 function copy({ bytes, start, end }: Slice): Buffer {

@@ -166,7 +166,12 @@ export interface InspectKeyOptions extends Omit<InspectOptions, 'onKey' | 'top'>
   key: Uint8Array
   /** In front of the first element of a key found. */
   onBegin?: ((place: KeyPlace) => void) | undefined
-  onElement: (element: KeyElement) => void
+  onElement?: ((element: KeyElement) => void) | undefined
+  /**
+   * In place of `onElement`: the key as the very line that an export to JSON lines writes of it,
+   * in pieces, before `onFound` tells of its end. The line of a damaged key breaks off.
+   */
+  json?: { strings: 'text' | 'base64'; write: (bytes: Buffer) => void } | undefined
   /** Behind the last element. Not told where the key is damaged. */
   onFound: (detail: KeyDetail) => void
 }
