@@ -1,6 +1,6 @@
 /**
- * `inspect --csv` and `--keys`: a row for each key, written as bytes into buffers that are reused.
- * Millions of rows: no string, object or promise for any of them.
+ * A row for each key, written as bytes into buffers that are reused: `inspect --keys`, and rows of
+ * other forms. Millions of rows: no string, object or promise for any of them.
  */
 import { Buffer } from 'node:buffer'
 import { ENCODING_NAMES } from '../analyze/encoding.js'
@@ -26,10 +26,6 @@ export interface RowFormat {
 const ROW_ROOM = 512
 const PART_BYTES = 1 << 20
 
-export const CSV_HEADER =
-  'database,type,key,size_in_bytes,encoding,num_elements,len_largest_element,expiry\n'
-
-const COMMA = 0x2c
 const LF = 0x0a
 const SPACE = 0x20
 const MINUS = 0x2d
@@ -85,9 +81,14 @@ export class RowBuffer {
 
   /** `write` resolves when the bytes are not needed any more: their memory is used again. */
   async flush(write: (bytes: Buffer) => Promise<void>): Promise<void> {
+    for (const part of this.take()) await write(part)
+  }
+
+  /** What is there, in parts, each valid until the next is asked for. */
+  *take(): Generator<Buffer, void, undefined> {
     this.next(PART_BYTES)
     for (const [index, part] of this.parts.entries()) {
-      await write(part.subarray(0, this.ends[index]))
+      yield part.subarray(0, this.ends[index])
       if (part.length === PART_BYTES) this.spare.push(part)
     }
     this.parts.length = 0
@@ -115,53 +116,6 @@ export class RowBuffer {
     this.part =
       (room <= PART_BYTES ? this.spare.pop() : undefined) ??
       Buffer.allocUnsafeSlow(Math.max(PART_BYTES, room))
-  }
-}
-
-/** The columns of redis-rdb-tools' memory report; types and encodings in the servers' words. */
-export class CsvRows implements RowFormat {
-  readonly order = 0
-
-  head(dbnum: number): string {
-    return `${dbnum},string,`
-  }
-
-  text({ rows, encodings, memory }: AnalyzedStrings, row: number): string {
-    const bytes = Math.round(memory[row]!)
-    return `,${bytes},${ENCODING_NAMES[encodings[row]!]},1,${rows.valueBytes(row)},`
-  }
-
-  key(key: AnalyzedKey, out: Buffer, at: number): number {
-    const { header, stats } = key
-    let to = putNumber(header.dbnum, out, at)
-    out[to] = COMMA
-    to = putText(key.type, out, to + 1)
-    out[to] = COMMA
-    to = putCsvKey(header.key.bytes, header.key.start, header.key.end, out, to + 1)
-    out[to] = COMMA
-    to = putNumber(key.memory, out, to + 1)
-    out[to] = COMMA
-    to = putText(key.encoding, out, to + 1)
-    out[to] = COMMA
-    to = putNumber(stats.elements, out, to + 1)
-    out[to] = COMMA
-    to += 1
-    if (stats.largestElementBytes >= 0) to = putNumber(stats.largestElementBytes, out, to)
-    out[to] = COMMA
-    to += 1
-    if (header.hasExpiry) to = putTime(header.expireAtMs, out, to)
-    out[to] = LF
-    return to + 1
-  }
-
-  string(strings: AnalyzedStrings, row: number, out: Buffer, at: number): number {
-    const { rows } = strings
-    let to = putText(this.head(rows.dbnum), out, at)
-    to = putCsvKey(rows.bytes, rows.keyStart(row), rows.keyEnd(row), out, to)
-    to = putText(this.text(strings, row), out, to)
-    if (rows.hasExpiry(row)) to = putTime(rows.expireAtMs(row), out, to)
-    out[to] = LF
-    return to + 1
   }
 }
 
@@ -216,19 +170,4 @@ function putLastKey(bytes: Buffer, start: number, end: number, out: Buffer, at: 
   const to = plainEnd >= 0 ? plainEnd : at + 1 + out.write(printable(bytes, start, end), at + 1)
   out[to] = LF
   return to + 1
-}
-
-function putCsvKey(bytes: Buffer, start: number, end: number, out: Buffer, at: number): number {
-  const plainEnd = putPlain(bytes, start, end, out, at)
-  if (plainEnd >= 0 && !isFormula(bytes[start])) return plainEnd
-  const text = printable(bytes, start, end)
-  const quoted = /[",]/.test(text) || text === ''
-  // What a spreadsheet would take for a formula gets the customary apostrophe.
-  const safe = isFormula(bytes[start]) ? `'${text}` : text
-  return at + out.write(quoted || safe !== text ? `"${safe.replaceAll('"', '""')}"` : safe, at)
-}
-
-/** `=`, `+`, `-`, `@` begin a formula; with the apostrophe guarded too, no two names look alike. */
-function isFormula(byte: number | undefined): boolean {
-  return byte === 0x3d || byte === 0x2b || byte === 0x2d || byte === 0x40 || byte === 0x27
 }

@@ -6,6 +6,9 @@ import {
   type ExportFormat,
   type ExportResult,
 } from '../../verbs/export/run.js'
+import { extname } from 'node:path'
+import { KEY_FORMAT_NAMES, KEY_FORMATS, formatOfName } from '../../formats/formats.js'
+import { statOf } from '../../disk/stat.js'
 import { compressionOfName } from '../../disk/compression.js'
 import { FileError, UsageError } from '../../errors.js'
 import { addCommonOptions, type CommandContext } from '../command.js'
@@ -43,6 +46,7 @@ Formats:
           objects of scores, streams {"entries":[[id,[[field,value],…]],…],"groups":[…],…}.
           Bytes that are no UTF-8 become U+FFFD, and are counted.
   json    the same as one array
+  csv     a row a key: what it is and how large (as inspect --csv), not what it holds
   resp    commands for redis-cli --pipe: absolute expiries, streams with groups and pending
           entries, functions. Written for the server version that made the file, or --for another.
 
@@ -55,15 +59,15 @@ export function registerExport(program: Command, context: CommandContext): void 
   const command = program
     .command('export')
     .summary('its keys and values in another form')
-    .description('Write the keys and values of a snapshot as JSON lines, JSON or RESP commands.')
+    .description(
+      'Write the keys and values of a snapshot as JSON lines, JSON, CSV or RESP commands.',
+    )
     .argument('[source]', 'server, RDB, AOF, archive, or - for stdin (else RREP_SOURCE)')
     .option('-o, --output <file>', 'where it goes; - (default) is stdout')
     .addOption(
-      new Option('--format <format>', 'default: by the name of -o, else jsonl').choices([
-        'jsonl',
-        'json',
-        'resp',
-      ]),
+      new Option('--format <format>', 'default: by the name of -o, else jsonl').choices(
+        KEY_FORMAT_NAMES,
+      ),
     )
     .addOption(new Option('--strings <how>', 'how JSON shows bytes').choices(['text', 'base64']))
     .option('--for <server>', 'resp: the server it is for, e.g. redis-6.2 or valkey-8.1')
@@ -82,9 +86,9 @@ export function registerExport(program: Command, context: CommandContext): void 
     context.action<ExportCommandOptions>(async ({ args, options, talk, io, signal }) => {
       const output = options.output ?? '-'
       const { compression, bareName } = compressionOfName(output)
-      const format = options.format ?? formatByName(bareName)
-      if (format === 'resp' && options.strings !== undefined) {
-        throw new UsageError('--strings is about JSON; RESP holds bytes as they are')
+      const format = options.format ?? formatByName(output, bareName)
+      if (!/^json/.test(format) && options.strings !== undefined) {
+        throw new UsageError('--strings is about JSON')
       }
       if (format !== 'resp' && options.for !== undefined) {
         throw new UsageError('--for is about --format resp')
@@ -108,7 +112,7 @@ export function registerExport(program: Command, context: CommandContext): void 
               total,
               unit: 'bytes',
             }),
-          output: output === '-' ? talk.stdout(format !== 'resp') : output,
+          output: output === '-' ? talk.stdout(!KEY_FORMATS[format].isBinary) : output,
           format,
           compress: compression,
           strings: options.strings,
@@ -153,14 +157,15 @@ function resultObject(result: ExportResult): object {
   return { ...rest, keys, ...(error === undefined ? { lost } : lostObject({ ...rest, lost })) }
 }
 
-/** Nobody wants JSON lines under the name of another form. */
-function formatByName(output: string): ExportFormat {
-  if (/\.json$/i.test(output)) return 'json'
-  if (/\.(resp|aof)$/i.test(output)) return 'resp'
-  const other = /\.(csv|tsv|parquet|rdb|xml|ya?ml|html?|xlsx|sqlite|db|sql)$/i.exec(output)
-  if (other === null) return 'jsonl'
-  throw new UsageError(`export makes no ${other[0]} files`, {
-    hint: 'name it .jsonl, .json or .resp (also with .gz or .zst), or say the --format',
+/** Nobody wants JSON lines under the name of another form. What is there, like a device, is no name. */
+function formatByName(output: string, bareName: string): ExportFormat {
+  const found = formatOfName(bareName)
+  if (found !== 'unknown') return found ?? 'jsonl'
+  const kind = statOf(output)
+  if (kind !== undefined && !kind.isFile()) return 'jsonl'
+  const known = KEY_FORMAT_NAMES.flatMap((name) => KEY_FORMATS[name].extensions)
+  throw new UsageError(`export makes no ${extname(bareName)} files`, {
+    hint: `it makes ${known.map((each) => `.${each}`).join(', ')}, also with .gz or .zst; or say the --format`,
   })
 }
 
@@ -182,18 +187,20 @@ function hasLosses(result: ExportResult): boolean {
   return Object.keys(result.losses).length > 0
 }
 
+const MODULES_AS = { null: 'as null', payload: 'as RESTORE payloads', row: undefined } as const
+
 function report(result: ExportResult, talk: Talk): void {
   const { keysWritten, keysFiltered, writtenBytes, format } = result
   const parts = [`${countOf(keysWritten, 'key')} as ${format}, ${formatSize(writtenBytes)}`]
   if (keysFiltered > 0) parts.push(`${formatCount(keysFiltered)} left out by the filters`)
   if (result.functions > 0) {
-    const place = format === 'resp' ? '' : ' (not in JSON)'
+    const place = KEY_FORMATS[format].functions ? '' : ` (not in ${format})`
     parts.push(`${formatCount(result.functions)} function libraries${place}`)
   }
   if (result.checksum === 'absent') parts.push('the file has no checksum')
   talk.say(parts.join('; '))
-  for (const [type, count] of Object.entries(result.modules)) {
-    const as = format === 'resp' ? 'as RESTORE payloads' : 'as null'
+  const as = MODULES_AS[KEY_FORMATS[format].modules]
+  for (const [type, count] of Object.entries(as === undefined ? {} : result.modules)) {
     talk.warn(`${formatCount(count)} values of module type ${type} ${as}`)
   }
   for (const [loss, count] of Object.entries(result.losses)) {

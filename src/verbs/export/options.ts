@@ -2,6 +2,7 @@
 import type { Writable } from 'node:stream'
 import type { InputError } from '../../errors.js'
 import type { Compression } from '../../disk/compression.js'
+import type { KeyFormatName } from '../../formats/formats.js'
 import type { ChecksumState, LostRegion } from '../../rdb/visitor.js'
 import type { LossCounts } from '../../rewrite/loss.js'
 import type { ServerFamily } from '../../servers/capabilities.js'
@@ -9,7 +10,7 @@ import type { Source } from '../../source/classify.js'
 import type { KeyFilterOptions } from '../../source/key-filter.js'
 import type { BuiltFrom, OpenKeysOptions } from '../keys/open.js'
 
-export type ExportFormat = 'jsonl' | 'json' | 'resp'
+export type ExportFormat = KeyFormatName
 
 export interface ExportOptions extends OpenKeysOptions {
   /** What to read: a path (`-` for stdin) or a server. */

@@ -1,8 +1,9 @@
 /**
  * `exportKeys`: the keys and values of an RDB in another form, streaming.
  *
- * The file is read once (to salvage what is damaged: twice), in chunks; between them the output is waited for. Memory does not grow
- * with the file or with the size of a value. What could not be carried over is in the result.
+ * The file is read once (to salvage what is damaged: twice), in chunks; between them the output is
+ * waited for. Memory does not grow with the file or with the size of a value. What could not be
+ * carried over is in the result.
  */
 import type { Buffer } from 'node:buffer'
 import { ByteKernel } from '../../kernels/kernel.js'
@@ -11,16 +12,10 @@ import { PieceSize } from '../../bytes/piece-size.js'
 import type { WithLane } from '../../rdb/lane/lane.js'
 import { RdbParser } from '../../rdb/parser.js'
 import { KIND, type KeyHeader, type RdbVisitor } from '../../rdb/visitor.js'
-import { METHOD } from '../../rewrite/key-plan.js'
-import { CommandWriter } from '../../rewrite/command-writer.js'
-import { KeyRewriter } from '../../rewrite/key-rewriter.js'
-import {
-  parseServerVersion,
-  targetCapabilities,
-  type TargetCapabilities,
-} from '../../servers/capabilities.js'
+import { parseServerVersion, targetCapabilities } from '../../servers/capabilities.js'
 import { openOutput } from '../../disk/output/open-output.js'
-import { JsonKeys } from '../../formats/json-keys.js'
+import { KEY_FORMATS, type KeyFormatName } from '../../formats/formats.js'
+import type { KeyFormat, KeyWriter } from '../../formats/key-format.js'
 import {
   compileKeyFilter,
   wantsKey,
@@ -30,9 +25,8 @@ import {
 import { pumpRdb, RDB_READ_BYTES, type PumpedRdb } from '../../source/rdb-input.js'
 import { openKeys, type OpenKeys } from '../keys/open.js'
 import { findDamage, type Damage } from '../../source/damage.js'
-import { capabilitiesOfWriter } from '../../rewrite/writing-server.js'
 import { SizeGate } from '../../source/size-gate.js'
-import type { ExportFormat, ExportOptions, ExportResult } from './options.js'
+import type { ExportOptions, ExportResult } from './options.js'
 
 export { lossText } from '../../target/loss-text.js'
 export type * from './options.js'
@@ -67,6 +61,7 @@ export async function exportKeys(options: ExportOptions): Promise<ExportResult> 
         lane: run.visitor.lane,
         timeShiftMs: keys.timeShiftMs,
         salvage: damage !== undefined,
+        walkBlobs: run.format.walkBlobs ?? false,
       })
       let pumped: PumpedRdb
       try {
@@ -74,7 +69,10 @@ export async function exportKeys(options: ExportOptions): Promise<ExportResult> 
           signal: options.signal,
           buffer: run.inputBuffer,
           pieces: run.pieces,
-          drain: () => output.drain(),
+          drain: () => {
+            run.drain()
+            return output.drain()
+          },
           onProgress: (readBytes, read) =>
             options.onProgress?.({ readBytes, keys: read, totalBytes: rdb.input.sizeBytes }),
         })
@@ -93,27 +91,22 @@ export async function exportKeys(options: ExportOptions): Promise<ExportResult> 
   }
 }
 
-/** The visitor of one export, and what it counts. */
+/** One export: the writer of its format behind the filters, and what they count. */
 class ExportRun {
   readonly visitor: RdbVisitor & WithLane
+  readonly format: KeyFormat
   /** What is read into it is written out by kernels where that is possible. */
   readonly inputBuffer: Buffer
   readonly pieces: PieceSize
-  private readonly options: ExportOptions
-  private readonly format: ExportFormat
-  private readonly filter: KeyFilter
-  private readonly opened: OpenKeys
-  private readonly damage: Damage | undefined
-  private readonly out: OutputBuffer
-  private readonly nowMs = Date.now()
-  private readonly modules: Record<string, number> = {}
-  private json: JsonKeys | undefined
-  private rewriter: KeyRewriter | undefined
-  private writer: CommandWriter | undefined
-  private gate: SizeGate | undefined
-  private keysFiltered = 0
-  private functions = 0
-  private respKeys = 0
+  readonly #name: KeyFormatName
+  readonly #filter: KeyFilter
+  readonly #opened: OpenKeys
+  readonly #damage: Damage | undefined
+  readonly #writer: KeyWriter
+  readonly #gate: SizeGate | undefined
+  readonly #nowMs = Date.now()
+  readonly #modules: Record<string, number> = {}
+  #keysFiltered = 0
 
   constructor(
     options: ExportOptions,
@@ -122,46 +115,57 @@ class ExportRun {
     damage: Damage | undefined,
     write: (bytes: Buffer) => void,
   ) {
-    this.options = options
-    this.format = options.format ?? 'jsonl'
-    this.filter = filter
-    this.opened = opened
-    this.damage = damage
+    this.#name = options.format ?? 'jsonl'
+    this.format = KEY_FORMATS[this.#name]
+    this.#filter = filter
+    this.#opened = opened
+    this.#damage = damage
+    const { target } = options
     const kernel = new ByteKernel(OUTPUT_BYTES + RDB_READ_BYTES)
-    this.out = new OutputBuffer(write, kernel.allocate(OUTPUT_BYTES))
-    this.pieces = new PieceSize(this.out, RDB_READ_BYTES)
+    const out = new OutputBuffer(write, kernel.allocate(OUTPUT_BYTES))
+    this.pieces = new PieceSize(out, RDB_READ_BYTES)
     this.inputBuffer = kernel.allocateInput(RDB_READ_BYTES)
-    this.visitor = this.format === 'resp' ? this.respVisitor(kernel) : this.jsonVisitor(kernel)
     const minSizeBytes = options.filter?.minSizeBytes ?? 0
-    if (minSizeBytes > 0) {
-      this.gate = new SizeGate(this.visitor, minSizeBytes)
-      this.visitor = this.gate
-    }
+    const isMeasured = this.format.measuresMemory === true
+    this.#writer = this.format.create({
+      out,
+      kernel,
+      head: opened.rdb.input.head,
+      wanted: (header) => this.#isWanted(header),
+      isFree: filter.passesAll && damage === undefined && minSizeBytes === 0,
+      minSizeBytes: isMeasured ? minSizeBytes : 0,
+      strings: options.strings ?? 'text',
+      target: target && targetCapabilities(target.family, parseServerVersion(target.version)),
+    })
+    this.#gate =
+      minSizeBytes > 0 && !isMeasured ? new SizeGate(this.#writer.visitor, minSizeBytes) : undefined
+    this.visitor = this.#gate ?? this.#writer.visitor
+  }
+
+  /** Between two chunks. */
+  drain(): void {
+    this.#writer.drain?.()
   }
 
   finish(): void {
-    if (this.json !== undefined) this.json.finish()
-    else this.out.flush()
+    this.#writer.finish()
   }
 
   result({ summary, trailingBytes }: PumpedRdb, writtenBytes: number): ExportResult {
-    const { opened, damage } = this
-    const tooSmall = this.gate?.keysTooSmall ?? 0
+    const opened = this.#opened
+    const damage = this.#damage
+    const { keys, tooSmall = 0, ...counts } = this.#writer.counts
     return {
       source: opened.built === undefined ? opened.rdb.name : opened.name,
-      format: this.format,
+      format: this.#name,
       rdbVersion: summary.version,
       checksum: summary.checksum,
       keysRead: summary.keysRead,
-      keysWritten: this.keysWritten(),
-      keysFiltered: this.keysFiltered + tooSmall,
-      commands: this.writer?.commands ?? 0,
-      functions: this.rewriter?.functions ?? this.functions,
+      keysWritten: keys,
+      keysFiltered: this.#keysFiltered + (this.#gate?.keysTooSmall ?? 0) + tooSmall,
+      ...counts,
       writtenBytes,
-      modules: this.modules,
-      losses: this.rewriter?.losses ?? {},
-      inexactStrings: this.json?.inexactStrings ?? 0,
-      unorderedValues: this.json?.unorderedValues ?? 0,
+      modules: this.#modules,
       notices: summary.notices,
       trailingBytes,
       commandsLeftOut: opened.commandsLeftOut,
@@ -173,58 +177,13 @@ class ExportRun {
     }
   }
 
-  private keysWritten(): number {
-    return this.json?.keys ?? this.respKeys
-  }
-
-  private jsonVisitor(kernel: ByteKernel): JsonKeys {
-    this.json = new JsonKeys(this.out, kernel, {
-      strings: this.options.strings ?? 'text',
-      layout: this.format === 'json' ? 'array' : 'lines',
-      wanted: (header) => this.isWanted(header),
-      allStrings: this.filter.passesAll && this.damage === undefined,
-      functionLibrary: () => (this.functions += 1),
-    })
-    return this.json
-  }
-
-  private respVisitor(kernel: ByteKernel): KeyRewriter {
-    const writer = new CommandWriter(this.out)
-    this.writer = writer
-    this.rewriter = new KeyRewriter({
-      target: this.respTarget(),
-      writer,
-      restore: 'never',
-      conflict: 'ignore',
-      kernel,
-      key: (header) => this.isWanted(header),
-      rows:
-        this.filter.passesAll && this.damage === undefined
-          ? { kernel, taken: (keys) => (this.respKeys += keys) }
-          : undefined,
-      keyDone: (_header, _stats, outcome) => {
-        if (outcome.method !== METHOD.SKIP) this.respKeys += 1
-      },
-    })
-    return this.rewriter
-  }
-
-  /** The server that the commands are for: as asked, else the one that wrote the file. */
-  private respTarget(): TargetCapabilities {
-    const { target } = this.options
-    if (target !== undefined) {
-      return targetCapabilities(target.family, parseServerVersion(target.version))
-    }
-    return capabilitiesOfWriter(this.opened.rdb.input.head)
-  }
-
-  private isWanted(header: KeyHeader): boolean {
+  #isWanted(header: KeyHeader): boolean {
     // Known to be damaged: nothing of it is begun.
-    if (this.damage?.keysFrom.has(header.byteOffset) === true) return false
-    const wanted = wantsKey(this.filter, header, this.nowMs)
-    if (!wanted) this.keysFiltered += 1
+    if (this.#damage?.keysFrom.has(header.byteOffset) === true) return false
+    const wanted = wantsKey(this.#filter, header, this.#nowMs)
+    if (!wanted) this.#keysFiltered += 1
     else if (header.kind === KIND.MODULE) {
-      this.modules[header.moduleName] = (this.modules[header.moduleName] ?? 0) + 1
+      this.#modules[header.moduleName] = (this.#modules[header.moduleName] ?? 0) + 1
     }
     return wanted
   }

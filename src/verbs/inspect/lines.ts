@@ -1,5 +1,6 @@
 /** `inspect`, a line for each key in file order, as it is read: for spreadsheets, cut and awk. */
-import { CSV_HEADER, CsvRows, KeyRows, RowBuffer } from '../../formats/key-lines.js'
+import { CSV_HEADER, CsvRows } from '../../formats/csv.js'
+import { KeyRows, RowBuffer } from '../../formats/key-lines.js'
 import { JsonKeyLines } from '../../formats/json-key-lines.js'
 import { Buffer } from 'node:buffer'
 import type { InspectResult, InspectRowsOptions } from './options.js'

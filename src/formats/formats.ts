@@ -1,0 +1,34 @@
+/**
+ * The forms in which keys can be written: ONE table.
+ *
+ * To add one: (1) its file here, with a `KeyFormat`; (2) a row below; (3) a line of README and of
+ * the help of `export`. Names, extensions, refusals and tests of all rows follow from the table.
+ */
+import { CSV } from './csv.js'
+import { JSON_ARRAY, JSON_LINES } from './json-format.js'
+import type { KeyFormat } from './key-format.js'
+import { RESP } from './resp-format.js'
+
+export const KEY_FORMATS = {
+  jsonl: JSON_LINES,
+  json: JSON_ARRAY,
+  resp: RESP,
+  csv: CSV,
+} as const satisfies Record<string, KeyFormat>
+
+export type KeyFormatName = keyof typeof KEY_FORMATS
+
+export const KEY_FORMAT_NAMES = Object.keys(KEY_FORMATS) as readonly KeyFormatName[]
+
+/**
+ * The format that a file's name asks for (without `.gz` and the like): undefined where it has no
+ * extension, `unknown` where no format has that.
+ */
+export function formatOfName(name: string): KeyFormatName | 'unknown' | undefined {
+  const extension = /[^/\\]\.([^./\\]+)$/.exec(name)?.[1]?.toLowerCase()
+  if (extension === undefined) return undefined
+  const found = KEY_FORMAT_NAMES.find((each) =>
+    (KEY_FORMATS[each] as KeyFormat).extensions.includes(extension),
+  )
+  return found ?? 'unknown'
+}

@@ -1,0 +1,72 @@
+/**
+ * What a form is in which keys can be written: a row of the table in `formats.ts`, which makes a
+ * visitor of the RDB parser for each run.
+ */
+import type { Buffer } from 'node:buffer'
+import type { OutputBuffer } from '../bytes/output-buffer.js'
+import type { ByteKernel } from '../kernels/kernel.js'
+import type { WithLane } from '../rdb/lane/lane.js'
+import type { KeyHeader, RdbVisitor } from '../rdb/visitor.js'
+import type { LossCounts } from '../rewrite/loss.js'
+import type { TargetCapabilities } from '../servers/capabilities.js'
+
+export interface KeyFormat {
+  /** Of file names, in lower case; the first is what this format is called by. */
+  readonly extensions: readonly string[]
+  /** Its bytes may be anything: never shown on a terminal as they are. */
+  readonly isBinary: boolean
+  /** The parser walks packed values, so that the longest element of each is known. */
+  readonly walkBlobs?: boolean
+  /** It knows the memory of each key, which is what the smallest size is about then. */
+  readonly measuresMemory?: boolean
+  /** What becomes of values of modules. */
+  readonly modules: 'null' | 'payload' | 'row'
+  /** It has a place for function libraries. */
+  readonly functions: boolean
+  create(run: KeyFormatRun): KeyWriter
+}
+
+/** One run of a format: where it writes, and what is wanted. */
+export interface KeyFormatRun {
+  readonly out: OutputBuffer
+  /** `out` and what is read lie in its memory, as far as the caller can see to that. */
+  readonly kernel: ByteKernel
+  /** The first bytes of the dump: magic and AUX fields. */
+  readonly head: Buffer
+  /** Whether the key is wanted; asked once for each that is not taken by `isFree`. */
+  readonly wanted: (header: KeyHeader) => boolean
+  /** Every key is wanted: those that can be taken thousands at once need not be asked about. */
+  readonly isFree: boolean
+  /** Smaller keys are not wanted, of a format that measures them itself; else 0. */
+  readonly minSizeBytes: number
+  /** Formats of text: how bytes are shown. */
+  readonly strings: 'text' | 'base64'
+  /** Formats for a server: which. Default: the one that wrote the dump. */
+  readonly target: TargetCapabilities | undefined
+}
+
+export interface KeyWriter {
+  readonly visitor: RdbVisitor & WithLane
+  /** What was written so far, and what could not be. */
+  readonly counts: KeyFormatCounts
+  /** Between two chunks of input: what is held beside `out` goes into it. */
+  drain?(): void
+  /** Behind the parser's end: the rest, up to the last byte. */
+  finish(): void
+}
+
+export interface KeyFormatCounts {
+  keys: number
+  /** Left out because they are too small, of a format that measures them. */
+  tooSmall?: number
+  /** Function libraries that were met. */
+  functions: number
+  /** Commands written, of a format of commands. */
+  commands: number
+  /** What the form cannot bring to the server that it is for. */
+  losses: LossCounts
+  /** Strings that are not UTF-8 and stand as text with U+FFFD in them. */
+  inexactStrings: number
+  /** Values too big to be put in order; they are in the order of the dump. */
+  unorderedValues: number
+}
