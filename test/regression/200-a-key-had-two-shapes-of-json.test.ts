@@ -16,28 +16,31 @@ interface Line {
 }
 
 describe.each(FILES)('%s', (file) => {
-  test.each(['text', 'base64'])('a key of each type is as an export writes it (%s)', async (how) => {
-    const lines = (await runCli(['export', file, '--strings', how, '-o', '-'])).out
-      .trimEnd()
-      .split('\n')
-      .map((line) => JSON.parse(line) as Line)
-    const names = (await runCli(['export', file, '-o', '-'])).out
-      .trimEnd()
-      .split('\n')
-      .map((line) => JSON.parse(line) as Line)
-    const seen = new Set<string>()
-    for (const [at, { type, key, db }] of names.entries()) {
-      if (seen.has(type) || key.includes('\\')) continue
-      seen.add(type)
-      const argv = ['inspect', file, '--key', key, '--db', String(db), '--json']
-      const { out, code } = await runCli([...argv, '--strings', how])
-      expect(code).toBe(0)
-      const { event, ...found } = JSON.parse(out) as Line & { event: string }
-      expect(event).toBe('key')
-      expect(found).toMatchObject(lines[at]!)
-    }
-    expect(seen.size).toBeGreaterThanOrEqual(5)
-  })
+  test.each(['text', 'base64'])(
+    'a key of each type is as an export writes it (%s)',
+    async (how) => {
+      const lines = (await runCli(['export', file, '--strings', how, '-o', '-'])).out
+        .trimEnd()
+        .split('\n')
+        .map((line) => JSON.parse(line) as Line)
+      const names = (await runCli(['export', file, '-o', '-'])).out
+        .trimEnd()
+        .split('\n')
+        .map((line) => JSON.parse(line) as Line)
+      const seen = new Set<string>()
+      for (const [at, { type, key, db }] of names.entries()) {
+        if (seen.has(type) || key.includes('\\')) continue
+        seen.add(type)
+        const argv = ['inspect', file, '--key', key, '--db', String(db), '--json']
+        const { out, code } = await runCli([...argv, '--strings', how])
+        expect(code).toBe(0)
+        const { event, ...found } = JSON.parse(out) as Line & { event: string }
+        expect(event).toBe('key')
+        expect(found).toMatchObject(lines[at]!)
+      }
+      expect(seen.size).toBeGreaterThanOrEqual(5)
+    },
+  )
 })
 
 test('the line of a key that breaks off anywhere is JSON', async () => {
