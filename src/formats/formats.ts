@@ -28,7 +28,7 @@ export function formatOfName(name: string): KeyFormatName | 'unknown' | undefine
   const extension = /[^/\\]\.([^./\\]+)$/.exec(name)?.[1]?.toLowerCase()
   if (extension === undefined) return undefined
   const found = KEY_FORMAT_NAMES.find((each) =>
-    (KEY_FORMATS[each] as KeyFormat).extensions.includes(extension),
+    (KEY_FORMATS[each]).extensions.includes(extension),
   )
   return found ?? 'unknown'
 }

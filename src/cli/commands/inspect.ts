@@ -245,7 +245,7 @@ async function showKey(
   stop: () => void,
 ): Promise<ReadOutcome> {
   let found = 0
-  let isOpen = false
+  const told = { isOpen: false }
   const output = new PendingText((text) => talk.write(text))
   const view = talk.json ? jsonView(output, strings) : textView(output)
   const outcome = await inspectKey(file, {
@@ -254,18 +254,18 @@ async function showKey(
     key: keyBytes(name),
     onBegin: (place) => {
       // The key before it was damaged: nothing was told of its end.
-      if (isOpen) view.broken()
-      isOpen = true
+      if (told.isOpen) view.broken()
+      told.isOpen = true
       found += 1
       view.begin(place)
     },
     onFound: (detail) => {
-      isOpen = false
+      told.isOpen = false
       view.end(detail)
     },
     drain: () => output.drain(),
   })
-  if (isOpen) view.broken()
+  if (told.isOpen) view.broken()
   stop()
   if (found === 0 && outcome.error === undefined) {
     throw new FileError('ERR_NO_SUCH_KEY', `no key of this name in ${outcome.file}`, {
