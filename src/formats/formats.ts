@@ -27,8 +27,6 @@ export const KEY_FORMAT_NAMES = Object.keys(KEY_FORMATS) as readonly KeyFormatNa
 export function formatOfName(name: string): KeyFormatName | 'unknown' | undefined {
   const extension = /[^/\\]\.([^./\\]+)$/.exec(name)?.[1]?.toLowerCase()
   if (extension === undefined) return undefined
-  const found = KEY_FORMAT_NAMES.find((each) =>
-    (KEY_FORMATS[each]).extensions.includes(extension),
-  )
+  const found = KEY_FORMAT_NAMES.find((each) => KEY_FORMATS[each].extensions.includes(extension))
   return found ?? 'unknown'
 }
