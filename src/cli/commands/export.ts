@@ -87,7 +87,7 @@ export function registerExport(program: Command, context: CommandContext): void 
       const output = options.output ?? '-'
       const { compression, bareName } = compressionOfName(output)
       const format = options.format ?? formatByName(output, bareName)
-      if (!format.startsWith("json") && options.strings !== undefined) {
+      if (!format.startsWith('json') && options.strings !== undefined) {
         throw new UsageError('--strings is about JSON')
       }
       if (format !== 'resp' && options.for !== undefined) {
