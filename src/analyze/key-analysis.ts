@@ -10,6 +10,7 @@ import {
   DEPTH,
   KIND,
   KIND_NAMES,
+  typeNameOf,
   type Depth,
   type KeyHeader,
   type NoticeCode,
@@ -165,7 +166,7 @@ export class KeyAnalysis implements RdbVisitor {
   key(header: KeyHeader): Depth {
     this.memoryModel.begin(header)
     const { current } = this
-    current.type = header.kind === KIND.MODULE ? header.moduleName : KIND_NAMES[header.kind]!
+    current.type = typeNameOf(header)
     this.counted = this.options.wantsKey?.(header, current.type) ?? true
     return DEPTH.SKIP
   }

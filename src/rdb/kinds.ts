@@ -16,7 +16,7 @@ export const KIND = {
 } as const
 export type Kind = (typeof KIND)[keyof typeof KIND]
 
-/** Names as TYPE prints them, by `Kind`. For modules see `KeyHeader.moduleName`. */
+/** Names as TYPE prints them, by `Kind`; for modules see `typeNameOf`. */
 export const KIND_NAMES: readonly string[] = [
   'string',
   'list',
@@ -28,3 +28,8 @@ export const KIND_NAMES: readonly string[] = [
   'array',
   'gcra',
 ]
+
+/** As TYPE names it; of a module its own name. */
+export function typeNameOf(header: { readonly kind: Kind; readonly moduleName: string }): string {
+  return header.kind === KIND.MODULE ? header.moduleName : KIND_NAMES[header.kind]!
+}

@@ -25,7 +25,7 @@
 import type { Kind } from './kinds.js'
 import type { RdbFamily, RdbType } from './numbers.js'
 
-export { KIND, KIND_NAMES, type Kind } from './kinds.js'
+export { KIND, KIND_NAMES, typeNameOf, type Kind } from './kinds.js'
 
 /** How deep the parser goes into a value. One grammar serves all three. */
 export const DEPTH = {

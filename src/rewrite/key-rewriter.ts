@@ -16,6 +16,7 @@ import {
   KIND,
   type Depth,
   type KeyHeader,
+  type LostRegion,
   type RdbStart,
   type RdbVisitor,
   type Slice,
@@ -78,8 +79,16 @@ export interface RewriteOptions extends RewriteHooks {
   rows?: { kernel: ByteKernel; taken: (keys: number) => void } | undefined
   /** In whose memory the writer's buffer lies: elements may be written by it in rows. */
   kernel?: ByteKernel | undefined
-  /** FUNCTION LOAD and SCRIPT LOAD for what the file holds. Default true. */
-  scripting?: boolean
+  /** Takes the code that the file holds, which else goes to the writer by FUNCTION LOAD and SCRIPT
+   * LOAD. Valid during the call. */
+  code?: { functionLibrary: (code: Slice) => void; script: (code: Slice) => void } | undefined
+  /** Told of AUX fields. */
+  aux?: ((field: string, value: Slice) => void) | undefined
+  /** Told of damage, where the parser goes on behind it. */
+  lost?: ((region: LostRegion) => void) | undefined
+  /** The time to write for the one that a field of a hash has. Such a key must not go by RESTORE,
+   * inside of which times cannot be changed. */
+  fieldTime?: ((expireAtMs: number) => number) | undefined
   /** Called when a key has been written or left out; commands may be appended to its plan. */
   keyDone?: (header: KeyHeader, stats: ValueStats, outcome: KeyOutcome) => void
   /** `header` is undefined where the loss belongs to no key. */
@@ -170,25 +179,37 @@ export class KeyRewriter implements RdbVisitor {
 
   aux(name: Slice, value: Slice): void {
     const field = name.bytes.toString('latin1', name.start, name.end)
+    this.options.aux?.(field, value)
     if (field === 'redis-ver' || field === 'valkey-ver') {
       const version = serverVersionNumber(value.bytes.toString('latin1', value.start, value.end))
       if (version === undefined) return
       this.sourceBacklen = backlenHabit(field === 'redis-ver' ? 'redis' : 'valkey', version)
-    } else if (field === 'lua' && this.options.scripting !== false) {
-      if (!this.target.scripts) {
-        this.lose(LOSS.SCRIPT, undefined)
-        return
-      }
-      const { writer } = this.options
-      this.scripts += 1
-      writer.begin(SCRIPT_LOAD_3)
-      writer.bulk(value.bytes, value.start, value.end)
+    } else if (field === 'lua') {
+      this.script(value)
     }
   }
 
+  private script(code: Slice): void {
+    if (this.options.code !== undefined) {
+      this.options.code.script(code)
+      return
+    }
+    if (!this.target.scripts) {
+      this.lose(LOSS.SCRIPT, undefined)
+      return
+    }
+    const { writer } = this.options
+    this.scripts += 1
+    writer.begin(SCRIPT_LOAD_3)
+    writer.bulk(code.bytes, code.start, code.end)
+  }
+
   functionLibrary(code: Slice): void {
+    if (this.options.code !== undefined) {
+      this.options.code.functionLibrary(code)
+      return
+    }
     this.functions += 1
-    if (this.options.scripting === false) return
     if (!this.target.functions) {
       this.lose(LOSS.FUNCTION, undefined)
       return
@@ -213,6 +234,10 @@ export class KeyRewriter implements RdbVisitor {
 
   moduleAux(): void {
     this.lose(LOSS.MODULE_AUX, undefined)
+  }
+
+  lost(region: LostRegion): void {
+    this.options.lost?.(region)
   }
 
   /** A whole command that the writing server wants applied at this point. */
@@ -297,7 +322,9 @@ export class KeyRewriter implements RdbVisitor {
   }
 
   hashField(field: Slice, value: Slice, expireAtMs: number): void {
-    this.elements.hashField(field, value, expireAtMs)
+    const { fieldTime } = this.options
+    const isMoved = expireAtMs !== -1 && fieldTime !== undefined
+    this.elements.hashField(field, value, isMoved ? fieldTime(expireAtMs) : expireAtMs)
   }
 
   private chooseMethod(header: KeyHeader): Method {

@@ -6,7 +6,7 @@
 import { Buffer } from 'node:buffer'
 import { compileGlob, type ByteMatcher } from '../bytes/glob.js'
 import { UsageError } from '../errors.js'
-import { KIND, KIND_NAMES, type KeyHeader } from '../rdb/visitor.js'
+import { typeNameOf, type KeyHeader } from '../rdb/visitor.js'
 
 /** The types as TYPE names them; a module's type by its own name. */
 export interface KeyFilterOptions {
@@ -136,9 +136,4 @@ export function wantsKey(
       filter.ttl(expireAtMs, nowMs) &&
       filter.name(key.bytes, key.start, key.end))
   )
-}
-
-/** As TYPE names it; of a module its own name. */
-function typeNameOf(header: KeyHeader): string {
-  return header.kind === KIND.MODULE ? header.moduleName : KIND_NAMES[header.kind]!
 }

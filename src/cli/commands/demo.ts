@@ -2,10 +2,9 @@
  * `rrep demo`: the tool at work without a server. An embedded master plays a fixture over a real
  * socket on loopback, and the commands that a user would type are run against it.
  */
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Command } from 'commander'
+import { makeTemporaryDir, removeTemporaryDir } from '../../disk/temporary-dir.js'
 import { serve, type ServeHandle } from '../../verbs/serve/run.js'
 import { addCommonOptions, type CommandContext } from '../command.js'
 import { EXIT } from '../exit-codes.js'
@@ -30,7 +29,7 @@ export function registerDemo(program: Command, context: CommandContext): void {
   addCommonOptions(command, ['rrep demo', 'rrep demo --keep'])
   command.action(
     context.action<DemoOptions>(async ({ options, talk, signal }) => {
-      const directory = mkdtempSync(join(tmpdir(), 'rrep-demo-'))
+      const directory = makeTemporaryDir('rrep-demo-')
       const dump = join(directory, 'dump.rdb')
       const ended = new AbortController()
       const stop = (): void => ended.abort()
@@ -69,7 +68,7 @@ export function registerDemo(program: Command, context: CommandContext): void {
         signal.removeEventListener('abort', stop)
         // The run above has its result; how the master ends does not change it.
         await master.catch(() => undefined)
-        if (options.keep !== true) rmSync(directory, { recursive: true, force: true })
+        if (options.keep !== true) removeTemporaryDir(directory)
       }
     }),
   )

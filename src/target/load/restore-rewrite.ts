@@ -9,7 +9,7 @@ import { RdbError } from '../../errors.js'
 import { parseDumpPayload } from '../../rdb/dump-payload.js'
 import { MIN_VALKEY_VERSION } from '../../rdb/numbers.js'
 import { typeTable } from '../../rdb/type-table.js'
-import type { RdbStart, Slice } from '../../rdb/visitor.js'
+import type { RdbStart } from '../../rdb/visitor.js'
 import type { CommandEncoder } from '../../resp/encoder.js'
 import { CommandWriter } from '../../rewrite/command-writer.js'
 import { METHOD, type Conflict } from '../../rewrite/key-plan.js'
@@ -64,7 +64,27 @@ export class RestoreRewrite {
     const buffer = new OutputBuffer((bytes) => void out.raw(bytes), WRITE_BYTES)
     const writer = new CommandWriter(buffer)
     writer.selectedDb = 0
-    const rewriter = new StreamRestore(writer, this.#target, wish, this.#onLoss)
+    const { expireAtMs, shiftMs } = wish
+    const conflict: Conflict = wish.replace ? 'replace' : 'ignore'
+    let isLost = false as boolean
+    const rewriter = new KeyRewriter({
+      target: this.#target,
+      writer,
+      conflict,
+      key: ({ type }, plan) => {
+        plan.expireAtMs = expireAtMs
+        // The times inside of a payload cannot be moved.
+        if (type.fieldTimes && shiftMs !== 0 && plan.method === METHOD.RESTORE) {
+          plan.method = METHOD.COMMANDS
+        }
+        return true
+      },
+      fieldTime: (fieldMs) => shiftedFieldMs(fieldMs, shiftMs),
+      keyDone: (_header, _stats, { method }) => (isLost = method === METHOD.SKIP),
+      onLoss: (loss) => {
+        if (loss !== 'value' && loss !== 'stream') this.#onLoss(lossText(loss))
+      },
+    })
     const before = out.length
     try {
       rewriter.start(startOf(wish.payload))
@@ -76,46 +96,9 @@ export class RestoreRewrite {
       out.length = before
       return { kind: 'unchanged' }
     }
-    return rewriter.isLost
+    return isLost
       ? { kind: 'lost', what: lossText('value') }
       : { kind: 'written', frames: writer.commands }
-  }
-}
-
-class StreamRestore extends KeyRewriter {
-  isLost = false
-  readonly #shiftMs: number
-
-  constructor(
-    writer: CommandWriter,
-    target: TargetCapabilities,
-    { expireAtMs, replace, shiftMs }: RestoreWish,
-    onLoss: (what: string) => void,
-  ) {
-    const conflict: Conflict = replace ? 'replace' : 'ignore'
-    super({
-      target,
-      writer,
-      conflict,
-      key: ({ type }, plan) => {
-        plan.expireAtMs = expireAtMs
-        // The times inside of a payload cannot be moved.
-        if (type.fieldTimes && shiftMs !== 0 && plan.method === METHOD.RESTORE) {
-          plan.method = METHOD.COMMANDS
-        }
-        return true
-      },
-      keyDone: (_header, _stats, { method }) => (this.isLost = method === METHOD.SKIP),
-      onLoss: (loss) => {
-        if (loss !== 'value' && loss !== 'stream') onLoss(lossText(loss))
-      },
-    })
-    this.#shiftMs = shiftMs
-  }
-
-  override hashField(field: Slice, value: Slice, expireAtMs: number): void {
-    const moved = expireAtMs === -1 ? -1 : shiftedFieldMs(expireAtMs, this.#shiftMs)
-    super.hashField(field, value, moved)
   }
 }
 

@@ -8,8 +8,8 @@ import { printable } from '../../bytes/printable.js'
 import type { RdbLane } from '../../rdb/lane/lane.js'
 import { RdbParser } from '../../rdb/parser.js'
 import {
+  typeNameOf,
   KIND,
-  KIND_NAMES,
   type KeyHeader,
   type LostRegion,
   type RdbVisitor,
@@ -25,7 +25,7 @@ import { shiftedFieldMs } from '../expiry-time.js'
 import { KeyCapture } from './key-capture.js'
 import { lossText } from '../loss-text.js'
 import type { KeyMapping } from '../key-mapping.js'
-import type { KeySelection } from '../key-selection.js'
+import { wantsKey, type KeyFilter } from '../../source/key-filter.js'
 import type { KeyCounts, Ledger } from '../ledger.js'
 import type { KeyTarget, OnConflict } from '../key-target.js'
 import { LoadLane } from './load-lane.js'
@@ -42,7 +42,7 @@ export interface SnapshotLoaderOptions {
   keysByDb: ReadonlyMap<number, number>
   databases: number
   hasModule: (moduleName: string) => boolean
-  selection: KeySelection
+  selection: KeyFilter
   mapping: KeyMapping
   transform: Transform | undefined
   ledger: Ledger
@@ -60,10 +60,6 @@ export interface SnapshotLoaderOptions {
   damagedFrom?: ReadonlySet<number> | undefined
   /** Stands in front of the keys and holds some back, each of which it reports as skipped. */
   gate?: ((inner: RdbVisitor, skipped: (header: KeyHeader) => void) => RdbVisitor) | undefined
-}
-
-function typeName(header: KeyHeader): string {
-  return header.kind === KIND.MODULE ? header.moduleName : KIND_NAMES[header.kind]!
 }
 
 export class SnapshotLoader {
@@ -90,25 +86,34 @@ export class SnapshotLoader {
     this.#options = options
     this.#conflict = options.onConflict === 'replace' ? 'replace' : 'refuse'
     this.#capture = new KeyCapture(options)
-    const rewriter = new LoadingRewriter(
-      {
-        target: options.target,
-        writer: options.writer.commands,
-        restore: options.restore,
-        conflict: this.#conflict,
-        hasModule: options.hasModule,
-        scripting: false,
-        kernel: options.writer.kernel,
-        ...(options.maxPayloadBytes === undefined
-          ? {}
-          : { maxPayloadBytes: options.maxPayloadBytes }),
-        key: (header, plan) => this.#key(header, plan),
-        keyDone: (header, stats, outcome) => this.#keyDone(header, stats, outcome),
-        onLoss: (loss, header) => this.#loss(loss, header),
+    const { shiftMs } = options
+    const rewriter = new KeyRewriter({
+      target: options.target,
+      writer: options.writer.commands,
+      restore: options.restore,
+      conflict: this.#conflict,
+      hasModule: options.hasModule,
+      code: {
+        functionLibrary: (code) => this.functions.push(copyOf(code)),
+        script: (code) => this.scripts.push(copyOf(code)),
       },
-      this,
-      options.shiftMs,
-    )
+      aux: (field, value) => this.#aux(field, value),
+      lost: (region) => this.#lost(region),
+      fieldTime:
+        shiftMs === 0
+          ? undefined
+          : (expireAtMs) => {
+              this.movedFields = true
+              return shiftedFieldMs(expireAtMs, shiftMs)
+            },
+      kernel: options.writer.kernel,
+      ...(options.maxPayloadBytes === undefined
+        ? {}
+        : { maxPayloadBytes: options.maxPayloadBytes }),
+      key: (header, plan) => this.#key(header, plan),
+      keyDone: (header, stats, outcome) => this.#keyDone(header, stats, outcome),
+      onLoss: (loss, header) => this.#loss(loss, header),
+    })
     const records = this.#records()
     const gated = options.gate?.(rewriter, (header) => this.#heldBack(header)) ?? rewriter
     this.parser = new RdbParser(gated, {
@@ -149,13 +154,13 @@ export class SnapshotLoader {
 
   #key(header: KeyHeader, plan: KeyPlan): boolean {
     const { selection, mapping, ledger, transform } = this.#options
-    this.#typeName = typeName(header)
+    this.#typeName = typeNameOf(header)
     const counts = ledger.of(header.dbnum, this.#typeName)
     this.#counts = counts
     this.#captured = undefined
     this.#dropped = true
     counts.read += 1
-    if (!selection.passesAll && !this.#isSelected(header)) {
+    if (!selection.passesAll && !wantsKey(selection, header, Date.now())) {
       counts.skipped += 1
       return false
     }
@@ -210,29 +215,27 @@ export class SnapshotLoader {
     return true
   }
 
-  /** Whether the damage that begins there was known before the load. */
-  knowsDamage(fromByte: number): boolean {
-    return this.#options.damagedFrom?.has(fromByte) === true
+  /** Of a key that was begun something may be written already: only what was known before will do. */
+  #lost({ fromByte, error }: LostRegion): void {
+    if (this.#options.damagedFrom?.has(fromByte) !== true) throw error
+  }
+
+  #aux(field: string, value: Slice): void {
+    if (field === 'repl-stream-db') {
+      this.replDb = Number(value.bytes.toString('latin1', value.start, value.end)) || 0
+    } else if (field === 'redis-ver' || field === 'valkey-ver') {
+      this.sourceVersion = value.bytes.toString('latin1', value.start, value.end)
+    }
   }
 
   #heldBack(header: KeyHeader): void {
-    const counts = this.#options.ledger.of(header.dbnum, typeName(header))
+    const counts = this.#options.ledger.of(header.dbnum, typeNameOf(header))
     counts.read += 1
     counts.skipped += 1
   }
 
   get #isCaptured(): boolean {
     return this.#captured !== undefined
-  }
-
-  #isSelected(header: KeyHeader): boolean {
-    const { selection } = this.#options
-    return (
-      selection.db(header.dbnum) &&
-      selection.type(this.#typeName) &&
-      selection.ttl(header.hasExpiry ? header.expireAtMs : -1, Date.now()) &&
-      selection.name(header.key.bytes, header.key.start, header.key.end)
-    )
   }
 
   /** False: the transform gives nothing for this key. */
@@ -310,51 +313,8 @@ export class SnapshotLoader {
   }
 }
 
-/** The rewriter with what belongs to a load: moved times of fields, functions first. */
-class LoadingRewriter extends KeyRewriter {
-  readonly #loader: SnapshotLoader
-  readonly #shiftMs: number
-
-  constructor(
-    options: ConstructorParameters<typeof KeyRewriter>[0],
-    loader: SnapshotLoader,
-    shiftMs: number,
-  ) {
-    super(options)
-    this.#loader = loader
-    this.#shiftMs = shiftMs
-  }
-
-  override hashField(field: Slice, value: Slice, expireAtMs: number): void {
-    if (expireAtMs === -1 || this.#shiftMs === 0) {
-      super.hashField(field, value, expireAtMs)
-      return
-    }
-    this.#loader.movedFields = true
-    super.hashField(field, value, shiftedFieldMs(expireAtMs, this.#shiftMs))
-  }
-
-  /** Of a key that was begun something may be written already. */
-  lost({ fromByte, error }: LostRegion): void {
-    if (this.#loader.knowsDamage(fromByte)) return
-    throw error
-  }
-
-  override functionLibrary(code: Slice): void {
-    this.#loader.functions.push(Buffer.from(code.bytes.subarray(code.start, code.end)))
-  }
-
-  override aux(name: Slice, value: Slice): void {
-    super.aux(name, value)
-    const field = name.bytes.toString('latin1', name.start, name.end)
-    if (field === 'lua') {
-      this.#loader.scripts.push(Buffer.from(value.bytes.subarray(value.start, value.end)))
-    } else if (field === 'repl-stream-db') {
-      this.#loader.replDb = Number(value.bytes.toString('latin1', value.start, value.end)) || 0
-    } else if (field === 'redis-ver' || field === 'valkey-ver') {
-      this.#loader.sourceVersion = value.bytes.toString('latin1', value.start, value.end)
-    }
-  }
+function copyOf({ bytes, start, end }: Slice): Buffer {
+  return Buffer.from(bytes.subarray(start, end))
 }
 
 function whole(bytes: Buffer): Slice {

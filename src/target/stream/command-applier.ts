@@ -20,7 +20,7 @@ import { CHECKPOINT_DB } from '../checkpoint.js'
 import { copyArg, integerArg } from './command-args.js'
 import { typeOfCommand } from './command-types.js'
 import type { KeyMapping } from '../key-mapping.js'
-import type { KeySelection } from '../key-selection.js'
+import type { KeyFilter } from '../../source/key-filter.js'
 import type { Ledger } from '../ledger.js'
 import { frameEnd } from '../server/resp-frames.js'
 import { VERDICT } from './rule-outcome.js'
@@ -32,7 +32,7 @@ export interface CommandApplierOptions {
   writer: StreamWriter
   rules: StreamRules
   table: CommandTable
-  selection: KeySelection
+  selection: KeyFilter
   mapping: KeyMapping
   transform: Transform | undefined
   ledger: Ledger

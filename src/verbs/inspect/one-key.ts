@@ -10,8 +10,7 @@ import { ByteKernel } from '../../kernels/kernel.js'
 import {
   DEPTH,
   forwardElements,
-  KIND,
-  KIND_NAMES,
+  typeNameOf,
   type Depth,
   type ElementVisitor,
   type KeyHeader,
@@ -263,7 +262,7 @@ function placeOf(header: KeyHeader): KeyPlace {
   return {
     dbnum: header.dbnum,
     key: copy(header.key),
-    type: header.kind === KIND.MODULE ? header.moduleName : KIND_NAMES[header.kind]!,
+    type: typeNameOf(header),
     expireAtMs: header.hasExpiry ? header.expireAtMs : -1,
     idleSeconds: header.idleSeconds,
     freq: header.freq,
