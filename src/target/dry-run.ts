@@ -1,29 +1,6 @@
-/** Targets that take everything and send nothing: `--dry-run`. */
-import { OutputBuffer } from '../bytes/output-buffer.js'
-import { CommandWriter } from '../rewrite/command-writer.js'
-import type { KeyCounts, Ledger } from './ledger.js'
-import type { KeyTarget } from './key-target.js'
+/** A stream's target that takes everything and sends nothing: `--dry-run`. */
+import type { Ledger } from './ledger.js'
 import { StreamWriter } from './stream/stream-writer.js'
-
-export class DryKeyTarget implements KeyTarget {
-  readonly commands = new CommandWriter(new OutputBuffer(() => undefined))
-
-  beginKey(): void {
-    // Nothing is asked of anybody.
-  }
-
-  endKey(_type: string, counts: KeyCounts): void {
-    counts.written += 1
-  }
-
-  drain(): undefined {
-    return undefined
-  }
-
-  flush(): Promise<void> {
-    return Promise.resolve()
-  }
-}
 
 /** Batches are made as for a real target, counted, and thrown away. */
 export class DryStreamWriter extends StreamWriter {

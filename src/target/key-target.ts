@@ -1,4 +1,9 @@
-/** What a loader of keys writes to: a server (`SnapshotWriter`), or nothing (`DryKeyTarget`). */
+/**
+ * What a loader of keys writes to: `SnapshotWriter`, which makes batches of them for its
+ * connections. The seam between a key's form and its way: a target whose keys live on several
+ * nodes routes here, by the slot of the key that `beginKey` announces, to a writer for each node;
+ * nothing above it knows of connections, nothing below it of what a key is.
+ */
 import type { ByteKernel } from '../kernels/kernel.js'
 import type { CommandWriter } from '../rewrite/command-writer.js'
 import type { KeyCounts } from './ledger.js'

@@ -6,14 +6,10 @@ import { TargetError, UsageError } from '../../errors.js'
 import { AofParser, type AofPosition, type AofVisitor } from '../../aof/aof-parser.js'
 import { MomentGate } from '../../archive/moment-gate.js'
 import type { Checkpoint } from '../../target/checkpoint.js'
-import type { SnapshotLoader } from '../../target/load/snapshot-loader.js'
-import type { KeyTarget } from '../../target/key-target.js'
-import { PieceSize } from '../../bytes/piece-size.js'
 import { sleep } from '../../net/waiting.js'
 import { isArg } from '../../resp/command-table.js'
 import type { CommandDecoder } from '../../resp/decoder.js'
 import { checkMomentOfDump, hasPreamble } from '../../source/dump-head.js'
-import { inKernel } from '../../source/rdb-input.js'
 import { isReadOnce, refuseForStream } from './checks.js'
 import {
   checkParts,
@@ -34,6 +30,7 @@ import {
   type ReplayParts,
 } from './parts.js'
 import type { ReplaySession } from './session.js'
+import { skipSnapshot, SnapshotFlow } from './snapshot-flow.js'
 import { openInput, type ByteInput } from '../../source/source.js'
 
 const CHUNK_BYTES = 128 << 10
@@ -100,7 +97,6 @@ class FileReplay implements AofVisitor {
   #ruleSeconds = -1
   #streamOpen = false
   readonly #fromSeconds: number
-  #keys: KeyTarget | undefined
 
   constructor(session: ReplaySession, { parts, moment, areTimesChecked }: ReplayParts) {
     this.#session = session
@@ -162,98 +158,37 @@ class FileReplay implements AofVisitor {
       checkMomentOfDump(input.head, input.name, session.options.until)
     }
     const resume = this.#resume
-    const skipBase = resume?.phase === 'stream' || resume?.phase === 'stopped'
-    if (resume !== undefined && !skipBase) this.#checkReload(resume)
-    const keys = skipBase ? undefined : await session.openSnapshot(resume !== undefined)
-    this.#keys = keys
-    const loader =
-      keys === undefined
-        ? undefined
-        : session.makeLoader(keys, input.name, {
-            replaceOwn: resume !== undefined,
-            streamFollows,
-            validate: isPreamble || !hasChecksum(input),
-          })
-    await this.#pumpRdb(part, input, loader, isLast)
-  }
-
-  /** The RDB, then, in the same file, the commands behind it. */
-  async #pumpRdb(
-    part: ReplayPart,
-    input: ByteInput,
-    loader: SnapshotLoader | undefined,
-    isLast: boolean,
-  ): Promise<void> {
-    const session = this.#session
-    let rdbBytes = 0
-    let inRdb = true as boolean
-    // A base that the target has already is read only to find where its commands begin.
-    const skipper =
-      loader ??
-      session.makeLoader(new (await import('../../target/dry-run.js')).DryKeyTarget(), input.name, {
-        replaceOwn: false,
-        streamFollows: true,
-        validate: false,
-      })
-    const buffer = session.inputBuffer(this.#keys)
-    const pieces = this.#keys && new PieceSize(this.#keys.commands.out)
-    await input.pump(
-      async (bytes) => {
-        const chunk = inKernel(bytes, buffer)
-        let at = 0
-        while (at < chunk.length) {
-          if (!inRdb) {
-            await this.#pushCommands(chunk.subarray(at))
-            return !this.#ended
-          }
-          const piece = chunk.subarray(at, at + (pieces?.bytes ?? CHUNK_BYTES))
-          const taken = skipper.push(piece)
-          pieces?.loaded(taken)
-          rdbBytes += taken
-          at += taken
-          if (loader !== undefined) {
-            if (loader.functions.length > 0 || loader.scripts.length > 0) {
-              await session.loadFunctions(loader)
-            }
-            const drained = this.#keys?.drain()
-            if (drained !== undefined) await drained
-          }
-          session.progress({
-            phase: 'load',
-            bytes: input.consumedBytes,
-            totalBytes: input.sizeBytes,
-          })
-          if (taken < piece.length) {
-            inRdb = false
-            await this.#endBase(skipper, loader, rdbBytes)
-            await this.#beginCommands(part, rdbBytes)
-          }
-        }
-        return undefined
-      },
-      { signal: session.options.signal, buffer },
-    )
-    if (inRdb) {
-      await this.#endBase(skipper, loader, rdbBytes)
-      this.#partStart += rdbBytes
-    } else {
-      await this.#endPart(part, isLast)
+    let isBehind = false as boolean
+    const beginCommands = async (rdbBytes: number): Promise<void> => {
+      isBehind = true
+      await this.#beginCommands(part, rdbBytes)
     }
-  }
-
-  async #endBase(
-    parser: SnapshotLoader,
-    loader: SnapshotLoader | undefined,
-    rdbBytes: number,
-  ): Promise<void> {
-    parser.parser.end()
-    this.#session.noteSource(parser)
-    if (loader === undefined) return
-    await this.#session.loadFunctions(loader)
-    await this.#keys!.flush()
-    if (this.#streamOpen) await this.#checkpoint('stream', this.#partStart + rdbBytes)
-    await this.#session.endSnapshot()
-    this.#session.event({ event: 'loaded', keys: this.#session.ledger.totals.written })
+    let rdbBytes: number
+    if (resume !== undefined && resume.phase !== 'load') {
+      rdbBytes = await skipSnapshot(session, input, async (bytes, rdbBytes) => {
+        if (!isBehind) await beginCommands(rdbBytes)
+        return await this.#pushCommands(bytes)
+      })
+    } else {
+      if (resume !== undefined) this.#checkReload(resume)
+      const flow = await SnapshotFlow.open(session, input, {
+        replaceOwn: resume !== undefined,
+        streamFollows,
+        validate: isPreamble || !hasChecksum(input),
+      })
+      await flow.run({
+        confirm: async ({ rdbBytes }) => {
+          if (this.#streamOpen) await this.#checkpoint('stream', this.#partStart + rdbBytes)
+        },
+        behind: async (bytes, { rdbBytes }) => {
+          if (!isBehind) await beginCommands(rdbBytes)
+          return await this.#pushCommands(bytes)
+        },
+      })
+      rdbBytes = flow.rdbBytes
+    }
+    if (isBehind) await this.#endPart(part, isLast)
+    else this.#partStart += rdbBytes
   }
 
   async #aofPart(part: ReplayPart, input: ByteInput, isLast: boolean): Promise<void> {
@@ -262,13 +197,13 @@ class FileReplay implements AofVisitor {
     await this.#beginCommands(part, 0)
     await input.pump(
       async (chunk) => {
-        await this.#pushCommands(chunk)
+        const goesOn = await this.#pushCommands(chunk)
         this.#session.progress({
           phase: 'stream',
           bytes: input.consumedBytes,
           totalBytes: input.sizeBytes,
         })
-        return !this.#ended
+        return goesOn
       },
       {
         signal: this.#session.options.signal,
@@ -324,7 +259,8 @@ class FileReplay implements AofVisitor {
     this.#session.applier!.startAt(this.#partStart + byteOffset, 0)
   }
 
-  async #pushCommands(chunk: Uint8Array): Promise<void> {
+  /** False: the moment that was asked for is reached. */
+  async #pushCommands(chunk: Uint8Array): Promise<boolean> {
     const session = this.#session
     this.#parser!.push(chunk)
     const { streamWriter, applier, rate } = session
@@ -334,6 +270,7 @@ class FileReplay implements AofVisitor {
     if (streamWriter!.isFull || session.isDry) applier!.seal()
     const drained = streamWriter!.drain()
     if (drained !== undefined) await drained
+    return !this.#ended
   }
 
   async #endPart(part: ReplayPart, isLast: boolean): Promise<void> {

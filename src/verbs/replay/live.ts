@@ -22,7 +22,6 @@ import type { Checkpoint } from '../../target/checkpoint.js'
 import { spoolDirectory } from '../../disk/spool-directory.js'
 import { StreamSpool } from './stream-spool.js'
 import { TargetRewound } from '../../target/stream/stream-writer.js'
-import { PieceSize } from '../../bytes/piece-size.js'
 import { sleep } from '../../net/waiting.js'
 import type { ResumePoint } from '../../replication/consumer.js'
 import { CommandDecoder, RESP } from '../../resp/decoder.js'
@@ -30,6 +29,7 @@ import { interruptedLoad } from './files.js'
 import type { ReplayOutcome } from './options.js'
 import { singlePart } from './parts.js'
 import type { ReplaySession } from './session.js'
+import { SnapshotFlow } from './snapshot-flow.js'
 import { checkParts, hasChecksum } from './source-check.js'
 import { openInput } from '../../source/source.js'
 import { EndWatch } from './end-watch.js'
@@ -258,51 +258,28 @@ class LiveReplay {
       })
     }
     session.event({ event: 'snapshot', replOffset, bytes: spool.state.snapshot?.bytes ?? 0 })
-    const keys = await session.openSnapshot(again)
     const input = await openInput(spool.snapshotPath, { signal: session.options.signal })
-    const loader = session.makeLoader(keys, 'the snapshot', {
-      replaceOwn: again,
-      streamFollows: true,
-      validate: !hasChecksum(input),
-    })
-    const pieces = new PieceSize(keys.commands.out)
     try {
-      await input.pump(
-        async (chunk) => {
-          for (let at = 0; at < chunk.length;) {
-            const piece = chunk.subarray(at, at + pieces.bytes)
-            loader.push(piece)
-            pieces.loaded(piece.length)
-            at += piece.length
-            if (loader.functions.length > 0 || loader.scripts.length > 0) {
-              await session.loadFunctions(loader)
-            }
-            await keys.drain()
-          }
-          session.progress({
-            phase: 'load',
-            bytes: input.consumedBytes,
-            totalBytes: input.sizeBytes,
-            ...this.#lag(),
-          })
-          return undefined
+      const flow = await SnapshotFlow.open(session, input, {
+        name: 'the snapshot',
+        replaceOwn: again,
+        streamFollows: true,
+        validate: !hasChecksum(input),
+      })
+      await flow.run({
+        lag: () => this.#lag(),
+        confirm: async ({ replDb }) => {
+          if (session.ledger.conflicts > 0) await this.#refuseMixture()
+          // A master that is a replica itself goes on in the db that its own master had selected.
+          at.dbnum = replDb
+          await session.writeCheckpoint(at, 'stream')
         },
-        { signal: session.options.signal, buffer: session.inputBuffer(keys) },
-      )
-      loader.parser.end()
-      session.noteSource(loader)
-      await session.loadFunctions(loader)
-      await keys.flush()
+      })
     } finally {
       input.close()
     }
-    if (session.ledger.conflicts > 0) await this.#refuseMixture()
-    session.event({ event: 'loaded', keys: session.ledger.totals.written })
-    // A master that is a replica itself goes on in the db that its own master had selected.
-    await session.writeCheckpoint({ ...at, dbnum: loader.replDb }, 'stream')
-    await session.endSnapshot()
     this.#snapshotUntilMs = performance.now() + KEEP_SNAPSHOT_MS
-    this.#startAt(at.nextReplOffset, loader.replDb)
+    this.#startAt(at.nextReplOffset, at.dbnum)
   }
 
   /** Commands of the stream on top of keys of somebody else's would make neither. */

@@ -7,12 +7,12 @@
  */
 import { UsageError } from '../../errors.js'
 import { findDamage } from '../../source/damage.js'
-import { inKernel, openRdbInput, type RdbInput } from '../../source/rdb-input.js'
-import { PieceSize } from '../../bytes/piece-size.js'
+import { openRdbInput, type RdbInput } from '../../source/rdb-input.js'
 import { isReadOnce } from './checks.js'
 import { keepInput } from './kept-input.js'
 import type { ReplayOutcome, Salvaged } from './options.js'
 import type { ReplaySession } from './session.js'
+import { SnapshotFlow } from './snapshot-flow.js'
 
 export async function replaySalvaged(session: ReplaySession): Promise<ReplayOutcome> {
   const { source, signal } = session.options
@@ -57,42 +57,20 @@ async function load(
   name: string,
   damage: Salvaged,
 ): Promise<void> {
-  const keys = await session.openSnapshot(false)
-  const loader = session.makeLoader(keys, name, {
+  const flow = await SnapshotFlow.open(session, rdb.input, {
+    name,
     replaceOwn: false,
     streamFollows: false,
     validate: true,
     damage,
   })
-  const buffer = session.inputBuffer(keys)
-  const pieces = new PieceSize(keys.commands.out)
-  const { input } = rdb
   let behind = 0
-  await input.pump(
-    async (bytes) => {
-      const chunk = inKernel(bytes, buffer)
-      for (let at = 0; at < chunk.length;) {
-        const piece = chunk.subarray(at, at + pieces.bytes)
-        const taken = loader.push(piece)
-        pieces.loaded(taken)
-        at += piece.length
-        behind += piece.length - taken
-        if (loader.functions.length > 0 || loader.scripts.length > 0) {
-          await session.loadFunctions(loader)
-        }
-        await keys.drain()
-      }
-      session.progress({ phase: 'load', bytes: input.consumedBytes, totalBytes: input.sizeBytes })
-      return undefined
+  await flow.run({
+    behind: (bytes) => {
+      behind += bytes.length
+      return Promise.resolve(true)
     },
-    { signal: session.options.signal, buffer },
-  )
-  loader.parser.end()
-  session.noteSource(loader)
-  await session.loadFunctions(loader)
-  await keys.flush()
-  await session.endSnapshot()
-  session.event({ event: 'loaded', keys: session.ledger.totals.written })
+  })
   if (behind > 0 || rdb.increments.length > 0) {
     const where = rdb.increments.length > 0 ? ` in ${rdb.increments.join(', ')}` : ''
     session.event({

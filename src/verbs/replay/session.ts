@@ -4,7 +4,6 @@
  */
 import { createHash, randomBytes } from 'node:crypto'
 import { Buffer } from 'node:buffer'
-import { allocateInputBuffer } from '../../kernels/kernel.js'
 import {
   AbortedError,
   LinkError,
@@ -24,8 +23,7 @@ import { TTL_SHIFT_MS } from '../../target/expiry-time.js'
 import { compileKeyMapping } from '../../target/key-mapping.js'
 import { Ledger } from '../../target/ledger.js'
 import { RateLimiter } from '../../target/server/rate-limiter.js'
-import { SnapshotLoader } from '../../target/load/snapshot-loader.js'
-import type { KeyTarget } from '../../target/key-target.js'
+import type { KeyTarget, OnConflict } from '../../target/key-target.js'
 import { SnapshotWriter } from '../../target/load/snapshot-writer.js'
 import { DryStreamWriter } from '../../target/dry-run.js'
 import { LARGE_PIECE_BYTES } from '../../bytes/piece-size.js'
@@ -46,30 +44,16 @@ import { backoffMs, sleep } from '../../net/waiting.js'
 import { CommandTable } from '../../resp/command-table.js'
 import { printable } from '../../bytes/printable.js'
 import { compileKeyFilter, withAddressDb, type KeyFilter } from '../../source/key-filter.js'
-import type { ReplayEvent, ReplayOptions, ReplayProgress, Salvaged } from './options.js'
+import type { ReplayEvent, ReplayOptions, ReplayProgress } from './options.js'
 import { refuseForStream } from './checks.js'
-import { FunctionLoads } from './functions.js'
-import { SizeGate } from '../../source/size-gate.js'
 
 const DEFAULT_CONNECTIONS = 3
-export interface LoadWishes {
-  /** Keys that are there are of an earlier attempt. */
-  replaceOwn: boolean
-  streamFollows: boolean
-  /** No checksum vouches for the values. */
-  validate: boolean
-  /** What lies behind damage is read, too; the keys that were found damaged are not written. */
-  damage?: Salvaged
-}
 
 /** So long a run that breaks off waits for answers, and one that is interrupted. */
 const SETTLE_MS = 3000
 const ABORT_SETTLE_MS = 500
 /** Progress is told no more often. */
 const PROGRESS_MS = 20
-/** A snapshot's file is read so: one piece for the loader where values do not grow much. */
-const SNAPSHOT_READ_BYTES = LARGE_PIECE_BYTES
-
 export class ReplaySession {
   readonly options: ReplayOptions
   readonly ledger = new Ledger()
@@ -97,7 +81,6 @@ export class ReplaySession {
   #toldPhase = ''
   #toldMs = 0
   readonly #keepsHeld: boolean
-  readonly #functions = new FunctionLoads(this)
 
   /** @param wishes `keepHeld`: all expiries stay moved by `shiftMs` at the end; nothing expires. */
   constructor(options: ReplayOptions, wishes: { keepHeld?: boolean } = {}) {
@@ -418,10 +401,10 @@ export class ReplaySession {
     const writer = new SnapshotWriter({
       settings: this.options.target,
       clientName: name,
-      inputBytes: SNAPSHOT_READ_BYTES,
+      inputBytes: LARGE_PIECE_BYTES,
       lanes: this.isDry ? 1 : (this.options.connections ?? DEFAULT_CONNECTIONS),
       retries: this.retries,
-      onConflict: replaceOwn ? 'replace' : this.#onConflict,
+      onConflict: replaceOwn ? 'replace' : this.onConflict,
       targetWasEmpty: this.targetWasEmpty,
       importSource: this.#importModeOn,
       runId: this.facts.runId,
@@ -439,57 +422,13 @@ export class ReplaySession {
     return writer
   }
 
-  makeLoader(
-    writer: KeyTarget,
-    file: string | undefined,
-    { replaceOwn, streamFollows, validate, damage }: LoadWishes,
-  ): SnapshotLoader {
-    const { facts } = this
-    const minSizeBytes = this.options.filter?.minSizeBytes
-    return new SnapshotLoader({
-      file,
-      // Before a target is emptied the source was looked through already.
-      validate: validate && !this.isToBeEmptied,
-      damagedFrom: damage?.keysFrom,
-      target: facts.capabilities,
-      writer,
-      restore: this.options.restore ?? 'auto',
-      onConflict: replaceOwn ? 'replace' : this.#onConflict,
-      keysByDb: this.targetWasEmpty ? new Map() : facts.keysByDb,
-      databases: facts.databases,
-      hasModule: () => facts.modules === undefined || facts.modules.length > 0,
-      selection: this.selection,
-      mapping: this.mapping,
-      transform: this.options.transform,
-      ledger: this.ledger,
-      shiftMs: streamFollows ? this.shiftMs : 0,
-      keepExpired: streamFollows,
-      checkpointKey: this.streamWriter === undefined ? undefined : this.checkpointKey,
-      maxPayloadBytes: this.options.maxPayloadBytes,
-      gate:
-        minSizeBytes === undefined
-          ? undefined
-          : (inner, skipped) => new SizeGate(inner, minSizeBytes, skipped),
-    })
-  }
-
-  /** What to read a snapshot into, to go to this target: kernels then work on it in place. */
-  inputBuffer(keys: KeyTarget | undefined): Buffer {
-    const kernel = keys?.kernel
-    return kernel === undefined
-      ? allocateInputBuffer(SNAPSHOT_READ_BYTES)
-      : kernel.allocateInput(SNAPSHOT_READ_BYTES)
-  }
-
-  /** Functions and scripts that the loader has met. */
-  async loadFunctions(loader: SnapshotLoader): Promise<void> {
-    await this.#functions.load(loader)
-    if (loader.movedFields) this.#fieldsMoved = true
+  noteMovedFields(): void {
+    this.#fieldsMoved = true
   }
 
   /** From the version that a snapshot names: servers from 7.0 on never send scripts. */
-  noteSource(loader: SnapshotLoader): void {
-    const major = Number.parseInt(loader.sourceVersion, 10)
+  noteSource(version: string): void {
+    const major = Number.parseInt(version, 10)
     if (this.rules !== undefined && major >= 7) this.rules.refuseScripts = true
   }
 
@@ -535,7 +474,7 @@ export class ReplaySession {
     this.#snapshotWriter = undefined
   }
 
-  get #onConflict(): 'fail' | 'skip' | 'replace' {
+  get onConflict(): OnConflict {
     return this.options.onConflict ?? 'fail'
   }
 
