@@ -16,11 +16,20 @@
  *       master: megabytes a day that mean nothing later
  *   RREPLAY                 of KeyDB: what it wraps is stored, by whoever reads the stream
  */
+import { copyArg, integerOf } from '../resp/command-args.js'
 import { isArg } from '../resp/command-table.js'
 import { nameTable, type CommandDecoder } from '../resp/decoder.js'
 import type { CommandEncoder } from '../resp/encoder.js'
-import { casOfVadd, XaddArguments } from '../resp/propagated.js'
+import {
+  absoluteMs,
+  casOfVadd,
+  TIME_FORMS,
+  timeOption,
+  XaddArguments,
+  type TimeForm,
+} from '../resp/propagated.js'
 
+const { EX, PX } = TIME_FORMS
 const HELLO = '__sentinel__:hello'
 
 const xadd = new XaddArguments()
@@ -102,13 +111,13 @@ export function makeLoadable(
     case (9 << 5) | 20:
       return isArg(command, 0, 'TRIMSLOTS') ? LOADABLE.DROPPED : LOADABLE.AS_IS
     case (5 << 5) | 19:
-      return isArg(command, 0, 'SETEX') ? setWithTime(command, out, nowMs, 1000) : LOADABLE.AS_IS
+      return isArg(command, 0, 'SETEX') ? setWithTime(command, out, nowMs, EX) : LOADABLE.AS_IS
     case (6 << 5) | 16:
-      return isArg(command, 0, 'PSETEX') ? setWithTime(command, out, nowMs, 1) : LOADABLE.AS_IS
+      return isArg(command, 0, 'PSETEX') ? setWithTime(command, out, nowMs, PX) : LOADABLE.AS_IS
     case (6 << 5) | 5:
-      return isArg(command, 0, 'EXPIRE') ? expireAt(command, out, nowMs, 1000) : LOADABLE.AS_IS
+      return isArg(command, 0, 'EXPIRE') ? expireAt(command, out, nowMs, EX) : LOADABLE.AS_IS
     case (7 << 5) | 16:
-      if (isArg(command, 0, 'PEXPIRE')) return expireAt(command, out, nowMs, 1)
+      if (isArg(command, 0, 'PEXPIRE')) return expireAt(command, out, nowMs, PX)
       return isHello(command) ? LOADABLE.NOTHING : LOADABLE.AS_IS
     case (5 << 5) | 7:
       return isArg(command, 0, 'GETEX') ? getexAt(command, out, nowMs) : LOADABLE.AS_IS
@@ -130,15 +139,15 @@ function isHello(command: CommandDecoder): boolean {
 /** SET k v … EX s | PX ms → SET k v … PXAT ms */
 function absoluteSet(command: CommandDecoder, out: CommandEncoder, nowMs: number): Loadable {
   for (let i = 3; i + 1 < command.argc; i++) {
-    const unitMs = isArg(command, i, 'EX') ? 1000 : isArg(command, i, 'PX') ? 1 : 0
-    if (unitMs === 0) continue
-    const atMs = absolute(command, i + 1, unitMs, nowMs)
+    const form = timeOption(command, i)
+    if (form?.isRelative !== true) continue
+    const atMs = absolute(command, i + 1, form, nowMs)
     if (atMs === undefined) return LOADABLE.AS_IS
     out.begin(command.argc)
     for (let k = 0; k < command.argc; k++) {
       if (k === i) out.ascii('PXAT')
       else if (k === i + 1) out.integer(atMs)
-      else copy(command, out, k)
+      else copyArg(out, command, k)
     }
     return LOADABLE.REWRITTEN
   }
@@ -150,14 +159,14 @@ function setWithTime(
   command: CommandDecoder,
   out: CommandEncoder,
   nowMs: number,
-  unitMs: number,
+  form: TimeForm,
 ): Loadable {
   if (command.argc !== 4) return LOADABLE.AS_IS
-  const atMs = absolute(command, 2, unitMs, nowMs)
+  const atMs = absolute(command, 2, form, nowMs)
   if (atMs === undefined) return LOADABLE.AS_IS
   out.begin(5).ascii('SET')
-  copy(command, out, 1)
-  copy(command, out, 3)
+  copyArg(out, command, 1)
+  copyArg(out, command, 3)
   out.ascii('PXAT').integer(atMs)
   return LOADABLE.REWRITTEN
 }
@@ -167,26 +176,26 @@ function expireAt(
   command: CommandDecoder,
   out: CommandEncoder,
   nowMs: number,
-  unitMs: number,
+  form: TimeForm,
 ): Loadable {
   if (command.argc < 3) return LOADABLE.AS_IS
-  const atMs = absolute(command, 2, unitMs, nowMs)
+  const atMs = absolute(command, 2, form, nowMs)
   if (atMs === undefined) return LOADABLE.AS_IS
   out.begin(command.argc).ascii('PEXPIREAT')
-  copy(command, out, 1)
+  copyArg(out, command, 1)
   out.integer(atMs)
-  for (let k = 3; k < command.argc; k++) copy(command, out, k)
+  for (let k = 3; k < command.argc; k++) copyArg(out, command, k)
   return LOADABLE.REWRITTEN
 }
 
 /** GETEX k EX s | PX ms → PEXPIREAT k ms */
 function getexAt(command: CommandDecoder, out: CommandEncoder, nowMs: number): Loadable {
   if (command.argc !== 4) return LOADABLE.AS_IS
-  const unitMs = isArg(command, 2, 'EX') ? 1000 : isArg(command, 2, 'PX') ? 1 : 0
-  const atMs = unitMs === 0 ? undefined : absolute(command, 3, unitMs, nowMs)
+  const form = timeOption(command, 2)
+  const atMs = form?.isRelative === true ? absolute(command, 3, form, nowMs) : undefined
   if (atMs === undefined) return LOADABLE.AS_IS
   out.begin(3).ascii('PEXPIREAT')
-  copy(command, out, 1)
+  copyArg(out, command, 1)
   out.integer(atMs)
   return LOADABLE.REWRITTEN
 }
@@ -195,13 +204,13 @@ function getexAt(command: CommandDecoder, out: CommandEncoder, nowMs: number): L
 function restoreAt(command: CommandDecoder, out: CommandEncoder, nowMs: number): Loadable {
   if (command.argc < 4) return LOADABLE.AS_IS
   for (let i = 4; i < command.argc; i++) if (isArg(command, i, 'ABSTTL')) return LOADABLE.AS_IS
-  const ttl = integerArg(command, 2)
+  const ttl = storableTime(command, 2)
   if (ttl === undefined || ttl <= 0) return LOADABLE.AS_IS
   out.begin(command.argc + 1)
-  copy(command, out, 0)
-  copy(command, out, 1)
-  out.integer(nowMs + ttl)
-  for (let k = 3; k < command.argc; k++) copy(command, out, k)
+  copyArg(out, command, 0)
+  copyArg(out, command, 1)
+  out.integer(absoluteMs(ttl, PX, nowMs))
+  for (let k = 3; k < command.argc; k++) copyArg(out, command, k)
   out.ascii('ABSTTL')
   return LOADABLE.REWRITTEN
 }
@@ -215,13 +224,13 @@ function plainXadd(
   if (!xadd.read(command) || xadd.idmpAt < 0) return LOADABLE.AS_IS
   if (xadd.isDuplicate(command)) return LOADABLE.NOTHING
   out.begin(command.argc - xadd.idmpArgs)
-  for (let k = 0; k < command.argc; k++) if (!xadd.isIdmp(k)) copy(command, out, k)
+  for (let k = 0; k < command.argc; k++) if (!xadd.isIdmp(k)) copyArg(out, command, k)
   if (!xadd.isAuto) {
     companion.begin(5).ascii('XIDMPRECORD')
-    copy(command, companion, 1)
-    copy(command, companion, xadd.idmpAt + 1)
-    copy(command, companion, xadd.idmpAt + 2)
-    copy(command, companion, xadd.idAt)
+    copyArg(companion, command, 1)
+    copyArg(companion, command, xadd.idmpAt + 1)
+    copyArg(companion, command, xadd.idmpAt + 2)
+    copyArg(companion, command, xadd.idAt)
   }
   return LOADABLE.REWRITTEN
 }
@@ -230,37 +239,23 @@ function vaddWithoutCas(command: CommandDecoder, out: CommandEncoder): Loadable 
   const casAt = casOfVadd(command)
   if (casAt < 0) return LOADABLE.AS_IS
   out.begin(command.argc - 1)
-  for (let k = 0; k < command.argc; k++) if (k !== casAt) copy(command, out, k)
+  for (let k = 0; k < command.argc; k++) if (k !== casAt) copyArg(out, command, k)
   return LOADABLE.REWRITTEN
-}
-
-function copy(command: CommandDecoder, out: CommandEncoder, i: number): void {
-  out.bulk(command.bytes, command.args[2 * i], command.args[2 * i + 1])
 }
 
 /** Unix ms of a relative time, at least 1 so that what is past stays past; undefined: no number. */
 function absolute(
   command: CommandDecoder,
   i: number,
-  unitMs: number,
+  form: TimeForm,
   nowMs: number,
 ): number | undefined {
-  const value = integerArg(command, i)
-  return value === undefined ? undefined : Math.max(1, nowMs + value * unitMs)
+  const value = storableTime(command, i)
+  return value === undefined ? undefined : Math.max(1, absoluteMs(value, form, nowMs))
 }
 
-/** Argument i as an integer of at most 15 digits; undefined if it is none. */
-function integerArg(command: CommandDecoder, i: number): number | undefined {
-  const start = command.args[2 * i]!
-  const end = command.args[2 * i + 1]!
-  const negative = command.bytes[start] === 45
-  const first = negative ? start + 1 : start
-  if (end === first || end - first > 15) return undefined
-  let value = 0
-  for (let at = first; at < end; at++) {
-    const digit = command.bytes[at]! - 48
-    if (digit < 0 || digit > 9) return undefined
-    value = 10 * value + digit
-  }
-  return negative ? -value : value
+/** Undefined where it is no number, or one too large for a sum of it to be exact. */
+function storableTime(command: CommandDecoder, i: number): number | undefined {
+  const value = integerOf(command, i)
+  return value === undefined || Math.abs(value) >= 1e15 ? undefined : value
 }

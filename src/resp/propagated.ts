@@ -1,9 +1,41 @@
 /**
  * Where things stand in the commands that masters send in a form of their own: read by whoever stores
- * a stream (aof/loadable.ts) and by whoever applies one to another server (target/stream-rules.ts).
+ * a stream (aof/loadable.ts) and by whoever applies one to another server (target/stream/).
  */
 import { isArg } from './command-table.js'
 import type { CommandDecoder } from './decoder.js'
+
+/** How a time stands in a command: in which unit, and whether it counts from the reception. */
+export interface TimeForm {
+  readonly unitMs: 1 | 1000
+  readonly isRelative: boolean
+}
+
+/**
+ * By the options that a time follows (SET, GETEX, MSETEX, HSETEX). Commands with their time as an
+ * argument of its own have one of these, too: SETEX, EXPIRE, HEXPIRE as EX, PSETEX, PEXPIRE,
+ * HPEXPIRE and RESTORE as PX, EXPIREAT and HEXPIREAT as EXAT, PEXPIREAT, HPEXPIREAT and RESTORE …
+ * ABSTTL as PXAT. Masters up to 6.2 send relative ones.
+ */
+export const TIME_FORMS = {
+  EX: { unitMs: 1000, isRelative: true },
+  PX: { unitMs: 1, isRelative: true },
+  EXAT: { unitMs: 1000, isRelative: false },
+  PXAT: { unitMs: 1, isRelative: false },
+} as const satisfies Record<string, TimeForm>
+
+/** Argument i is the option that a time follows; undefined: it is not. */
+export function timeOption(command: CommandDecoder, i: number): TimeForm | undefined {
+  if (isArg(command, i, 'PXAT')) return TIME_FORMS.PXAT
+  if (isArg(command, i, 'EX')) return TIME_FORMS.EX
+  if (isArg(command, i, 'PX')) return TIME_FORMS.PX
+  return isArg(command, i, 'EXAT') ? TIME_FORMS.EXAT : undefined
+}
+
+/** Unix ms of a relative time that was received at `receivedMs`. */
+export function absoluteMs(value: number, { unitMs }: TimeForm, receivedMs: number): number {
+  return receivedMs + value * unitMs
+}
 
 /**
  *   XADD key [NOMKSTREAM] [KEEPREF|DELREF|ACKED] [IDMP p i | IDMPAUTO p] [MAXLEN|MINID …] id f v …

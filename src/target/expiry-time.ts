@@ -16,16 +16,6 @@ export const TTL_SHIFT_MS = 2 ** 45
 /** Highest expiry that HPEXPIREAT takes (redis 8.6: refused from 2^46 on). */
 const MAX_FIELD_EXPIRY_MS = 2 ** 46 - 1
 
-export interface ExpiryTimes {
-  /** Added to every absolute time that is written; 0: nothing is moved. */
-  readonly shiftMs: number
-}
-
-/** Unix ms of a relative time that was received at `receivedMs`. */
-export function absoluteMs(relative: number, unitMs: 1 | 1000, receivedMs: number): number {
-  return receivedMs + relative * unitMs
-}
-
 export function shiftedFieldMs(expireAtMs: number, shiftMs: number): number {
   const moved = expireAtMs + shiftMs
   // A time that cannot be moved is beyond any load anyway.

@@ -3,7 +3,7 @@ import { isArg } from '../../resp/command-table.js'
 import type { CommandDecoder } from '../../resp/decoder.js'
 import type { CommandEncoder } from '../../resp/encoder.js'
 import { XaddArguments } from '../../resp/propagated.js'
-import { copyArg } from './command-args.js'
+import { copyArg } from '../../resp/command-args.js'
 import {
   VERDICT,
   type RuleList,

@@ -1,7 +1,7 @@
 /** Arguments of a decoded command: written on, seen as bytes, read as numbers. */
 import { Buffer } from 'node:buffer'
-import type { CommandDecoder } from '../../resp/decoder.js'
-import type { CommandEncoder } from '../../resp/encoder.js'
+import type { CommandDecoder } from './decoder.js'
+import type { CommandEncoder } from './encoder.js'
 
 export function copyArg(out: CommandEncoder, command: CommandDecoder, i: number): void {
   out.bulk(command.bytes, command.args[2 * i], command.args[2 * i + 1])
@@ -15,14 +15,20 @@ export function argBuffer({ bytes, args }: CommandDecoder, i: number): Buffer {
 
 /** The argument as a number; what is none counts as 0. */
 export function integerArg(command: CommandDecoder, i: number): number {
+  return integerOf(command, i) ?? 0
+}
+
+/** The argument as a number, beyond 2^53 a rounded one; undefined if it is none. */
+export function integerOf(command: CommandDecoder, i: number): number | undefined {
   let at = command.args[2 * i]!
   const end = command.args[2 * i + 1]!
   const negative = command.bytes[at] === 0x2d
   if (negative) at += 1
+  if (at >= end) return undefined
   let value = 0
   for (; at < end; at += 1) {
     const digit = command.bytes[at]! - 48
-    if (digit < 0 || digit > 9) return 0
+    if (digit < 0 || digit > 9) return undefined
     value = value * 10 + digit
   }
   return negative ? -value : value
