@@ -83,7 +83,7 @@ export async function buildState(options: BuildOptions): Promise<BuiltState> {
     }
     return {
       server,
-      shiftMs: session.shiftMs,
+      shiftMs: session.expiry.shiftMs,
       complete: session.ledger.isComplete,
       ledger: session.ledger.report(),
       replOffset,

@@ -217,14 +217,14 @@ class FileReplay implements AofVisitor {
     if (this.#streamOpen) return
     const session = this.#session
     // Whether import-mode is used must be known before the connection is opened.
-    await session.holdExpiry()
+    await session.expiry.hold()
     this.#resume = await session.openStream(this.#sourceName, false)
     this.#streamOpen = true
     if (this.#resume === undefined) {
       await this.#checkpoint('load', 0)
       return
     }
-    session.resumeExpiry(this.#resume)
+    session.resume(this.#resume)
     if (this.#resume.phase === 'load') {
       await this.#checkpoint('load', 0)
     } else {
@@ -348,7 +348,7 @@ class FileReplay implements AofVisitor {
     if (unknown > 0) {
       session.ledger.note('relative expiries of unknown time, counted from now', unknown)
     }
-    await session.releaseExpiry()
+    await session.expiry.release()
     if (!session.isDry) await session.streamWriter!.deleteCheckpoint()
   }
 }

@@ -101,14 +101,14 @@ class LiveReplay {
 
   async run(): Promise<ReplayOutcome> {
     const session = this.#session
-    await session.holdExpiry()
+    await session.expiry.hold()
     if (session.isToBeEmptied) await this.#emptyTarget()
     const checkpoint = await session.openStream(
       this.#sourceName,
       true,
       async (found) => await this.#isSameHistory(found),
     )
-    if (checkpoint !== undefined) session.resumeExpiry(checkpoint)
+    if (checkpoint !== undefined) session.resume(checkpoint)
     else await this.#checkUntil()
     if (!session.isToBeEmptied) this.#feed.start(this.#settings, this.#plan(checkpoint))
     if (checkpoint === undefined || checkpoint.phase === 'load') {
@@ -133,10 +133,10 @@ class LiveReplay {
         await tick()
       }
     } catch (error) {
-      if (phase === 'stopped') await session.leaveExpiry()
+      if (phase === 'stopped') await session.expiry.leave()
       throw error
     }
-    await session.moveExpiryAgain()
+    await session.expiry.moveAgain()
   }
 
   /** Nothing of the target is deleted before the source's snapshot is here, whole and readable. */
@@ -164,7 +164,7 @@ class LiveReplay {
   /** A new run begins now. One that goes on has what was received before in its spool. */
   async #checkUntil(): Promise<void> {
     if (this.#untilMs > Date.now()) return
-    await this.#session.releaseExpiry()
+    await this.#session.expiry.release()
     throw new UsageError('--until is past, and a live source begins with its state of now', {
       hint: 'an archive (rrep tail -o) can be replayed to a moment of the past',
     })
@@ -285,7 +285,7 @@ class LiveReplay {
   /** Commands of the stream on top of keys of somebody else's would make neither. */
   async #refuseMixture(): Promise<void> {
     const { ledger } = this.#session
-    await this.#session.releaseExpiry()
+    await this.#session.expiry.release()
     await this.#session.streamWriter!.deleteCheckpoint()
     this.#done = true
     throw new TargetError(
@@ -351,7 +351,7 @@ class LiveReplay {
     })
     session.ledger.note('times the target had gone back')
     session.streamWriter!.rewind(checkpoint)
-    if (checkpoint.phase !== 'stream') await session.moveExpiryAgain()
+    if (checkpoint.phase !== 'stream') await session.expiry.moveAgain()
     this.#startAt(checkpoint.nextReplOffset, checkpoint.dbnum)
   }
 
@@ -539,8 +539,8 @@ class LiveReplay {
       nextReplOffset,
       dbnum: writer.appliedDb,
     }
-    if (session.shiftMs !== 0) await session.writeCheckpoint(at, 'finishing')
-    await session.releaseExpiry()
+    if (session.expiry.shiftMs !== 0) await session.writeCheckpoint(at, 'finishing')
+    await session.expiry.release()
     if (!stopped && this.#endWatch !== undefined) {
       const same = this.#endWatch.isKnown && session.isCopy
       session.event({ event: 'synced', replOffset: nextReplOffset - 1, same })

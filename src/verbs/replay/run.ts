@@ -64,7 +64,7 @@ export async function replay(options: ReplayOptions): Promise<ReplayResult> {
   } catch (error) {
     await session.settle(error)
     if (error instanceof Error) ledgersOfFailures.set(error, session.ledger.report())
-    await session.settleFailure(error)
+    await session.expiry.settleFailure(error)
     throw error
   } finally {
     session.close()

@@ -4,14 +4,7 @@
  */
 import { createHash, randomBytes } from 'node:crypto'
 import { Buffer } from 'node:buffer'
-import {
-  AbortedError,
-  LinkError,
-  RrepError,
-  ProtocolError,
-  TargetError,
-  UsageError,
-} from '../../errors.js'
+import { AbortedError, LinkError, ProtocolError, TargetError, UsageError } from '../../errors.js'
 import { DEFAULT_RETRIES } from '../../net/server-settings.js'
 import {
   DEFAULT_CHECKPOINT_KEY,
@@ -19,7 +12,6 @@ import {
   type CheckpointPhase,
 } from '../../target/checkpoint.js'
 import { CommandApplier } from '../../target/stream/command-applier.js'
-import { TTL_SHIFT_MS } from '../../target/expiry-time.js'
 import { compileKeyMapping } from '../../target/key-mapping.js'
 import { Ledger } from '../../target/ledger.js'
 import { RateLimiter } from '../../target/server/rate-limiter.js'
@@ -28,24 +20,22 @@ import { SnapshotWriter } from '../../target/load/snapshot-writer.js'
 import { DryStreamWriter } from '../../target/dry-run.js'
 import { LARGE_PIECE_BYTES } from '../../bytes/piece-size.js'
 import { StreamRules } from '../../target/stream/stream-rules.js'
-import { StreamWriter, TargetRewound } from '../../target/stream/stream-writer.js'
+import { StreamWriter } from '../../target/stream/stream-writer.js'
 import { removeMarksOf } from '../../target/load/load-marks.js'
-import { requireRights } from '../../target/server/target-rights.js'
 import {
   commandRows,
   flushTarget,
   probeTarget,
-  setImportMode,
   targetEnd,
   type TargetFacts,
 } from '../../target/server/target-probe.js'
-import { shiftTtls } from '../../target/stream/ttl-shift.js'
 import { backoffMs, sleep } from '../../net/waiting.js'
 import { CommandTable } from '../../resp/command-table.js'
 import { printable } from '../../bytes/printable.js'
 import { compileKeyFilter, withAddressDb, type KeyFilter } from '../../source/key-filter.js'
 import type { ReplayEvent, ReplayOptions, ReplayProgress } from './options.js'
 import { refuseForStream } from './checks.js'
+import { ExpiryHold } from './expiry-hold.js'
 
 const DEFAULT_CONNECTIONS = 3
 
@@ -67,25 +57,20 @@ export class ReplaySession {
   streamWriter: StreamWriter | undefined
   rules: StreamRules | undefined
   applier: CommandApplier | undefined
-  /** Added to expiries while the target is behind; 0 with import-mode or where nothing follows. */
-  shiftMs = 0
+  readonly expiry: ExpiryHold
   targetWasEmpty = false
   /** How many have taken over this replay, this process included. */
   #epoch = 1
   readonly #rate: RateLimiter | undefined
   #facts: TargetFacts | undefined
   #snapshotWriter: SnapshotWriter | undefined
-  #importModeOn = false
-  #fieldsMoved = false
-  #isReleased = false
   #toldPhase = ''
   #toldMs = 0
-  readonly #keepsHeld: boolean
 
   /** @param wishes `keepHeld`: all expiries stay moved by `shiftMs` at the end; nothing expires. */
   constructor(options: ReplayOptions, wishes: { keepHeld?: boolean } = {}) {
     this.options = options
-    this.#keepsHeld = wishes.keepHeld === true
+    this.expiry = new ExpiryHold(this, wishes.keepHeld === true)
     this.isDry = options.dryRun === true
     this.ledger.dryRun = this.isDry
     const { source } = options
@@ -192,7 +177,7 @@ export class ReplaySession {
           clientName: streamClientName(this.checkpointKey),
           checkpointKey: this.checkpointKey,
           // Turned on before, where the target has it.
-          importSource: this.#importModeOn,
+          importSource: this.expiry.isImportMode,
           retries: this.retries,
           ledger: this.ledger,
           // A stop by the user is a good end: what is in flight is waited for.
@@ -210,7 +195,7 @@ export class ReplaySession {
       publish,
       onLoss: (what) => this.ledger.notHeld(what),
     })
-    this.rules.shiftMs = this.shiftMs
+    this.rules.shiftMs = this.expiry.shiftMs
     this.applier = new CommandApplier({
       writer,
       rules: this.rules,
@@ -244,118 +229,11 @@ export class ReplaySession {
     return found
   }
 
-  /** From now on keys do not expire in the target until `releaseExpiry`. */
-  async holdExpiry(): Promise<void> {
-    if (this.isDry) return
-    if (this.facts.importMode !== undefined && !this.#keepsHeld) {
-      try {
-        await setImportMode(this.options.target, true)
-        this.#importModeOn = true
-        this.event({ event: 'expiry', how: 'import-mode' })
-        await this.#requireRights()
-        return
-      } catch (error) {
-        if (this.#importModeOn) throw error
-        // CONFIG may be forbidden: the way that needs no rights serves as well.
-        this.event({
-          event: 'warning',
-          message: `import-mode cannot be used (${error instanceof Error ? error.message : ''})`,
-        })
-      }
-    }
-    this.shiftMs = TTL_SHIFT_MS
-    this.event({ event: 'expiry', how: 'shift' })
-    await this.#requireRights()
-  }
-
-  /** Before anything is written: all that the end will need is tried now. */
-  async #requireRights(): Promise<void> {
-    await requireRights(this.options.target, {
-      target: this.facts.capabilities,
-      checkpointKey: this.checkpointKey,
-      shift: this.shiftMs !== 0,
-      flush: this.isToBeEmptied,
-      signal: this.options.signal,
-    })
-  }
-
-  /** A run that fails leaves expiry as it is, so that the next one can go on: to be known. Where
-   * nothing was written yet, nothing stays. */
-  async settleFailure(error: unknown): Promise<void> {
-    if (this.#importModeOn && this.streamWriter?.checkpoint === undefined) {
-      // A target that is away has forgotten it with its restart, or keeps it for the next run.
-      await this.releaseExpiry().catch(() => undefined)
-      return
-    }
-    const isHeld =
-      this.shiftMs !== 0 && !this.#isReleased && this.streamWriter?.checkpoint !== undefined
-    if (!this.#importModeOn && !isHeld) return
-    const state = this.#importModeOn
-      ? 'the target is still in import-mode'
-      : 'expiries in the target are still moved by 1,115 years'
-    const next = isDeadEnd(error)
-      ? 'this replay cannot go on: '
-      : 'the same call again goes on and ends that; '
-    this.event({
-      event: 'warning',
-      message: `${state}; ${next}replay --finish TARGET puts it right without going on`,
-    })
-  }
-
-  /** What an earlier run did about expiry goes on. */
-  resumeExpiry(checkpoint: Checkpoint): void {
+  /** What an earlier run did goes on. */
+  resume(checkpoint: Checkpoint): void {
     this.targetWasEmpty = checkpoint.targetWasEmpty
-    if (this.#importModeOn) return
-    this.shiftMs = checkpoint.shiftMs
-    this.#fieldsMoved = true
-    if (this.rules !== undefined) this.rules.shiftMs = this.shiftMs
-  }
-
-  /** Puts all times right. What is past its time then expires, as it should. */
-  async releaseExpiry(): Promise<void> {
-    if (this.isDry || this.#keepsHeld) return
-    if (this.#importModeOn) {
-      await setImportMode(this.options.target, false)
-      this.#importModeOn = false
-      return
-    }
-    if (this.shiftMs === 0 || this.streamWriter === undefined) return
-    const result = await this.streamWriter.withConnection(
-      async (connection) =>
-        await shiftTtls(connection, {
-          direction: 'off',
-          fields: this.#fieldsMoved || this.ledger.commands.read > 0,
-          target: this.facts.capabilities,
-          onProgress: (keys, totalKeys) =>
-            this.progress({ phase: 'finish', bytes: keys, totalBytes: totalKeys }),
-        }),
-    )
-    this.#isReleased = true
-    if (result.expired > 0) this.ledger.note('keys past their time at the end', result.expired)
-  }
-
-  /** Nothing was moved by this run yet: the target is left as it was found. */
-  async leaveExpiry(): Promise<void> {
-    if (this.#importModeOn) {
-      await setImportMode(this.options.target, false)
-      this.#importModeOn = false
-    }
-    this.#isReleased = true
-  }
-
-  /** After a clean stop times were put right: a run that goes on moves them again. */
-  async moveExpiryAgain(): Promise<void> {
-    if (this.shiftMs === 0 || this.streamWriter === undefined || this.isDry) return
-    await this.streamWriter.withConnection(
-      async (connection) =>
-        await shiftTtls(connection, {
-          direction: 'on',
-          fields: true,
-          target: this.facts.capabilities,
-          signal: this.options.signal,
-        }),
-    )
-    this.#fieldsMoved = true
+    this.expiry.resume(checkpoint)
+    if (this.rules !== undefined) this.rules.shiftMs = this.expiry.shiftMs
   }
 
   async writeCheckpoint(
@@ -371,7 +249,7 @@ export class ReplaySession {
         nextReplOffset: checkpoint.nextReplOffset,
         dbnum: checkpoint.dbnum,
         phase,
-        shiftMs: this.shiftMs,
+        shiftMs: this.expiry.shiftMs,
         targetWasEmpty: this.targetWasEmpty,
         owner: this.owner,
         epoch: this.#epoch,
@@ -406,7 +284,7 @@ export class ReplaySession {
       retries: this.retries,
       onConflict: replaceOwn ? 'replace' : this.onConflict,
       targetWasEmpty: this.targetWasEmpty,
-      importSource: this.#importModeOn,
+      importSource: this.expiry.isImportMode,
       runId: this.facts.runId,
       checkpointKey: this.checkpointKey,
       owner: this.owner,
@@ -420,10 +298,6 @@ export class ReplaySession {
     this.#snapshotWriter = writer
     await writer.open()
     return writer
-  }
-
-  noteMovedFields(): void {
-    this.#fieldsMoved = true
   }
 
   /** From the version that a snapshot names: servers from 7.0 on never send scripts. */
@@ -506,23 +380,6 @@ function keysIn(facts: TargetFacts): number {
   let keys = 0
   for (const count of facts.keysByDb.values()) keys += count
   return keys
-}
-
-/** What will be the same at the next call. */
-const DEAD_ENDS: ReadonlySet<string> = new Set([
-  'ERR_FULL_RESYNC_NEEDED',
-  'ERR_TARGET_LOST_STATE',
-  'ERR_LOAD_INTERRUPTED',
-  'ERR_OTHER_CHECKPOINT',
-  'ERR_SPOOL_GONE',
-])
-
-function isDeadEnd(error: unknown): boolean {
-  return (
-    error instanceof RrepError &&
-    (DEAD_ENDS.has(error.code) ||
-      (error.code === 'ERR_TARGET_REWOUND' && !(error instanceof TargetRewound)))
-  )
 }
 
 /** By this name the connection that holds the checkpoint is known at the target. */

@@ -141,7 +141,7 @@ export class SnapshotFlow {
   /** What was met of functions and scripts goes in front of the keys that follow. */
   async #loadFunctions(): Promise<void> {
     await this.#functions.load(this.#loader)
-    if (this.#loader.movedFields) this.#session.noteMovedFields()
+    if (this.#loader.movedFields) this.#session.expiry.fieldsMoved = true
   }
 }
 
@@ -212,7 +212,7 @@ function makeLoader(
     mapping: session.mapping,
     transform: options.transform,
     ledger: session.ledger,
-    shiftMs: streamFollows ? session.shiftMs : 0,
+    shiftMs: streamFollows ? session.expiry.shiftMs : 0,
     keepExpired: streamFollows,
     checkpointKey: session.streamWriter === undefined ? undefined : session.checkpointKey,
     maxPayloadBytes: options.maxPayloadBytes,

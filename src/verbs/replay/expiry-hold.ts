@@ -1,0 +1,173 @@
+/**
+ * While a load is behind its source, keys do not expire in the target: by Valkey's import-mode where
+ * the target has it, else by times that are moved far into the future (target/expiry-time.ts). At
+ * the end all is put right. A run that breaks off leaves it as it is, for the next one to go on.
+ */
+import { RrepError } from '../../errors.js'
+import type { Checkpoint } from '../../target/checkpoint.js'
+import { TTL_SHIFT_MS } from '../../target/expiry-time.js'
+import type { Ledger } from '../../target/ledger.js'
+import { setImportMode, type TargetFacts } from '../../target/server/target-probe.js'
+import { requireRights } from '../../target/server/target-rights.js'
+import { TargetRewound, type StreamWriter } from '../../target/stream/stream-writer.js'
+import { shiftTtls } from '../../target/stream/ttl-shift.js'
+import type { ReplayEvent, ReplayOptions, ReplayProgress } from './options.js'
+
+/** What is needed of the run that holds it. */
+export interface ExpiryHoldHost {
+  readonly options: ReplayOptions
+  readonly isDry: boolean
+  readonly isToBeEmptied: boolean
+  readonly facts: TargetFacts
+  readonly checkpointKey: Buffer
+  readonly streamWriter: StreamWriter | undefined
+  readonly ledger: Ledger
+  event(event: ReplayEvent): void
+  progress(progress: Omit<ReplayProgress, 'keys' | 'commands'>): void
+}
+
+export class ExpiryHold {
+  /** Added to expiries while the target is behind; 0 with import-mode or where nothing follows. */
+  shiftMs = 0
+  isImportMode = false
+  /** Times of fields were moved, too. */
+  fieldsMoved = false
+  #isReleased = false
+  readonly #run: ExpiryHoldHost
+  readonly #keepsHeld: boolean
+
+  /** @param keepsHeld all expiries stay moved at the end; nothing expires */
+  constructor(run: ExpiryHoldHost, keepsHeld: boolean) {
+    this.#run = run
+    this.#keepsHeld = keepsHeld
+  }
+
+  /** From now on keys do not expire in the target until `release`. */
+  async hold(): Promise<void> {
+    if (this.#run.isDry) return
+    if (this.#run.facts.importMode !== undefined && !this.#keepsHeld) {
+      try {
+        await setImportMode(this.#run.options.target, true)
+        this.isImportMode = true
+        this.#run.event({ event: 'expiry', how: 'import-mode' })
+        await this.#requireRights()
+        return
+      } catch (error) {
+        if (this.isImportMode) throw error
+        // CONFIG may be forbidden: the way that needs no rights serves as well.
+        this.#run.event({
+          event: 'warning',
+          message: `import-mode cannot be used (${error instanceof Error ? error.message : ''})`,
+        })
+      }
+    }
+    this.shiftMs = TTL_SHIFT_MS
+    this.#run.event({ event: 'expiry', how: 'shift' })
+    await this.#requireRights()
+  }
+
+  /** Before anything is written: all that the end will need is tried now. */
+  async #requireRights(): Promise<void> {
+    await requireRights(this.#run.options.target, {
+      target: this.#run.facts.capabilities,
+      checkpointKey: this.#run.checkpointKey,
+      shift: this.shiftMs !== 0,
+      flush: this.#run.isToBeEmptied,
+      signal: this.#run.options.signal,
+    })
+  }
+
+  /** A run that fails leaves expiry as it is, so that the next one can go on: to be known. Where
+   * nothing was written yet, nothing stays. */
+  async settleFailure(error: unknown): Promise<void> {
+    if (this.isImportMode && this.#run.streamWriter?.checkpoint === undefined) {
+      // A target that is away has forgotten it with its restart, or keeps it for the next run.
+      await this.release().catch(() => undefined)
+      return
+    }
+    const isHeld =
+      this.shiftMs !== 0 && !this.#isReleased && this.#run.streamWriter?.checkpoint !== undefined
+    if (!this.isImportMode && !isHeld) return
+    const state = this.isImportMode
+      ? 'the target is still in import-mode'
+      : 'expiries in the target are still moved by 1,115 years'
+    const next = isDeadEnd(error)
+      ? 'this replay cannot go on: '
+      : 'the same call again goes on and ends that; '
+    this.#run.event({
+      event: 'warning',
+      message: `${state}; ${next}replay --finish TARGET puts it right without going on`,
+    })
+  }
+
+  /** What an earlier run did goes on. */
+  resume(checkpoint: Checkpoint): void {
+    if (this.isImportMode) return
+    this.shiftMs = checkpoint.shiftMs
+    this.fieldsMoved = true
+  }
+
+  /** Puts all times right. What is past its time then expires, as it should. */
+  async release(): Promise<void> {
+    if (this.#run.isDry || this.#keepsHeld) return
+    if (this.isImportMode) {
+      await setImportMode(this.#run.options.target, false)
+      this.isImportMode = false
+      return
+    }
+    if (this.shiftMs === 0 || this.#run.streamWriter === undefined) return
+    const result = await this.#run.streamWriter.withConnection(
+      async (connection) =>
+        await shiftTtls(connection, {
+          direction: 'off',
+          fields: this.fieldsMoved || this.#run.ledger.commands.read > 0,
+          target: this.#run.facts.capabilities,
+          onProgress: (keys, totalKeys) =>
+            this.#run.progress({ phase: 'finish', bytes: keys, totalBytes: totalKeys }),
+        }),
+    )
+    this.#isReleased = true
+    if (result.expired > 0) this.#run.ledger.note('keys past their time at the end', result.expired)
+  }
+
+  /** Nothing was moved by this run yet: the target is left as it was found. */
+  async leave(): Promise<void> {
+    if (this.isImportMode) {
+      await setImportMode(this.#run.options.target, false)
+      this.isImportMode = false
+    }
+    this.#isReleased = true
+  }
+
+  /** After a clean stop times were put right: a run that goes on moves them again. */
+  async moveAgain(): Promise<void> {
+    if (this.shiftMs === 0 || this.#run.streamWriter === undefined || this.#run.isDry) return
+    await this.#run.streamWriter.withConnection(
+      async (connection) =>
+        await shiftTtls(connection, {
+          direction: 'on',
+          fields: true,
+          target: this.#run.facts.capabilities,
+          signal: this.#run.options.signal,
+        }),
+    )
+    this.fieldsMoved = true
+  }
+}
+
+/** What will be the same at the next call. */
+const DEAD_ENDS: ReadonlySet<string> = new Set([
+  'ERR_FULL_RESYNC_NEEDED',
+  'ERR_TARGET_LOST_STATE',
+  'ERR_LOAD_INTERRUPTED',
+  'ERR_OTHER_CHECKPOINT',
+  'ERR_SPOOL_GONE',
+])
+
+function isDeadEnd(error: unknown): boolean {
+  return (
+    error instanceof RrepError &&
+    (DEAD_ENDS.has(error.code) ||
+      (error.code === 'ERR_TARGET_REWOUND' && !(error instanceof TargetRewound)))
+  )
+}
