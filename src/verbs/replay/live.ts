@@ -7,24 +7,14 @@
  * target. Everything behind it goes by transactions that carry the checkpoint; a run that was
  * killed goes on from there, with what the spool holds and by a partial resync behind it.
  */
-import {
-  AbortedError,
-  FileError,
-  LinkError,
-  ProtocolError,
-  TargetError,
-  UsageError,
-} from '../../errors.js'
+import { AbortedError, FileError, TargetError, UsageError } from '../../errors.js'
 import { formatServerAddress } from '../../net/address.js'
-import { ControlClient } from '../../net/control.js'
 import type { ServerSettings } from '../../net/server-settings.js'
 import type { Checkpoint } from '../../target/checkpoint.js'
 import { spoolDirectory } from '../../disk/spool-directory.js'
 import { StreamSpool } from './stream-spool.js'
 import { TargetRewound } from '../../target/stream/stream-writer.js'
-import { sleep } from '../../net/waiting.js'
 import type { ResumePoint } from '../../replication/consumer.js'
-import { CommandDecoder, RESP } from '../../resp/decoder.js'
 import { interruptedLoad } from './files.js'
 import type { ReplayOutcome } from './options.js'
 import { singlePart } from './parts.js'
@@ -33,16 +23,12 @@ import { SnapshotFlow } from './snapshot-flow.js'
 import { checkParts, hasChecksum } from './source-check.js'
 import { openInput } from '../../source/source.js'
 import { EndWatch } from './end-watch.js'
+import { askSource, isSameHistory } from './source-history.js'
 import { SpoolFeed } from './spool-feed.js'
+import { SpoolPlayer, tick } from './spool-player.js'
 
-const READ_BYTES = 256 << 10
-/** A target that crashes may come back as it was in the load: its snapshot is kept so long. */
-const KEEP_SNAPSHOT_MS = 60_000
 /** A stop waits so many ticks for a target that is away. */
 const AWAY_TICKS = 12
-/** How often an idle run looks around. */
-const TICK_MS = 50
-const IDLE_CHECKPOINT_MS = 1000
 
 export async function replayLive(session: ReplaySession): Promise<ReplayOutcome> {
   const { source } = session.options
@@ -62,19 +48,10 @@ class LiveReplay {
   readonly #sourceName: string
   readonly #spool: StreamSpool
   readonly #feed: SpoolFeed
-  /** Next stream byte to be read from the spool. */
-  #readReplOffset = -1
-  #decodedReplOffset = -1
-  /** Stream offset at which the decoder's count began. */
-  #origin = 0
-  readonly #decoder = new CommandDecoder({ oldMasters: true })
-  readonly #buffer = Buffer.allocUnsafeSlow(READ_BYTES)
-  /** What is received later is not applied; and the offset behind which nothing is. */
+  readonly #player: SpoolPlayer
+  /** See SpoolPlayerOptions. */
   readonly #untilMs: number
-  readonly #untilReplOffset: number
   readonly #endWatch: EndWatch | undefined
-  #snapshotUntilMs = 0
-  #isEnding = false
   #done = false
 
   constructor(session: ReplaySession, settings: ServerSettings) {
@@ -82,13 +59,12 @@ class LiveReplay {
     this.#settings = settings
     const { until } = session.options
     this.#untilMs = until !== undefined && 'unixMs' in until ? until.unixMs : Infinity
-    this.#untilReplOffset = until !== undefined && 'offset' in until ? until.offset : Infinity
     const { untilSynced, untilQuiet } = session.options
     this.#endWatch =
       untilSynced === true || untilQuiet === true
         ? new EndWatch({
             until: untilQuiet === true ? 'quiet' : 'synced',
-            askSource: async () => await this.#askSource(),
+            askSource: async () => await askSource(settings, session.options.signal),
           })
         : undefined
     this.#sourceName = `server:${formatServerAddress(settings.address)}`
@@ -97,6 +73,14 @@ class LiveReplay {
       source: this.#sourceName,
     })
     this.#feed = new SpoolFeed(session, this.#spool)
+    this.#player = new SpoolPlayer({
+      session,
+      spool: this.#spool,
+      feed: this.#feed,
+      endWatch: this.#endWatch,
+      untilMs: this.#untilMs,
+      untilReplOffset: until !== undefined && 'offset' in until ? until.offset : Infinity,
+    })
   }
 
   async run(): Promise<ReplayOutcome> {
@@ -106,7 +90,7 @@ class LiveReplay {
     const checkpoint = await session.openStream(
       this.#sourceName,
       true,
-      async (found) => await this.#isSameHistory(found),
+      async (found) => await isSameHistory(found, this.#settings, session.options.signal),
     )
     if (checkpoint !== undefined) session.resume(checkpoint)
     else await this.#checkUntil()
@@ -115,10 +99,10 @@ class LiveReplay {
       await this.#load(checkpoint !== undefined)
     } else {
       if (checkpoint.phase !== 'stream') await this.#moveAgain(checkpoint)
-      this.#snapshotUntilMs = performance.now() + KEEP_SNAPSHOT_MS
+      this.#player.keepSnapshot()
       await session.writeCheckpoint(checkpoint, 'stream')
       session.event({ event: 'resumed', replOffset: checkpoint.nextReplOffset })
-      this.#startAt(checkpoint.nextReplOffset, checkpoint.dbnum)
+      this.#player.startAt(checkpoint.nextReplOffset, checkpoint.dbnum)
     }
     return await this.#stream()
   }
@@ -267,7 +251,7 @@ class LiveReplay {
         validate: !hasChecksum(input),
       })
       await flow.run({
-        lag: () => this.#lag(),
+        lag: () => this.#player.lag,
         confirm: async ({ replDb }) => {
           if (session.ledger.conflicts > 0) await this.#refuseMixture()
           // A master that is a replica itself goes on in the db that its own master had selected.
@@ -278,8 +262,8 @@ class LiveReplay {
     } finally {
       input.close()
     }
-    this.#snapshotUntilMs = performance.now() + KEEP_SNAPSHOT_MS
-    this.#startAt(at.nextReplOffset, at.dbnum)
+    this.#player.keepSnapshot()
+    this.#player.startAt(at.nextReplOffset, at.dbnum)
   }
 
   /** Commands of the stream on top of keys of somebody else's would make neither. */
@@ -295,22 +279,11 @@ class LiveReplay {
     )
   }
 
-  #startAt(replOffset: number, db: number): void {
-    this.#readReplOffset = replOffset
-    this.#decodedReplOffset = replOffset
-    this.#decoder.reset()
-    this.#origin = replOffset - this.#decoder.consumedBytes
-    this.#session.applier!.startAt(replOffset, db)
-    this.#session.rules!.receivedMs = () => this.#spool.receivedMs(this.#decodedReplOffset)
-  }
-
   /** Applies the stream until the end that was asked for, and ends. */
   async #stream(): Promise<ReplayOutcome> {
     for (;;) {
       try {
-        const stopped = await this.#follow()
-        this.#isEnding = true
-        return await this.#finish(stopped)
+        return await this.#finish(await this.#player.follow())
       } catch (error) {
         if (!(error instanceof TargetRewound)) throw error
         await this.#rewind(error.checkpoint)
@@ -352,177 +325,7 @@ class LiveReplay {
     session.ledger.note('times the target had gone back')
     session.streamWriter!.rewind(checkpoint)
     if (checkpoint.phase !== 'stream') await session.expiry.moveAgain()
-    this.#startAt(checkpoint.nextReplOffset, checkpoint.dbnum)
-  }
-
-  async #follow(): Promise<boolean> {
-    const session = this.#session
-    const writer = session.streamWriter!
-    const spool = this.#spool
-    const { signal } = session.options
-    let lastSealMs = performance.now()
-    let caughtUp = false
-    let isQuiet = true
-    for (;;) {
-      if (signal?.aborted === true) return true
-      // A failover at the source gives its history another name.
-      if (writer.checkpoint !== undefined) writer.checkpoint.replid = spool.state.replid
-      this.#tidySpool()
-      const count = spool.read(this.#readReplOffset, this.#buffer)
-      if (count > 0) {
-        const reached = this.#apply(count)
-        if (writer.current.frameCount > 0 || session.applier!.inTransaction) {
-          isQuiet = false
-        }
-        if (reached) return false
-        if (writer.isFull || session.isDry) session.applier!.seal()
-        await writer.drain()
-        await this.#pace(count)
-        session.progress({ phase: 'stream', bytes: 0, totalBytes: undefined, ...this.#lag() })
-        if (this.#isOver(isQuiet, false)) return false
-        isQuiet = true
-        continue
-      }
-      // Everything received is in the batch: send it as soon as the one before is answered.
-      const waiting = writer.current.frameCount > 0
-      const idleMs = performance.now() - lastSealMs
-      if (writer.isIdle && (waiting || idleMs > IDLE_CHECKPOINT_MS)) {
-        session.applier!.seal()
-        lastSealMs = performance.now()
-      }
-      if (writer.isIdle && !waiting) {
-        if (!caughtUp && this.#feed.isStreaming) {
-          caughtUp = true
-          session.event({ event: 'caught-up', replOffset: this.#decodedReplOffset - 1 })
-        }
-        if (spool.isEnded) {
-          if (this.#isEnding) return false
-          throw spool.fault ?? new LinkError('ERR_LINK_LOST', 'the link to the source has ended')
-        }
-        if (Date.now() > this.#untilMs) return false
-        if (this.#isOver(isQuiet, true)) return false
-      } else if (this.#isOver(false, false)) return false
-      isQuiet = true
-      await writer.drain()
-      session.progress({ phase: 'stream', bytes: 0, totalBytes: undefined, ...this.#lag() })
-      await Promise.race([spool.more(), writer.progress(), tick()])
-    }
-  }
-
-  /** Decodes and applies so many bytes of the buffer. True: the offset asked for is reached. */
-  #apply(count: number): boolean {
-    const { applier } = this.#session
-    const decoder = this.#decoder
-    const limit = this.#untilReplOffset
-    decoder.feed(this.#buffer, 0, count)
-    this.#readReplOffset += count
-    for (;;) {
-      const status = decoder.next()
-      if (status === RESP.MORE) return false
-      if (status === RESP.BAD) {
-        throw new ProtocolError(
-          'ERR_SOURCE_STREAM',
-          `the stream holds bytes that are no command at offset ${this.#decodedReplOffset}: ` +
-            decoder.problem,
-        )
-      }
-      const next = this.#origin + decoder.consumedBytes
-      if (status === RESP.COMMAND) {
-        if (next - 1 > limit || this.#isLate()) return true
-        applier!.apply(decoder, next)
-      }
-      this.#decodedReplOffset = next
-      if (next - 1 >= limit) return true
-    }
-  }
-
-  /** The command at hand was received after `--until`. */
-  #isLate(): boolean {
-    return (
-      this.#untilMs !== Infinity && this.#spool.receivedMs(this.#decodedReplOffset) > this.#untilMs
-    )
-  }
-
-  async #pace(count: number): Promise<void> {
-    const { rate, options } = this.#session
-    rate?.spend(count)
-    const delayMs = rate?.delayMs ?? 0
-    // A stop by the user is a good end.
-    if (delayMs > 0) await sleep(delayMs, options.signal).catch(() => undefined)
-  }
-
-  /** The end that was asked for: see EndWatch. `isIdle`: all that was received is in the target. */
-  #isOver(isQuiet: boolean, isIdle: boolean): boolean {
-    const watch = this.#endWatch
-    if (watch === undefined) return false
-    if (!this.#feed.isStreaming) {
-      watch.restart()
-      return false
-    }
-    const next = isIdle ? this.#decodedReplOffset : this.#session.streamWriter!.appliedReplOffset
-    return watch.look({
-      nowMs: performance.now(),
-      lagMs: isIdle ? 0 : this.#lag().lagMs,
-      isQuiet: isQuiet && this.#readReplOffset >= this.#spool.nextReplOffset,
-      appliedReplOffset: next - 1,
-    })
-  }
-
-  /** How far the source has come; undefined where it does not say. */
-  async #askSource(): Promise<number | undefined> {
-    const control = await ControlClient.open(this.#settings, this.#session.options.signal)
-    try {
-      const info = await control.info('replication')
-      return Number(info.get('master_repl_offset') ?? -1)
-    } catch (error) {
-      // Who may not ask must believe what has come.
-      if (error instanceof LinkError || error instanceof AbortedError) throw error
-      return undefined
-    } finally {
-      control.close()
-    }
-  }
-
-  /** The checkpoint was written by a replay from another address: of the same history, where this
-   * server was promoted since, or the addresses are two names of one server. */
-  async #isSameHistory(found: Checkpoint): Promise<boolean> {
-    if (!found.source.startsWith('server:') || found.replid === '') return false
-    const control = await ControlClient.open(this.#settings, this.#session.options.signal)
-    try {
-      const info = await control.info('replication')
-      if (info.get('master_replid') === found.replid) return true
-      return (
-        info.get('master_replid2') === found.replid &&
-        Number(info.get('second_repl_offset') ?? -1) >= found.nextReplOffset
-      )
-    } catch (error) {
-      if (error instanceof LinkError || error instanceof AbortedError) throw error
-      return false
-    } finally {
-      control.close()
-    }
-  }
-
-  /** What is old enough is let go of: the snapshot, for which a target may still ask that is thrown
-   * back to the load, and the stream behind it. */
-  #tidySpool(): void {
-    if (this.#snapshotUntilMs > 0) {
-      if (performance.now() < this.#snapshotUntilMs) return
-      this.#snapshotUntilMs = 0
-      this.#spool.dropSnapshot()
-    }
-    this.#spool.release(this.#session.streamWriter!.appliedReplOffset)
-  }
-
-  #lag(): { lagBytes: number; lagMs: number } {
-    const applied = this.#session.streamWriter?.appliedReplOffset ?? -1
-    const received = this.#spool.nextReplOffset
-    if (applied < 0 || received <= applied) return { lagBytes: 0, lagMs: 0 }
-    const receivedMs = this.#spool.receivedMs(applied)
-    return {
-      lagBytes: received - applied,
-      lagMs: receivedMs < 0 ? 0 : Math.max(0, Date.now() - receivedMs),
-    }
+    this.#player.startAt(checkpoint.nextReplOffset, checkpoint.dbnum)
   }
 
   async #finish(stopped: boolean): Promise<ReplayOutcome> {
@@ -576,8 +379,4 @@ class LiveReplay {
     // By the target alone: its checkpoint says of which source it is, whatever that is called now.
     return spoolDirectory(options.spoolDir, `live ${target} `, checkpointKey)
   }
-}
-
-async function tick(): Promise<void> {
-  await new Promise((resolve) => setTimeout(resolve, TICK_MS))
 }
