@@ -7,8 +7,8 @@
  *                           the bytes since the record before, both little-endian
  */
 import { Buffer } from 'node:buffer'
-import { closeSync, openSync, readFileSync, readSync } from 'node:fs'
-import { writeAll } from '../../disk/write-all.js'
+import { readFileSync } from 'node:fs'
+import { DataFile } from '../../disk/data-file.js'
 import { Crc64 } from '../../kernels/crc64.js'
 
 const RECORD_BYTES = 16
@@ -18,16 +18,17 @@ const PIECE_MS = 5
 const READ_BYTES = 1 << 20
 
 export class SegmentSums {
-  readonly #fd: number
+  readonly #file: DataFile
   #sum = new Crc64()
   #endByte: number
   #pieceBytes = 0
   #lastMs = 0
 
-  /** @param startByte how much of the segment is there already, and has its records */
-  constructor(path: string, startByte: number) {
-    this.#fd = openSync(path, startByte === 0 ? 'w' : 'a', 0o600)
-    this.#endByte = startByte
+  /** @param there what of the segment is there already, and has its records */
+  constructor(path: string, there?: SoundPart) {
+    this.#file = there === undefined ? DataFile.create(path) : DataFile.open(path)
+    if (there !== undefined) this.#file.truncate(there.sumsBytes)
+    this.#endByte = there?.bytes ?? 0
   }
 
   /** The segment grows by these bytes. */
@@ -43,14 +44,14 @@ export class SegmentSums {
 
   close(): void {
     if (this.#pieceBytes > 0) this.#note()
-    closeSync(this.#fd)
+    this.#file.close()
   }
 
   #note(): void {
     const record = Buffer.allocUnsafe(RECORD_BYTES)
     record.writeDoubleLE(this.#endByte, 0)
     record.writeBigUInt64LE(this.#sum.value, 8)
-    writeAll(this.#fd, record)
+    this.#file.append(record)
     this.#sum = new Crc64()
     this.#pieceBytes = 0
   }
@@ -68,7 +69,7 @@ export interface SoundPart {
 /** Reads a segment and its checksums from the beginning. Throws what `fs` throws. */
 export function soundPart(segmentPath: string, sumsPath: string): SoundPart {
   const sums = readFileSync(sumsPath)
-  const fd = openSync(segmentPath, 'r')
+  const file = DataFile.open(segmentPath, 'r')
   const buffer = Buffer.allocUnsafe(READ_BYTES)
   const part: SoundPart = { bytes: 0, sumsBytes: 0, isDamaged: false }
   try {
@@ -77,7 +78,7 @@ export function soundPart(segmentPath: string, sumsPath: string): SoundPart {
       const sum = new Crc64()
       let position = part.bytes
       while (position < end) {
-        const count = readSync(fd, buffer, 0, Math.min(buffer.length, end - position), position)
+        const count = file.readNow(position, buffer, Math.min(buffer.length, end - position))
         if (count === 0) break
         sum.update(buffer, 0, count)
         position += count
@@ -90,7 +91,7 @@ export function soundPart(segmentPath: string, sumsPath: string): SoundPart {
       part.sumsBytes = at + RECORD_BYTES
     }
   } finally {
-    closeSync(fd)
+    file.close()
   }
   return part
 }
@@ -98,15 +99,16 @@ export function soundPart(segmentPath: string, sumsPath: string): SoundPart {
 /** CRC-64 of a whole file, as it stands in the spool's state. Throws what `fs` throws. */
 export function fileSum(path: string): string {
   const sum = new Crc64()
-  const fd = openSync(path, 'r')
+  const file = DataFile.open(path, 'r')
   const buffer = Buffer.allocUnsafe(READ_BYTES)
   try {
-    for (;;) {
-      const count = readSync(fd, buffer, 0, buffer.length, null)
+    for (let at = 0; ;) {
+      const count = file.readNow(at, buffer)
       if (count === 0) return sum.value.toString(16)
       sum.update(buffer, 0, count)
+      at += count
     }
   } finally {
-    closeSync(fd)
+    file.close()
   }
 }

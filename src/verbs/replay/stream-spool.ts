@@ -15,26 +15,14 @@
  *   lock                    the rrep at work
  */
 import { Buffer } from 'node:buffer'
-import {
-  closeSync,
-  existsSync,
-  ftruncateSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  readSync,
-  renameSync,
-  rmdirSync,
-  rmSync,
-  truncateSync,
-} from 'node:fs'
+import { existsSync, readdirSync, readFileSync, renameSync, rmdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { FileError } from '../../errors.js'
 import { AtomicFile } from '../../disk/atomic-file.js'
+import { DataFile } from '../../disk/data-file.js'
 import { fileError } from '../../disk/file-error.js'
 import { Lock } from '../../disk/lock.js'
 import { makeSpoolDirectory } from '../../disk/spool-directory.js'
-import { writeAll } from '../../disk/write-all.js'
 import { Crc64 } from '../../kernels/crc64.js'
 import { fileSum, SegmentSums, soundPart, type SoundPart } from './spool-sums.js'
 import { Gate } from '../../net/waiting.js'
@@ -59,9 +47,8 @@ export interface SpoolState {
 
 interface Segment {
   startReplOffset: number
-  bytes: number
-  fd: number
-  timesFd: number
+  data: DataFile
+  times: DataFile
   sums: SegmentSums
   /** (offset, ms) pairs. */
   marks: Float64Array
@@ -84,7 +71,7 @@ export class StreamSpool {
   readonly #more = new Gate()
   readonly #lock: Lock
   readonly #stateFile: AtomicFile
-  #snapshotFd: number | undefined
+  #snapshot: DataFile | undefined
   #snapshotBytes = 0
   #snapshotSum = new Crc64()
   /** What an earlier run had received and does not agree with its checksum: said by the owner. */
@@ -132,7 +119,7 @@ export class StreamSpool {
   /** Next stream byte wanted from the source; -1 before the first snapshot. */
   get nextReplOffset(): number {
     const last = this.#segments.at(-1)
-    return last === undefined ? -1 : last.startReplOffset + last.bytes
+    return last === undefined ? -1 : endOf(last)
   }
 
   /** Forgets everything and begins with a snapshot of which nothing has come yet. */
@@ -140,14 +127,14 @@ export class StreamSpool {
     this.#clear()
     this.state = { version: 1, source: this.#source, replid, snapshot: undefined }
     this.#saveState()
-    this.#snapshotFd = this.#guard(() => openSync(`${this.snapshotPath}.part`, 'w', 0o600))
+    this.#snapshot = DataFile.create(`${this.snapshotPath}.part`)
     this.#snapshotBytes = 0
     this.#snapshotSum = new Crc64()
   }
 
   snapshotWrite(bytes: Buffer, start: number, end: number): void {
-    this.#guard(() => writeAll(this.#snapshotFd!, bytes, start, end, this.#snapshotBytes))
-    this.#snapshotBytes += end - start
+    this.#snapshot!.append(bytes, start, end)
+    this.#snapshotBytes = this.#snapshot!.sizeBytes
     this.#snapshotSum.update(bytes, start, end)
   }
 
@@ -158,11 +145,9 @@ export class StreamSpool {
 
   /** The snapshot is whole; the stream goes on behind `replOffset`. */
   endSnapshot(replOffset: number, dbnum: number): void {
-    this.#guard(() => {
-      closeSync(this.#snapshotFd!)
-      this.#snapshotFd = undefined
-      renameSync(`${this.snapshotPath}.part`, this.snapshotPath)
-    })
+    this.#snapshot!.close()
+    this.#snapshot = undefined
+    this.#guard(() => renameSync(`${this.snapshotPath}.part`, this.snapshotPath))
     this.state.snapshot = {
       replOffset,
       dbnum,
@@ -199,13 +184,10 @@ export class StreamSpool {
 
   append(bytes: Buffer, start: number, end: number): void {
     let segment = this.#segments.at(-1)!
-    if (segment.bytes >= this.#segmentBytes) {
-      segment = this.#addSegment(segment.startReplOffset + segment.bytes)
-    }
+    if (segment.data.sizeBytes >= this.#segmentBytes) segment = this.#addSegment(endOf(segment))
     this.#mark(segment)
-    this.#guard(() => writeAll(segment.fd, bytes, start, end, segment.bytes))
-    this.#guard(() => segment.sums.add(bytes, start, end))
-    segment.bytes += end - start
+    segment.data.append(bytes, start, end)
+    segment.sums.add(bytes, start, end)
     this.#more.open()
   }
 
@@ -215,9 +197,8 @@ export class StreamSpool {
       const segment = this.#segments[i]!
       if (replOffset < segment.startReplOffset) continue
       const at = replOffset - segment.startReplOffset
-      const count = Math.min(into.length, segment.bytes - at)
-      if (count <= 0) return 0
-      return this.#guard(() => readSync(segment.fd, into, 0, count, at))
+      const count = Math.min(into.length, segment.data.sizeBytes - at)
+      return count <= 0 ? 0 : segment.data.readNow(at, into, count)
     }
     throw new FileError(
       'ERR_SPOOL_GONE',
@@ -268,7 +249,7 @@ export class StreamSpool {
   release(replOffset: number): void {
     while (this.#segments.length > 1) {
       const first = this.#segments[0]!
-      if (first.startReplOffset + first.bytes + KEPT_BYTES > replOffset) return
+      if (endOf(first) + KEPT_BYTES > replOffset) return
       this.#segments.shift()
       this.#dropSegment(first)
     }
@@ -276,14 +257,9 @@ export class StreamSpool {
 
   /** Closes the files; the directory stays for the next run. */
   close(): void {
-    for (const segment of this.#segments) {
-      closeSync(segment.fd)
-      closeSync(segment.timesFd)
-      this.#guard(() => segment.sums.close())
-    }
-    this.#segments.length = 0
-    if (this.#snapshotFd !== undefined) closeSync(this.#snapshotFd)
-    this.#snapshotFd = undefined
+    for (const segment of this.#segments.splice(0)) closeSegment(segment)
+    this.#snapshot?.close()
+    this.#snapshot = undefined
     this.#lock.release()
   }
 
@@ -315,43 +291,38 @@ export class StreamSpool {
         continue
       }
       const sound = this.#soundPart(startReplOffset)
-      const fd = openSync(this.#segmentPath(startReplOffset), 'r+')
-      ftruncateSync(fd, sound.bytes)
-      truncateSync(this.#sumsPath(startReplOffset), sound.sumsBytes)
-      const size = sound.bytes
+      const data = DataFile.open(this.#segmentPath(startReplOffset))
+      data.truncate(sound.bytes)
       const before = this.#segments.at(-1)
-      if (before !== undefined && before.startReplOffset + before.bytes !== startReplOffset) {
+      if (before !== undefined && endOf(before) !== startReplOffset) {
         throw new FileError('ERR_SPOOL_GAP', `the spool in ${this.directory} has a gap`, {
           hint: 'remove it, and begin anew with --empty-target',
         })
       }
-      const times = readFileSync(this.#timesPath(startReplOffset))
-      const markCount = Math.floor(times.length / MARK_BYTES)
+      const noted = readFileSync(this.#timesPath(startReplOffset))
+      const markCount = Math.floor(noted.length / MARK_BYTES)
       const marks = new Float64Array(Math.max(1024, 4 * markCount))
-      for (let i = 0; i < 2 * markCount; i += 1) marks[i] = times.readDoubleLE(8 * i)
-      const timesFd = openSync(this.#timesPath(startReplOffset), 'a')
-      const sums = new SegmentSums(this.#sumsPath(startReplOffset), size)
-      this.#segments.push({ startReplOffset, bytes: size, fd, timesFd, marks, markCount, sums })
+      for (let i = 0; i < 2 * markCount; i += 1) marks[i] = noted.readDoubleLE(8 * i)
+      const times = DataFile.open(this.#timesPath(startReplOffset))
+      // A killed process may have left a part of the last.
+      times.truncate(markCount * MARK_BYTES)
+      const sums = new SegmentSums(this.#sumsPath(startReplOffset), sound)
+      this.#segments.push({ startReplOffset, data, times, marks, markCount, sums })
     }
   }
 
   #addSegment(startReplOffset: number): Segment {
-    return this.#guard(() => {
-      const fd = openSync(this.#segmentPath(startReplOffset), 'w+', 0o600)
-      const timesFd = openSync(this.#timesPath(startReplOffset), 'w', 0o600)
-      const segment: Segment = {
-        startReplOffset,
-        bytes: 0,
-        fd,
-        timesFd,
-        marks: new Float64Array(1024),
-        markCount: 0,
-        sums: new SegmentSums(this.#sumsPath(startReplOffset), 0),
-      }
-      this.#segments.push(segment)
-      this.#lastMarkMs = 0
-      return segment
-    })
+    const segment: Segment = {
+      startReplOffset,
+      data: DataFile.create(this.#segmentPath(startReplOffset)),
+      times: DataFile.create(this.#timesPath(startReplOffset)),
+      marks: new Float64Array(1024),
+      markCount: 0,
+      sums: new SegmentSums(this.#sumsPath(startReplOffset)),
+    }
+    this.#segments.push(segment)
+    this.#lastMarkMs = 0
+    return segment
   }
 
   #mark(segment: Segment): void {
@@ -363,20 +334,18 @@ export class StreamSpool {
       next.set(segment.marks)
       segment.marks = next
     }
-    const replOffset = segment.startReplOffset + segment.bytes
+    const replOffset = endOf(segment)
     segment.marks[2 * segment.markCount] = replOffset
     segment.marks[2 * segment.markCount + 1] = nowMs
     segment.markCount += 1
     const record = Buffer.allocUnsafe(MARK_BYTES)
     record.writeDoubleLE(replOffset, 0)
     record.writeDoubleLE(nowMs, 8)
-    this.#guard(() => writeAll(segment.timesFd, record))
+    segment.times.append(record)
   }
 
   #dropSegment(segment: Segment): void {
-    closeSync(segment.fd)
-    closeSync(segment.timesFd)
-    this.#guard(() => segment.sums.close())
+    closeSegment(segment)
     this.#removeSegment(segment.startReplOffset)
   }
 
@@ -400,11 +369,8 @@ export class StreamSpool {
   #clear(): void {
     for (const segment of this.#segments.splice(0)) this.#dropSegment(segment)
     rmSync(this.snapshotPath, { force: true })
-    if (this.#snapshotFd !== undefined) {
-      ftruncateSync(this.#snapshotFd)
-      closeSync(this.#snapshotFd)
-      this.#snapshotFd = undefined
-    }
+    this.#snapshot?.close()
+    this.#snapshot = undefined
     rmSync(`${this.snapshotPath}.part`, { force: true })
   }
 
@@ -431,6 +397,17 @@ export class StreamSpool {
       throw fileError(`the spool in ${this.directory}`, 'write', error)
     }
   }
+}
+
+/** Offset of the byte behind its last. */
+function endOf({ startReplOffset, data }: Segment): number {
+  return startReplOffset + data.sizeBytes
+}
+
+function closeSegment({ data, times, sums }: Segment): void {
+  data.close()
+  times.close()
+  sums.close()
 }
 
 function readState(path: string): SpoolState | undefined {
