@@ -20,13 +20,13 @@ import type { KeyTarget, OnConflict } from '../key-target.js'
 import type { KeyCounts, Ledger } from '../ledger.js'
 import type { RateLimiter } from '../server/rate-limiter.js'
 import { LoadMarks } from './load-marks.js'
+import { LoadVerdicts } from './load-verdicts.js'
 import { KEPT_BYTES, keyNameBytes, SnapshotBatch } from './snapshot-batch.js'
 import { MAX_IN_FLIGHT, SnapshotLane } from './snapshot-lane.js'
 import { batchOfKeys, type CheckBatch } from './snapshot-repeat.js'
 import { ReplyPacer } from '../server/reply-pacer.js'
-import { errorKind } from '../server/reply-reader.js'
 import { refusal } from '../server/target-refusal.js'
-import { backoffMs, Gate, sleep } from '../../net/waiting.js'
+import { Gate, sleep } from '../../net/waiting.js'
 
 export interface SnapshotWriterOptions {
   settings: ServerSettings
@@ -58,8 +58,6 @@ const CHUNK_BYTES = 256 << 10
 const BATCHES_PER_LANE = MAX_IN_FLIGHT + 1
 const MAX_QUEUED_BYTES = 8 << 20
 const MAX_FREE_BATCHES = 16
-/** Keys refused for reasons that pass are tried so often, over about half a minute. */
-const MAX_TRANSIENT_ATTEMPTS = 10
 
 export class SnapshotWriter implements KeyTarget {
   readonly commands: CommandWriter
@@ -80,7 +78,7 @@ export class SnapshotWriter implements KeyTarget {
   #batchStartCommands = 0
   #keyEndByte = 0
   #inKey = false
-  #retrying = 0
+  readonly #verdicts: LoadVerdicts
   #fatal: Error | undefined
 
   constructor(options: SnapshotWriterOptions) {
@@ -91,6 +89,15 @@ export class SnapshotWriter implements KeyTarget {
     this.#pool = new ChunkPool(this.kernel, CHUNK_BYTES, chunks)
     this.#out = new OutputBuffer((bytes) => this.#take(bytes), this.#pool.take())
     this.commands = new CommandWriter(this.#out)
+    this.#verdicts = new LoadVerdicts({
+      ledger: options.ledger,
+      onConflict: options.onConflict,
+      targetWasEmpty: options.targetWasEmpty,
+      isDry: options.isDry === true,
+      signal: options.signal,
+      onAgain: (batch) => void this.#assign(batch),
+      onFatal: (error) => this.#fail(error),
+    })
     const marks = new LoadMarks(options.checkpointKey, options.owner, options.lanes)
     this.marks = marks
     this.#lanes = Array.from(
@@ -171,7 +178,7 @@ export class SnapshotWriter implements KeyTarget {
     this.#closeBatch()
     // The last answers are waited for.
     this.#pacer.stop()
-    while (this.#fatal === undefined && (this.#load > 0 || this.#retrying > 0)) {
+    while (this.#fatal === undefined && (this.#load > 0 || this.#verdicts.retrying > 0)) {
       await this.#progress.wait()
     }
     if (this.#fatal !== undefined) throw this.#fatal
@@ -213,7 +220,7 @@ export class SnapshotWriter implements KeyTarget {
   }
 
   get #isFull(): boolean {
-    if (this.#retrying > 0) return true
+    if (this.#verdicts.retrying > 0) return true
     if (this.#load >= this.#lanes.length * BATCHES_PER_LANE) return true
     // A key too large for a batch is not held back by replies: by what the system takes.
     const lane = this.#batchLane
@@ -318,71 +325,9 @@ export class SnapshotWriter implements KeyTarget {
   #answered(batch: SnapshotBatch): void {
     batch.countWritten()
     this.#pacer.answered(batch.totalBytes, performance.now())
-    if (batch.troubles.length > 0) this.#judge(batch)
+    if (batch.troubles.length > 0) this.#verdicts.judge(batch)
     this.#recycle(batch)
     this.#progress.open()
-  }
-
-  #judge(batch: SnapshotBatch): void {
-    const again: number[] = []
-    const worst = new Map<number, (typeof batch.troubles)[number]>()
-    for (const trouble of batch.troubles) {
-      const before = worst.get(trouble.keyIndex)
-      if (before === undefined || (before.transient && !trouble.transient)) {
-        worst.set(trouble.keyIndex, trouble)
-      }
-    }
-    for (const [key, trouble] of worst) {
-      const counts = batch.countsOf(key)
-      if (counts === undefined) continue
-      counts.written -= 1
-      if (trouble.transient && batch.canRepeat) {
-        if (batch.attempt >= MAX_TRANSIENT_ATTEMPTS) {
-          this.#fail(refusal(trouble.text))
-          counts.failed += 1
-          this.#name(batch, key, trouble.command, trouble.text)
-        } else {
-          again.push(key)
-        }
-      } else if (errorKind(trouble.text) === 'BUSYKEY') {
-        this.#conflict(batch, key, counts, trouble.command)
-      } else {
-        counts.failed += 1
-        this.#name(batch, key, trouble.command, trouble.text)
-      }
-    }
-    if (again.length > 0) this.#retry(batch, again)
-  }
-
-  #conflict(batch: SnapshotBatch, key: number, counts: KeyCounts, command: string): void {
-    if (batch.isRepeat && this.#options.targetWasEmpty) {
-      counts.written += 1
-      return
-    }
-    if (this.#options.onConflict === 'skip') {
-      counts.skipped += 1
-      return
-    }
-    counts.failed += 1
-    this.#options.ledger.conflicts += 1
-    const unsure = batch.isRepeat ? ' (sent twice over a lost connection: it may be our own)' : ''
-    this.#name(batch, key, command, `${KEY_EXISTS}${unsure}`)
-  }
-
-  #retry(batch: SnapshotBatch, keys: readonly number[]): void {
-    // Made now: the chunks go back to the pool.
-    const again = batchOfKeys(batch, keys, {
-      clear: this.#options.targetWasEmpty || this.#options.onConflict === 'replace',
-    })
-    again.attempt = batch.attempt + 1
-    this.#retrying += 1
-    sleep(backoffMs(Math.min(again.attempt, 6)), this.#options.signal).then(
-      () => {
-        this.#retrying -= 1
-        this.#assign(again)
-      },
-      (error: unknown) => this.#fail(error instanceof Error ? error : new Error(String(error))),
-    )
   }
 
   #checked(check: CheckBatch): SnapshotBatch | undefined {
@@ -390,27 +335,7 @@ export class SnapshotWriter implements KeyTarget {
     if (check.error !== undefined) this.#fail(refusal(check.error))
     if (check.existing.size === 0) return source
     if (this.#options.isDry === true && source.isClosed) source.countWritten()
-    for (const key of check.existing) {
-      const counts = source.countsOf(key)
-      if (counts === undefined) {
-        // The one key of an open batch: its commands must not be sent, but they still come.
-        this.#fail(
-          new TargetError(
-            'ERR_TARGET_CONFLICT',
-            `the key ${source.bigKeyName} exists in the target, and is too large to be set aside`,
-            { hint: 'filter it out with --no-match, or use --on-conflict replace' },
-          ),
-        )
-        return source
-      }
-      if (this.#options.isDry === true) counts.written -= 1
-      if (this.#options.onConflict === 'skip') counts.skipped += 1
-      else {
-        counts.failed += 1
-        this.#options.ledger.conflicts += 1
-        this.#name(source, key, '', KEY_EXISTS)
-      }
-    }
+    if (!this.#verdicts.exist(check)) return source
     if (this.#options.isDry === true) {
       this.#recycle(source)
       this.#progress.open()
@@ -436,16 +361,6 @@ export class SnapshotWriter implements KeyTarget {
     )
   }
 
-  #name(batch: SnapshotBatch, key: number, command: string, reason: string): void {
-    this.#options.ledger.name({
-      db: batch.dbOf(key),
-      key: batch.nameOfKey(key),
-      type: batch.typeOf(key),
-      ...(command === '' ? {} : { command }),
-      reason: printable(Buffer.from(reason)),
-    })
-  }
-
   #recycle(batch: SnapshotBatch): void {
     for (const chunk of batch.chunks) this.#pool.giveBack(chunk)
     batch.reset()
@@ -458,5 +373,4 @@ export class SnapshotWriter implements KeyTarget {
   }
 }
 
-const KEY_EXISTS = 'the key exists in the target'
 const EMPTY = Buffer.alloc(0)
