@@ -1,8 +1,8 @@
 /** What a live source says of its own history, asked beside the link. */
-import { AbortedError, LinkError } from '../../errors.js'
-import { ControlClient } from '../../net/control.js'
-import type { ServerSettings } from '../../net/server-settings.js'
-import type { Checkpoint } from '../../target/checkpoint.js'
+import { AbortedError, LinkError } from '../../../errors.js'
+import { ControlClient } from '../../../net/control.js'
+import type { ServerSettings } from '../../../net/server-settings.js'
+import type { Checkpoint } from '../../../target/checkpoint.js'
 
 type Info = ReadonlyMap<string, string>
 

@@ -4,8 +4,8 @@
  * than the one the target has.
  */
 import type { Buffer } from 'node:buffer'
-import { InternalError, ProtocolError, RrepError } from '../../errors.js'
-import type { ServerSettings } from '../../net/server-settings.js'
+import { InternalError, ProtocolError, RrepError } from '../../../errors.js'
+import type { ServerSettings } from '../../../net/server-settings.js'
 import type { StreamSpool } from './stream-spool.js'
 import type {
   ContinueInfo,
@@ -13,9 +13,9 @@ import type {
   LinkConsumer,
   LinkLostInfo,
   ResumePoint,
-} from '../../replication/consumer.js'
-import { ReplicationLink } from '../../replication/link.js'
-import type { ReplaySession } from './session.js'
+} from '../../../replication/consumer.js'
+import { ReplicationLink } from '../../../replication/link.js'
+import type { ReplaySession } from '../session.js'
 
 export class SpoolFeed implements LinkConsumer {
   /** A snapshot is wanted, or one that is coming may begin again. */

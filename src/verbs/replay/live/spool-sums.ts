@@ -8,8 +8,8 @@
  */
 import { Buffer } from 'node:buffer'
 import { readFileSync } from 'node:fs'
-import { DataFile } from '../../disk/data-file.js'
-import { Crc64 } from '../../kernels/crc64.js'
+import { DataFile } from '../../../disk/data-file.js'
+import { Crc64 } from '../../../kernels/crc64.js'
 
 const RECORD_BYTES = 16
 /** A record is written behind so many bytes, or after so long. */

@@ -3,11 +3,11 @@
  * was asked for. What it waits for is more of the stream, answers of the target, and a tick.
  */
 import { Buffer } from 'node:buffer'
-import { LinkError, ProtocolError } from '../../errors.js'
-import { sleep } from '../../net/waiting.js'
-import { CommandDecoder, RESP } from '../../resp/decoder.js'
+import { LinkError, ProtocolError } from '../../../errors.js'
+import { sleep } from '../../../net/waiting.js'
+import { CommandDecoder, RESP } from '../../../resp/decoder.js'
 import type { EndWatch } from './end-watch.js'
-import type { ReplaySession } from './session.js'
+import type { ReplaySession } from '../session.js'
 import type { SpoolFeed } from './spool-feed.js'
 import type { StreamSpool } from './stream-spool.js'
 
