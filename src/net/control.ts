@@ -17,10 +17,10 @@ import {
 } from '../errors.js'
 import { printable } from '../bytes/printable.js'
 import { formatServerAddress } from './address.js'
-import { connectError, noTlsError } from './line-errors.js'
+import { connectError, noTlsError, plainPortError } from './line-errors.js'
 import { LoadingWait } from './loading-wait.js'
 import { PASSWORD_HINT, type ServerSettings } from './server-settings.js'
-import { canConnect } from './transport.js'
+import { probePlain, watchTlsSilence } from './transport.js'
 import { sleep } from './waiting.js'
 
 export type InfoFields = ReadonlyMap<string, string>
@@ -54,15 +54,23 @@ export class ControlClient {
     let fault: Error | undefined
     redis.on('error', (error: Error) => (fault = error))
     const client = new ControlClient(settings, redis, signal)
+    let plain: Error | undefined
+    const stopWatch = watchTlsSilence(settings, signal, () => {
+      plain = plainPortError(settings)
+      client.close()
+    })
     try {
       await redis.connect()
     } catch (error) {
       client.close()
+      throwIf(plain)
       if (isAborted(signal)) throw new AbortedError()
       const cause = fault ?? (error as Error)
       const isSilent = (cause as NodeJS.ErrnoException).code === 'ETIMEDOUT'
-      if (isSilent && (await canConnect(settings, signal))) throw noTlsError(settings)
+      if (isSilent && (await probePlain(settings, signal)) === 'mute') throw noTlsError(settings)
       throw connectError(settings, cause)
+    } finally {
+      stopWatch()
     }
     try {
       await client.#authenticate()
@@ -98,7 +106,9 @@ export class ControlClient {
   async info(section?: string): Promise<InfoFields> {
     const text = await (section === undefined ? this.call('INFO') : this.call('INFO', section))
     const fields = parseInfo(String(text))
-    if (fields.get('redis_mode') === 'sentinel') throw sentinelError(this.settings)
+    // Valkey 9 calls it by another name.
+    const mode = fields.get('redis_mode') ?? fields.get('server_mode')
+    if (mode === 'sentinel') throw sentinelError(this.settings)
     return fields
   }
 
@@ -199,6 +209,10 @@ export class ControlClient {
     }
     return new ProtocolError('ERR_SERVER_REPLY', text, { details })
   }
+}
+
+function throwIf(error: Error | undefined): void {
+  if (error !== undefined) throw error
 }
 
 function isAborted(signal: AbortSignal | undefined): boolean {

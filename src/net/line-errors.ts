@@ -71,6 +71,16 @@ export function noTlsError(settings: ServerSettings): LinkError {
   })
 }
 
+/** TLS was asked for, and the port answered a plain command: this does not pass by waiting. */
+export function plainPortError(settings: ServerSettings): LinkError {
+  const name = formatServerAddress(settings.address)
+  return new LinkError('ERR_TLS', `${name}: this port speaks no TLS, it answers without`, {
+    retriable: false,
+    hint: 'take redis:// (or leave out what asks for TLS), or the port that is `tls-port` of the server',
+    details: { server: name },
+  })
+}
+
 type Fault = readonly [code: string, what: string, retriable: boolean, hint: string | undefined]
 
 const CONNECT_FAULTS: Readonly<Record<string, Fault>> = {

@@ -11,7 +11,7 @@ import { connect as connectTls, type ConnectionOptions } from 'node:tls'
 import { allocateIoBuffer } from '../kernels/kernel.js'
 import { AbortedError, InternalError } from '../errors.js'
 import { formatServerAddress } from './address.js'
-import { connectError, lineError, noTlsError, timeoutError } from './line-errors.js'
+import { connectError, lineError, noTlsError, plainPortError, timeoutError } from './line-errors.js'
 import { ReadPacer } from './read-pacer.js'
 import type { ServerSettings } from './server-settings.js'
 
@@ -48,6 +48,11 @@ export const LINE_BUFFER_BYTES = 1 << 20
 /** With less room than this, what is unread is moved to the buffer's front. */
 const MIN_ROOM_BYTES = 1 << 16
 const MAX_PROBE_MS = 2000
+/** A TLS port that has not begun its part by then, or in a third of the timeout, is asked whether
+ * it speaks plainly. */
+const TLS_SILENCE_MS = 1000
+const PLUS = 0x2b
+const MINUS = 0x2d
 
 /** Opens a line. Rejects with LinkError (see line-errors.ts) or AbortedError. */
 export async function openLine(
@@ -92,21 +97,71 @@ function startConnect(settings: ServerSettings, buffer: ReadBuffer): Socket {
   return connectTls(options)
 }
 
-/** Whether a server that says nothing to TLS takes a connection at all. Never rejects. */
-export async function canConnect(settings: ServerSettings, signal?: AbortSignal): Promise<boolean> {
-  if (settings.address.transport !== 'tls') return false
+/** What stands at an address that took a TLS connection and says nothing: nobody, a server that
+ * answers plain commands, or one that answers nothing (it may be busy). Never rejects. */
+export async function probePlain(
+  settings: ServerSettings,
+  signal?: AbortSignal,
+): Promise<'nobody' | 'plain' | 'mute'> {
+  if (settings.address.transport !== 'tls') return 'nobody'
   const { host, port } = settings.address
   const socket = connectPlain({ host, port })
   try {
     const timeoutMs = Math.min(settings.timeoutMs, MAX_PROBE_MS)
     const address = { ...settings.address, transport: 'tcp' as const }
     await connected(socket, { ...settings, address, timeoutMs }, signal)
-    return true
+    socket.write('PING\r\n')
+    return (await firstByte(socket, timeoutMs, signal)) ? 'plain' : 'mute'
   } catch {
-    return false
+    return 'nobody'
   } finally {
     socket.destroy()
   }
+}
+
+/** Calls `onPlain` where TLS has not come about after a second because the port speaks none: that
+ * would else be found only after the whole timeout, and be taken for a busy server. Returns what
+ * ends the watch; nothing is called after it. */
+export function watchTlsSilence(
+  settings: ServerSettings,
+  signal: AbortSignal | undefined,
+  onPlain: () => void,
+): () => void {
+  if (settings.address.transport !== 'tls') return ignore
+  let isWatching = true
+  const timer = setTimeout(
+    () => {
+      void probePlain(settings, signal).then((what) => {
+        if (what === 'plain' && isWatching) onPlain()
+      })
+    },
+    Math.min(TLS_SILENCE_MS, settings.timeoutMs / 3),
+  )
+  return () => {
+    isWatching = false
+    clearTimeout(timer)
+  }
+}
+
+/** True for the begin of a reply: `+PONG`, or a refusal. */
+async function firstByte(
+  socket: Socket,
+  timeoutMs: number,
+  signal: AbortSignal | undefined,
+): Promise<boolean> {
+  return new Promise((resolve) => {
+    const settle = (isReply: boolean): void => {
+      clearTimeout(timer)
+      signal?.removeEventListener('abort', onEnd)
+      resolve(isReply)
+    }
+    const onEnd = (): void => settle(false)
+    const timer = setTimeout(onEnd, timeoutMs)
+    signal?.addEventListener('abort', onEnd, { once: true })
+    socket.on('error', onEnd)
+    socket.on('close', onEnd)
+    socket.once('data', (chunk: Buffer) => settle(chunk[0] === PLUS || chunk[0] === MINUS))
+  })
 }
 
 async function connected(
@@ -133,12 +188,14 @@ async function connected(
     const onAbort = (): void => fail(new AbortedError())
     let isConnected = false
     const onConnect = (): void => void (isConnected = true)
+    const stopWatch = watchTlsSilence(settings, signal, () => fail(plainPortError(settings)))
     const timer = setTimeout(
       () => fail(isConnected ? noTlsError(settings) : timeoutError(settings, 'no connection')),
       settings.timeoutMs,
     )
     const settle = (): void => {
       clearTimeout(timer)
+      stopWatch()
       socket.off('connect', onConnect)
       socket.off(readyEvent, onReady)
       socket.off('error', onError)

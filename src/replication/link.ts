@@ -252,7 +252,10 @@ export class ReplicationLink {
       if (info.has('master_replid')) return parseReplicationInfo(info)
       return parseReplicationInfo(new Map([...info, ...(await client.info('server'))]))
     } catch (error) {
-      if (error instanceof AuthError || error instanceof ProtocolError) return undefined
+      const isSentinel = error instanceof ProtocolError && error.code === 'ERR_SENTINEL'
+      if (!isSentinel && (error instanceof AuthError || error instanceof ProtocolError)) {
+        return undefined
+      }
       throw error
     } finally {
       client.close()

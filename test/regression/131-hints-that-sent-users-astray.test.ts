@@ -72,8 +72,8 @@ const aSocket = (...args: string[]): ReturnType<Words> => ({
 })
 const noTls = (...args: string[]): ReturnType<Words> => ({
   args: [...args, '--timeout', '300ms', '--retries', '0'],
-  says: 'connected, but no TLS answer',
-  hint: 'does this port speak TLS?',
+  says: 'this port speaks no TLS, it answers without',
+  hint: 'take redis://',
   code: 3,
 })
 const targetWantsPassword = (...args: string[]): ReturnType<Words> => ({
