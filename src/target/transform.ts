@@ -19,6 +19,9 @@ import { Buffer } from 'node:buffer'
 import { printable } from '../bytes/printable.js'
 import { FileError, UsageError } from '../errors.js'
 
+/** Why the item is not written at which the function threw or gave what cannot be. */
+export const TRANSFORM_FAILED = 'the transform failed at it'
+
 /** A key of a snapshot. Its value is not shown: return `'commands'` to get it as commands. */
 export interface TransformKey {
   readonly kind: 'key'

@@ -12,7 +12,7 @@ import type { KeyPlan } from '../../rewrite/key-plan.js'
 import { InternalError } from '../../errors.js'
 import type { KeyCounts, Ledger } from '../ledger.js'
 import type { KeyTarget } from '../key-target.js'
-import { transformCommand, type Transform, type TransformKey } from '../transform.js'
+import { TRANSFORM_FAILED, transformCommand, type Transform, type TransformKey } from '../transform.js'
 
 export interface KeyCaptureOptions {
   writer: KeyTarget
@@ -53,7 +53,13 @@ export class KeyCapture {
     const plan = this.#plan
     if (plan === undefined) throw new InternalError('a captured key without a beginning')
     if (results === 'commands') {
-      this.#byCommands(bytes, plan, type, counts)
+      try {
+        this.#byCommands(bytes, plan, type, counts)
+      } catch (error) {
+        counts.failed += 1
+        this.#nameFailed(plan.db, plan.key, type, TRANSFORM_FAILED)
+        throw error
+      }
       return
     }
     for (const [i, result] of results.entries()) {
@@ -119,12 +125,12 @@ export class KeyCapture {
   }
 
   #nameOut(db: number, key: Buffer, type: string): void {
-    this.#options.ledger.name({
-      db,
-      key: printable(key, 0, key.length, 200),
-      type,
-      reason: `the transform names database ${db}, which the target has not`,
-    })
+    const reason = `the transform names database ${db}, which the target has not`
+    this.#nameFailed(db, key, type, reason)
+  }
+
+  #nameFailed(db: number, key: Buffer, type: string, reason: string): void {
+    this.#options.ledger.name({ db, key: printable(key, 0, key.length, 200), type, reason })
   }
 
   #select(db: number): void {

@@ -29,7 +29,7 @@ import { wantsKey, type KeyFilter } from '../../source/key-filter.js'
 import type { KeyCounts, Ledger } from '../ledger.js'
 import type { KeyTarget, OnConflict } from '../key-target.js'
 import { LoadLane } from './load-lane.js'
-import { transformKey, type Transform, type TransformKey } from '../transform.js'
+import { TRANSFORM_FAILED, transformKey, type Transform, type TransformKey } from '../transform.js'
 
 export interface SnapshotLoaderOptions {
   /** For error messages. */
@@ -247,7 +247,7 @@ export class SnapshotLoader {
       type: this.#typeName,
       expireAtMs: header.hasExpiry ? header.expireAtMs : null,
     }
-    const items = transformKey(transform, item)
+    const items = this.#resultOf(transform, item, header)
     if (items === 'commands' || items.length > 1) {
       this.#captured = items
       return true
@@ -258,6 +258,21 @@ export class SnapshotLoader {
     plan.key = whole(only.key)
     plan.expireAtMs = only.expireAtMs ?? -1
     return true
+  }
+
+  /** What it throws ends the run, and this key is one that was not written. */
+  #resultOf(
+    transform: Transform,
+    item: TransformKey,
+    header: KeyHeader,
+  ): ReturnType<typeof transformKey> {
+    try {
+      return transformKey(transform, item)
+    } catch (error) {
+      this.#counts!.failed += 1
+      this.#name(header, TRANSFORM_FAILED)
+      throw error
+    }
   }
 
   #keyDone(header: KeyHeader, _stats: ValueStats, outcome: KeyOutcome): void {

@@ -26,7 +26,12 @@ import { frameEnd } from '../server/resp-frames.js'
 import { VERDICT } from './rule-outcome.js'
 import type { StreamRules } from './stream-rules.js'
 import type { StreamWriter } from './stream-writer.js'
-import { transformCommand, type Transform } from '../transform.js'
+import {
+  TRANSFORM_FAILED,
+  transformCommand,
+  type Transform,
+  type TransformCommand,
+} from '../transform.js'
 
 export interface CommandApplierOptions {
   writer: StreamWriter
@@ -224,13 +229,15 @@ export class CommandApplier {
     const args: Buffer[] = []
     for (let i = 0; i < renamed.argc; i += 1) args.push(argBytes(renamed, i))
     const count = this.#keys.find(info, renamed)
-    const items = transformCommand(transform, {
-      kind: 'command',
-      db: mapping.db(this.db),
-      args,
-      key: count === 0 ? undefined : args[this.#keys.positions[0]!],
-      from: 'stream',
-    })
+    const key = count === 0 ? undefined : args[this.#keys.positions[0]!]
+    const item = { kind: 'command', db: mapping.db(this.db), args, key, from: 'stream' } as const
+    let items: readonly TransformCommand[]
+    try {
+      items = transformCommand(transform, item)
+    } catch (error) {
+      this.#failed(renamed, TRANSFORM_FAILED)
+      throw error
+    }
     if (items.length === 0) {
       ledger.commands.skipped += 1
       return
