@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
+import type { LedgerReport } from '../../src/target/ledger.js'
 import { runCli } from '../helpers/cli.js'
 import { startServer, type TestServer } from '../helpers/servers.js'
 
@@ -19,13 +20,13 @@ beforeAll(async () => {
   const set = (key: string): string => `*3\r\n$3\r\nSET\r\n$1\r\n${key}\r\n$1\r\n1\r\n`
   writeFileSync(aof, set('a') + set('b'))
 })
-beforeEach(async () => void (await target.client.flushall()))
+beforeEach(() => target.client.flushall())
 afterAll(async () => {
   await Promise.all([source.stop(), target.stop()])
   rmSync(dir, { recursive: true, force: true })
 })
 
-async function ledgerWith(body: string, input: string): Promise<Record<string, unknown>> {
+async function ledgerWith(body: string, input: string): Promise<LedgerReport> {
   const path = join(dir, 'bad.mjs')
   writeFileSync(path, `export function transform(item) {\n  ${body}\n}\n`)
   const address = `127.0.0.1:${target.port}`
@@ -34,7 +35,7 @@ async function ledgerWith(body: string, input: string): Promise<Record<string, u
   ])
   expect(code).not.toBe(0)
   expect(err).toContain('"error":"ERR_')
-  return JSON.parse(out) as Record<string, unknown>
+  return JSON.parse(out) as LedgerReport
 }
 
 test.each([

@@ -12,7 +12,12 @@ import type { KeyPlan } from '../../rewrite/key-plan.js'
 import { InternalError } from '../../errors.js'
 import type { KeyCounts, Ledger } from '../ledger.js'
 import type { KeyTarget } from '../key-target.js'
-import { TRANSFORM_FAILED, transformCommand, type Transform, type TransformKey } from '../transform.js'
+import {
+  TRANSFORM_FAILED,
+  transformCommand,
+  type Transform,
+  type TransformKey,
+} from '../transform.js'
 
 export interface KeyCaptureOptions {
   writer: KeyTarget
