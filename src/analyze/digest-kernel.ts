@@ -3,33 +3,9 @@
  * input, so that stretches of it are digested where they lie, and what becomes of the digests.
  */
 import type { Buffer } from 'node:buffer'
+import { DIGEST_BUCKETS, DIGEST_SECRET_BYTES, SUM_BYTES } from '../kernels/abi.js'
 import { ByteKernel, type KernelExports } from '../kernels/kernel.js'
 import type { Slice } from '../rdb/visitor.js'
-
-/** As kernels/assembly/digest.ts has them; so few that their sums stay in a core's cache. */
-export const DIGEST_BUCKETS = 1 << 12
-export const SUM_BYTES = 32
-export const SECRET_BYTES = 64
-
-/** Of a bucket's sums, SUM_BYTES: two 64-bit sums, f64 keys, f64 bytes of their names. */
-export const SUM = { FIRST: 0, SECOND: 8, KEYS: 16, NAME_BYTES: 24 } as const
-
-/**
- * What is told of a key: u32 db, u32 bytes of its name, u32 kind, u32 whether it has counters, f64
- * expiry or -1, then 64-bit digests: expiries of fields, counters, value (two), name (half of it).
- */
-export const RECORD = {
-  DB: 0,
-  NAME_BYTES: 4,
-  KIND: 8,
-  HAS_COUNTERS: 12,
-  EXPIRE_AT: 16,
-  FIELD_EXPIRY: 24,
-  COUNTERS: 32,
-  VALUE: 40,
-  NAME: 56,
-  BYTES: 64,
-} as const
 
 const SCRATCH_BYTES = 1 << 16
 const OUTPUT_BYTES = 1 << 18
@@ -59,7 +35,7 @@ export class DigestKernel {
     this.suspects = kernel.allocate(DIGEST_BUCKETS)
     this.output = kernel.allocate(OUTPUT_BYTES)
     this.scratch = kernel.allocate(SCRATCH_BYTES)
-    this.scratch.set(secret.subarray(0, SECRET_BYTES))
+    this.scratch.set(secret.subarray(0, DIGEST_SECRET_BYTES))
     this.exports.digestSecret(this.scratch.byteOffset)
   }
 

@@ -8,6 +8,7 @@
  * that they can be compared where both sides have them. Not part of it: delivery and seen times of
  * consumers, idle time and frequency, the graph of a vector set.
  */
+import { DIGEST_NAME_BYTES, DIGEST_RECORD_BYTES, LISTPACK_HEAD_BYTES } from '../kernels/abi.js'
 import { Buffer } from 'node:buffer'
 import type { KernelExports } from '../kernels/kernel.js'
 import { parseScore } from '../rdb/values/score.js'
@@ -32,7 +33,7 @@ import {
   type StreamMeta,
   type U64,
 } from '../rdb/visitor.js'
-import { RECORD, type DigestKernel } from './digest-kernel.js'
+import { type DigestKernel } from './digest-kernel.js'
 import { VECTOR_PART, VECTOR_SET_MODULE, VectorSetParts } from './vector-set.js'
 
 /** Where in the chain of a value something stands, so that parts cannot be taken for others. */
@@ -57,7 +58,6 @@ const KEPT = { GROUP: 0, CONSUMER: 1, PRODUCER: 2 } as const
 const NOTHING: Slice = { bytes: Buffer.alloc(0), start: 0, end: 0 }
 
 /** Behind a listpack's header. */
-const LISTPACK_HEAD_BYTES = 6
 
 export interface DigestOptions {
   kernel: DigestKernel
@@ -332,10 +332,10 @@ export class KeyDigests implements RdbVisitor, ElementVisitor {
       this.isChained,
       kernel.kernel.stagingAddress,
     )
-    stretch.takenTo = exports.rowInputTo()
-    stretch.stringBytes = exports.rowStringBytes()
-    stretch.largestBytes = exports.rowLargest()
-    stretch.compressed = exports.rowCompressed() !== 0
+    stretch.takenTo = exports.runInputTo()
+    stretch.stringBytes = exports.runStringBytes()
+    stretch.largestBytes = exports.runLargest()
+    stretch.compressed = exports.runCompressed() !== 0
     return taken
   }
 
@@ -356,7 +356,7 @@ export class KeyDigests implements RdbVisitor, ElementVisitor {
       const scoreEnd = scoreAt + exports.digestScoreSize()
       this.number(parseScore(kernel.kernel.memory, scoreAt, scoreEnd))
       exports.digestAdd()
-      at = exports.rowInputTo()
+      at = exports.runInputTo()
     }
     return true
   }
@@ -382,10 +382,10 @@ export class KeyDigests implements RdbVisitor, ElementVisitor {
       )
       if (more === 0) return taken
       taken += more
-      stretch.takenTo = exports.rowInputTo()
+      stretch.takenTo = exports.runInputTo()
       // Sums are where they belong; of records there may be more than fitted.
       if (sums !== 0) return taken
-      this.tellRecords(exports.rowOutputTo() - output.byteOffset)
+      this.tellRecords(exports.runOutputTo() - output.byteOffset)
     }
   }
 
@@ -395,8 +395,8 @@ export class KeyDigests implements RdbVisitor, ElementVisitor {
     name.bytes = output
     let at = 0
     while (at < end) {
-      name.start = at + RECORD.BYTES
-      name.end = name.start + output.readUInt32LE(at + RECORD.NAME_BYTES)
+      name.start = at + DIGEST_RECORD_BYTES
+      name.end = name.start + output.readUInt32LE(at + DIGEST_NAME_BYTES)
       this.tell(output, at, name)
       at = name.end
     }

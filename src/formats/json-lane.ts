@@ -4,6 +4,18 @@
  * json-keys.ts would, it leaves: that is where these texts come from, and the order of the calls.
  */
 import { Buffer } from 'node:buffer'
+import {
+  JSON_EXPANSION,
+  JSON_HEADS,
+  JSON_KEY_LENGTHS,
+  JSON_LIMITS,
+  JSON_PREFIX,
+  JSON_SLOT_BYTES,
+  JSON_SLOT_TEXT,
+  JSON_SUFFIX,
+  JSON_VALUE,
+  MAX_STRING_BYTES,
+} from '../kernels/abi.js'
 import type { JsonText } from './json-text.js'
 import { KERNEL_SLACK_BYTES, type ByteKernel } from '../kernels/kernel.js'
 import type { OutputBuffer } from '../bytes/output-buffer.js'
@@ -23,15 +35,8 @@ export interface LineTexts {
   value: Uint8Array
 }
 
-/** Where jsonRecordSettings of assembly/stretches.ts has what. */
-const SLOT_BYTES = 112
-const TEXT_AT = 16
-const SLOT = { PREFIX: 0, SUFFIX: 1, VALUE: 2, HEADS: 3, LIMITS: 9 } as const
-const KEY_LENGTHS = 256
-
 /** Room for the longest element or record that the kernel writes: two strings of 16 KB each. */
-const ROW_ROOM_BYTES = 6 * 2 * (1 << 14) + 512
-const MAX_EXPANSION = 6
+const LONGEST_BYTES = JSON_EXPANSION * 2 * MAX_STRING_BYTES + 512
 const COMMA = 0x2c
 
 export class JsonLane {
@@ -52,21 +57,21 @@ export class JsonLane {
 
   /** To be called before `records`, and when something has changed. */
   setTexts(texts: LineTexts): void {
-    this.text(SLOT.PREFIX, texts.prefix)
-    this.text(SLOT.SUFFIX, texts.suffix)
-    this.text(SLOT.VALUE, texts.value)
+    this.text(JSON_PREFIX, texts.prefix)
+    this.text(JSON_SUFFIX, texts.suffix)
+    this.text(JSON_VALUE, texts.value)
     texts.heads.forEach((head, index) => {
-      this.text(SLOT.HEADS + 2 * index, Buffer.concat([head, texts.none, texts.value]))
-      this.text(SLOT.HEADS + 2 * index + 1, head)
+      this.text(JSON_HEADS + 2 * index, Buffer.concat([head, texts.none, texts.value]))
+      this.text(JSON_HEADS + 2 * index + 1, head)
     })
   }
 
   /** `limitOf`: the longest value that is `embstr`, by the length of the key. */
   setLimits(limitOf: (keyBytes: number, hasExpiry: boolean) => number): void {
     const { memory } = this.kernel
-    let at = this.settings + SLOT.LIMITS * SLOT_BYTES
+    let at = this.settings + JSON_LIMITS * JSON_SLOT_BYTES
     for (const hasExpiry of [false, true]) {
-      for (let keyBytes = 0; keyBytes < KEY_LENGTHS; keyBytes += 1) {
+      for (let keyBytes = 0; keyBytes < JSON_KEY_LENGTHS; keyBytes += 1) {
         at = memory.writeInt32LE(limitOf(keyBytes, hasExpiry), at)
       }
     }
@@ -77,7 +82,7 @@ export class JsonLane {
     const { exports, stagingAddress } = this.kernel
     let taken = 0
     stretch.takenTo = stretch.start
-    while (this.makeRoom(stretch, ROW_ROOM_BYTES)) {
+    while (this.makeRoom(stretch, LONGEST_BYTES)) {
       const { takenTo, end } = stretch
       const more = exports.jsonRecords(
         takenTo,
@@ -100,7 +105,7 @@ export class JsonLane {
    */
   elements(stretch: Stretch, what: Elements, count: number, comma: boolean): number {
     const { exports, stagingAddress } = this.kernel
-    if (!this.makeRoom(stretch, ROW_ROOM_BYTES)) return 0
+    if (!this.makeRoom(stretch, LONGEST_BYTES)) return 0
     const taken = exports.jsonElements(
       stretch.start,
       stretch.end,
@@ -115,9 +120,9 @@ export class JsonLane {
     this.took(stretch)
     // The one behind the last.
     this.out.pos -= 1
-    stretch.stringBytes = exports.rowStringBytes()
-    stretch.largestBytes = exports.rowLargest()
-    stretch.compressed = exports.rowCompressed() !== 0
+    stretch.stringBytes = exports.runStringBytes()
+    stretch.largestBytes = exports.runLargest()
+    stretch.compressed = exports.runCompressed() !== 0
     return taken
   }
 
@@ -126,7 +131,7 @@ export class JsonLane {
     const { exports } = this.kernel
     const { start } = stretch
     const length = stretch.end - start
-    if (!this.makeRoom(stretch, MAX_EXPANSION * length + KERNEL_SLACK_BYTES + 1)) return -1
+    if (!this.makeRoom(stretch, JSON_EXPANSION * length + KERNEL_SLACK_BYTES + 1)) return -1
     const to = this.outAt + (comma ? 1 : 0)
     const written =
       format === 'intset'
@@ -162,8 +167,8 @@ export class JsonLane {
 
   private took(stretch: Stretch): void {
     const { exports } = this.kernel
-    stretch.takenTo = exports.rowInputTo()
-    this.out.pos = exports.rowOutputTo() - this.out.bytes.byteOffset
+    stretch.takenTo = exports.runInputTo()
+    this.out.pos = exports.runOutputTo() - this.out.bytes.byteOffset
     this.noteInexact()
   }
 
@@ -175,8 +180,8 @@ export class JsonLane {
 
   private text(slot: number, bytes: Uint8Array): void {
     const { memory } = this.kernel
-    const at = this.settings + slot * SLOT_BYTES
+    const at = this.settings + slot * JSON_SLOT_BYTES
     memory.writeUInt32LE(bytes.length, at)
-    memory.set(bytes, at + TEXT_AT)
+    memory.set(bytes, at + JSON_SLOT_TEXT)
   }
 }

@@ -1,4 +1,4 @@
-/** The functions of the kernels that make digests; see assembly/digest.ts and digest-rows.ts. */
+/** The functions of the kernels that make digests; see assembly/digest.ts and digest-runs.ts. */
 export interface DigestExports {
   /** 64 random bytes; to be called first. */
   digestSecret(address: number): void
@@ -59,7 +59,7 @@ export interface DigestExports {
     chained: number,
     scratch: number,
   ): number
-  /** 1: done; 0: there is a score for others, and then it goes on at `rowInputTo`. */
+  /** 1: done; 0: there is a score for others, and then it goes on at `runInputTo`. */
   digestListpack(input: number, stop: number, form: number, chained: number): number
   digestIntset(input: number, length: number): void
   digestScoreAt(): number

@@ -42,7 +42,7 @@ export interface KernelExports extends DigestExports {
    */
   jsonListpack(input: number, length: number, form: number, output: number): number
   jsonIntset(input: number, length: number, output: number): number
-  /** How many elements or records were written out: see assembly/stretches.ts, row… for the rest. */
+  /** How many elements or records were written out: see assembly/stretches.ts, run… for the rest. */
   jsonElements(
     input: number,
     end: number,
@@ -108,12 +108,12 @@ export interface KernelExports extends DigestExports {
   restoreCounts(): number
   restoreWantsRoom(): number
   jsonRecordSettings(): number
-  /** Of the last row, whichever kernel took it; see assembly/row-end.ts. */
-  rowInputTo(): number
-  rowOutputTo(): number
-  rowStringBytes(): number
-  rowLargest(): number
-  rowCompressed(): number
+  /** Of the last run, whichever kernel took it; see assembly/run-end.ts. */
+  runInputTo(): number
+  runOutputTo(): number
+  runStringBytes(): number
+  runLargest(): number
+  runCompressed(): number
   stretchTimed(): number
   /** How many strings with U+FFFD in them json… have written so far. */
   stretchInexact(): number
@@ -147,15 +147,15 @@ export interface KernelExports extends DigestExports {
   stringRows(): number
   /** Where the record behind them starts. */
   stringRowsEnd(): number
-  /** Lines for rows first…last of the last `readStringRows`; see assembly/row-text.ts. */
-  writeRowTexts(first: number, last: number, order: number, headBytes: number): number
+  /** Lines for rows first…last of the last `readStringRows`; see assembly/string-lines.ts. */
+  writeLines(first: number, last: number, order: number, headBytes: number): number
   /** Where those lines are, and where they end. */
-  rowTextOut(): number
-  rowTextEnd(): number
+  linesOut(): number
+  linesEnd(): number
   /** Where the lines' pieces go: u16 slots by shape, texts by slot, the head. */
-  rowTextSlots(): number
-  rowTexts(): number
-  rowTextHead(): number
+  lineSlots(): number
+  lineTexts(): number
+  lineHead(): number
   walkedRecordsEnd(): number
   walkedKeys(): number
   walkedKeyHashes(): number

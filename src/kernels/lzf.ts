@@ -5,9 +5,6 @@
 import { kernelOf, sharedKernel } from './kernel.js'
 import { lzfCompressPlain, lzfDecompressPlain, lzfLengthPlain } from '../bytes/lzf-plain.js'
 
-/** No input of n bytes expands to more than n times this: a longer claim is a lie, refuse it. */
-export const LZF_MAX_EXPANSION = 88
-
 /** For shorter results a call into wasm costs more than it saves. */
 const PLAIN_BELOW_BYTES = 32
 /** From so many compressed bytes on `lzfLength` uses the kernel, where they are in its memory. */

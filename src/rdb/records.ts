@@ -3,6 +3,7 @@
  * its payload, or a type byte with a key and a value; attributes (expiry, idle time, frequency,
  * metadata) belong to the next key.
  */
+import { MAX_NOTED } from '../kernels/abi.js'
 import { printable } from '../bytes/printable.js'
 import { CHECKSUM_BYTES, type Core, type Step } from './core.js'
 import { NEED_MORE } from './io/chunk-input.js'
@@ -151,11 +152,10 @@ export const recordStep: Step = (core) => {
 }
 
 /** For fewer bytes a call costs more than it saves. */
-const MIN_ROW_BYTES = 128
-const MAX_NOTED = 4096
+const MIN_RUN_BYTES = 128
 
 /**
- * Lets the kernel pass as many sound records as there are in a row. Keys that occur twice are left
+ * Lets the kernel pass as many sound records as there are in one run. Keys that occur twice are left
  * to the reader, which knows how to say so.
  */
 function passRecords(core: Core): void {
@@ -164,7 +164,7 @@ function passRecords(core: Core): void {
   if (kernel === undefined) return
   const walk = kernel.exports
   const origin = input.buf.byteOffset
-  while (input.end - input.pos >= MIN_ROW_BYTES) {
+  while (input.end - input.pos >= MIN_RUN_BYTES) {
     const first = input.buf[input.pos]!
     // Opcodes that the kernel does not know, and types that it does not.
     if (first > TYPE.SET_LISTPACK && first < OPCODE.IDLE) return
@@ -200,7 +200,7 @@ function tellBatches(core: Core, batch: KernelStringBatch): void {
   if (kernel === undefined) return
   const origin = input.buf.byteOffset
   batch.dbnum = header.dbnum
-  while (input.end - input.pos >= MIN_ROW_BYTES) {
+  while (input.end - input.pos >= MIN_RUN_BYTES) {
     const first = input.buf[input.pos]!
     if (first !== TYPE.STRING && (first < OPCODE.IDLE || first > OPCODE.EXPIRETIME)) return
     const to = batch.read(kernel, origin + input.pos, origin + input.end)

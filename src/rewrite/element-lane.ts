@@ -1,7 +1,13 @@
 /**
- * Elements of collections as arguments of RPUSH, SADD, ZADD and HSET, written in rows by the kernel
+ * Elements of collections as arguments of RPUSH, SADD, ZADD and HSET, written in runs by the kernel
  * in whose memory they and the output lie: byte for byte what element-commands.ts makes of them.
  */
+import {
+  INTSET_HEAD_BYTES,
+  LISTPACK_HEAD_BYTES,
+  MAX_LISTPACK_BYTES,
+  MAX_STRING_BYTES,
+} from '../kernels/abi.js'
 import type { ByteKernel } from '../kernels/kernel.js'
 import { ELEMENTS, type PackedFormat, type Elements, type Stretch } from '../rdb/lane/lane.js'
 import { KIND, type Kind } from '../rdb/visitor.js'
@@ -9,14 +15,11 @@ import { BATCH_ARGS, BATCH_BYTES, type CommandWriter } from './command-writer.js
 import type { ElementCommands } from './element-commands.js'
 
 /** The longest element: two strings of 16 KB. A larger packed value is for others. */
-const ELEMENT_ROOM_BYTES = (2 << 14) + 512
-const MAX_PACKED_BYTES = 16_382
+const ELEMENT_ROOM_BYTES = 2 * MAX_STRING_BYTES + 512
 /** A longer name would not leave a command room for its elements. */
 const MAX_KEY_BYTES = 1 << 14
 /** What a command can grow to, and once more, so that its buffer need not. */
 const ROOM_BYTES = BATCH_BYTES + ELEMENT_ROOM_BYTES
-const LISTPACK_HEAD_BYTES = 6
-const INTSET_HEAD_BYTES = 8
 
 export class ElementLane {
   private readonly kernel: ByteKernel
@@ -57,9 +60,9 @@ export class ElementLane {
       }
       taken += done
       this.advance(stretch, writer, done, what)
-      stretch.stringBytes += exports.rowStringBytes()
-      stretch.largestBytes = Math.max(stretch.largestBytes, exports.rowLargest())
-      if (exports.rowCompressed() !== 0) stretch.compressed = true
+      stretch.stringBytes += exports.runStringBytes()
+      stretch.largestBytes = Math.max(stretch.largestBytes, exports.runLargest())
+      if (exports.runCompressed() !== 0) stretch.compressed = true
       if (!writer.isFull) break
     }
     return taken
@@ -67,7 +70,7 @@ export class ElementLane {
 
   /** As `RdbLane.packedValue`. */
   takePacked(stretch: Stretch, format: PackedFormat, kind: Kind, writer: CommandWriter): boolean {
-    if (stretch.end - stretch.start > MAX_PACKED_BYTES) return false
+    if (stretch.end - stretch.start > MAX_LISTPACK_BYTES) return false
     if (!this.canWrite(stretch, writer)) return false
     const { exports, memory } = this.kernel
     const isIntset = format === 'intset'
@@ -114,8 +117,8 @@ export class ElementLane {
   private advance(stretch: Stretch, writer: CommandWriter, elements: number, what: Elements): void {
     const { exports } = this.kernel
     const { out } = writer
-    stretch.takenTo = exports.rowInputTo()
-    out.pos = exports.rowOutputTo() - out.bytes.byteOffset
+    stretch.takenTo = exports.runInputTo()
+    out.pos = exports.runOutputTo() - out.bytes.byteOffset
     writer.openArgs += what === ELEMENTS.STRINGS ? elements : 2 * elements
   }
 }

@@ -72,7 +72,7 @@ export interface RewriteOptions extends RewriteHooks {
   /** Whether the target has the module that makes values of this type. Default: yes. */
   hasModule?: (moduleName: string) => boolean
   /**
-   * With `restore: 'never'`: strings may be written in rows by the kernel in whose memory the
+   * With `restore: 'never'`: strings may be written in runs by the kernel in whose memory the
    * writer's buffer lies, under their own names to the plain `writer`. `keyDone` and the hook `key`
    * are then not called for them; `taken` is told how many they were.
    */

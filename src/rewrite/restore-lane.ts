@@ -3,6 +3,25 @@
  * and the output lie. Byte for byte what restore-writer.ts and element-commands.ts make of them, for
  * keys that keep their name and stand in nobody's way, or are replaced.
  */
+import {
+  MAX_OWN_KEY_BYTES,
+  RESTORE_BY_RESTORE,
+  RESTORE_BY_SET,
+  RESTORE_BY_SET_OR_RESTORE,
+  RESTORE_EXPIRED_UP_TO,
+  RESTORE_FLAGS,
+  RESTORE_KNOWS_ABSTTL,
+  RESTORE_KNOWS_PXAT,
+  RESTORE_LAST_TYPE,
+  RESTORE_LEAVE,
+  RESTORE_MOST_BYTES,
+  RESTORE_OWN_KEY,
+  RESTORE_OWN_SIZE,
+  RESTORE_REPLACES,
+  RESTORE_SHIFT,
+  RESTORE_TYPES,
+  RESTORE_VERSIONS,
+} from '../kernels/abi.js'
 import type { ByteKernel } from '../kernels/kernel.js'
 import type { Stretch } from '../rdb/lane/lane.js'
 import { OPCODE, type RdbFamily } from '../rdb/numbers.js'
@@ -10,22 +29,6 @@ import { typeTable } from '../rdb/type-table.js'
 import { KIND } from '../rdb/visitor.js'
 import { acceptsType, footerVersion, type TargetCapabilities } from '../servers/capabilities.js'
 
-/** Type bytes that the kernel knows are less. */
-export const ROW_TYPES = 32
-/** As kernels/assembly/restores.ts has them. */
-const MAX_OWN_KEY_BYTES = 256
-const LAST_TYPE = 20
-const HOW = { LEAVE: 0, RESTORE: 1, SET_OR_RESTORE: 2, SET: 3 } as const
-const AT = {
-  VERSIONS: 32,
-  EXPIRED_UP_TO: 96,
-  SHIFT: 104,
-  FLAGS: 112,
-  MOST_BYTES: 116,
-  OWN_SIZE: 120,
-  OWN_KEY: 128,
-} as const
-const FLAG = { REPLACES: 1, KNOWS_ABSTTL: 2, KNOWS_PXAT: 4 } as const
 const NO_KEY = 0xffffffff
 
 export interface RestoreLaneOptions {
@@ -57,11 +60,15 @@ export class RestoreLane {
     this.options = options
     const { buffer } = kernel.memory
     const { exports } = kernel
-    this.settings = new DataView(buffer, exports.restoreSettings(), AT.OWN_KEY + MAX_OWN_KEY_BYTES)
-    this.how = new Uint8Array(buffer, exports.restoreSettings(), ROW_TYPES)
+    this.settings = new DataView(
+      buffer,
+      exports.restoreSettings(),
+      RESTORE_OWN_KEY + MAX_OWN_KEY_BYTES,
+    )
+    this.how = new Uint8Array(buffer, exports.restoreSettings(), RESTORE_TYPES)
     const counts = exports.restoreCounts()
-    this.written = new Uint32Array(buffer, counts, ROW_TYPES)
-    this.expired = new Uint32Array(buffer, counts + 4 * ROW_TYPES, ROW_TYPES)
+    this.written = new Uint32Array(buffer, counts, RESTORE_TYPES)
+    this.expired = new Uint32Array(buffer, counts + 4 * RESTORE_TYPES, RESTORE_TYPES)
   }
 
   /** Whether any record can go in a row: else nothing need be asked. */
@@ -84,9 +91,9 @@ export class RestoreLane {
     if (ownKey !== undefined && ownKey.length > MAX_OWN_KEY_BYTES) return false
     const { settings } = this
     if (family !== this.setFor || free !== this.mayReplace) this.setUp(family, free)
-    settings.setFloat64(AT.EXPIRED_UP_TO, expiredUpToMs, true)
-    settings.setUint32(AT.OWN_SIZE, ownKey?.length ?? NO_KEY, true)
-    ownKey?.forEach((byte, index) => settings.setUint8(AT.OWN_KEY + index, byte))
+    settings.setFloat64(RESTORE_EXPIRED_UP_TO, expiredUpToMs, true)
+    settings.setUint32(RESTORE_OWN_SIZE, ownKey?.length ?? NO_KEY, true)
+    ownKey?.forEach((byte, index) => settings.setUint8(RESTORE_OWN_KEY + index, byte))
     return true
   }
 
@@ -94,7 +101,7 @@ export class RestoreLane {
   takes(stretch: Stretch): boolean {
     if (stretch.kernel !== this.kernel) return false
     const first = this.kernel.memory[stretch.start]!
-    return first <= LAST_TYPE ? this.how[first] !== HOW.LEAVE : first >= OPCODE.IDLE
+    return first <= RESTORE_LAST_TYPE ? this.how[first] !== RESTORE_LEAVE : first >= OPCODE.IDLE
   }
 
   /** Writes records from `stretch.takenTo` on to bytes[at]. Returns how many keys it wrote. */
@@ -113,10 +120,10 @@ export class RestoreLane {
       kernel.stagingAddress,
     )
     this.wantsRoom = exports.restoreWantsRoom() === 1
-    stretch.takenTo = exports.rowInputTo()
-    this.writtenTo = exports.rowOutputTo() - bytes.byteOffset
+    stretch.takenTo = exports.runInputTo()
+    this.writtenTo = exports.runOutputTo() - bytes.byteOffset
     let written = 0
-    for (let type = 0; type <= LAST_TYPE; type += 1) written += this.written[type]!
+    for (let type = 0; type <= RESTORE_LAST_TYPE; type += 1) written += this.written[type]!
     return written
   }
 
@@ -126,22 +133,26 @@ export class RestoreLane {
     this.setFor = family
     this.mayReplace = free
     const types = typeTable(family)
-    for (let type = 0; type < ROW_TYPES; type += 1) {
-      const row = type <= LAST_TYPE ? types[type] : undefined
+    for (let type = 0; type < RESTORE_TYPES; type += 1) {
+      const row = type <= RESTORE_LAST_TYPE ? types[type] : undefined
       const payload = row !== undefined && acceptsType(target, row)
       const isString = row?.kind === KIND.STRING
       settings.setUint8(type, this.howOf(isString, payload, free))
-      settings.setUint16(AT.VERSIONS + 2 * type, payload ? footerVersion(target, row) : 0, true)
+      settings.setUint16(
+        RESTORE_VERSIONS + 2 * type,
+        payload ? footerVersion(target, row) : 0,
+        true,
+      )
     }
-    settings.setFloat64(AT.SHIFT, options.shiftMs, true)
+    settings.setFloat64(RESTORE_SHIFT, options.shiftMs, true)
     settings.setUint32(
-      AT.FLAGS,
-      (options.replace && target.restoreReplace ? FLAG.REPLACES : 0) |
-        (target.restoreAbsttl ? FLAG.KNOWS_ABSTTL : 0) |
-        (target.setPxat ? FLAG.KNOWS_PXAT : 0),
+      RESTORE_FLAGS,
+      (options.replace && target.restoreReplace ? RESTORE_REPLACES : 0) |
+        (target.restoreAbsttl ? RESTORE_KNOWS_ABSTTL : 0) |
+        (target.setPxat ? RESTORE_KNOWS_PXAT : 0),
       true,
     )
-    settings.setUint32(AT.MOST_BYTES, Math.min(options.maxPayloadBytes, NO_KEY), true)
+    settings.setUint32(RESTORE_MOST_BYTES, Math.min(options.maxPayloadBytes, NO_KEY), true)
   }
 
   /** As `KeyRewriter` chooses. */
@@ -149,10 +160,10 @@ export class RestoreLane {
     const { restore } = this.options
     if (isString && restore !== 'always') {
       // NX would have to be said.
-      if (!free) return HOW.LEAVE
-      if (restore === 'never') return HOW.SET
-      return payload ? HOW.SET_OR_RESTORE : HOW.LEAVE
+      if (!free) return RESTORE_LEAVE
+      if (restore === 'never') return RESTORE_BY_SET
+      return payload ? RESTORE_BY_SET_OR_RESTORE : RESTORE_LEAVE
     }
-    return payload && restore !== 'never' ? HOW.RESTORE : HOW.LEAVE
+    return payload && restore !== 'never' ? RESTORE_BY_RESTORE : RESTORE_LEAVE
   }
 }

@@ -2,12 +2,13 @@
  * Rows of string records as SET commands, written by the kernel in whose memory they and the output
  * lie. Byte for byte what element-commands.ts makes of them, for keys that keep their name.
  */
+import { MAX_STRING_BYTES } from '../kernels/abi.js'
 import type { ByteKernel } from '../kernels/kernel.js'
 import type { Stretch } from '../rdb/lane/lane.js'
 import type { CommandWriter } from './command-writer.js'
 
 /** Room for the longest record that the kernel writes: its key twice, and 16 KB each. */
-const ROW_ROOM_BYTES = 3 * (1 << 14) + 512
+const LONGEST_BYTES = 3 * MAX_STRING_BYTES + 512
 
 export class SetLane {
   private readonly kernel: ByteKernel
@@ -28,7 +29,7 @@ export class SetLane {
     let taken = 0
     stretch.takenTo = stretch.start
     for (;;) {
-      out.room(ROW_ROOM_BYTES)
+      out.room(LONGEST_BYTES)
       const { bytes } = out
       if (bytes.buffer !== kernel.memory.buffer) return taken
       const more = exports.respRecords(
@@ -41,8 +42,8 @@ export class SetLane {
       )
       if (more === 0) return taken
       taken += more
-      stretch.takenTo = exports.rowInputTo()
-      out.pos = exports.rowOutputTo() - bytes.byteOffset
+      stretch.takenTo = exports.runInputTo()
+      out.pos = exports.runOutputTo() - bytes.byteOffset
       writer.commands += setPxat ? more : more + exports.stretchTimed()
     }
   }

@@ -2,11 +2,11 @@
  * Digests are those of a plain implementation, whatever way values come: in whole stretches, piece by
  * piece, from any memory.
  */
+import { DIGEST_EXPIRE_AT, SUM_BYTES, SUM_KEYS, SUM_NAME_BYTES } from '../../src/kernels/abi.js'
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { RECORD, SUM, SUM_BYTES } from '../../src/analyze/digest-kernel.js'
 import { KeyDigests } from '../../src/analyze/value-digest.js'
 import { RdbParser } from '../../src/rdb/parser.js'
 import { KIND } from '../../src/rdb/visitor.js'
@@ -121,8 +121,8 @@ describe('sums', () => {
     let keys = 0
     let bytes = 0
     for (let at = 0; at < kernel.sums.a.length; at += SUM_BYTES) {
-      keys += kernel.sums.a.readDoubleLE(at + SUM.KEYS)
-      bytes += kernel.sums.a.readDoubleLE(at + SUM.NAME_BYTES)
+      keys += kernel.sums.a.readDoubleLE(at + SUM_KEYS)
+      bytes += kernel.sums.a.readDoubleLE(at + SUM_NAME_BYTES)
     }
     expect(keys).toBe(3000)
     expect(bytes).toBe(10 * 5 + 90 * 6 + 900 * 7 + 2000 * 8)
@@ -154,7 +154,7 @@ test('times that carry a constant are told without it', () => {
     const digests = new KeyDigests({
       kernel,
       shiftMs: 1000,
-      to: (bytes, at) => told.push(bytes.readDoubleLE(at + RECORD.EXPIRE_AT)),
+      to: (bytes, at) => told.push(bytes.readDoubleLE(at + DIGEST_EXPIRE_AT)),
     })
     feed(new RdbParser(digests, { lane: digests.lane }), [rdb], fast)
     expect(told).toEqual([999, 0, 500])

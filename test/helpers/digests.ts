@@ -1,7 +1,19 @@
 /** Files and values digested in any way, and what became of them. */
+import {
+  DIGEST_COUNTERS,
+  DIGEST_DB,
+  DIGEST_EXPIRE_AT,
+  DIGEST_FIELD_EXPIRY,
+  DIGEST_HAS_COUNTERS,
+  DIGEST_KIND,
+  DIGEST_NAME,
+  DIGEST_NAME_BYTES,
+  DIGEST_SECRET_BYTES,
+  DIGEST_VALUE,
+} from '../../src/kernels/abi.js'
 import { countingLane } from './counting-lane.js'
 import { expect } from 'vitest'
-import { DigestKernel, RECORD, SECRET_BYTES } from '../../src/analyze/digest-kernel.js'
+import { DigestKernel } from '../../src/analyze/digest-kernel.js'
 import { KeyDigests } from '../../src/analyze/value-digest.js'
 import { RdbError } from '../../src/errors.js'
 import { RdbParser } from '../../src/rdb/parser.js'
@@ -13,7 +25,7 @@ import { lengthOf, str } from './rdb-values.js'
 const INPUT_BYTES = 1 << 16
 const random = seededRandom(20)
 export const secret = Buffer.from(
-  Array.from({ length: SECRET_BYTES }, () => Math.floor(random() * 256)),
+  Array.from({ length: DIGEST_SECRET_BYTES }, () => Math.floor(random() * 256)),
 )
 export const kernel = new DigestKernel(INPUT_BYTES, secret)
 
@@ -86,20 +98,20 @@ export function readRecord(
   at: number,
   name: { bytes: Buffer; start: number; end: number },
 ): Told {
-  expect(record.readUInt32LE(at + RECORD.NAME_BYTES)).toBe(name.end - name.start)
+  expect(record.readUInt32LE(at + DIGEST_NAME_BYTES)).toBe(name.end - name.start)
   return {
-    db: record.readUInt32LE(at + RECORD.DB),
+    db: record.readUInt32LE(at + DIGEST_DB),
     name: name.bytes.toString('latin1', name.start, name.end),
-    kind: record.readUInt32LE(at + RECORD.KIND),
-    hasCounters: record.readUInt32LE(at + RECORD.HAS_COUNTERS),
-    expireAtMs: record.readDoubleLE(at + RECORD.EXPIRE_AT),
-    fieldExpiry: record.readBigUInt64LE(at + RECORD.FIELD_EXPIRY),
-    counters: record.readBigUInt64LE(at + RECORD.COUNTERS),
+    kind: record.readUInt32LE(at + DIGEST_KIND),
+    hasCounters: record.readUInt32LE(at + DIGEST_HAS_COUNTERS),
+    expireAtMs: record.readDoubleLE(at + DIGEST_EXPIRE_AT),
+    fieldExpiry: record.readBigUInt64LE(at + DIGEST_FIELD_EXPIRY),
+    counters: record.readBigUInt64LE(at + DIGEST_COUNTERS),
     value: [
-      record.readBigUInt64LE(at + RECORD.VALUE),
-      record.readBigUInt64LE(at + RECORD.VALUE + 8),
+      record.readBigUInt64LE(at + DIGEST_VALUE),
+      record.readBigUInt64LE(at + DIGEST_VALUE + 8),
     ],
-    nameDigest: record.readBigUInt64LE(at + RECORD.NAME),
+    nameDigest: record.readBigUInt64LE(at + DIGEST_NAME),
   }
 }
 

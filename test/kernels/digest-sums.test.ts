@@ -1,6 +1,14 @@
 /** What is added up differs where parts are swapped, under any secret and in either half. */
+import {
+  DIGEST_BUCKETS,
+  DIGEST_COUNTERS,
+  DIGEST_FIELD_EXPIRY,
+  DIGEST_RECORD_BYTES,
+  DIGEST_SECRET_BYTES,
+  DIGEST_VALUE,
+  SUM_BYTES,
+} from '../../src/kernels/abi.js'
 import { expect, test } from 'vitest'
-import { RECORD, SECRET_BYTES, SUM_BYTES, DIGEST_BUCKETS } from '../../src/analyze/digest-kernel.js'
 import { ByteKernel } from '../../src/kernels/kernel.js'
 import { seededRandom } from '../helpers/pieces.js'
 
@@ -8,7 +16,7 @@ const SECRETS = 2000
 const kernel = new ByteKernel(1 << 18)
 const { exports } = kernel
 const text = kernel.allocate(64)
-const record = kernel.allocate(RECORD.BYTES)
+const record = kernel.allocate(DIGEST_RECORD_BYTES)
 const sums = kernel.allocate(DIGEST_BUCKETS * SUM_BYTES)
 
 function take(value: string): void {
@@ -29,7 +37,7 @@ function halves(elements: string[][]): bigint[] {
     add(element, () => exports.digestAddCounters())
   }
   exports.digestRecord(record.byteOffset, 0, 0, 0, 0, -1)
-  return [RECORD.VALUE, RECORD.VALUE + 8, RECORD.FIELD_EXPIRY, RECORD.COUNTERS].map((at) =>
+  return [DIGEST_VALUE, DIGEST_VALUE + 8, DIGEST_FIELD_EXPIRY, DIGEST_COUNTERS].map((at) =>
     record.readBigUInt64LE(at),
   )
 }
@@ -39,7 +47,7 @@ function chained(elements: string[][]): bigint[] {
   exports.digestKey(text.byteOffset, 0, 0)
   for (const element of elements) add(element, () => exports.digestChain())
   exports.digestRecord(record.byteOffset, 0, 0, 0, 0, -1)
-  return [RECORD.VALUE, RECORD.VALUE + 8].map((at) => record.readBigUInt64LE(at))
+  return [DIGEST_VALUE, DIGEST_VALUE + 8].map((at) => record.readBigUInt64LE(at))
 }
 
 /** Of all buckets: those of two keys differ most of the time. */
@@ -61,10 +69,10 @@ function bucketHalves(expiries: readonly number[]): bigint[] {
 /** How many halves are equal under all secrets together. */
 function equals<T>(digest: (of: T) => bigint[], one: T, other: T): number {
   const random = seededRandom(11)
-  const secret = kernel.allocate(SECRET_BYTES)
+  const secret = kernel.allocate(DIGEST_SECRET_BYTES)
   let count = 0
   for (let round = 0; round < SECRETS; round += 1) {
-    for (let at = 0; at < SECRET_BYTES; at += 1) secret[at] = Math.floor(random() * 256)
+    for (let at = 0; at < DIGEST_SECRET_BYTES; at += 1) secret[at] = Math.floor(random() * 256)
     exports.digestSecret(secret.byteOffset)
     const found = digest(other)
     digest(one).forEach((half, index) => {

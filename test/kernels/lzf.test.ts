@@ -1,8 +1,8 @@
+import { LZF_MAX_EXPANSION } from '../../src/kernels/abi.js'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { allocateIoBuffer } from '../../src/kernels/kernel.js'
 import {
-  LZF_MAX_EXPANSION,
   lzfCompress,
   lzfDecompress,
   lzfDecompressPrefix,

@@ -215,20 +215,20 @@ async function relayOnce(source: TestServer, backlogDir: string): Promise<CliRes
       onStdout: (chunk) => (err += chunk.toString()),
     },
   )
-  let isOver = false
-  void ended.then(() => (isOver = true))
+  const over = { is: false }
+  void ended.then(() => (over.is = true))
   try {
-    await waitFor(() => isOver || /"port":\d+/.test(err), { what: 'the relay' })
+    await waitFor(() => over.is || /"port":\d+/.test(err), { what: 'the relay' })
     const port = /"port":(\d+)/.exec(err)?.[1]
     if (port !== undefined) {
       await replica.client.replicaof('127.0.0.1', Number(port))
       const isSame = async (): Promise<boolean> =>
-        isOver ||
+        over.is ||
         err.includes('no space left') ||
         (await replica.client.dbsize().catch(() => 0)) >= 64
       await waitFor(isSame, { what: `the replica: ${err}` })
       // A snapshot comes whole or not at all.
-      if (!isOver && !err.includes('no space left')) await expectSame(source, replica)
+      if (!over.is && !err.includes('no space left')) await expectSame(source, replica)
     }
   } finally {
     controller.abort('SIGTERM')

@@ -13,6 +13,23 @@
  * Lanes that differ in the last word only have one of a few differences, which sums would add up to
  * nothing now and then: {a1, b2} and {a2, b1}. So what is added up is scattered first.
  */
+import {
+  DIGEST_BUCKETS,
+  DIGEST_COUNTERS,
+  DIGEST_DB,
+  DIGEST_EXPIRE_AT,
+  DIGEST_FIELD_EXPIRY,
+  DIGEST_HAS_COUNTERS,
+  DIGEST_KIND,
+  DIGEST_NAME,
+  DIGEST_NAME_BYTES,
+  DIGEST_VALUE,
+  SUM_BYTES,
+  SUM_FIRST,
+  SUM_KEYS,
+  SUM_NAME_BYTES,
+  SUM_SECOND,
+} from '../abi'
 
 /** What the lanes start with, and what they are multiplied by. */
 let startA: u64 = 0
@@ -43,12 +60,10 @@ let counters: u64 = 0
 let carry: u64 = 0
 let carried: u64 = 0
 
+const BUCKET_MASK: u64 = DIGEST_BUCKETS - 1
+
 /** Lanes put aside, two u64 each. */
 const KEPT: usize = memory.data(16 << 2, 16)
-
-/** Sums of a bucket: two u64, then as f64 how many keys and the bytes of their names. */
-const SUM_SHIFT: usize = 5
-const BUCKET_MASK: u64 = (1 << 12) - 1
 
 /** 64 random bytes, the same for all that is to be compared. */
 export function digestSecret(address: usize): void {
@@ -227,16 +242,14 @@ export function digestSum(sums: usize, kind: u32, expireAtMs: f64, nameBytes: f6
     digestWord(fieldTimes)
     digestWord(counters)
   }
-  const at = sums + (((nameA & BUCKET_MASK) as usize) << SUM_SHIFT)
-  store<u64>(at, load<u64>(at) + scatter(laneA, mulA2, mulA1))
-  store<u64>(at, load<u64>(at, 8) + scatter(laneB, mulB2, mulB1), 8)
-  store<f64>(at, load<f64>(at, 16) + 1, 16)
-  store<f64>(at, load<f64>(at, 24) + nameBytes, 24)
+  const at = sums + ((nameA & BUCKET_MASK) as usize) * (SUM_BYTES as usize)
+  store<u64>(at, load<u64>(at, SUM_FIRST) + scatter(laneA, mulA2, mulA1), SUM_FIRST)
+  store<u64>(at, load<u64>(at, SUM_SECOND) + scatter(laneB, mulB2, mulB1), SUM_SECOND)
+  store<f64>(at, load<f64>(at, SUM_KEYS) + 1, SUM_KEYS)
+  store<f64>(at, load<f64>(at, SUM_NAME_BYTES) + nameBytes, SUM_NAME_BYTES)
 }
 
-export const RECORD_BYTES: usize = 64
-
-/** Ends with the key: writes all that is known of it as src/verbs/diff/records.ts has it. */
+/** Ends with the key: writes all that is known of it as ../abi.ts has it. */
 export function digestRecord(
   output: usize,
   dbnum: u32,
@@ -245,14 +258,14 @@ export function digestRecord(
   hasCounters: u32,
   expireAtMs: f64,
 ): void {
-  store<u32>(output, dbnum)
-  store<u32>(output, nameBytes, 4)
-  store<u32>(output, kind, 8)
-  store<u32>(output, hasCounters, 12)
-  store<f64>(output, expireAtMs, 16)
-  store<u64>(output, fieldTimes, 24)
-  store<u64>(output, counters, 32)
-  store<u64>(output, valueA, 40)
-  store<u64>(output, valueB, 48)
-  store<u64>(output, nameA, 56)
+  store<u32>(output, dbnum, DIGEST_DB)
+  store<u32>(output, nameBytes, DIGEST_NAME_BYTES)
+  store<u32>(output, kind, DIGEST_KIND)
+  store<u32>(output, hasCounters, DIGEST_HAS_COUNTERS)
+  store<f64>(output, expireAtMs, DIGEST_EXPIRE_AT)
+  store<u64>(output, fieldTimes, DIGEST_FIELD_EXPIRY)
+  store<u64>(output, counters, DIGEST_COUNTERS)
+  store<u64>(output, valueA, DIGEST_VALUE)
+  store<u64>(output, valueB, DIGEST_VALUE + 8)
+  store<u64>(output, nameA, DIGEST_NAME)
 }

@@ -2,17 +2,14 @@
  * Elements of collections as arguments of commands: those that stand one by one in an RDB, and the
  * entries of listpacks and intsets, which must be sound. Goes on until the command is full, which is
  * looked at before each element as src/rewrite/command-writer.ts does, or until something comes
- * that is not for here; the row… functions say how far it came.
+ * that is not for here; the run… functions say how far it came.
  */
+import { ELEMENTS_PAIRS, ELEMENTS_SCORES } from '../abi'
 import { member, number, readEntry, setEntry, textAt, textSize } from './entries'
 import { writeBulk, writeInteger } from './resp'
-import { endRow, measureRow } from './row-end'
+import { endRun, measureRun } from './run-end'
 import { clearCompressed, readString, stringAt, stringSize } from './strings'
 import { writeScore } from './text'
-
-/** As src/rdb/stretch.ts has them. */
-const PAIRS: u32 = 1
-const SCORES: u32 = 2
 
 /** What an element takes besides its strings. */
 const ELEMENT_BYTES: usize = 96
@@ -42,7 +39,7 @@ export function respElements(
     let total = stringSize
     let longer = stringSize
     let after = to
-    if (form == SCORES) {
+    if (form == ELEMENTS_SCORES) {
       if (next + 8 > end) break
       // Also -0, which wants more than one command.
       const scoreEnd = writeScore(load<f64>(next), SCORE)
@@ -52,7 +49,7 @@ export function respElements(
       after = writeBulk(stringAt, stringSize, after)
     } else {
       after = writeBulk(stringAt, stringSize, after)
-      if (form == PAIRS) {
+      if (form == ELEMENTS_PAIRS) {
         next = next < end ? readString(next, end, scratch) : 0
         if (next == 0 || after + stringSize + ELEMENT_BYTES > outputEnd) break
         after = writeBulk(stringAt, stringSize, after)
@@ -66,8 +63,8 @@ export function respElements(
     at = next
     done++
   }
-  endRow(at, to)
-  measureRow(bytes, most)
+  endRun(at, to)
+  measureRun(bytes, most)
   return done
 }
 
@@ -114,7 +111,7 @@ export function respListpack(
   let done: u32 = 0
   while (done < count && to < fullAt && at < stop) {
     at = readEntry(at)
-    if (form == SCORES) {
+    if (form == ELEMENTS_SCORES) {
       const memberAt = textAt
       const memberSize = textSize
       const memberNumber = number
@@ -124,14 +121,14 @@ export function respListpack(
       to = writeEntry(to)
     } else {
       to = writeEntry(to)
-      if (form == PAIRS) {
+      if (form == ELEMENTS_PAIRS) {
         at = readEntry(at)
         to = writeEntry(to)
       }
     }
     done++
   }
-  endRow(at, to)
+  endRun(at, to)
   return done
 }
 
@@ -153,6 +150,6 @@ export function respIntset(
     at += width as usize
     done++
   }
-  endRow(at, to)
+  endRun(at, to)
   return done
 }

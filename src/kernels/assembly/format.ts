@@ -1,13 +1,11 @@
 /** What the kernels that read records share of the RDB format: opcodes, lengths, attributes, numbers. */
+import { LZF_MAX_EXPANSION } from '../abi'
 
 export const STRING_TYPE: u32 = 0
 const IDLE: u32 = 0xf8
 export const FREQ: u32 = 0xf9
 export const EXPIRY_MS: u32 = 0xfc
 const EXPIRY_S: u32 = 0xfd
-
-/** As src/bytes/lzf.ts has it. */
-export const LZF_MAX_EXPANSION: u64 = 88
 
 /** `HYLL`, and the shortest value that begins so. */
 export const HLL_MAGIC: u32 = 0x4c4c5948
@@ -97,7 +95,7 @@ export function openCompressed(from: usize): usize {
   if (first > 0x80) return 0
   plainSize = lengthAt(at, first)
   at += lengthSize(first)
-  return (plainSize as u64) > LZF_MAX_EXPANSION * (compressedSize as u64) ? 0 : at
+  return (plainSize as u64) > (LZF_MAX_EXPANSION as u64) * (compressedSize as u64) ? 0 : at
 }
 
 /** Length of the decimal text. */

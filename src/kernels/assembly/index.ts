@@ -1,4 +1,4 @@
-/** The kernels of src/bytes/kernel.ts: what this file exports is what the wasm module exports. */
+/** The kernels of src/kernels/kernel.ts: what this file exports is what the wasm module exports. */
 import { crc64Init } from './crc64'
 import { formatInit } from './format'
 import { jsonInit } from './json'
@@ -35,7 +35,7 @@ export {
   digestRecords,
   digestScoreAt,
   digestScoreSize,
-} from './digest-rows'
+} from './digest-runs'
 export { base64Encode, jsonEscape, jsonReplaced } from './json'
 export { jsonIntset, jsonListpack } from './json-packed'
 export { lzfCompress, lzfDecompress, lzfLength } from './lzf'
@@ -57,12 +57,12 @@ export {
   scoresAreSimple,
 } from './elements'
 export {
-  rowCompressed,
-  rowInputTo,
-  rowLargest,
-  rowOutputTo,
-  rowStringBytes,
-} from './row-end'
+  runCompressed,
+  runInputTo,
+  runLargest,
+  runOutputTo,
+  runStringBytes,
+} from './run-end'
 export {
   restoreCounts,
   restoreRecords,
@@ -80,13 +80,13 @@ export { stretchInexact } from './text'
 
 export { walkRecords, walkedKeyHashes, walkedKeys, walkedRecordsEnd } from './records'
 export {
-  rowTextEnd,
-  rowTextHead,
-  rowTextOut,
-  rowTextSlots,
-  rowTexts,
-  writeRowTexts,
-} from './row-text'
+  linesEnd,
+  lineHead,
+  linesOut,
+  lineSlots,
+  lineTexts,
+  writeLines,
+} from './string-lines'
 export { readStringRows, stringRows, stringRowsEnd } from './rows'
 
 /** To be called once. Returns the first byte of memory that the kernels do not use themselves. */

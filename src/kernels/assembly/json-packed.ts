@@ -4,12 +4,10 @@
  * must be there, which is more than any element takes. Returns the bytes written, or -1 where
  * something takes another writer.
  */
+import { ELEMENTS_SCORES, ELEMENTS_STRINGS } from '../abi'
 import { member, number, readEntry, textAt, textSize } from './entries'
 import { stretchInexact, setInexact, writeIntegerScore, writeScoreText, writeSigned, writeText } from './text'
 
-export const STRINGS: u32 = 0
-export const PAIRS: u32 = 1
-export const SCORES: u32 = 2
 
 const QUOTE_COMMA: u16 = 0x2c22
 const QUOTE_COLON: u16 = 0x3a22
@@ -23,7 +21,7 @@ export function jsonListpack(address: usize, length: usize, form: u32, output: u
   let second = false
   while (at < stop) {
     at = readEntry(at)
-    if (second && form == SCORES) {
+    if (second && form == ELEMENTS_SCORES) {
       to =
         textAt == 0 ? writeIntegerScore(number, to) : writeScoreText(textAt, textSize, to)
       if (to == 0) {
@@ -36,7 +34,7 @@ export function jsonListpack(address: usize, length: usize, form: u32, output: u
     }
     store<u8>(to++, 0x22)
     to = textAt == 0 ? writeSigned(number, to) : writeText(textAt, textSize, to)
-    second = form != STRINGS && !second
+    second = form != ELEMENTS_STRINGS && !second
     store<u16>(to, second ? QUOTE_COLON : QUOTE_COMMA)
     to += 2
   }

@@ -89,7 +89,7 @@ export function jsonEscape(input: usize, length: usize, output: usize): i32 {
       to += 5
       continue
     }
-    // A row of characters beyond ASCII: one at a time, until the next ASCII byte.
+    // A run of characters beyond ASCII: one at a time, until the next ASCII byte.
     do {
       const size = characterSize(at, end)
       if (size < 0) {

@@ -3,6 +3,10 @@
  * a time where both ranges have room for them: what a copy writes too far is inside the output's
  * own range and written over by the next token. Never outside the ranges, whatever the bytes say.
  */
+import {
+  LZF_BAD,
+  LZF_TOO_LONG,
+} from '../abi'
 
 const WINDOW: usize = 8192
 const LONGEST_MATCH: usize = 264
@@ -10,15 +14,15 @@ const HASH_BITS: u32 = 14
 const HASH: usize = memory.data(4 << 14, 16)
 
 /** What the tokens hold is damaged: a token cut off, or a copy from before the beginning. */
-const BAD: i32 = -1
+const BAD: i32 = LZF_BAD
 /** The tokens hold more than there is room for. */
-const TOO_LONG: i32 = -2
+const TOO_LONG: i32 = LZF_TOO_LONG
 
 /** What a literal run and a short match may read and write together. */
 const PAIR_INPUT: usize = 36
 const PAIR_OUTPUT: usize = 48
 
-/** Row d (1…15): where each of 16 bytes comes from when d bytes are repeated. */
+/** Entry d (1…15): where each of 16 bytes comes from when d bytes are repeated. */
 const REPEAT: usize = memory.data(16 * 16, 16)
 
 /** By the first byte of a token: how long it is, what it gives, and whether a length follows. */

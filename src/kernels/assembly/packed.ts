@@ -1,19 +1,21 @@
 /**
- * Walks over packed blobs and rows of strings as RDB files have them, only to see whether they are
+ * Walks over packed blobs and runs of strings as RDB files have them, only to see whether they are
  * sound. What is damaged, and anything unusual, is left to the reader in src/rdb, which knows how
  * to name it: -1 says no more than "look yourself".
  */
 
+import {
+  CHECK_LARGEST,
+  CHECK_SCORES,
+  CHECK_UNIQUE,
+  MAX_WEIGHTS,
+  WEIGH_PAIRS,
+  WEIGH_STRINGS,
+} from '../abi'
 import { member } from './entries'
 import { digits, lengthAt, lengthSize, MASKS } from './format'
 
 const UNSOUND: i32 = -1
-
-/** What checkListpack looks for besides the structure. */
-export const UNIQUE: i32 = 1
-export const SCORES: i32 = 2
-/** What it tells besides: `walkedLargest`. */
-const LARGEST: i32 = 4
 
 /** Slots of the table of first entries: 0, or 10 bits of hash above 22 bits of offset. */
 const TABLE_BITS: u32 = 14
@@ -34,13 +36,9 @@ let stringCount: u32 = 0
 let stringBytes: f64 = 0
 let weightSum: f64 = 0
 /** Weights by length, set by JS: f64 each, and from which length on there is none. */
-const WEIGHTS: usize = memory.data(8 << 9, 16)
-const MAX_WEIGHTS: u32 = 1 << 9
+const WEIGHTS: usize = memory.data(8 * MAX_WEIGHTS, 16)
 /** A field this long is not weighed together with its value. */
 const MAX_PAIR_FIELD: u32 = 32
-/** What else `walkStrings` adds up; 0: nothing. */
-const WEIGH_STRINGS: i32 = 1
-const WEIGH_PAIRS: i32 = 2
 
 export function packedInit(): void {
   for (let code: u32 = 0; code < 256; code++) {
@@ -57,17 +55,17 @@ export function packedInit(): void {
   }
 }
 
-/** Longest element of the last check or row, in bytes as text. */
+/** Longest element of the last check or run, in bytes as text. */
 export function walkedLargest(): u32 {
   return largest
 }
 
-/** Where the last row of strings stopped. */
+/** Where the last run of strings stopped. */
 export function walkedTo(): usize {
   return reached
 }
 
-/** Strings of the last row, and their bytes. */
+/** Strings of the last run, and their bytes. */
 export function walkedStrings(): u32 {
   return stringCount
 }
@@ -81,7 +79,7 @@ export function stringWeights(): usize {
   return WEIGHTS
 }
 
-/** What the strings of the last row weigh. */
+/** What the strings of the last run weigh. */
 export function walkedWeight(): f64 {
   return weightSum
 }
@@ -97,9 +95,9 @@ export function checkListpack(address: usize, length: usize, width: u32, wanted:
   const stop = address + length - 1
   if (load<u8>(stop) != 0xff) return UNSOUND
   const stated = load<u16>(address, 4) as u32
-  const unique = (wanted & UNIQUE) != 0
-  const scores = (wanted & SCORES) != 0
-  const measures = (wanted & LARGEST) != 0
+  const unique = (wanted & CHECK_UNIQUE) != 0
+  const scores = (wanted & CHECK_SCORES) != 0
+  const measures = (wanted & CHECK_LARGEST) != 0
   let mask: u32 = 0
   if (unique) {
     const most = (stated == 65535 ? ((length >> 1) as u32) : stated) / width + 1
@@ -251,7 +249,7 @@ export function checkStrings(
 }
 
 /**
- * A row of elements, each `strings` plain strings and then `tail` bytes (0, or 8: a double, which
+ * A run of elements, each `strings` plain strings and then `tail` bytes (0, or 8: a double, which
  * must be a number). Goes on for `count` elements, to `end`, or to the first element that is not
  * wholly there, compressed, or damaged. Returns how many it passed; see the walked… functions.
  *
@@ -268,7 +266,7 @@ export function walkStrings(
   weights: u32,
 ): u32 {
   let weight: f64 = 0
-  const known = min(weights, MAX_WEIGHTS)
+  const known = min(weights, MAX_WEIGHTS as u32)
   let at = address
   let done: u32 = 0
   let longest: u32 = 0

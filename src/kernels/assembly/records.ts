@@ -4,6 +4,7 @@
  * that is not wholly there ends the run; the reader in src/rdb takes it from there, and knows how to
  * name it.
  */
+import { CHECK_SCORES, CHECK_UNIQUE, MAX_NOTED, NOTED_BYTES } from '../abi'
 import {
   compressedSize,
   lengthAt,
@@ -14,11 +15,10 @@ import {
   STRING_TYPE,
 } from './format'
 import { lzfCheckLater, lzfCheckWaiting, lzfDecompress, lzfLength } from './lzf'
-import { areDistinct, checkIntset, checkListpack, checkStrings, SCORES, UNIQUE } from './packed'
+import { areDistinct, checkIntset, checkListpack, checkStrings } from './packed'
 
-/** Hashes of the keys of the last row of records: three u32 each, see walkRecords. */
-const KEY_HASHES: usize = memory.data(12 << 12, 16)
-const MAX_KEY_HASHES: u32 = 1 << 12
+/** Hashes of the keys of the last run of records: three u32 each, see walkRecords. */
+const KEY_HASHES: usize = memory.data(NOTED_BYTES * MAX_NOTED, 16)
 
 /** Blobs are decompressed here; a longer one is for others. */
 const SCRATCH_BYTES: u32 = 1 << 16
@@ -52,7 +52,7 @@ let recordsEnd: usize = 0
 let blobAt: usize = 0
 let blobLength: u32 = 0
 
-/** How many keys of the last row of records were chosen, and where their hashes are. */
+/** How many keys of the last run of records were chosen, and where their hashes are. */
 export function walkedKeys(): u32 {
   return keyHashes
 }
@@ -61,13 +61,13 @@ export function walkedKeyHashes(): usize {
   return KEY_HASHES
 }
 
-/** Where the record behind the last row starts. */
+/** Where the record behind the last run starts. */
 export function walkedRecordsEnd(): usize {
   return recordsEnd
 }
 
 /**
- * A row of records: perhaps attributes, a plain key, a value. Goes on to `end` or to the first
+ * A run of records: perhaps attributes, a plain key, a value. Goes on to `end` or to the first
  * record that is for others. Returns how many it passed. Of keys whose selector has its highest
  * `halvings` bits 0 it notes two hashes and the selector, as src/rdb/duplicates.ts makes them; it
  * stops before the one that would be number `limit` + 1.
@@ -88,7 +88,7 @@ export function walkRecords(
 }
 
 function passRecords(address: usize, end: usize, halvings: u32, dbnum: u32, limit: u32): u32 {
-  const most = min(limit, MAX_KEY_HASHES)
+  const most = min(limit, MAX_NOTED as u32)
   let at = address
   let done: u32 = 0
   keyHashes = 0
@@ -113,7 +113,7 @@ function passRecords(address: usize, end: usize, halvings: u32, dbnum: u32, limi
     const choice = selectorOf(key, length)
     if (halvings == 0 || choice >> (32 - halvings) == 0) {
       if (keyHashes == most) break
-      const to = KEY_HASHES + (keyHashes as usize) * 12
+      const to = KEY_HASHES + (keyHashes as usize) * (NOTED_BYTES as usize)
       let low = firstHash(key, length) ^ (dbnum * 0x85ebca6b)
       const high = secondHash(key, length) ^ dbnum
       if ((low | high) == 0) low = 1
@@ -136,21 +136,21 @@ function passValue(type: u32, at: usize, end: usize): usize {
     case LIST:
       return passElements(at, end, 1, 0, 0)
     case SET:
-      return passElements(at, end, 1, 0, UNIQUE)
+      return passElements(at, end, 1, 0, CHECK_UNIQUE)
     case HASH:
-      return passElements(at, end, 2, 0, UNIQUE)
+      return passElements(at, end, 2, 0, CHECK_UNIQUE)
     case ZSET_2:
-      return passElements(at, end, 1, 8, UNIQUE)
+      return passElements(at, end, 1, 8, CHECK_UNIQUE)
     case SET_INTSET: {
       const next = openBlob(at, end)
       return next != 0 && checkIntset(blobAt, blobLength as usize) > 0 ? next : 0
     }
     case HASH_LISTPACK:
-      return passListpack(at, end, 2, UNIQUE)
+      return passListpack(at, end, 2, CHECK_UNIQUE)
     case ZSET_LISTPACK:
-      return passListpack(at, end, 2, UNIQUE | SCORES)
+      return passListpack(at, end, 2, CHECK_UNIQUE | CHECK_SCORES)
     case SET_LISTPACK:
-      return passListpack(at, end, 1, UNIQUE)
+      return passListpack(at, end, 1, CHECK_UNIQUE)
     case LIST_QUICKLIST_2:
       return passQuicklist(at, end)
     default:
@@ -187,7 +187,7 @@ function passElements(at: usize, end: usize, strings: u32, tail: usize, wanted: 
   at += lengthSize(first)
   if (count == 0) return 0
   const next = checkStrings(at, end, count, strings, tail)
-  if (next == 0 || wanted != UNIQUE) return next
+  if (next == 0 || wanted != CHECK_UNIQUE) return next
   return areDistinct(at, next, count, strings, tail) ? next : 0
 }
 

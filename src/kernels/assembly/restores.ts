@@ -3,6 +3,26 @@
  * the value as it stands in the file, or SET. Of a value only the frame is looked at, as the reader
  * in src/rdb does for RESTORE; what is damaged, unusual or not wholly there is left to that.
  */
+import {
+  INTSET_HEAD_BYTES,
+  LISTPACK_HEAD_BYTES,
+  MAX_LISTPACK_BYTES,
+  MAX_OWN_KEY_BYTES,
+  RESTORE_BY_SET,
+  RESTORE_BY_SET_OR_RESTORE,
+  RESTORE_EXPIRED_UP_TO,
+  RESTORE_FLAGS,
+  RESTORE_KNOWS_ABSTTL,
+  RESTORE_KNOWS_PXAT,
+  RESTORE_LEAVE,
+  RESTORE_MOST_BYTES,
+  RESTORE_OWN_KEY,
+  RESTORE_OWN_SIZE,
+  RESTORE_REPLACES,
+  RESTORE_SHIFT,
+  RESTORE_TYPES,
+  RESTORE_VERSIONS,
+} from '../abi'
 import { crc64Over } from './crc64'
 import {
   compressedSize,
@@ -19,7 +39,7 @@ import {
 } from './format'
 import { lzfDecompress } from './lzf'
 import { CRLF, writeBulk, writeLength, writeNumber } from './resp'
-import { endRow } from './row-end'
+import { endRun } from './run-end'
 import { readString, stringAt, stringSize } from './strings'
 import { copy } from './text'
 
@@ -36,46 +56,24 @@ const HASH_LISTPACK: u32 = 16
 const ZSET_LISTPACK: u32 = 17
 const LIST_QUICKLIST_2: u32 = 18
 const SET_LISTPACK: u32 = 20
-const TYPES: usize = 32
 
-/** How records of a type go. */
-const LEAVE: u32 = 0
-const BY_RESTORE: u32 = 1
-/** By RESTORE where idle time or frequency stand with them, which SET cannot bring. */
-const BY_SET_OR_RESTORE: u32 = 2
-const BY_SET: u32 = 3
-
-/**
- * What the caller fills in: u8 how by type byte · u16 footer version by type byte · f64 unix ms up to
- * which a key counts as expired · f64 ms added to expiries · u32 flags · u32 longest payload · u32
- * length of a key that is to be left, and that key.
- */
-const SETTINGS: usize = memory.data(128 + 256 + 16, 16)
+/** What the caller fills in. */
+const SETTINGS: usize = memory.data(RESTORE_OWN_KEY + MAX_OWN_KEY_BYTES + 16, 16)
 const HOW: usize = SETTINGS
-const VERSIONS: usize = SETTINGS + 32
-const EXPIRED_UP_TO: usize = SETTINGS + 96
-const SHIFT: usize = SETTINGS + 104
-const FLAGS: usize = SETTINGS + 112
-const MOST_BYTES: usize = SETTINGS + 116
-const OWN_SIZE: usize = SETTINGS + 120
-const OWN_KEY: usize = SETTINGS + 128
-
-const REPLACES: u32 = 1
-/** The server knows ABSTTL, IDLETIME and FREQ; without, such records are left. */
-const KNOWS_ABSTTL: u32 = 2
-/** The server knows SET … PXAT; without, strings with an expiry are left. */
-const KNOWS_PXAT: u32 = 4
+const VERSIONS: usize = SETTINGS + RESTORE_VERSIONS
+const EXPIRED_UP_TO: usize = SETTINGS + RESTORE_EXPIRED_UP_TO
+const SHIFT: usize = SETTINGS + RESTORE_SHIFT
+const FLAGS: usize = SETTINGS + RESTORE_FLAGS
+const MOST_BYTES: usize = SETTINGS + RESTORE_MOST_BYTES
+const OWN_SIZE: usize = SETTINGS + RESTORE_OWN_SIZE
+const OWN_KEY: usize = SETTINGS + RESTORE_OWN_KEY
 
 /** u32 by type byte: keys written; keys left out since they are past their time. */
-const COUNTS: usize = memory.data(2 * 32 * 4, 16)
+const COUNTS: usize = memory.data(2 * RESTORE_TYPES * 4, 16)
 const WRITTEN: usize = COUNTS
-const EXPIRED: usize = COUNTS + 32 * 4
+const EXPIRED: usize = COUNTS + RESTORE_TYPES * 4
 
-/** A longer listpack may have an entry whose back-length servers disagree on. */
-const MAX_LISTPACK_BYTES: u32 = 16382
-const LISTPACK_HEAD_BYTES: u32 = 6
 const ZIPLIST_HEAD_BYTES: u32 = 10
-const INTSET_HEAD_BYTES: u32 = 8
 const COUNT_UNKNOWN: u32 = 65535
 /** The first bytes of a compressed blob. */
 const BLOB_HEAD: usize = memory.data(64, 16)
@@ -130,7 +128,7 @@ export function restoreCounts(): usize {
   return COUNTS
 }
 
-/** The row ended for want of room in the output. */
+/** The run ended for want of room in the output. */
 export function restoreWantsRoom(): i32 {
   return wantsRoom ? 1 : 0
 }
@@ -148,8 +146,8 @@ export function restoreRecords(
   const shift = load<f64>(SHIFT) as i64
   const most = load<u32>(MOST_BYTES) as usize
   const ownSize = load<u32>(OWN_SIZE) as usize
-  const knowsAbsttl = (flags & KNOWS_ABSTTL) != 0
-  memory.fill(COUNTS, 0, 2 * 4 * TYPES)
+  const knowsAbsttl = (flags & RESTORE_KNOWS_ABSTTL) != 0
+  memory.fill(COUNTS, 0, 2 * 4 * RESTORE_TYPES)
   let at = address
   let to = output
   let done: u32 = 0
@@ -160,7 +158,7 @@ export function restoreRecords(
     const type = load<u8>(typeAt) as u32
     if (type > SET_LISTPACK) break
     let how = load<u8>(HOW + (type as usize)) as u32
-    if (how == LEAVE) break
+    if (how == RESTORE_LEAVE) break
     let key = typeAt + 2
     let keySize = load<u8>(typeAt, 1) as usize
     if (keySize >= 0x40) {
@@ -189,8 +187,8 @@ export function restoreRecords(
     }
     const recency = at + (timed ? (load<u8>(at) == EXPIRY_MS ? 9 : 5) : 0)
     const hasRecency = recency != typeAt
-    if (how == BY_SET || (how == BY_SET_OR_RESTORE && !hasRecency)) {
-      if (timed && (flags & KNOWS_PXAT) == 0) break
+    if (how == RESTORE_BY_SET || (how == RESTORE_BY_SET_OR_RESTORE && !hasRecency)) {
+      if (timed && (flags & RESTORE_KNOWS_PXAT) == 0) break
       if (readString(value, end, scratch) == 0) break
       if (to + keySize + stringSize + FRAME_BYTES > outputEnd) {
         wantsRoom = true
@@ -209,7 +207,7 @@ export function restoreRecords(
         wantsRoom = true
         break
       }
-      let argc: u32 = 0x34 + (flags & REPLACES)
+      let argc: u32 = 0x34 + (flags & RESTORE_REPLACES)
       if (timed) argc += 1
       if (hasRecency) argc += 2
       copy(RESTORE_4, HEAD_BYTES, to)
@@ -217,7 +215,7 @@ export function restoreRecords(
       to = writeBulk(key, keySize, to + HEAD_BYTES)
       to = writeNumber(timed ? (time as u64) : 0, to)
       to = writePayload(type, value, size, to)
-      if ((flags & REPLACES) != 0) to = copy(REPLACE, REPLACE_BYTES, to)
+      if ((flags & RESTORE_REPLACES) != 0) to = copy(REPLACE, REPLACE_BYTES, to)
       if (timed) to = copy(ABSTTL, ABSTTL_BYTES, to)
       if (hasRecency) to = writeRecency(recency, to)
     }
@@ -225,7 +223,7 @@ export function restoreRecords(
     at = next
     done++
   }
-  endRow(at, to)
+  endRun(at, to)
   return done
 }
 
@@ -372,7 +370,7 @@ function passBlob(at: usize, end: usize, headBytes: u32, width: u32): usize {
   }
   if (headBytes == INTSET_HEAD_BYTES) return load<u32>(head, 4) > 0 ? next : 0
   const isListpack = headBytes == LISTPACK_HEAD_BYTES
-  if (isListpack && size > MAX_LISTPACK_BYTES) return 0
+  if (isListpack && size > (MAX_LISTPACK_BYTES as u32)) return 0
   const entries = (isListpack ? load<u16>(head, 4) : load<u16>(head, 8)) as u32
   return entries >= width && entries != COUNT_UNKNOWN ? next : 0
 }

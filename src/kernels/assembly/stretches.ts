@@ -1,14 +1,25 @@
 /**
- * Rows of what stands one by one in an RDB, written out in one call: elements of collections as
- * JSON, string records as lines of JSON or as commands. Each row goes on until its count or its
+ * Runs of what stands one by one in an RDB, written out in one call: elements of collections as
+ * JSON, string records as lines of JSON or as commands. Each run goes on until its count or its
  * bytes end, the output has no room for the next, or something comes that is not for here (see
- * strings.ts); the row… functions say how far it came.
+ * strings.ts); the run… functions say how far it came.
  */
+import {
+  ELEMENTS_PAIRS,
+  ELEMENTS_SCORES,
+  JSON_EXPANSION,
+  JSON_HEADS,
+  JSON_KEY_LENGTHS,
+  JSON_LIMITS,
+  JSON_SLOT_BYTES,
+  JSON_SLOT_TEXT,
+  JSON_SUFFIX,
+  JSON_VALUE,
+} from '../abi'
 import { HLL_MAGIC, HLL_MIN_BYTES, isInteger } from './format'
 import { base64Encode } from './json'
-import { PAIRS, SCORES } from './json-packed'
 import { writeBulk, writeNumber } from './resp'
-import { endRow, measureRow } from './row-end'
+import { endRun, measureRun } from './run-end'
 import {
   clearCompressed,
   readRecord,
@@ -29,8 +40,6 @@ import {
   writeUnsigned,
 } from './text'
 
-/** The longest form of one byte as JSON. */
-const EXPANSION: usize = 6
 /** What an element takes besides its strings. */
 const ELEMENT_BYTES: usize = 64
 /** What a record takes besides its strings. */
@@ -44,20 +53,18 @@ const QUOTE_COLON_QUOTE: u32 = 0x223a22
 
 /**
  * What lines of JSON are made of, to be filled in by the caller: texts, each a u32 length and from
- * TEXT_AT on the bytes, then for keys of 0 … LIMITS - 1 bytes (and more) the longest value that is
+ * JSON_SLOT_TEXT on the bytes, then for keys of 0 … LIMITS - 1 bytes (and more) the longest value that is
  * `embstr`, i32, without and with an expiry.
  */
-const SETTINGS: usize = memory.data(9 * 112 + 2 * 256 * 4, 16)
-const SLOT_BYTES: usize = 112
-const TEXT_AT: usize = 16
+const SETTINGS: usize = memory.data(JSON_LIMITS * JSON_SLOT_BYTES + 2 * JSON_KEY_LENGTHS * 4, 16)
 /** What stands before the key, behind the value, and between expiry and value. */
 const PREFIX: usize = SETTINGS
-const SUFFIX: usize = SETTINGS + SLOT_BYTES
-const VALUE: usize = SETTINGS + 2 * SLOT_BYTES
+const SUFFIX: usize = SETTINGS + JSON_SUFFIX * JSON_SLOT_BYTES
+const VALUE: usize = SETTINGS + JSON_VALUE * JSON_SLOT_BYTES
 /** Between key and value (or expiry): of int, int with expiry, embstr, …, raw, … */
-const HEADS: usize = SETTINGS + 3 * SLOT_BYTES
-const EMBSTR_LIMITS: usize = SETTINGS + 9 * SLOT_BYTES
-const LIMITS: usize = 256
+const HEADS: usize = SETTINGS + JSON_HEADS * JSON_SLOT_BYTES
+const EMBSTR_LIMITS: usize = SETTINGS + JSON_LIMITS * JSON_SLOT_BYTES
+const LIMITS: usize = JSON_KEY_LENGTHS
 
 export function jsonRecordSettings(): usize {
   return SETTINGS
@@ -83,13 +90,13 @@ const PEXPIREAT: usize = memory.data<u8>([
 
 let timedRecords: u32 = 0
 
-/** Of a row of records: those with an expiry. */
+/** Of a run of records: those with an expiry. */
 export function stretchTimed(): u32 {
   return timedRecords
 }
 
 /**
- * Elements of a collection: `"a",` each, or as PAIRS `"a":"b",`, or with SCORES, which stand behind
+ * Elements of a collection: `"a",` each, or as ELEMENTS_PAIRS `"a":"b",`, or with ELEMENTS_SCORES, which stand behind
  * each string as doubles, `"a":1.5,`. Returns how many.
  */
 export function jsonElements(
@@ -114,10 +121,10 @@ export function jsonElements(
     const size = stringSize
     let total = size
     let longer = size
-    if (to + EXPANSION * size + ELEMENT_BYTES > outputEnd) break
+    if (to + (JSON_EXPANSION as usize) * size + ELEMENT_BYTES > outputEnd) break
     store<u8>(to, 0x22)
     let after = writeText(stringAt, size, to + 1)
-    if (form == SCORES) {
+    if (form == ELEMENTS_SCORES) {
       if (next + 8 > end) break
       store<u16>(after, QUOTE_COLON)
       after = writeScore(load<f64>(next), after + 2)
@@ -125,11 +132,11 @@ export function jsonElements(
       store<u8>(after++, 0x2c)
       next += 8
     } else {
-      if (form == PAIRS) {
+      if (form == ELEMENTS_PAIRS) {
         store<u32>(after, QUOTE_COLON_QUOTE)
         after += 3
         next = next < end ? readString(next, end, scratch) : 0
-        if (next == 0 || after + EXPANSION * stringSize + ELEMENT_BYTES > outputEnd) break
+        if (next == 0 || after + (JSON_EXPANSION as usize) * stringSize + ELEMENT_BYTES > outputEnd) break
         after = writeText(stringAt, stringSize, after)
         total += stringSize
         longer = max(size, stringSize)
@@ -146,8 +153,8 @@ export function jsonElements(
   }
   // The element that it stopped in is written by others.
   setInexact(inexact)
-  endRow(at, to)
-  measureRow(bytes, most)
+  endRun(at, to)
+  measureRun(bytes, most)
   return done
 }
 
@@ -172,29 +179,29 @@ export function jsonRecords(
   while (at + HEAD_BYTES <= end) {
     const next = readRecord(at, end, scratch)
     if (next == 0) break
-    if (to + EXPANSION * (recordKeySize + stringSize) + RECORD_BYTES > outputEnd) break
-    to = copy(PREFIX + TEXT_AT, prefixSize, to)
+    if (to + (JSON_EXPANSION as usize) * (recordKeySize + stringSize) + RECORD_BYTES > outputEnd) break
+    to = copy(PREFIX + JSON_SLOT_TEXT, prefixSize, to)
     to = base64
       ? to + base64Encode(recordKey, recordKeySize, to)
       : writeText(recordKey, recordKeySize, to)
     const timed = recordExpiry >= 0
-    let head = HEADS + SLOT_BYTES * ((encodingOfString(timed) * 2) as usize)
+    let head = HEADS + (JSON_SLOT_BYTES as usize) * ((encodingOfString(timed) * 2) as usize)
     if (timed) {
-      head += SLOT_BYTES
-      to = copy(head + TEXT_AT, load<u32>(head) as usize, to)
+      head += JSON_SLOT_BYTES
+      to = copy(head + JSON_SLOT_TEXT, load<u32>(head) as usize, to)
       to = writeUnsigned(recordExpiry as u64, to)
-      to = copy(VALUE + TEXT_AT, valueSize, to)
+      to = copy(VALUE + JSON_SLOT_TEXT, valueSize, to)
     } else {
-      to = copy(head + TEXT_AT, load<u32>(head) as usize, to)
+      to = copy(head + JSON_SLOT_TEXT, load<u32>(head) as usize, to)
     }
     to = base64
       ? to + base64Encode(stringAt, stringSize, to)
       : writeText(stringAt, stringSize, to)
-    to = copy(SUFFIX + TEXT_AT, suffixSize, to)
+    to = copy(SUFFIX + JSON_SLOT_TEXT, suffixSize, to)
     at = next
     done++
   }
-  endRow(at, to)
+  endRun(at, to)
   return done
 }
 
@@ -246,7 +253,7 @@ export function respRecords(
     at = next
     done++
   }
-  endRow(at, to)
+  endRun(at, to)
   timedRecords = expiries
   return done
 }

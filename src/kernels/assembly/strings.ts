@@ -3,6 +3,9 @@
  * damaged, very long or unusual is left to the reader in src/rdb: 0 says no more than that.
  */
 import {
+  MAX_STRING_BYTES,
+} from '../abi'
+import {
   compressedSize,
   expireAtMs,
   expires,
@@ -17,8 +20,7 @@ import { lzfDecompress } from './lzf'
 import { writeSigned } from './text'
 
 /** Longer ones are written in pieces, by others. A scratch area has room for two of them. */
-const MAX_STRING_BYTES: usize = 1 << 14
-const SCRATCH_STRING_BYTES: usize = MAX_STRING_BYTES + 64
+const SCRATCH_STRING_BYTES: usize = (MAX_STRING_BYTES as usize) + 64
 const MAX_SAFE: u64 = 9007199254740991
 
 /** The string that `readString` found, decoded. */
@@ -56,7 +58,7 @@ function readOtherString(at: usize, end: usize, first: u32, scratch: usize): usi
   let next: usize
   if (first <= 0x80) {
     const size = lengthAt(at, first) as usize
-    if (size > MAX_STRING_BYTES) return 0
+    if (size > (MAX_STRING_BYTES as usize)) return 0
     stringAt = at + lengthSize(first)
     stringSize = size
     stringIsInteger = false
@@ -88,7 +90,7 @@ function readCompressed(from: usize, end: usize, scratch: usize): usize {
   const at = openCompressed(from)
   if (at == 0 || at > end || (compressedSize as usize) > end - at) return 0
   const size = plainSize as usize
-  if (size > MAX_STRING_BYTES) return 0
+  if (size > (MAX_STRING_BYTES as usize)) return 0
   const made = lzfDecompress(at, compressedSize as usize, scratch, size, false)
   if (made != (size as i32)) return 0
   stringAt = scratch

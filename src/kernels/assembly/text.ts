@@ -1,5 +1,5 @@
 /**
- * Text of numbers and strings, written by the kernels that make rows of output: decimals, scores,
+ * Text of numbers and strings, written by the kernels that make runs of output: decimals, scores,
  * insides of JSON strings, constants. All may write up to 16 bytes behind what they return.
  */
 import { jsonEscape, jsonReplaced } from './json'

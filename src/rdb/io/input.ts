@@ -1,12 +1,8 @@
 /**
  * The primitives of the format over the bytes at hand (rdb-format: LEN, STR, doubles, times).
  */
-import {
-  lzfDecompress,
-  lzfDecompressPrefix,
-  lzfLength,
-  LZF_MAX_EXPANSION,
-} from '../../kernels/lzf.js'
+import { LZF_MAX_EXPANSION } from '../../kernels/abi.js'
+import { lzfDecompress, lzfDecompressPrefix, lzfLength } from '../../kernels/lzf.js'
 import { ChunkInput, NEED_MORE } from './chunk-input.js'
 import type { StringSlot } from './slice.js'
 import type { MutableU64 } from '../values/u64.js'

@@ -7,6 +7,7 @@
  *
  *   new RdbParser(visitor, { lane })
  */
+import { ELEMENTS_PAIRS, ELEMENTS_SCORES, ELEMENTS_STRINGS, SHAPES } from '../../kernels/abi.js'
 import type { ByteKernel } from '../../kernels/kernel.js'
 import type { Kind } from '../kinds.js'
 
@@ -29,11 +30,11 @@ export class Stretch {
 /** What a stretch of elements consists of. */
 export const ELEMENTS = {
   /** STR each. */
-  STRINGS: 0,
+  STRINGS: ELEMENTS_STRINGS,
   /** Two STR each. */
-  PAIRS: 1,
+  PAIRS: ELEMENTS_PAIRS,
   /** STR and f64le each. */
-  SCORES: 2,
+  SCORES: ELEMENTS_SCORES,
 } as const
 export type Elements = (typeof ELEMENTS)[keyof typeof ELEMENTS]
 
@@ -123,4 +124,4 @@ export interface StringBatch {
 }
 
 /** Three forms, with and without expiry, 128 lengths of keys and of values. */
-export const STRING_SHAPES = 6 << 14
+export const STRING_SHAPES = SHAPES

@@ -1,13 +1,27 @@
 /** What the kernel has taken apart (kernels/assembly/rows.ts), as columns over its memory. */
 import { Buffer } from 'node:buffer'
+import {
+  MAX_ROWS,
+  ROW_BYTES,
+  ROW_COMMON_SHIFT,
+  ROW_COMPRESSED,
+  ROW_EXPIRE_AT,
+  ROW_EXPIRES,
+  ROW_FLAGS,
+  ROW_HYPERLOGLOG,
+  ROW_INTEGER,
+  ROW_KEY,
+  ROW_KEY_BYTES,
+  ROW_SEPARATORS,
+  ROW_SHAPE,
+  ROW_VALUE_BYTES,
+} from '../../kernels/abi.js'
 import type { ByteKernel } from '../../kernels/kernel.js'
 import type { StringBatch } from './lane.js'
 
-/** As kernels/assembly/rows.ts has them. */
-const MAX_ROWS = 1024
-const WORDS = 8
-const FLAG = { INTEGER: 1, COMPRESSED: 2, EXPIRES: 4, HYPERLOGLOG: 8 } as const
-const COMMON_SHIFT = 8
+/** A row in the views of them. */
+const WORDS = ROW_BYTES >> 2
+const DOUBLES = ROW_BYTES >> 3
 const NO_WORDS = new Uint32Array(0)
 const NO_DOUBLES = new Float64Array(0)
 
@@ -32,47 +46,47 @@ export class KernelStringBatch implements StringBatch {
   }
 
   keyStart(index: number): number {
-    return this.words[index * WORDS]!
+    return this.words[index * WORDS + (ROW_KEY >> 2)]!
   }
 
   keyEnd(index: number): number {
-    return this.words[index * WORDS]! + this.words[index * WORDS + 1]!
+    return this.keyStart(index) + this.words[index * WORDS + (ROW_KEY_BYTES >> 2)]!
   }
 
   separators(index: number): number {
-    return this.words[index * WORDS + 6]!
+    return this.words[index * WORDS + (ROW_SEPARATORS >> 2)]!
   }
 
   shape(index: number): number {
-    return this.words[index * WORDS + 7]!
+    return this.words[index * WORDS + (ROW_SHAPE >> 2)]!
   }
 
   valueBytes(index: number): number {
-    return this.words[index * WORDS + 2]!
+    return this.words[index * WORDS + (ROW_VALUE_BYTES >> 2)]!
   }
 
   commonBytes(index: number): number {
-    return this.words[index * WORDS + 3]! >>> COMMON_SHIFT
+    return this.words[index * WORDS + (ROW_FLAGS >> 2)]! >>> ROW_COMMON_SHIFT
   }
 
   isInteger(index: number): boolean {
-    return (this.words[index * WORDS + 3]! & FLAG.INTEGER) !== 0
+    return (this.words[index * WORDS + (ROW_FLAGS >> 2)]! & ROW_INTEGER) !== 0
   }
 
   isCompressed(index: number): boolean {
-    return (this.words[index * WORDS + 3]! & FLAG.COMPRESSED) !== 0
+    return (this.words[index * WORDS + (ROW_FLAGS >> 2)]! & ROW_COMPRESSED) !== 0
   }
 
   isHyperLogLog(index: number): boolean {
-    return (this.words[index * WORDS + 3]! & FLAG.HYPERLOGLOG) !== 0
+    return (this.words[index * WORDS + (ROW_FLAGS >> 2)]! & ROW_HYPERLOGLOG) !== 0
   }
 
   hasExpiry(index: number): boolean {
-    return (this.words[index * WORDS + 3]! & FLAG.EXPIRES) !== 0
+    return (this.words[index * WORDS + (ROW_FLAGS >> 2)]! & ROW_EXPIRES) !== 0
   }
 
   expireAtMs(index: number): number {
-    return this.doubles[index * 4 + 2]!
+    return this.doubles[index * DOUBLES + (ROW_EXPIRE_AT >> 3)]!
   }
 
   private view(kernel: ByteKernel): void {
@@ -81,6 +95,6 @@ export class KernelStringBatch implements StringBatch {
     const at = kernel.exports.stringRows()
     const { buffer } = kernel.memory
     this.words = new Uint32Array(buffer, at, MAX_ROWS * WORDS)
-    this.doubles = new Float64Array(buffer, at, MAX_ROWS * 4)
+    this.doubles = new Float64Array(buffer, at, MAX_ROWS * DOUBLES)
   }
 }

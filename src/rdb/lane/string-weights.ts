@@ -1,15 +1,12 @@
 /** Weights of strings by length, where the kernel that walks runs of them finds them. */
+import { MAX_WEIGHTS, WEIGH_NOTHING, WEIGH_PAIRS, WEIGH_STRINGS } from '../../kernels/abi.js'
 import type { ByteKernel } from '../../kernels/kernel.js'
 import type { Kind } from '../kinds.js'
 import type { PlainWeights, StringWeighing } from './lane.js'
 
-/** As kernels/assembly/packed.ts has them. */
-const MAX_WEIGHTS = 512
-const MODE = { NOTHING: 0, STRINGS: 1, PAIRS: 2 } as const
-
 export class ChosenWeights {
   /** Arguments of `walkStrings`. */
-  mode: number = MODE.NOTHING
+  mode: number = WEIGH_NOTHING
   known = 0
   private kernel: ByteKernel | undefined
   private kind = -1
@@ -18,15 +15,15 @@ export class ChosenWeights {
 
   /** False: the consumer wants to hear of each string. */
   choose(kernel: ByteKernel, weighing: StringWeighing | undefined, kind: Kind): boolean {
-    if (kind === this.kind && kernel === this.kernel) return this.mode !== MODE.NOTHING
+    if (kind === this.kind && kernel === this.kernel) return this.mode !== WEIGH_NOTHING
     this.kind = kind
     this.kernel = kernel
     const weights = this.ask(weighing, kind)
     if (weights === undefined) {
-      this.mode = MODE.NOTHING
+      this.mode = WEIGH_NOTHING
       return false
     }
-    this.mode = weights.pairs ? MODE.PAIRS : MODE.STRINGS
+    this.mode = weights.pairs ? WEIGH_PAIRS : WEIGH_STRINGS
     this.known = Math.min(MAX_WEIGHTS, weights.byLength.length)
     new Float64Array(kernel.memory.buffer, kernel.exports.stringWeights(), this.known).set(
       weights.byLength.subarray(0, this.known),

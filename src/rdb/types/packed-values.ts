@@ -2,6 +2,7 @@
  * Values in packed blobs: a whole collection in one (types 9 to 13, 16, 17, 20, 23, 25), or a list
  * in many (14, 18). At ELEMENTS depth, and with `validate`, a blob is walked to its last byte.
  */
+import { CHECK_LARGEST, CHECK_SCORES, CHECK_UNIQUE } from '../../kernels/abi.js'
 import { sharedKernel, type KernelExports } from '../../kernels/kernel.js'
 import type { Core, Step } from '../core.js'
 import type { PackedReader } from '../encodings/packed.js'
@@ -41,7 +42,7 @@ export const LISTPACK: BlobFormat = {
   headBytes: 6,
   stated: (bytes, start, end) => u16Count(bytes, start + 4, end),
   check: (kernel, at, length, width, wanted) =>
-    wanted < 0 ? -1 : kernel.checkListpack(at, length, width, wanted | LARGEST),
+    wanted < 0 ? -1 : kernel.checkListpack(at, length, width, wanted | CHECK_LARGEST),
   offeredAs: 'listpack',
 }
 
@@ -80,9 +81,7 @@ export interface Shape {
   readonly wanted: number
 }
 
-/** Besides: `walkedLargest`. */
-const LARGEST = 4
-const WANTED = { NOTHING: 0, UNIQUE: 1, SCORES: 2, WALK: -1 } as const
+const WANTED = { NOTHING: 0, UNIQUE: CHECK_UNIQUE, SCORES: CHECK_SCORES, WALK: -1 } as const
 
 /** A blob of any entries, with a walk of its own. */
 export function shapeOf(walk: Walk): Shape {

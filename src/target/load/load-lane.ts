@@ -3,13 +3,14 @@
  * and more a call. For loads in which nobody has to look at a key: no filter, no other name, no
  * transform. What the kernel leaves goes key by key, as everything does without this.
  */
+import { RESTORE_TYPES } from '../../kernels/abi.js'
 import type { Buffer } from 'node:buffer'
 import type { ByteKernel } from '../../kernels/kernel.js'
 import type { Stretch } from '../../rdb/lane/lane.js'
 import type { RdbFamily } from '../../rdb/numbers.js'
 import { typeTable } from '../../rdb/type-table.js'
 import { KIND_NAMES } from '../../rdb/visitor.js'
-import { RestoreLane, ROW_TYPES, type RestoreLaneOptions } from '../../rewrite/restore-lane.js'
+import { RestoreLane, type RestoreLaneOptions } from '../../rewrite/restore-lane.js'
 import { encodeCommand } from '../../resp/encoder.js'
 import type { KeyTarget } from '../key-target.js'
 import type { KeyCounts, Ledger } from '../ledger.js'
@@ -84,7 +85,7 @@ export class LoadLane {
   /** Keys of the row into the ledger; whether they are written shows when they are answered. */
   private count(): void {
     const { written, expired } = this.rows
-    for (let type = 0; type < ROW_TYPES; type += 1) {
+    for (let type = 0; type < RESTORE_TYPES; type += 1) {
       const keys = written[type]! + expired[type]!
       if (keys === 0) continue
       const counts = (this.counts[type] ??= this.options.ledger.of(this.dbnum, NAMES[type]!))

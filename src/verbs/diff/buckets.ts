@@ -2,7 +2,7 @@
  * The first pass of a comparison: the digests of all keys, added up in buckets by name. Equal sums
  * and counts mean equal keys, values, types and expiries; the order of keys does not matter.
  */
-import { DIGEST_BUCKETS, SUM, SUM_BYTES } from '../../analyze/digest-kernel.js'
+import { DIGEST_BUCKETS, SUM_BYTES, SUM_KEYS, SUM_NAME_BYTES } from '../../kernels/abi.js'
 
 export interface Suspects {
   /** Buckets that differ. */
@@ -15,7 +15,7 @@ export interface Suspects {
 /** How many keys were added up. */
 export function keysIn(sums: Buffer): number {
   let keys = 0
-  for (let at = SUM.KEYS; at < sums.length; at += SUM_BYTES) keys += sums.readDoubleLE(at)
+  for (let at = SUM_KEYS; at < sums.length; at += SUM_BYTES) keys += sums.readDoubleLE(at)
   return keys
 }
 
@@ -29,8 +29,8 @@ export function findSuspects(a: Buffer, b: Buffer, flags: Buffer): Suspects {
     if (isSame) continue
     found.count += 1
     for (const side of [a, b]) {
-      found.keys += side.readDoubleLE(at + SUM.KEYS)
-      found.nameBytes += side.readDoubleLE(at + SUM.NAME_BYTES)
+      found.keys += side.readDoubleLE(at + SUM_KEYS)
+      found.nameBytes += side.readDoubleLE(at + SUM_NAME_BYTES)
     }
   }
   return found

@@ -1,5 +1,12 @@
 /** What is different between the records of one key on two sides. */
-import { RECORD } from '../../analyze/digest-kernel.js'
+import {
+  DIGEST_COUNTERS,
+  DIGEST_DB,
+  DIGEST_FIELD_EXPIRY,
+  DIGEST_HAS_COUNTERS,
+  DIGEST_KIND,
+  DIGEST_VALUE,
+} from '../../kernels/abi.js'
 import { KIND_NAMES } from '../../rdb/visitor.js'
 import type { RecordTable } from './table.js'
 import type { Difference, DifferenceKind } from './options.js'
@@ -45,12 +52,12 @@ export class KeyComparison {
     const [side, at] = atA === -1 ? [b, atB] : [a, atA]
     const difference: Difference = {
       kind,
-      db: side.word(at, RECORD.DB),
+      db: side.word(at, DIGEST_DB),
       key: Buffer.from(side.nameOf(at)),
     }
     if (kind === 'type') {
-      difference.a = KIND_NAMES[a.word(atA, RECORD.KIND)]!
-      difference.b = KIND_NAMES[b.word(atB, RECORD.KIND)]!
+      difference.a = KIND_NAMES[a.word(atA, DIGEST_KIND)]!
+      difference.b = KIND_NAMES[b.word(atB, DIGEST_KIND)]!
     } else if (kind === 'ttl') {
       difference.a = shownExpiry(a.expiryOf(atA))
       difference.b = shownExpiry(b.expiryOf(atB))
@@ -66,14 +73,14 @@ export class KeyComparison {
 
   private lookAtBoth(): void {
     const { a, atA, b, atB, kinds } = this
-    if (a.word(atA, RECORD.KIND) !== b.word(atB, RECORD.KIND)) {
+    if (a.word(atA, DIGEST_KIND) !== b.word(atB, DIGEST_KIND)) {
       kinds.push('type')
     } else {
-      if (!a.isSame(atA, b, atB, RECORD.VALUE, 16)) kinds.push('value')
-      if (!a.isSame(atA, b, atB, RECORD.FIELD_EXPIRY, 8)) kinds.push('field-ttl')
+      if (!a.isSame(atA, b, atB, DIGEST_VALUE, 16)) kinds.push('value')
+      if (!a.isSame(atA, b, atB, DIGEST_FIELD_EXPIRY, 8)) kinds.push('field-ttl')
       const areCounted =
-        a.word(atA, RECORD.HAS_COUNTERS) === 1 && b.word(atB, RECORD.HAS_COUNTERS) === 1
-      if (areCounted && !a.isSame(atA, b, atB, RECORD.COUNTERS, 8)) kinds.push('stream-counters')
+        a.word(atA, DIGEST_HAS_COUNTERS) === 1 && b.word(atB, DIGEST_HAS_COUNTERS) === 1
+      if (areCounted && !a.isSame(atA, b, atB, DIGEST_COUNTERS, 8)) kinds.push('stream-counters')
     }
     if (!this.isSameExpiry(a.expiryOf(atA), b.expiryOf(atB))) kinds.push('ttl')
   }

@@ -4,10 +4,10 @@
  * files of the run's temporary directory, one for each part and side. RECORD says what is where in
  * one; the name is behind.
  */
+import { DIGEST_NAME, DIGEST_RECORD_BYTES } from '../../kernels/abi.js'
 import { Buffer } from 'node:buffer'
 import { appendFileSync, closeSync, fstatSync, openSync, readSync } from 'node:fs'
 import { join } from 'node:path'
-import { RECORD } from '../../analyze/digest-kernel.js'
 import type { Slice } from '../../rdb/visitor.js'
 import { fileError } from '../../disk/file-error.js'
 import { RecordTable } from './table.js'
@@ -80,19 +80,19 @@ export class DiffSide {
     this.mostBytes = Math.max(MIN_BUFFER_BYTES, Math.ceil(MEMORY_BYTES_PER_SIDE / parts))
   }
 
-  /** record[at, at + RECORD.BYTES), whatever stands behind it. */
+  /** record[at, at + DIGEST_RECORD_BYTES), whatever stands behind it. */
   add(record: Buffer, at: number, name: Slice): void {
     const nameBytes = name.end - name.start
-    const bytes = RECORD.BYTES + nameBytes
+    const bytes = DIGEST_RECORD_BYTES + nameBytes
     // Other bits than those that choose the bucket.
-    const part = this.parts[record.readUInt32LE(at + RECORD.NAME + 4) % this.parts.length]!
+    const part = this.parts[record.readUInt32LE(at + DIGEST_NAME + 4) % this.parts.length]!
     if (part.length + bytes > part.bytes.length) this.makeRoom(part, bytes)
     const to = part.length
-    if (name.bytes === record && name.start === at + RECORD.BYTES) {
+    if (name.bytes === record && name.start === at + DIGEST_RECORD_BYTES) {
       record.copy(part.bytes, to, at, at + bytes)
     } else {
-      record.copy(part.bytes, to, at, at + RECORD.BYTES)
-      name.bytes.copy(part.bytes, to + RECORD.BYTES, name.start, name.end)
+      record.copy(part.bytes, to, at, at + DIGEST_RECORD_BYTES)
+      name.bytes.copy(part.bytes, to + DIGEST_RECORD_BYTES, name.start, name.end)
     }
     part.length = to + bytes
   }

@@ -15,10 +15,11 @@
  * Where commands follow a snapshot (AOF, archive), they are replayed into a scratch server, which
  * is then taken by a sync. What could not be replayed makes the comparison one that proves nothing.
  */
+import { DIGEST_SECRET_BYTES } from '../../kernels/abi.js'
 import { randomBytes } from 'node:crypto'
 import { rmSync } from 'node:fs'
 import { UsageError } from '../../errors.js'
-import { DigestKernel, SECRET_BYTES } from '../../analyze/digest-kernel.js'
+import { DigestKernel } from '../../analyze/digest-kernel.js'
 import { KeyDigests, type DigestOptions } from '../../analyze/value-digest.js'
 import { findSuspects, keysIn } from './buckets.js'
 import { KeyComparison } from './compare.js'
@@ -59,7 +60,7 @@ class DiffRun {
   private readonly options: DiffOptions
   private readonly directory: string
   private readonly filter: KeyFilter
-  private readonly kernel = new DigestKernel(RDB_READ_BYTES, randomBytes(SECRET_BYTES))
+  private readonly kernel = new DigestKernel(RDB_READ_BYTES, randomBytes(DIGEST_SECRET_BYTES))
   private nowMs = 0
 
   constructor(options: DiffOptions, directory: string) {

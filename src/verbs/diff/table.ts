@@ -2,8 +2,15 @@
  * Records of keys (RECORD says what is where), found by db and name. No object is made for any of
  * them: there may be millions, part after part, in the same memory.
  */
+import {
+  DIGEST_DB,
+  DIGEST_EXPIRE_AT,
+  DIGEST_KIND,
+  DIGEST_NAME,
+  DIGEST_NAME_BYTES,
+  DIGEST_RECORD_BYTES,
+} from '../../kernels/abi.js'
 import { Buffer } from 'node:buffer'
-import { RECORD } from '../../analyze/digest-kernel.js'
 
 /** In place of a kind: not to be looked at any more. */
 const GONE = 0xffffffff
@@ -20,7 +27,7 @@ export class RecordTable {
   /** Of records with the same name the last one counts. Changes the bytes. */
   load(bytes: Buffer, onTwice: () => void): void {
     this.bytes = bytes
-    this.clear(Math.floor(bytes.length / RECORD.BYTES))
+    this.clear(Math.floor(bytes.length / DIGEST_RECORD_BYTES))
     for (let at = 0; at < bytes.length; at = this.endOf(at)) {
       const slot = this.slotOf(this, at)
       const before = this.slots[slot]!
@@ -38,20 +45,20 @@ export class RecordTable {
   }
 
   remove(at: number): void {
-    this.bytes.writeUInt32LE(GONE, at + RECORD.KIND)
+    this.bytes.writeUInt32LE(GONE, at + DIGEST_KIND)
   }
 
   /** The first record from `at` on that is still there, or -1. */
   next(at: number): number {
     const { bytes } = this
     let next = at
-    while (next < bytes.length && this.word(next, RECORD.KIND) === GONE) next = this.endOf(next)
+    while (next < bytes.length && this.word(next, DIGEST_KIND) === GONE) next = this.endOf(next)
     return next < bytes.length ? next : -1
   }
 
   /** Where the record behind it begins. */
   endOf(at: number): number {
-    return at + RECORD.BYTES + this.word(at, RECORD.NAME_BYTES)
+    return at + DIGEST_RECORD_BYTES + this.word(at, DIGEST_NAME_BYTES)
   }
 
   word(at: number, field: number): number {
@@ -59,11 +66,11 @@ export class RecordTable {
   }
 
   expiryOf(at: number): number {
-    return this.bytes.readDoubleLE(at + RECORD.EXPIRE_AT)
+    return this.bytes.readDoubleLE(at + DIGEST_EXPIRE_AT)
   }
 
   nameOf(at: number): Buffer {
-    return this.bytes.subarray(at + RECORD.BYTES, this.endOf(at))
+    return this.bytes.subarray(at + DIGEST_RECORD_BYTES, this.endOf(at))
   }
 
   /** Whether `size` bytes of a field, a multiple of 4, are those of the other record. */
@@ -77,7 +84,7 @@ export class RecordTable {
   /** The slot with the record of the same name, or that it would have. */
   private slotOf(other: RecordTable, otherAt: number): number {
     const { slots, mask } = this
-    let slot = Math.imul(other.word(otherAt, RECORD.NAME), 0x9e3779b1) >>> 7
+    let slot = Math.imul(other.word(otherAt, DIGEST_NAME), 0x9e3779b1) >>> 7
     for (;;) {
       slot &= mask
       const at = slots[slot]! - 1
@@ -88,11 +95,11 @@ export class RecordTable {
 
   private hasName(at: number, other: RecordTable, otherAt: number): boolean {
     if (at === otherAt && other === this) return true
-    if (!this.isSame(at, other, otherAt, RECORD.NAME, 8)) return false
+    if (!this.isSame(at, other, otherAt, DIGEST_NAME, 8)) return false
     // Db and length of the name, then the name.
-    if (!this.isSame(at, other, otherAt, RECORD.DB, 8)) return false
-    const [from, otherFrom] = [at + RECORD.BYTES, otherAt + RECORD.BYTES]
-    const size = this.word(at, RECORD.NAME_BYTES)
+    if (!this.isSame(at, other, otherAt, DIGEST_DB, 8)) return false
+    const [from, otherFrom] = [at + DIGEST_RECORD_BYTES, otherAt + DIGEST_RECORD_BYTES]
+    const size = this.word(at, DIGEST_NAME_BYTES)
     if (size > SHORT_BYTES) {
       return this.bytes.compare(other.bytes, otherFrom, otherFrom + size, from, from + size) === 0
     }

@@ -1,10 +1,21 @@
 /** Records of two sides come together by db and name, in parts that are small. */
+import {
+  DIGEST_COUNTERS,
+  DIGEST_DB,
+  DIGEST_EXPIRE_AT,
+  DIGEST_FIELD_EXPIRY,
+  DIGEST_HAS_COUNTERS,
+  DIGEST_KIND,
+  DIGEST_NAME,
+  DIGEST_NAME_BYTES,
+  DIGEST_RECORD_BYTES,
+  DIGEST_VALUE,
+} from '../../../src/kernels/abi.js'
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { RECORD } from '../../../src/analyze/digest-kernel.js'
 import { KeyComparison } from '../../../src/verbs/diff/compare.js'
 import { DiffRecords, type DiffSide } from '../../../src/verbs/diff/records.js'
 import { KIND_NAMES } from '../../../src/rdb/visitor.js'
@@ -17,12 +28,12 @@ test('long names are compared in parts that are small, and files for their owner
   const nameBytes = 1 << 20
   const keys = 64
   const records = new DiffRecords(dir, { keys: 2 * keys, nameBytes: 2 * keys * nameBytes })
-  const record = Buffer.alloc(RECORD.BYTES)
-  record.writeUInt32LE(nameBytes, RECORD.NAME_BYTES)
-  record.writeDoubleLE(-1, RECORD.EXPIRE_AT)
+  const record = Buffer.alloc(DIGEST_RECORD_BYTES)
+  record.writeUInt32LE(nameBytes, DIGEST_NAME_BYTES)
+  record.writeDoubleLE(-1, DIGEST_EXPIRE_AT)
   for (let i = 0; i < keys; i += 1) {
     const name = { bytes: Buffer.alloc(nameBytes, i), start: 0, end: nameBytes }
-    record.writeUInt32LE(i * 7919, RECORD.NAME + 4)
+    record.writeUInt32LE(i * 7919, DIGEST_NAME + 4)
     records.a.add(record, 0, name)
     if (i !== 5) records.b.add(record, 0, name)
   }
@@ -74,21 +85,21 @@ const anyKey: fc.Arbitrary<Key> = fc.record({
 /** Names of different keys may have the same digest; then they are told apart all the same. */
 function add(to: DiffSide, key: Key, index: number, digest = key.name.length): void {
   const name = Buffer.from(key.name)
-  const record = Buffer.alloc(RECORD.BYTES + name.length + 7)
+  const record = Buffer.alloc(DIGEST_RECORD_BYTES + name.length + 7)
   const at = index % 7
-  record.writeUInt32LE(key.db, at + RECORD.DB)
-  record.writeUInt32LE(name.length, at + RECORD.NAME_BYTES)
-  record.writeUInt32LE(key.kind, at + RECORD.KIND)
-  record.writeUInt32LE(key.counters === undefined ? 0 : 1, at + RECORD.HAS_COUNTERS)
-  record.writeDoubleLE(key.expireAtMs, at + RECORD.EXPIRE_AT)
-  record.writeUInt32LE(key.fieldExpiry, at + RECORD.FIELD_EXPIRY + 4)
-  record.writeUInt32LE(key.counters ?? 0, at + RECORD.COUNTERS)
-  record.writeUInt32LE(key.value, at + RECORD.VALUE + 12)
-  record.writeUInt32LE(digest, at + RECORD.NAME)
-  record.writeUInt32LE(key.name.charCodeAt(0), at + RECORD.NAME + 4)
+  record.writeUInt32LE(key.db, at + DIGEST_DB)
+  record.writeUInt32LE(name.length, at + DIGEST_NAME_BYTES)
+  record.writeUInt32LE(key.kind, at + DIGEST_KIND)
+  record.writeUInt32LE(key.counters === undefined ? 0 : 1, at + DIGEST_HAS_COUNTERS)
+  record.writeDoubleLE(key.expireAtMs, at + DIGEST_EXPIRE_AT)
+  record.writeUInt32LE(key.fieldExpiry, at + DIGEST_FIELD_EXPIRY + 4)
+  record.writeUInt32LE(key.counters ?? 0, at + DIGEST_COUNTERS)
+  record.writeUInt32LE(key.value, at + DIGEST_VALUE + 12)
+  record.writeUInt32LE(digest, at + DIGEST_NAME)
+  record.writeUInt32LE(key.name.charCodeAt(0), at + DIGEST_NAME + 4)
   const isBehind = index % 2 === 0
-  if (isBehind) name.copy(record, at + RECORD.BYTES)
-  const start = isBehind ? at + RECORD.BYTES : 0
+  if (isBehind) name.copy(record, at + DIGEST_RECORD_BYTES)
+  const start = isBehind ? at + DIGEST_RECORD_BYTES : 0
   to.add(record, at, { bytes: isBehind ? record : name, start, end: start + name.length })
 }
 
@@ -148,7 +159,7 @@ test('what differs is found, each key once, by whatever parts it comes', () => {
           comparison.look(x, atX, y, atY)
           if (comparison.isExpired) {
             const [side, at] = atX < 0 ? [y, atY] : [x, atX]
-            found.push(`${side.word(at, RECORD.DB)} ${side.nameOf(at).toString()} expired`)
+            found.push(`${side.word(at, DIGEST_DB)} ${side.nameOf(at).toString()} expired`)
           }
           for (const kind of comparison.kinds) {
             const { db, key, ...rest } = comparison.describe(kind)

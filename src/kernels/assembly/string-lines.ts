@@ -3,13 +3,24 @@
  * shape share, and the expiry. JS writes head and texts into the areas here; what is not plain (an
  * unknown shape, a key with a byte that must be quoted) ends the run, and is left to JS.
  */
-import { EXPIRES, ROW_BYTES, ROWS, SHAPES } from './rows'
+import {
+  LINE_TEXT_BYTES,
+  MAX_LINE_TEXTS,
+  ROW_BYTES,
+  ROW_EXPIRE_AT,
+  ROW_EXPIRES,
+  ROW_FLAGS,
+  ROW_KEY,
+  ROW_KEY_BYTES,
+  ROW_SHAPE,
+  SHAPES,
+} from '../abi'
+import { ROWS } from './rows'
 
-const SLOT_BYTES: usize = 64
 /** Of a shape: u16 slot + 1, or 0. */
-const SLOT_OF_SHAPE: usize = memory.data(2 * 98304, 16)
+const SLOT_OF_SHAPE: usize = memory.data(2 * SHAPES, 16)
 /** Of a slot: its text, and in the last byte its length. */
-const TEXTS: usize = memory.data(64 << 12, 16)
+const TEXTS: usize = memory.data(LINE_TEXT_BYTES * MAX_LINE_TEXTS, 16)
 const HEAD: usize = memory.data(64, 16)
 const OUT_BYTES: usize = 1 << 18
 /** Whole vectors are stored, so a little more than is used. */
@@ -36,24 +47,24 @@ let dayKnown: i64 = -1
 /** `2030-01-01T` of `dayKnown`, in 16 bytes. */
 const DAY_TEXT: usize = memory.data(16, 16)
 
-export function rowTextSlots(): usize {
+export function lineSlots(): usize {
   return SLOT_OF_SHAPE
 }
 
-export function rowTexts(): usize {
+export function lineTexts(): usize {
   return TEXTS
 }
 
-export function rowTextHead(): usize {
+export function lineHead(): usize {
   return HEAD
 }
 
-export function rowTextOut(): usize {
+export function linesOut(): usize {
   return OUT
 }
 
 /** Behind what the last call wrote. */
-export function rowTextEnd(): usize {
+export function linesEnd(): usize {
   return outEnd
 }
 
@@ -61,37 +72,37 @@ export function rowTextEnd(): usize {
  * Lines for the rows from `first` on, at most `last - first`. `order` 0: head, key, text, time;
  * 1: head, text, time or `-`, space, key. Returns the first row that has no line.
  */
-export function writeRowTexts(first: u32, last: u32, order: i32, headLength: usize): u32 {
+export function writeLines(first: u32, last: u32, order: i32, headLength: usize): u32 {
   let row = first
   let out = OUT
   const stop = OUT + OUT_BYTES
   while (row < last) {
-    const at = ROWS + (row as usize) * ROW_BYTES
-    const keyLength = load<u32>(at, 4) as usize
-    const shape = load<u32>(at, 28)
-    if (shape >= SHAPES || out + keyLength + MOST_BYTES > stop) break
+    const at = ROWS + (row as usize) * (ROW_BYTES as usize)
+    const keyLength = load<u32>(at, ROW_KEY_BYTES) as usize
+    const shape = load<u32>(at, ROW_SHAPE)
+    if (shape >= (SHAPES as u32) || out + keyLength + MOST_BYTES > stop) break
     const slot = load<u16>(SLOT_OF_SHAPE + ((shape as usize) << 1)) as usize
     if (slot == 0) break
-    const text = TEXTS + (slot - 1) * SLOT_BYTES
-    const textLength = load<u8>(text, SLOT_BYTES - 1) as usize
-    const expires = (load<u32>(at, 12) & EXPIRES) != 0
+    const text = TEXTS + (slot - 1) * (LINE_TEXT_BYTES as usize)
+    const textLength = load<u8>(text, LINE_TEXT_BYTES - 1) as usize
+    const expires = (load<u32>(at, ROW_FLAGS) & ROW_EXPIRES) != 0
     let to = out
     v128.store(to, v128.load(HEAD))
     to += headLength
     if (order == KEY_FIRST) {
-      if (!copyPlain(load<u32>(at) as usize, keyLength, to)) break
+      if (!copyPlain(load<u32>(at, ROW_KEY) as usize, keyLength, to)) break
       to += keyLength
       copyText(text, textLength, to)
       to += textLength
       if (expires) {
-        to = putTime(load<f64>(at, 16), to)
+        to = putTime(load<f64>(at, ROW_EXPIRE_AT), to)
         if (to == 0) break
       }
     } else {
       copyText(text, textLength, to)
       to += textLength
       if (expires) {
-        to = putTime(load<f64>(at, 16), to)
+        to = putTime(load<f64>(at, ROW_EXPIRE_AT), to)
         if (to == 0) break
       } else {
         store<u8>(to, DASH)
@@ -99,7 +110,7 @@ export function writeRowTexts(first: u32, last: u32, order: i32, headLength: usi
       }
       store<u8>(to, SPACE)
       to++
-      if (!copyPlain(load<u32>(at) as usize, keyLength, to)) break
+      if (!copyPlain(load<u32>(at, ROW_KEY) as usize, keyLength, to)) break
       to += keyLength
     }
     store<u8>(to, LF)

@@ -1,8 +1,9 @@
 /**
  * Digests (digest.ts) of what stands one by one in an RDB: string records, elements of collections,
- * packed values. Each row goes on until its count or its bytes end, or something comes that is not
- * for here (see strings.ts); the row… functions say how far it came.
+ * packed values. Each run goes on until its count or its bytes end, or something comes that is not
+ * for here (see strings.ts); the run… functions say how far it came.
  */
+import { DIGEST_RECORD_BYTES, ELEMENTS_PAIRS, ELEMENTS_SCORES } from '../abi'
 import {
   digestAdd,
   digestBegin,
@@ -12,11 +13,9 @@ import {
   digestString,
   digestSum,
   digestWord,
-  RECORD_BYTES,
 } from './digest'
 import { member, number, readEntry, textAt, textSize } from './entries'
-import { PAIRS, SCORES } from './json-packed'
-import { endRow, measureRow } from './row-end'
+import { endRun, measureRun } from './run-end'
 import { readScore, scoreIsKnown } from './score'
 import {
   clearCompressed,
@@ -86,19 +85,19 @@ export function digestRecords(
       if (sums != 0) {
         digestSum(sums, STRING_KIND, time, recordKeySize as f64)
       } else {
-        if (to + RECORD_BYTES + recordKeySize + 16 > outputEnd) break
+        if (to + DIGEST_RECORD_BYTES + recordKeySize + 16 > outputEnd) break
         digestRecord(to, dbnum, recordKeySize as u32, STRING_KIND, 0, time)
-        to = copy(recordKey, recordKeySize, to + RECORD_BYTES)
+        to = copy(recordKey, recordKeySize, to + DIGEST_RECORD_BYTES)
       }
     }
     at = next
     done++
   }
-  endRow(at, to)
+  endRun(at, to)
   return done
 }
 
-/** Elements of a collection: strings, or PAIRS of them, or with SCORES behind, in order if `chained`. */
+/** Elements of a collection: strings, or ELEMENTS_PAIRS of them, or with ELEMENTS_SCORES behind, in order if `chained`. */
 export function digestElements(
   address: usize,
   end: usize,
@@ -119,13 +118,13 @@ export function digestElements(
     let longer = stringSize
     digestBegin()
     digestString(stringAt, stringSize)
-    if (form == SCORES) {
+    if (form == ELEMENTS_SCORES) {
       if (next + 8 > end) break
       const value = load<f64>(next)
       if (value != value) break
       digestWord(score(value))
       next += 8
-    } else if (form == PAIRS) {
+    } else if (form == ELEMENTS_PAIRS) {
       next = next < end ? readString(next, end, scratch) : 0
       if (next == 0) break
       digestString(stringAt, stringSize)
@@ -139,14 +138,14 @@ export function digestElements(
     at = next
     done++
   }
-  endRow(at, 0)
-  measureRow(bytes, most)
+  endRun(at, 0)
+  measureRun(bytes, most)
   return done
 }
 
 /**
  * Entries of a sound listpack from `address` to its last byte, `stop`. True: that was all. False:
- * there is a score that others must read; its member is at hand, `rowInputTo` says where to go on.
+ * there is a score that others must read; its member is at hand, `runInputTo` says where to go on.
  */
 export function digestListpack(address: usize, stop: usize, form: u32, chained: bool): bool {
   let at = address
@@ -154,14 +153,14 @@ export function digestListpack(address: usize, stop: usize, form: u32, chained: 
   let second = false
   while (at < stop) {
     at = readEntry(at)
-    if (second && form == SCORES) {
+    if (second && form == ELEMENTS_SCORES) {
       let value = number as f64
       if (textAt != 0) {
         value = readScore(textAt, textSize)
         if (!scoreIsKnown) {
           scoreAt = textAt
           scoreSize = textSize
-          endRow(at, 0)
+          endRun(at, 0)
           return false
         }
       }
