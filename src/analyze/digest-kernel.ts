@@ -21,7 +21,7 @@ export class DigestKernel {
   readonly suspects: Buffer
   /** Records of keys, each with its name behind. */
   readonly output: Buffer
-  private readonly scratch: Buffer
+  readonly #scratch: Buffer
 
   /** @param secret random bytes: without them nobody can prepare values that collide */
   constructor(inputBytes: number, secret: Uint8Array) {
@@ -34,14 +34,15 @@ export class DigestKernel {
     this.sums = { a: kernel.allocate(sumBytes), b: kernel.allocate(sumBytes) }
     this.suspects = kernel.allocate(DIGEST_BUCKETS)
     this.output = kernel.allocate(OUTPUT_BYTES)
-    this.scratch = kernel.allocate(SCRATCH_BYTES)
-    this.scratch.set(secret.subarray(0, DIGEST_SECRET_BYTES))
-    this.exports.digestSecret(this.scratch.byteOffset)
+    this.#scratch = kernel.allocate(SCRATCH_BYTES)
+    this.#scratch.set(secret.subarray(0, DIGEST_SECRET_BYTES))
+    this.exports.digestSecret(this.#scratch.byteOffset)
   }
 
   /** Takes in a string from any memory. */
   string({ bytes, start, end }: Slice): void {
-    const { exports, scratch } = this
+    const { exports } = this
+    const scratch = this.#scratch
     if (bytes.buffer === scratch.buffer) {
       exports.digestString(bytes.byteOffset + start, end - start)
     } else if (end - start <= SCRATCH_BYTES) {
@@ -55,7 +56,8 @@ export class DigestKernel {
   }
 
   part(bytes: Buffer, start: number, end: number): void {
-    const { exports, scratch } = this
+    const { exports } = this
+    const scratch = this.#scratch
     if (bytes.buffer === scratch.buffer) {
       exports.digestPart(bytes.byteOffset + start, end - start)
       return

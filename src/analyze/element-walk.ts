@@ -60,8 +60,8 @@ export interface ElementWalkOptions {
 }
 
 export class ElementWalk implements RdbVisitor, ElementVisitor {
-  private readonly options: ElementWalkOptions
-  private readonly current: WalkedElement = {
+  readonly #options: ElementWalkOptions
+  readonly #current: WalkedElement = {
     label: '',
     index: -1,
     nameHigh: 0,
@@ -73,130 +73,131 @@ export class ElementWalk implements RdbVisitor, ElementVisitor {
     content: EMPTY,
     contentBytes: 0,
   }
-  private isOpen = false
-  private keepBytes = 0
-  private place = 0
-  private isString = false
-  private isVectorSet = false
-  private readonly vectorSet = new VectorSetParts()
-  private group = ''
-  private consumer = ''
-  private producer = ''
+  #isOpen = false
+  #keepBytes = 0
+  #place = 0
+  #isString = false
+  #isVectorSet = false
+  readonly #vectorSet = new VectorSetParts()
+  #group = ''
+  #consumer = ''
+  #producer = ''
 
   constructor(options: ElementWalkOptions) {
-    this.options = options
+    this.#options = options
   }
 
   key(header: KeyHeader): Depth {
-    this.place = 0
-    this.isString = false
-    this.isVectorSet = header.kind === KIND.MODULE && header.moduleName === VECTOR_SET_MODULE
-    if (this.isVectorSet) this.vectorSet.begin()
-    return this.options.wanted(header) ? DEPTH.ELEMENTS : DEPTH.SKIP
+    this.#place = 0
+    this.#isString = false
+    this.#isVectorSet = header.kind === KIND.MODULE && header.moduleName === VECTOR_SET_MODULE
+    if (this.#isVectorSet) this.#vectorSet.begin()
+    return this.#options.wanted(header) ? DEPTH.ELEMENTS : DEPTH.SKIP
   }
 
   /** Called for keys that were stepped over, too: the consumer knows which it wanted. */
   keyEnd(_header: KeyHeader, stats: ValueStats): void {
-    this.close()
-    this.options.keyEnd(this.isString ? stats.stringBytes : stats.elements)
+    this.#close()
+    this.#options.keyEnd(this.#isString ? stats.stringBytes : stats.elements)
   }
 
   stringValue(value: Slice): void {
-    this.isString = true
+    this.#isString = true
     this.stringPart(value)
   }
 
   stringBegin(): void {
-    this.isString = true
+    this.#isString = true
   }
 
   stringPart(part: Slice): void {
     for (let at = part.start; at < part.end;) {
-      if (!this.isOpen || this.current.contentBytes === STRING_BLOCK_BYTES) this.openAt('')
-      const room = STRING_BLOCK_BYTES - this.current.contentBytes
+      if (!this.#isOpen || this.#current.contentBytes === STRING_BLOCK_BYTES) this.#openAt('')
+      const room = STRING_BLOCK_BYTES - this.#current.contentBytes
       const end = Math.min(part.end, at + room)
-      this.add(part.bytes, at, end)
+      this.#add(part.bytes, at, end)
       at = end
     }
   }
 
   listElement(element: Slice): void {
-    this.openAt('element')
-    this.addSlice(element)
+    this.#openAt('element')
+    this.#addSlice(element)
   }
 
   setMember(member: Slice): void {
-    this.open('member', member)
+    this.#open('member', member)
   }
 
   zsetMember(member: Slice, score: number): void {
-    this.open('member', member)
-    this.addText(String(score === 0 ? 0 : score))
+    this.#open('member', member)
+    this.#addText(String(score === 0 ? 0 : score))
   }
 
   hashField(field: Slice, value: Slice, expireAtMs: number): void {
-    this.open('field', field)
-    this.addSlice(value)
-    const { current, options } = this
+    this.#open('field', field)
+    this.#addSlice(value)
+    const options = this.#options
+    const current = this.#current
     current.expireAtMs = expireAtMs >= options.shiftMs ? expireAtMs - options.shiftMs : expireAtMs
   }
 
   streamEntry(id: StreamId): void {
-    this.openNamed('entry', streamIdText(id))
+    this.#openNamed('entry', streamIdText(id))
   }
 
   streamField(field: Slice, value: Slice): void {
-    this.addSlice(field)
-    this.addText(' ')
-    this.addSlice(value)
-    this.addText(' ')
+    this.#addSlice(field)
+    this.#addText(' ')
+    this.#addSlice(value)
+    this.#addText(' ')
   }
 
   streamMeta(meta: StreamMeta): void {
-    this.openNamed('last id', '')
-    this.addText(streamIdText(meta.lastId))
-    if (!meta.hasExtended || !this.options.counters()) return
-    this.openNamed('entries added', '')
-    this.addText(u64Text(meta.entriesAdded))
-    this.openNamed('highest deleted id', '')
-    this.addText(streamIdText(meta.maxDeletedId))
+    this.#openNamed('last id', '')
+    this.#addText(streamIdText(meta.lastId))
+    if (!meta.hasExtended || !this.#options.counters()) return
+    this.#openNamed('entries added', '')
+    this.#addText(u64Text(meta.entriesAdded))
+    this.#openNamed('highest deleted id', '')
+    this.#addText(streamIdText(meta.maxDeletedId))
   }
 
   streamGroup(group: StreamGroup): void {
-    this.group = textOf(group.name)
-    this.openNamed('group', this.group)
-    this.addText(`last id ${streamIdText(group.lastId)}`)
-    if (!group.hasEntriesRead || !this.options.counters()) return
-    this.openNamed('entries read by group', this.group)
-    this.addText(u64Text(group.entriesRead))
+    this.#group = textOf(group.name)
+    this.#openNamed('group', this.#group)
+    this.#addText(`last id ${streamIdText(group.lastId)}`)
+    if (!group.hasEntriesRead || !this.#options.counters()) return
+    this.#openNamed('entries read by group', this.#group)
+    this.#addText(u64Text(group.entriesRead))
   }
 
   streamGroupPending(id: StreamId, _deliveryTimeMs: number, deliveryCount: number): void {
-    this.openNamed('pending in group', `${this.group} ${streamIdText(id)}`)
-    this.addText(`delivered ${deliveryCountText(deliveryCount)} times`)
+    this.#openNamed('pending in group', `${this.#group} ${streamIdText(id)}`)
+    this.#addText(`delivered ${deliveryCountText(deliveryCount)} times`)
   }
 
   streamConsumer(consumer: StreamConsumer): void {
-    this.consumer = textOf(consumer.name)
-    this.openNamed('consumer', `${this.group} ${this.consumer}`)
+    this.#consumer = textOf(consumer.name)
+    this.#openNamed('consumer', `${this.#group} ${this.#consumer}`)
   }
 
   streamConsumerPending(id: StreamId): void {
-    this.openNamed('pending of consumer', `${this.group} ${this.consumer} ${streamIdText(id)}`)
+    this.#openNamed('pending of consumer', `${this.#group} ${this.#consumer} ${streamIdText(id)}`)
   }
 
   streamNacked(id: StreamId): void {
-    this.openNamed('pending of nobody in group', `${this.group} ${streamIdText(id)}`)
+    this.#openNamed('pending of nobody in group', `${this.#group} ${streamIdText(id)}`)
   }
 
   streamProducer(producerId: Slice): void {
-    this.producer = textOf(producerId)
+    this.#producer = textOf(producerId)
   }
 
   streamProducerId(iid: Slice, entryId: StreamId): void {
-    if (!this.options.counters()) return
-    this.openNamed('id of producer', `${this.producer} ${textOf(iid)}`)
-    this.addText(streamIdText(entryId))
+    if (!this.#options.counters()) return
+    this.#openNamed('id of producer', `${this.#producer} ${textOf(iid)}`)
+    this.#addText(streamIdText(entryId))
   }
 
   moduleSigned(value: U64): void {
@@ -204,16 +205,16 @@ export class ElementWalk implements RdbVisitor, ElementVisitor {
   }
 
   moduleUnsigned(value: U64): void {
-    if (this.isVectorSet) {
-      const part = this.vectorSet.number(value)
+    if (this.#isVectorSet) {
+      const part = this.#vectorSet.number(value)
       if (part === VECTOR_PART.GRAPH) return
       if (part === VECTOR_PART.RANGE) {
-        this.addText(` ${u64Text(value)}`)
+        this.#addText(` ${u64Text(value)}`)
         return
       }
     }
-    this.openAt('item')
-    this.addText(u64Text(value))
+    this.#openAt('item')
+    this.#addText(u64Text(value))
   }
 
   moduleFloat(value: number): void {
@@ -221,34 +222,34 @@ export class ElementWalk implements RdbVisitor, ElementVisitor {
   }
 
   moduleDouble(value: number): void {
-    this.openAt('item')
-    this.addText(String(value))
+    this.#openAt('item')
+    this.#addText(String(value))
   }
 
   moduleString(value: Slice): void {
-    const part = this.isVectorSet ? this.vectorSet.string() : VECTOR_PART.HEAD
+    const part = this.#isVectorSet ? this.#vectorSet.string() : VECTOR_PART.HEAD
     if (part === VECTOR_PART.NAME) {
-      this.open('element', value)
+      this.#open('element', value)
       return
     }
     if (part === VECTOR_PART.ATTRIBUTE) {
-      if (value.start < value.end) this.addText('attribute ')
-      this.addSlice(value)
-      if (value.start < value.end) this.addText(' ')
+      if (value.start < value.end) this.#addText('attribute ')
+      this.#addSlice(value)
+      if (value.start < value.end) this.#addText(' ')
       return
     }
     if (part === VECTOR_PART.VECTOR) {
-      this.addText('vector ')
-      this.addSlice(value)
+      this.#addText('vector ')
+      this.#addSlice(value)
       return
     }
-    this.openAt('item')
-    this.addSlice(value)
+    this.#openAt('item')
+    this.#addSlice(value)
   }
 
   arrayElement(index: U64, value: Slice): void {
-    this.openNamed('index', u64Text(index))
-    this.addSlice(value)
+    this.#openNamed('index', u64Text(index))
+    this.#addSlice(value)
   }
 
   gcra(value: U64): void {
@@ -262,25 +263,25 @@ export class ElementWalk implements RdbVisitor, ElementVisitor {
   arrayMeta(): void {}
 
   /** The next in order. */
-  private openAt(label: string): void {
-    this.close()
-    const { current } = this
-    this.begin(label)
-    current.index = this.place
-    this.place += 1
+  #openAt(label: string): void {
+    this.#close()
+    const current = this.#current
+    this.#begin(label)
+    current.index = this.#place
+    this.#place += 1
     current.nameLow = current.index
-    this.keepBytes = this.options.keep(current)
+    this.#keepBytes = this.#options.keep(current)
   }
 
-  private openNamed(label: string, name: string): void {
+  #openNamed(label: string, name: string): void {
     const bytes = Buffer.from(name, 'latin1')
-    this.open(label, { bytes, start: 0, end: bytes.length })
+    this.#open(label, { bytes, start: 0, end: bytes.length })
   }
 
-  private open(label: string, name: Slice): void {
-    this.close()
-    const { current } = this
-    this.begin(label)
+  #open(label: string, name: Slice): void {
+    this.#close()
+    const current = this.#current
+    this.#begin(label)
     current.index = -1
     let high = 0x1b873593
     let low = 0x52dce729
@@ -294,13 +295,14 @@ export class ElementWalk implements RdbVisitor, ElementVisitor {
     }
     current.nameHigh = spread(high)
     current.nameLow = spread(low ^ high)
-    this.keepBytes = this.options.keep(current)
-    if (this.keepBytes > 0) current.name = copyOf(name.bytes, name.start, name.end, this.keepBytes)
+    this.#keepBytes = this.#options.keep(current)
+    if (this.#keepBytes > 0)
+      current.name = copyOf(name.bytes, name.start, name.end, this.#keepBytes)
   }
 
-  private begin(label: string): void {
-    const { current } = this
-    this.isOpen = true
+  #begin(label: string): void {
+    const current = this.#current
+    this.#isOpen = true
     current.label = label
     current.nameHigh = 0
     current.nameLow = 0
@@ -312,17 +314,17 @@ export class ElementWalk implements RdbVisitor, ElementVisitor {
     current.contentBytes = 0
   }
 
-  private addSlice(slice: Slice): void {
-    this.add(slice.bytes, slice.start, slice.end)
+  #addSlice(slice: Slice): void {
+    this.#add(slice.bytes, slice.start, slice.end)
   }
 
-  private addText(text: string): void {
+  #addText(text: string): void {
     const bytes = Buffer.from(text, 'latin1')
-    this.add(bytes, 0, bytes.length)
+    this.#add(bytes, 0, bytes.length)
   }
 
-  private add(bytes: Buffer, start: number, end: number): void {
-    const { current } = this
+  #add(bytes: Buffer, start: number, end: number): void {
+    const current = this.#current
     let high = current.contentHigh
     let low = current.contentLow
     for (let at = start; at < end; at += 1) {
@@ -333,16 +335,16 @@ export class ElementWalk implements RdbVisitor, ElementVisitor {
     current.contentHigh = high
     current.contentLow = low
     current.contentBytes += end - start
-    const room = this.keepBytes - current.content.length
+    const room = this.#keepBytes - current.content.length
     if (room <= 0) return
     const more = copyOf(bytes, start, end, room)
     current.content = current.content.length === 0 ? more : Buffer.concat([current.content, more])
   }
 
-  private close(): void {
-    if (!this.isOpen) return
-    this.isOpen = false
-    const { current } = this
+  #close(): void {
+    if (!this.#isOpen) return
+    this.#isOpen = false
+    const current = this.#current
     const { expireAtMs } = current
     if (expireAtMs !== -1) {
       current.contentHigh ^= spread(expireAtMs | 0)
@@ -350,7 +352,7 @@ export class ElementWalk implements RdbVisitor, ElementVisitor {
     }
     current.contentHigh = spread(current.contentHigh ^ current.contentBytes)
     current.contentLow = spread(current.contentLow)
-    this.options.element(current)
+    this.#options.element(current)
   }
 }
 

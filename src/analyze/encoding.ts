@@ -59,31 +59,31 @@ const BY_NAME = new Map(ENCODING_NAMES.map((name, index) => [name, index as Enco
 const NO_REAL_MAJOR = 99
 
 export class MemoryEncoding {
-  private readonly rules = new ObjectEncoding()
-  private family: RdbFamily = 'redis'
-  private version = 0
+  readonly #rules = new ObjectEncoding()
+  #family: RdbFamily = 'redis'
+  #version = 0
 
   start(start: RdbStart): void {
-    this.rules.start(start)
-    this.family = start.family
-    this.version = Math.floor(versionOfRdb(start.version) / 100)
+    this.#rules.start(start)
+    this.#family = start.family
+    this.#version = Math.floor(versionOfRdb(start.version) / 100)
   }
 
   /** To be given every AUX field: one of them names the server. */
   aux(name: Slice, value: Slice): void {
-    this.rules.aux(name, value)
+    this.#rules.aux(name, value)
     const field = name.bytes.toString('latin1', name.start, Math.min(name.end, name.start + 16))
     if (field !== 'redis-ver' && field !== 'valkey-ver') return
     const text = value.bytes.toString('latin1', value.start, Math.min(value.end, value.start + 32))
     const found = /^(\d+)\.(\d+)/.exec(text)
     if (found === null || Number(found[1]) >= NO_REAL_MAJOR) return
-    this.family = field === 'redis-ver' ? 'redis' : 'valkey'
-    this.version = Number(found[1]) * 100 + Math.min(99, Number(found[2]))
+    this.#family = field === 'redis-ver' ? 'redis' : 'valkey'
+    this.#version = Number(found[1]) * 100 + Math.min(99, Number(found[2]))
   }
 
   /** As far as it is known: AUX fields stand before the keys. */
   get writer(): WriterVersion {
-    return { family: this.family, version: this.version }
+    return { family: this.#family, version: this.#version }
   }
 
   /** To be called in `keyEnd`. Allocates nothing. */
@@ -94,14 +94,14 @@ export class MemoryEncoding {
         if (stats.isHyperLogLog) return ENCODING.RAW
         return this.text(header.key.end - header.key.start, header.hasExpiry, stats.stringBytes)
       case KIND.LIST:
-        return BY_NAME.get(this.rules.list(header, stats)) ?? ENCODING.UNKNOWN
+        return BY_NAME.get(this.#rules.list(header, stats)) ?? ENCODING.UNKNOWN
       default:
-        return BY_NAME.get(this.rules.other(header)) ?? ENCODING.UNKNOWN
+        return BY_NAME.get(this.#rules.other(header)) ?? ENCODING.UNKNOWN
     }
   }
 
   /** Of a string that is neither integer nor HyperLogLog. */
   text(keyLength: number, hasExpiry: boolean, length: number): Encoding {
-    return this.rules.isEmbedded(keyLength, hasExpiry, length) ? ENCODING.EMBSTR : ENCODING.RAW
+    return this.#rules.isEmbedded(keyLength, hasExpiry, length) ? ENCODING.EMBSTR : ENCODING.RAW
   }
 }

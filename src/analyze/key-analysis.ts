@@ -111,47 +111,47 @@ export class KeyAnalysis implements RdbVisitor {
   readonly prefixes: PrefixTree | undefined
   readonly top: TopKeys
 
-  private readonly options: AnalysisOptions
-  private readonly ttl: TtlHistogram
-  private readonly kindSums = new Sums()
-  private readonly encodingSums = new Sums()
-  private readonly moduleRows = new Map<string, number>()
-  private readonly databaseRows = new Map<number, DatabaseRow>()
-  private database: DatabaseRow = { keys: 0, expires: 0, memory: 0 }
-  private databaseNumber = -1
-  private readonly encoding = new MemoryEncoding()
-  private model: MemoryModel | undefined
-  private counted = true
-  private readonly current = new CurrentKey()
-  private readonly strings = new CurrentStrings()
-  private stringCosts: StringCosts | undefined
+  readonly #options: AnalysisOptions
+  readonly #ttl: TtlHistogram
+  readonly #kindSums = new Sums()
+  readonly #encodingSums = new Sums()
+  readonly #moduleRows = new Map<string, number>()
+  readonly #databaseRows = new Map<number, DatabaseRow>()
+  #database: DatabaseRow = { keys: 0, expires: 0, memory: 0 }
+  #databaseNumber = -1
+  readonly #encoding = new MemoryEncoding()
+  #model: MemoryModel | undefined
+  #counted = true
+  readonly #current = new CurrentKey()
+  readonly #strings = new CurrentStrings()
+  #stringCosts: StringCosts | undefined
 
   constructor(options: AnalysisOptions) {
-    this.options = options
-    this.ttl = new TtlHistogram(options.nowMs)
+    this.#options = options
+    this.#ttl = new TtlHistogram(options.nowMs)
     this.top = new TopKeys(options.top)
     this.prefixes = options.prefixes === undefined ? undefined : new PrefixTree(options.prefixes)
     const asksEach = options.wantsKey !== undefined || options.wantsMemory !== undefined
     const tellsEach = options.onKey !== undefined && options.onStrings === undefined
     this.lane = {
       // Only where each key need not be asked about or told by itself.
-      strings: asksEach || tellsEach ? undefined : (batch) => this.addStrings(batch),
+      strings: asksEach || tellsEach ? undefined : (batch) => this.#addStrings(batch),
       separatorByte: options.prefixes?.separator?.[0],
       weights: {
         ofKind: (kind) => this.memoryModel.plainWeights(kind),
-        add: (strings, weight) => this.model!.plainRun(strings, weight),
+        add: (strings, weight) => this.#model!.plainRun(strings, weight),
       },
     }
   }
 
   start(start: RdbStart): void {
-    this.encoding.start(start)
+    this.#encoding.start(start)
     this.family = start.family
     this.rdbVersion = start.version
   }
 
   aux(name: Slice, value: Slice): void {
-    this.encoding.aux(name, value)
+    this.#encoding.aux(name, value)
     if (this.auxFields.size < MAX_AUX_FIELDS) this.auxFields.set(auxText(name), auxText(value))
   }
 
@@ -165,61 +165,61 @@ export class KeyAnalysis implements RdbVisitor {
 
   key(header: KeyHeader): Depth {
     this.memoryModel.begin(header)
-    const { current } = this
+    const current = this.#current
     current.type = typeNameOf(header)
-    this.counted = this.options.wantsKey?.(header, current.type) ?? true
+    this.#counted = this.#options.wantsKey?.(header, current.type) ?? true
     return DEPTH.SKIP
   }
 
   packed(blobBytes: number): void {
-    this.model!.packed(blobBytes)
+    this.#model!.packed(blobBytes)
   }
 
   plain(lengthBytes: number): void {
-    this.model!.plain(lengthBytes)
+    this.#model!.plain(lengthBytes)
   }
 
   keyEnd(header: KeyHeader, stats: ValueStats): void {
-    if (!this.counted) {
+    if (!this.#counted) {
       this.filteredOut += 1
       return
     }
-    const model = this.model!
-    const encoding = this.encoding.of(header, stats)
+    const model = this.#model!
+    const encoding = this.#encoding.of(header, stats)
     const memory = model.bytes(header, stats, encoding)
-    if (this.options.wantsMemory?.(memory) === false) {
+    if (this.#options.wantsMemory?.(memory) === false) {
       this.filteredOut += 1
       return
     }
-    this.count(header, stats, encoding, memory)
-    if (this.options.onKey !== undefined) {
-      const { current } = this
+    this.#count(header, stats, encoding, memory)
+    if (this.#options.onKey !== undefined) {
+      const current = this.#current
       current.header = header
       current.stats = stats
       current.encoding = ENCODING_NAMES[encoding]!
       current.memory = Math.round(memory)
-      this.options.onKey(current)
+      this.#options.onKey(current)
     }
   }
 
   notice(code: NoticeCode, message: string, byteOffset: number): void {
-    this.options.onNotice?.(code, message, byteOffset)
+    this.#options.onNotice?.(code, message, byteOffset)
   }
 
   lost(region: LostRegion): void {
-    this.options.onLost?.(region)
+    this.#options.onLost?.(region)
   }
 
   /** For the server that wrote the file, as its AUX fields say. */
   get memoryModel(): MemoryModel {
-    this.model ??= new MemoryModel(this.encoding.writer)
-    return this.model
+    this.#model ??= new MemoryModel(this.#encoding.writer)
+    return this.#model
   }
 
   /** Bytes of the databases' own tables: what the servers call overhead. */
   get tableBytes(): number {
     let bytes = 0
-    for (const row of this.databaseRows.values()) {
+    for (const row of this.#databaseRows.values()) {
       bytes += this.memoryModel.tableBytes(row.keys, row.expires)
     }
     return bytes
@@ -229,46 +229,47 @@ export class KeyAnalysis implements RdbVisitor {
   types(): [string, TypeRow][] {
     const rows = [
       ...KIND_NAMES.map((name, kind): [string, number] => [name, kind]),
-      ...this.moduleRows,
+      ...this.#moduleRows,
     ]
-    return byMemory(rows.map(([name, row]): [string, TypeRow] => [name, this.kindSums.row(row)]))
+    return byMemory(rows.map(([name, row]): [string, TypeRow] => [name, this.#kindSums.row(row)]))
   }
 
   encodings(): [string, Row][] {
     return byMemory(
-      ENCODING_NAMES.map((name, index): [string, Row] => [name, this.encodingSums.row(index)]),
+      ENCODING_NAMES.map((name, index): [string, Row] => [name, this.#encodingSums.row(index)]),
     )
   }
 
   /** By number. */
   databases(): [number, DatabaseRow][] {
-    return [...this.databaseRows].sort(([a], [b]) => a - b)
+    return [...this.#databaseRows].sort(([a], [b]) => a - b)
   }
 
   ttlRows(): TtlRow[] {
-    return this.ttl.rows()
+    return this.#ttl.rows()
   }
 
-  private count(header: KeyHeader, stats: ValueStats, encoding: Encoding, memory: number): void {
-    const { current, prefixes, top } = this
+  #count(header: KeyHeader, stats: ValueStats, encoding: Encoding, memory: number): void {
+    const { prefixes, top } = this
+    const current = this.#current
     this.keys += 1
     this.memory += memory
-    this.dataset += memory + this.model!.datasetDelta(header, stats, encoding)
-    if (header.dbnum !== this.databaseNumber) this.selectDatabase(header.dbnum)
-    const { database } = this
+    this.dataset += memory + this.#model!.datasetDelta(header, stats, encoding)
+    if (header.dbnum !== this.#databaseNumber) this.#selectDatabase(header.dbnum)
+    const database = this.#database
     database.keys += 1
     database.memory += memory
     if (header.hasExpiry) {
       this.expires += 1
       database.expires += 1
     }
-    const row = header.kind === KIND.MODULE ? this.moduleRow(current.type) : header.kind
-    this.kindSums.add(row, stats.elements, memory)
-    this.encodingSums.add(encoding, stats.elements, memory)
-    this.ttl.add(header.hasExpiry, header.expireAtMs, memory)
-    if (memory > this.kindSums.largestMemory[row]! || top.wants(memory)) {
-      const facts = this.facts(header, stats, encoding, memory)
-      if (memory > this.kindSums.largestMemory[row]!) this.kindSums.setLargest(row, memory, facts)
+    const row = header.kind === KIND.MODULE ? this.#moduleRow(current.type) : header.kind
+    this.#kindSums.add(row, stats.elements, memory)
+    this.#encodingSums.add(encoding, stats.elements, memory)
+    this.#ttl.add(header.hasExpiry, header.expireAtMs, memory)
+    if (memory > this.#kindSums.largestMemory[row]! || top.wants(memory)) {
+      const facts = this.#facts(header, stats, encoding, memory)
+      if (memory > this.#kindSums.largestMemory[row]!) this.#kindSums.setLargest(row, memory, facts)
       if (top.wants(memory)) top.add(facts)
     }
     if (prefixes !== undefined) {
@@ -277,10 +278,14 @@ export class KeyAnalysis implements RdbVisitor {
   }
 
   /** What `key` and `keyEnd` do, for a row of strings. */
-  private addStrings(rows: StringBatch): void {
-    const { strings, prefixes, encodingSums, ttl, kindSums } = this
+  #addStrings(rows: StringBatch): void {
+    const { prefixes } = this
+    const ttl = this.#ttl
+    const kindSums = this.#kindSums
+    const encodingSums = this.#encodingSums
+    const strings = this.#strings
     const model = this.memoryModel
-    const costs = (this.stringCosts ??= new StringCosts(this.encoding, model))
+    const costs = (this.#stringCosts ??= new StringCosts(this.#encoding, model))
     const { count } = rows
     if (strings.memory.length < count) {
       strings.memory = new Float64Array(count)
@@ -290,7 +295,7 @@ export class KeyAnalysis implements RdbVisitor {
     const { encodingKeys, encodingMemory } = strings
     encodingKeys.fill(0)
     encodingMemory.fill(0)
-    let keepAbove = this.keepAbove
+    let keepAbove = this.#keepAbove
     let expires = 0
     let sum = 0
     let expiring = 0
@@ -319,8 +324,8 @@ export class KeyAnalysis implements RdbVisitor {
         ttl.add(true, rows.expireAtMs(row), keyMemory)
       }
       if (keyMemory > keepAbove) {
-        this.keepString(rows, row, encoding, keyMemory)
-        keepAbove = this.keepAbove
+        this.#keepString(rows, row, encoding, keyMemory)
+        keepAbove = this.#keepAbove
       }
     }
     prefixes?.addRows(rows, memory)
@@ -334,22 +339,22 @@ export class KeyAnalysis implements RdbVisitor {
     this.memory += sum
     this.dataset +=
       sum + (count - expires) * model.stringDelta(false) + expires * model.stringDelta(true)
-    if (rows.dbnum !== this.databaseNumber) this.selectDatabase(rows.dbnum)
-    this.database.keys += count
-    this.database.expires += expires
-    this.database.memory += sum
-    if (this.options.onStrings !== undefined) {
+    if (rows.dbnum !== this.#databaseNumber) this.#selectDatabase(rows.dbnum)
+    this.#database.keys += count
+    this.#database.expires += expires
+    this.#database.memory += sum
+    if (this.#options.onStrings !== undefined) {
       strings.rows = rows
-      this.options.onStrings(strings)
+      this.#options.onStrings(strings)
     }
   }
 
   /** A string with more memory is the largest, or one of the `top`. */
-  private get keepAbove(): number {
-    return Math.min(this.kindSums.largestMemory[KIND.STRING]!, this.top.threshold)
+  get #keepAbove(): number {
+    return Math.min(this.#kindSums.largestMemory[KIND.STRING]!, this.top.threshold)
   }
 
-  private keepString(rows: StringBatch, row: number, encoding: Encoding, memory: number): void {
+  #keepString(rows: StringBatch, row: number, encoding: Encoding, memory: number): void {
     const facts: KeyFacts = {
       dbnum: rows.dbnum,
       key: Buffer.from(rows.bytes.subarray(rows.keyStart(row), rows.keyEnd(row))),
@@ -359,39 +364,35 @@ export class KeyAnalysis implements RdbVisitor {
       elements: 1,
       expireAtMs: rows.expireAtMs(row),
     }
-    const { kindSums, top } = this
+    const { top } = this
+    const kindSums = this.#kindSums
     if (memory > kindSums.largestMemory[KIND.STRING]!) {
       kindSums.setLargest(KIND.STRING, memory, facts)
     }
     if (top.wants(memory)) top.add(facts)
   }
 
-  private facts(
-    header: KeyHeader,
-    stats: ValueStats,
-    encoding: Encoding,
-    memory: number,
-  ): KeyFacts {
-    const { type } = this.current
+  #facts(header: KeyHeader, stats: ValueStats, encoding: Encoding, memory: number): KeyFacts {
+    const { type } = this.#current
     return keyFacts(header, stats, type, ENCODING_NAMES[encoding]!, Math.round(memory))
   }
 
-  private selectDatabase(dbnum: number): void {
-    let row = this.databaseRows.get(dbnum)
+  #selectDatabase(dbnum: number): void {
+    let row = this.#databaseRows.get(dbnum)
     if (row === undefined) {
       row = { keys: 0, expires: 0, memory: 0 }
-      this.databaseRows.set(dbnum, row)
+      this.#databaseRows.set(dbnum, row)
     }
-    this.database = row
-    this.databaseNumber = dbnum
+    this.#database = row
+    this.#databaseNumber = dbnum
   }
 
   /** Modules have the rows behind those of the kinds, as they come. */
-  private moduleRow(name: string): number {
-    let row = this.moduleRows.get(name)
+  #moduleRow(name: string): number {
+    let row = this.#moduleRows.get(name)
     if (row === undefined) {
-      row = KIND_NAMES.length + this.moduleRows.size
-      this.moduleRows.set(name, row)
+      row = KIND_NAMES.length + this.#moduleRows.size
+      this.#moduleRows.set(name, row)
     }
     return row
   }

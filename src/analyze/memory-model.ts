@@ -44,61 +44,61 @@ const LISTPACK_EX_BYTES = 32
 export class MemoryModel {
   readonly layout: ServerLayout
   /** Sums over the value at hand. */
-  private packedSum = 0
-  private lastPacked = 0
-  private nodes = 0
-  private plainSum = 0
-  private plainCount = 0
+  #packedSum = 0
+  #lastPacked = 0
+  #nodes = 0
+  #plainSum = 0
+  #plainCount = 0
   /** Length of a hash's field until its value comes; -1: none. */
-  private fieldLength = -1
-  private kind: number = KIND.STRING
+  #fieldLength = -1
+  #kind: number = KIND.STRING
   /** What an entry's allocation has to spare. */
-  private readonly entrySlack: number
+  readonly #entrySlack: number
   /** `skiplistNode` of short members. */
-  private readonly nodeBytes = new Float64Array(512)
+  readonly #nodeBytes = new Float64Array(512)
 
   constructor(writer: WriterVersion) {
     this.layout = serverLayout(writer)
-    this.entrySlack = allocated(this.layout.entryBytes) - this.layout.entryBytes
-    for (let length = 0; length < this.nodeBytes.length; length += 1) {
-      this.nodeBytes[length] = this.skiplistNode(length)
+    this.#entrySlack = allocated(this.layout.entryBytes) - this.layout.entryBytes
+    for (let length = 0; length < this.#nodeBytes.length; length += 1) {
+      this.#nodeBytes[length] = this.#skiplistNode(length)
     }
   }
 
   begin(header: KeyHeader): void {
-    this.kind = header.kind
-    this.packedSum = 0
-    this.lastPacked = 0
-    this.nodes = 0
-    this.plainSum = 0
-    this.plainCount = 0
-    this.fieldLength = -1
+    this.#kind = header.kind
+    this.#packedSum = 0
+    this.#lastPacked = 0
+    this.#nodes = 0
+    this.#plainSum = 0
+    this.#plainCount = 0
+    this.#fieldLength = -1
   }
 
   /** A blob of so many bytes. */
   packed(blobBytes: number): void {
     const bytes = this.layout.countsRequests ? blobBytes : allocated(blobBytes)
-    this.packedSum += bytes
-    this.lastPacked = bytes
-    this.nodes += 1
+    this.#packedSum += bytes
+    this.#lastPacked = bytes
+    this.#nodes += 1
   }
 
   /** A string outside of blobs; of a hash fields and values in turn. */
   plain(length: number): void {
-    this.plainCount += 1
-    switch (this.kind) {
+    this.#plainCount += 1
+    switch (this.#kind) {
       case KIND.ZSET:
-        this.plainSum +=
-          length < this.nodeBytes.length ? this.nodeBytes[length]! : this.skiplistNode(length)
+        this.#plainSum +=
+          length < this.#nodeBytes.length ? this.#nodeBytes[length]! : this.#skiplistNode(length)
         return
       case KIND.HASH:
         if (!this.layout.hashEntries) {
-          this.plainSum += this.string(length)
-        } else if (this.fieldLength < 0) {
-          this.fieldLength = length
+          this.#plainSum += this.#string(length)
+        } else if (this.#fieldLength < 0) {
+          this.#fieldLength = length
         } else {
-          this.plainSum += this.hashEntry(this.fieldLength, length)
-          this.fieldLength = -1
+          this.#plainSum += this.#hashEntry(this.#fieldLength, length)
+          this.#fieldLength = -1
         }
         return
       case KIND.LIST:
@@ -106,7 +106,7 @@ export class MemoryModel {
         this.packed(length)
         return
       default:
-        this.plainSum += this.string(length)
+        this.#plainSum += this.#string(length)
     }
   }
 
@@ -114,16 +114,16 @@ export class MemoryModel {
   plainWeights(kind: Kind): PlainWeights | undefined {
     switch (kind) {
       case KIND.ZSET:
-        return { byLength: this.nodeBytes, pairs: false }
+        return { byLength: this.#nodeBytes, pairs: false }
       case KIND.SET:
-        return { byLength: byLength((length) => this.string(length)), pairs: false }
+        return { byLength: byLength((length) => this.#string(length)), pairs: false }
       case KIND.HASH:
         if (!this.layout.hashEntries) {
-          return { byLength: byLength((length) => this.string(length)), pairs: false }
+          return { byLength: byLength((length) => this.#string(length)), pairs: false }
         }
         // Short fields have a header of two bytes: only the sum of both lengths counts.
         return {
-          byLength: byLength((both) => this.hashEntry(0, both)).subarray(0, EMBEDDED_PAIR_BYTES),
+          byLength: byLength((both) => this.#hashEntry(0, both)).subarray(0, EMBEDDED_PAIR_BYTES),
           pairs: true,
         }
       default:
@@ -133,8 +133,8 @@ export class MemoryModel {
 
   /** Whole elements, of which the weights are known. */
   plainRun(strings: number, weight: number): void {
-    this.plainCount += strings
-    this.plainSum += weight
+    this.#plainCount += strings
+    this.#plainSum += weight
   }
 
   /** Bytes of the key at hand: value, key, object, entry. To be called in `keyEnd`. */
@@ -143,8 +143,8 @@ export class MemoryModel {
     if (header.kind === KIND.STRING) {
       return this.stringKey(keyLength, header.hasExpiry, stats.stringBytes, encoding)
     }
-    const value = this.value(header, stats, encoding)
-    return value + this.keyAndObject(keyLength, header.hasExpiry, encoding)
+    const value = this.#value(header, stats, encoding)
+    return value + this.#keyAndObject(keyLength, header.hasExpiry, encoding)
   }
 
   /** The same of a string, by its sizes alone. */
@@ -156,16 +156,16 @@ export class MemoryModel {
         return allocated(object + 1 + sdsBytes(keyLength) + length + 4)
       }
       return (
-        allocated(OBJECT_BYTES + length + 4) + this.keyAndObject(keyLength, hasExpiry, encoding)
+        allocated(OBJECT_BYTES + length + 4) + this.#keyAndObject(keyLength, hasExpiry, encoding)
       )
     }
-    const value = encoding === ENCODING.INT ? 0 : this.string(length)
-    return value + this.keyAndObject(keyLength, hasExpiry, encoding)
+    const value = encoding === ENCODING.INT ? 0 : this.#string(length)
+    return value + this.#keyAndObject(keyLength, hasExpiry, encoding)
   }
 
   /** The tables of a database: of its keys and of their expiries. */
   tableBytes(keys: number, expires: number): number {
-    if (this.layout.bucketTables) return this.buckets(keys) + this.buckets(expires)
+    if (this.layout.bucketTables) return this.#buckets(keys) + this.#buckets(expires)
     const entries = this.layout.keysEmbedded ? 0 : this.layout.entryBytes * expires
     return slots(keys) + slots(expires) + entries
   }
@@ -180,7 +180,7 @@ export class MemoryModel {
     const { layout } = this
     if (layout.keysEmbedded) return -OBJECT_BYTES
     const { elements } = stats
-    const slack = this.entrySlack
+    const slack = this.#entrySlack
     let delta = this.stringDelta(header.hasExpiry)
     if (header.kind === KIND.STRING) return delta
     if (encoding === ENCODING.SKIPLIST) delta += elements * slack
@@ -190,19 +190,20 @@ export class MemoryModel {
           ? chainedEntries(elements) * 16 - elements * layout.entryBytes
           : elements * slack
     } else if (header.kind === KIND.STREAM) {
-      delta += this.radixTrees(stats, true) - this.radixTrees(stats, false)
+      delta += this.#radixTrees(stats, true) - this.#radixTrees(stats, false)
     }
     return delta
   }
 
   /** `datasetDelta` of any string. */
   stringDelta(hasExpiry: boolean): number {
-    const { layout, entrySlack } = this
+    const { layout } = this
+    const entrySlack = this.#entrySlack
     if (layout.keysEmbedded) return -OBJECT_BYTES
     return entrySlack - layout.entryBytes - OBJECT_BYTES + (hasExpiry ? entrySlack : 0)
   }
 
-  private keyAndObject(keyLength: number, hasExpiry: boolean, encoding: Encoding): number {
+  #keyAndObject(keyLength: number, hasExpiry: boolean, encoding: Encoding): number {
     const { layout } = this
     if (layout.keysEmbedded) {
       const expiry = hasExpiry || keyLength >= KEY_WITH_EXPIRY_ROOM ? 8 : 0
@@ -215,7 +216,7 @@ export class MemoryModel {
     return encoding === ENCODING.EMBSTR ? key : key + OBJECT_BYTES
   }
 
-  private value(header: KeyHeader, stats: ValueStats, encoding: Encoding): number {
+  #value(header: KeyHeader, stats: ValueStats, encoding: Encoding): number {
     const { layout } = this
     switch (encoding) {
       case ENCODING.RAW:
@@ -224,43 +225,44 @@ export class MemoryModel {
       case ENCODING.ZIPLIST:
       case ENCODING.INTSET:
       case ENCODING.ZIPMAP:
-        return this.packedSum
+        return this.#packedSum
       case ENCODING.LISTPACKEX:
-        return this.packedSum + LISTPACK_EX_BYTES
+        return this.#packedSum + LISTPACK_EX_BYTES
       case ENCODING.QUICKLIST:
-        return layout.quicklistBytes + this.nodes * layout.quicklistNodeBytes + this.packedSum
+        return layout.quicklistBytes + this.#nodes * layout.quicklistNodeBytes + this.#packedSum
       case ENCODING.LINKEDLIST:
         // list, and for each element a node of three pointers and an object.
-        return 48 + this.plainOrPacked() + this.plainCount * (24 + OBJECT_BYTES)
+        return 48 + this.#plainOrPacked() + this.#plainCount * (24 + OBJECT_BYTES)
       case ENCODING.SKIPLIST:
-        return layout.zsetBytes + this.table(stats.elements) + this.plainSum
+        return layout.zsetBytes + this.#table(stats.elements) + this.#plainSum
       case ENCODING.HASHTABLE:
         return header.kind === KIND.SET
           ? layout.setTableBytes +
-              this.table(stats.elements) +
-              this.plainSum +
+              this.#table(stats.elements) +
+              this.#plainSum +
               (layout.setsGrow ? oldSlots(stats.elements) : 0)
           : layout.hashTableBytes +
-              this.table(stats.elements) +
-              this.plainSum +
+              this.#table(stats.elements) +
+              this.#plainSum +
               stats.fieldsWithExpiry * (layout.bucketTables ? 8 : FIELD_EXPIRY_BYTES)
       case ENCODING.STREAM:
       case ENCODING.UNKNOWN:
-        return this.stream(stats)
+        return this.#stream(stats)
       default:
-        return allocated(Math.max(8, stats.serializedBytes)) + this.plainSum
+        return allocated(Math.max(8, stats.serializedBytes)) + this.#plainSum
     }
   }
 
-  private plainOrPacked(): number {
-    return this.plainSum + this.packedSum
+  #plainOrPacked(): number {
+    return this.#plainSum + this.#packedSum
   }
 
-  private stream(stats: ValueStats): number {
+  #stream(stats: ValueStats): number {
     const { layout } = this
-    let bytes = layout.streamBytes + this.packedSum + this.radixTrees(stats, layout.exactRadixTrees)
-    if (this.nodes > 0 && layout.streamNodeAheadBytes > this.lastPacked) {
-      bytes += layout.streamNodeAheadBytes - this.lastPacked
+    let bytes =
+      layout.streamBytes + this.#packedSum + this.#radixTrees(stats, layout.exactRadixTrees)
+    if (this.#nodes > 0 && layout.streamNodeAheadBytes > this.#lastPacked) {
+      bytes += layout.streamNodeAheadBytes - this.#lastPacked
     }
     const { streamGroups: groups, streamConsumers: consumers, streamPending: pending } = stats
     if (groups > 0) {
@@ -275,51 +277,51 @@ export class MemoryModel {
   }
 
   /** Of entries, and of pending ones by group and by consumer: measured or as estimated. */
-  private radixTrees(stats: ValueStats, exact: boolean): number {
+  #radixTrees(stats: ValueStats, exact: boolean): number {
     const { streamGroups: groups, streamConsumers: consumers, streamPending: pending } = stats
     const tree = exact ? radixTreeBytes : radixTreeEstimate
-    let bytes = tree(this.nodes)
+    let bytes = tree(this.#nodes)
     if (groups > 0) bytes += groups * tree(pending / groups)
     if (consumers > 0) bytes += consumers * tree(pending / consumers)
     return bytes
   }
 
   /** Slots and entries of a collection's table. */
-  private table(elements: number): number {
-    if (this.layout.bucketTables) return this.buckets(elements)
+  #table(elements: number): number {
+    if (this.layout.bucketTables) return this.#buckets(elements)
     return slots(Math.max(4, elements)) + elements * this.layout.entryBytes
   }
 
-  private buckets(entries: number): number {
+  #buckets(entries: number): number {
     if (entries === 0) return 0
     const count = 2 ** Math.ceil(Math.log2(Math.max(1, entries / BUCKET_ENTRIES)))
     const chained = count === 1 ? 0 : count * overflowShare(entries / count)
     return BUCKET_BYTES * Math.round(count + chained)
   }
 
-  private string(length: number): number {
+  #string(length: number): number {
     // Headers of one byte have no room to remember what was allocated.
     if (this.layout.countsRequests && length < 32) return length + 2
     return allocated(sdsBytes(length))
   }
 
-  private hashEntry(field: number, value: number): number {
+  #hashEntry(field: number, value: number): number {
     const embedded = sdsBytes(field) + value + 4
     if (embedded <= HASH_ENTRY_BYTES) {
       return this.layout.countsRequests ? embedded : allocated(embedded)
     }
     const own = 8 + Math.max(sdsBytes(field), field + 4)
-    return (this.layout.countsRequests ? own : allocated(own)) + this.string(value)
+    return (this.layout.countsRequests ? own : allocated(own)) + this.#string(value)
   }
 
-  private skiplistNode(member: number): number {
+  #skiplistNode(member: number): number {
     const { layout } = this
     let base = 40
     let apart = 0
     if (layout.embeddedMembers) {
       base = (layout.bucketTables ? 33 : 32) + sdsBytes(member)
     } else {
-      apart = this.string(member)
+      apart = this.#string(member)
     }
     let mean = apart
     for (let level = 0; level < LEVEL_SHARES.length; level += 1) {

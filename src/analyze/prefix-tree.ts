@@ -50,71 +50,71 @@ export class PrefixTree {
   readonly depth: number
   /** How many different prefixes lost their own row. */
   mergedPrefixes = 0
-  private readonly separator: Uint8Array
-  private readonly firstSeparatorByte: number
-  private maxChildren: number
-  private readonly maxNodes: number
+  readonly #separator: Uint8Array
+  readonly #firstSeparatorByte: number
+  #maxChildren: number
+  readonly #maxNodes: number
 
-  private readonly parent: Int32Array
-  private readonly firstChild: Int32Array
-  private readonly nextSibling: Int32Array
-  private readonly childCount: Int32Array
+  readonly #parent: Int32Array
+  readonly #firstChild: Int32Array
+  readonly #nextSibling: Int32Array
+  readonly #childCount: Int32Array
   /** The child that takes what is not apart, or NONE. */
-  private readonly wildcard: Int32Array
-  private readonly merged: Float64Array
+  readonly #wildcard: Int32Array
+  readonly #merged: Float64Array
   /** The child that was found last, or NONE. */
-  private readonly recent: Int32Array
-  private readonly level: Uint8Array
-  private readonly keys: Float64Array
-  private readonly memory: Float64Array
-  private readonly hash: Int32Array
-  private readonly pieceStart: Int32Array
-  private readonly pieceLength: Int32Array
-  private pieces = Buffer.allocUnsafeSlow(1 << 16)
-  private piecesEnd = 0
-  private nodeCount = 1
-  private freeNode = NONE
-  private liveNodes = 1
+  readonly #recent: Int32Array
+  readonly #level: Uint8Array
+  readonly #keys: Float64Array
+  readonly #memory: Float64Array
+  readonly #hash: Int32Array
+  readonly #pieceStart: Int32Array
+  readonly #pieceLength: Int32Array
+  #pieces = Buffer.allocUnsafeSlow(1 << 16)
+  #piecesEnd = 0
+  #nodeCount = 1
+  #freeNode = NONE
+  #liveNodes = 1
   /** Node by hash of (parent, piece); a power of two, at most half full; NONE: free. */
-  private readonly slots: Int32Array
+  readonly #slots: Int32Array
 
   constructor(options: PrefixOptions = {}) {
-    this.separator = options.separator ?? DEFAULT_SEPARATOR
-    this.firstSeparatorByte = this.separator[0] ?? 0x3a
+    this.#separator = options.separator ?? DEFAULT_SEPARATOR
+    this.#firstSeparatorByte = this.#separator[0] ?? 0x3a
     this.depth = Math.min(255, options.depth ?? 3)
-    this.maxChildren = options.maxChildren ?? 1024
-    this.maxNodes = Math.max(16, options.maxNodes ?? 32768)
-    const rows = this.maxNodes
-    this.parent = new Int32Array(rows).fill(NONE)
-    this.firstChild = new Int32Array(rows).fill(NONE)
-    this.nextSibling = new Int32Array(rows).fill(NONE)
-    this.childCount = new Int32Array(rows)
-    this.wildcard = new Int32Array(rows).fill(NONE)
-    this.merged = new Float64Array(rows)
-    this.recent = new Int32Array(rows).fill(NONE)
-    this.level = new Uint8Array(rows)
-    this.keys = new Float64Array(rows)
-    this.memory = new Float64Array(rows)
-    this.hash = new Int32Array(rows)
-    this.pieceStart = new Int32Array(rows)
-    this.pieceLength = new Int32Array(rows)
-    this.slots = new Int32Array(2 ** Math.ceil(Math.log2(rows * 2))).fill(NONE)
+    this.#maxChildren = options.maxChildren ?? 1024
+    this.#maxNodes = Math.max(16, options.maxNodes ?? 32768)
+    const rows = this.#maxNodes
+    this.#parent = new Int32Array(rows).fill(NONE)
+    this.#firstChild = new Int32Array(rows).fill(NONE)
+    this.#nextSibling = new Int32Array(rows).fill(NONE)
+    this.#childCount = new Int32Array(rows)
+    this.#wildcard = new Int32Array(rows).fill(NONE)
+    this.#merged = new Float64Array(rows)
+    this.#recent = new Int32Array(rows).fill(NONE)
+    this.#level = new Uint8Array(rows)
+    this.#keys = new Float64Array(rows)
+    this.#memory = new Float64Array(rows)
+    this.#hash = new Int32Array(rows)
+    this.#pieceStart = new Int32Array(rows)
+    this.#pieceLength = new Int32Array(rows)
+    this.#slots = new Int32Array(2 ** Math.ceil(Math.log2(rows * 2))).fill(NONE)
   }
 
   /** Counts the key bytes[start, end) with so many bytes of memory. */
   add(bytes: Uint8Array, start: number, end: number, memoryBytes: number): void {
     // Beforehand: no node of the way down may vanish in the middle of it.
-    if (this.liveNodes + this.depth >= this.maxNodes) this.makeRoom()
-    const separatorBytes = this.separator.length
+    if (this.#liveNodes + this.depth >= this.#maxNodes) this.#makeRoom()
+    const separatorBytes = this.#separator.length
     let node = ROOT
     let from = start
-    this.count(node, 1, memoryBytes)
+    this.#count(node, 1, memoryBytes)
     for (let level = 0; level < this.depth; level += 1) {
-      const at = this.pieceEnd(bytes, from, end)
+      const at = this.#pieceEnd(bytes, from, end)
       if (at < 0 || at - from > MAX_PIECE_BYTES) return
-      node = this.next(node, bytes, from, at - from)
+      node = this.#next(node, bytes, from, at - from)
       from = at + separatorBytes
-      this.count(node, 1, memoryBytes)
+      this.#count(node, 1, memoryBytes)
     }
   }
 
@@ -124,9 +124,15 @@ export class PrefixTree {
    */
   addRows(rows: StringBatch, memory: Float64Array): void {
     const { bytes, count } = rows
-    const { depth, parent, recent, wildcard, childCount, pieceLength, pieceStart } = this
-    let { pieces } = this
-    const isPlain = this.separator.length === 1
+    const { depth } = this
+    const parent = this.#parent
+    const childCount = this.#childCount
+    const wildcard = this.#wildcard
+    const recent = this.#recent
+    const pieceStart = this.#pieceStart
+    const pieceLength = this.#pieceLength
+    let pieces = this.#pieces
+    const isPlain = this.#separator.length === 1
     // The prefix that the last keys had, and what they add up to.
     let last = ROOT
     let keys = 0
@@ -171,18 +177,18 @@ export class PrefixTree {
         if (level === 0) lastFirst = child
       }
       if (!isKnown || (level < depth && !isShort)) {
-        this.countUp(last, keys, sum)
+        this.#countUp(last, keys, sum)
         last = ROOT
         keys = 0
         sum = 0
         this.add(bytes, start, rows.keyEnd(row), memory[row]!)
-        pieces = this.pieces
+        pieces = this.#pieces
         lastFirst = NONE
         continue
       }
       if (level === 0) lastFirst = NONE
       if (node !== last) {
-        this.countUp(last, keys, sum)
+        this.#countUp(last, keys, sum)
         last = node
         keys = 0
         sum = 0
@@ -190,70 +196,70 @@ export class PrefixTree {
       keys += 1
       sum += memory[row]!
     }
-    this.countUp(last, keys, sum)
+    this.#countUp(last, keys, sum)
   }
 
-  private count(node: number, keys: number, memory: number): void {
-    this.keys[node]! += keys
-    this.memory[node]! += memory
+  #count(node: number, keys: number, memory: number): void {
+    this.#keys[node]! += keys
+    this.#memory[node]! += memory
   }
 
   /** For the node and all above it. */
-  private countUp(from: number, keys: number, memory: number): void {
+  #countUp(from: number, keys: number, memory: number): void {
     if (keys === 0) return
-    for (let node = from; node !== NONE; node = this.parent[node]!) this.count(node, keys, memory)
+    for (let node = from; node !== NONE; node = this.#parent[node]!) this.#count(node, keys, memory)
   }
 
   /** Where a piece leads from a node. */
-  private next(node: number, bytes: Uint8Array, from: number, length: number): number {
-    let next = this.wildcard[node]!
+  #next(node: number, bytes: Uint8Array, from: number, length: number): number {
+    let next = this.#wildcard[node]!
     // With nothing else beside it every name leads there.
-    if (next === NONE || this.childCount[node] !== 1) next = this.child(node, bytes, from, length)
-    this.recent[node] = next
+    if (next === NONE || this.#childCount[node] !== 1) next = this.#child(node, bytes, from, length)
+    this.#recent[node] = next
     return next
   }
 
   /** The prefixes with most memory, at most `limit`, largest first. */
   largest(limit: number, maxDepth = this.depth): PrefixTotals[] {
     const nodes: number[] = []
-    for (const node of this.live()) if (this.level[node]! <= maxDepth) nodes.push(node)
-    nodes.sort((a, b) => this.memory[b]! - this.memory[a]! || this.level[a]! - this.level[b]!)
-    return nodes.slice(0, limit).map((node) => this.totals(node))
+    for (const node of this.#live()) if (this.#level[node]! <= maxDepth) nodes.push(node)
+    nodes.sort((a, b) => this.#memory[b]! - this.#memory[a]! || this.#level[a]! - this.#level[b]!)
+    return nodes.slice(0, limit).map((node) => this.#totals(node))
   }
 
   /** Prefixes known at present. */
   get size(): number {
-    return this.liveNodes - 1
+    return this.#liveNodes - 1
   }
 
-  private totals(node: number): PrefixTotals {
+  #totals(node: number): PrefixTotals {
     const parts: Uint8Array[] = []
     let merged = 0
-    for (let each = node; each !== ROOT; each = this.parent[each]!) {
-      const start = this.pieceStart[each]!
-      parts.unshift(this.separator)
-      parts.unshift(this.pieces.subarray(start, start + this.pieceLength[each]!))
-      merged += this.merged[each]!
+    for (let each = node; each !== ROOT; each = this.#parent[each]!) {
+      const start = this.#pieceStart[each]!
+      parts.unshift(this.#separator)
+      parts.unshift(this.#pieces.subarray(start, start + this.#pieceLength[each]!))
+      merged += this.#merged[each]!
     }
     return {
       prefix: Buffer.concat(parts),
-      depth: this.level[node]!,
-      keys: this.keys[node]!,
-      memory: Math.round(this.memory[node]!),
+      depth: this.#level[node]!,
+      keys: this.#keys[node]!,
+      memory: Math.round(this.#memory[node]!),
       merged,
     }
   }
 
-  private pieceEnd(bytes: Uint8Array, start: number, end: number): number {
-    const first = this.firstSeparatorByte
+  #pieceEnd(bytes: Uint8Array, start: number, end: number): number {
+    const first = this.#firstSeparatorByte
     for (let at = start; at < end; at += 1) {
-      if (bytes[at] === first && this.separatorAt(bytes, at, end)) return at
+      if (bytes[at] === first && this.#separatorAt(bytes, at, end)) return at
     }
     return NONE
   }
 
-  private separatorAt(bytes: Uint8Array, at: number, end: number): boolean {
-    const { separator } = this
+  #separatorAt(bytes: Uint8Array, at: number, end: number): boolean {
+    const separator = this.#separator
     if (separator.length === 1) return true
     if (at + separator.length > end) return false
     for (let index = 1; index < separator.length; index += 1) {
@@ -262,217 +268,218 @@ export class PrefixTree {
     return true
   }
 
-  private child(parent: number, bytes: Uint8Array, start: number, length: number): number {
+  #child(parent: number, bytes: Uint8Array, start: number, length: number): number {
     const hash = pieceHash(parent, bytes, start, start + length)
-    const mask = this.slots.length - 1
+    const mask = this.#slots.length - 1
     let slot = hash & mask
-    for (let node = this.slots[slot]!; node !== NONE; node = this.slots[slot]!) {
+    for (let node = this.#slots[slot]!; node !== NONE; node = this.#slots[slot]!) {
       if (
-        this.hash[node] === hash &&
-        this.parent[node] === parent &&
-        this.samePiece(node, bytes, start, length)
+        this.#hash[node] === hash &&
+        this.#parent[node] === parent &&
+        this.#samePiece(node, bytes, start, length)
       ) {
         return node
       }
       slot = (slot + 1) & mask
     }
-    const wildcard = this.wildcard[parent]!
+    const wildcard = this.#wildcard[parent]!
     if (wildcard !== NONE) return wildcard
-    if (this.childCount[parent]! >= this.maxChildren) {
-      this.mergeChildren(parent)
-      return this.wildcard[parent]!
+    if (this.#childCount[parent]! >= this.#maxChildren) {
+      this.#mergeChildren(parent)
+      return this.#wildcard[parent]!
     }
-    const node = this.newNode(parent, hash)
-    this.storePiece(node, bytes, start, length)
-    this.slots[slot] = node
+    const node = this.#newNode(parent, hash)
+    this.#storePiece(node, bytes, start, length)
+    this.#slots[slot] = node
     return node
   }
 
-  private samePiece(node: number, bytes: Uint8Array, start: number, length: number): boolean {
-    if (this.pieceLength[node] !== length) return false
-    const own = this.pieceStart[node]!
-    const { pieces } = this
+  #samePiece(node: number, bytes: Uint8Array, start: number, length: number): boolean {
+    if (this.#pieceLength[node] !== length) return false
+    const own = this.#pieceStart[node]!
+    const pieces = this.#pieces
     for (let index = 0; index < length; index += 1) {
       if (pieces[own + index] !== bytes[start + index]) return false
     }
     return true
   }
 
-  private newNode(parent: number, hash: number): number {
-    let node = this.freeNode
+  #newNode(parent: number, hash: number): number {
+    let node = this.#freeNode
     if (node === NONE) {
-      node = this.nodeCount
-      this.nodeCount += 1
+      node = this.#nodeCount
+      this.#nodeCount += 1
     } else {
-      this.freeNode = this.nextSibling[node]!
+      this.#freeNode = this.#nextSibling[node]!
     }
-    this.liveNodes += 1
-    this.keys[node] = 0
-    this.memory[node] = 0
-    this.merged[node] = 0
-    this.firstChild[node] = NONE
-    this.childCount[node] = 0
-    this.wildcard[node] = NONE
-    this.recent[node] = NONE
-    this.hash[node] = hash
-    this.attach(node, parent)
+    this.#liveNodes += 1
+    this.#keys[node] = 0
+    this.#memory[node] = 0
+    this.#merged[node] = 0
+    this.#firstChild[node] = NONE
+    this.#childCount[node] = 0
+    this.#wildcard[node] = NONE
+    this.#recent[node] = NONE
+    this.#hash[node] = hash
+    this.#attach(node, parent)
     return node
   }
 
-  private attach(node: number, parent: number): void {
-    this.parent[node] = parent
-    this.level[node] = this.level[parent]! + 1
-    this.nextSibling[node] = this.firstChild[parent]!
-    this.firstChild[parent] = node
-    this.childCount[parent]! += 1
+  #attach(node: number, parent: number): void {
+    this.#parent[node] = parent
+    this.#level[node] = this.#level[parent]! + 1
+    this.#nextSibling[node] = this.#firstChild[parent]!
+    this.#firstChild[parent] = node
+    this.#childCount[parent]! += 1
   }
 
-  private storePiece(node: number, bytes: Uint8Array, start: number, length: number): void {
-    if (this.piecesEnd + length > this.pieces.length) this.compactPieces(length)
-    this.pieces.set(bytes.subarray(start, start + length), this.piecesEnd)
-    this.pieceStart[node] = this.piecesEnd
-    this.pieceLength[node] = length
-    this.piecesEnd += length
+  #storePiece(node: number, bytes: Uint8Array, start: number, length: number): void {
+    if (this.#piecesEnd + length > this.#pieces.length) this.#compactPieces(length)
+    this.#pieces.set(bytes.subarray(start, start + length), this.#piecesEnd)
+    this.#pieceStart[node] = this.#piecesEnd
+    this.#pieceLength[node] = length
+    this.#piecesEnd += length
   }
 
   /** Pieces of nodes that are gone give their room back; doubles what is still too small. */
-  private compactPieces(more: number): void {
+  #compactPieces(more: number): void {
     let used = more
-    const live = [...this.live()]
-    for (const node of live) used += this.pieceLength[node]!
-    const next = Buffer.allocUnsafeSlow(Math.max(this.pieces.length, used * 2))
+    const live = [...this.#live()]
+    for (const node of live) used += this.#pieceLength[node]!
+    const next = Buffer.allocUnsafeSlow(Math.max(this.#pieces.length, used * 2))
     let end = 0
     for (const node of live) {
-      const start = this.pieceStart[node]!
-      next.set(this.pieces.subarray(start, start + this.pieceLength[node]!), end)
-      this.pieceStart[node] = end
-      end += this.pieceLength[node]!
+      const start = this.#pieceStart[node]!
+      next.set(this.#pieces.subarray(start, start + this.#pieceLength[node]!), end)
+      this.#pieceStart[node] = end
+      end += this.#pieceLength[node]!
     }
-    this.pieces = next
-    this.piecesEnd = end
+    this.#pieces = next
+    this.#piecesEnd = end
   }
 
   // ── merging ─────────────────────────────────────────────────────────────────────────────────
 
-  private isLive(node: number): boolean {
-    return node === ROOT || this.parent[node] !== NONE
+  #isLive(node: number): boolean {
+    return node === ROOT || this.#parent[node] !== NONE
   }
 
-  private *live(): Generator<number> {
-    for (let node = 1; node < this.nodeCount; node += 1) if (this.isLive(node)) yield node
+  *#live(): Generator<number> {
+    for (let node = 1; node < this.#nodeCount; node += 1) if (this.#isLive(node)) yield node
   }
 
   /** Too many prefixes: the widest are merged, until a quarter of the room is free. */
-  private makeRoom(): void {
-    while (this.liveNodes > this.maxNodes * 0.75) {
-      this.maxChildren = Math.max(1, this.maxChildren >> 1)
-      for (let node = 0; node < this.nodeCount; node += 1) {
-        if (this.isLive(node) && this.childCount[node]! > this.maxChildren) this.mergeChildren(node)
+  #makeRoom(): void {
+    while (this.#liveNodes > this.#maxNodes * 0.75) {
+      this.#maxChildren = Math.max(1, this.#maxChildren >> 1)
+      for (let node = 0; node < this.#nodeCount; node += 1) {
+        if (this.#isLive(node) && this.#childCount[node]! > this.#maxChildren)
+          this.#mergeChildren(node)
       }
       // One child each and still too many: the tree is deep. Nothing more can be merged by width.
-      if (this.maxChildren === 1 && this.liveNodes > this.maxNodes * 0.75) this.cutDeepest()
+      if (this.#maxChildren === 1 && this.#liveNodes > this.#maxNodes * 0.75) this.#cutDeepest()
     }
   }
 
   /** Removes the deepest level there is: its counts are in the level above. */
-  private cutDeepest(): void {
+  #cutDeepest(): void {
     let deepest = 0
-    for (const node of this.live()) deepest = Math.max(deepest, this.level[node]!)
-    const doomed = [...this.live()].filter((node) => this.level[node] === deepest)
+    for (const node of this.#live()) deepest = Math.max(deepest, this.#level[node]!)
+    const doomed = [...this.#live()].filter((node) => this.#level[node] === deepest)
     for (const node of doomed) {
-      const parent = this.parent[node]!
-      this.firstChild[parent] = NONE
-      this.childCount[parent] = 0
-      this.wildcard[parent] = NONE
-      this.release(node)
+      const parent = this.#parent[node]!
+      this.#firstChild[parent] = NONE
+      this.#childCount[parent] = 0
+      this.#wildcard[parent] = NONE
+      this.#release(node)
       this.mergedPrefixes += 1
     }
-    this.rebuild()
+    this.#rebuild()
   }
 
   /** All children of the node but the large ones become one. */
-  private mergeChildren(node: number): void {
+  #mergeChildren(node: number): void {
     const children: number[] = []
-    for (let each = this.firstChild[node]!; each !== NONE; each = this.nextSibling[each]!) {
+    for (let each = this.#firstChild[node]!; each !== NONE; each = this.#nextSibling[each]!) {
       children.push(each)
     }
-    children.sort((a, b) => this.memory[b]! - this.memory[a]!)
-    if (this.wildcard[node] === NONE) this.makeWildcard(children.at(-1)!)
-    const target = this.wildcard[node]!
-    const keepFrom = this.memory[node]! * KEEP_SHARE
-    this.firstChild[node] = NONE
-    this.childCount[node] = 0
+    children.sort((a, b) => this.#memory[b]! - this.#memory[a]!)
+    if (this.#wildcard[node] === NONE) this.#makeWildcard(children.at(-1)!)
+    const target = this.#wildcard[node]!
+    const keepFrom = this.#memory[node]! * KEEP_SHARE
+    this.#firstChild[node] = NONE
+    this.#childCount[node] = 0
     for (const child of children) {
-      if (child === target || this.memory[child]! >= keepFrom) this.attach(child, node)
-      else this.mergeInto(child, target)
+      if (child === target || this.#memory[child]! >= keepFrom) this.#attach(child, node)
+      else this.#mergeInto(child, target)
     }
-    this.rebuild()
+    this.#rebuild()
   }
 
   /** From now on this node stands for all continuations of its parent that have no own one. */
-  private makeWildcard(node: number): void {
-    this.storePiece(node, Uint8Array.of(0x2a), 0, 1)
-    this.wildcard[this.parent[node]!] = node
-    this.merged[node]! += 1
+  #makeWildcard(node: number): void {
+    this.#storePiece(node, Uint8Array.of(0x2a), 0, 1)
+    this.#wildcard[this.#parent[node]!] = node
+    this.#merged[node]! += 1
     this.mergedPrefixes += 1
   }
 
   /** Adds `from` and everything below it to `to`; `from` is gone afterwards. */
-  private mergeInto(from: number, to: number): void {
-    this.keys[to]! += this.keys[from]!
-    this.memory[to]! += this.memory[from]!
-    this.merged[to]! += 1 + this.merged[from]!
+  #mergeInto(from: number, to: number): void {
+    this.#keys[to]! += this.#keys[from]!
+    this.#memory[to]! += this.#memory[from]!
+    this.#merged[to]! += 1 + this.#merged[from]!
     this.mergedPrefixes += 1
-    let child = this.firstChild[from]!
+    let child = this.#firstChild[from]!
     while (child !== NONE) {
-      const next = this.nextSibling[child]!
-      const twin = this.wildcard[from] === child ? this.wildcard[to]! : this.twin(to, child)
+      const next = this.#nextSibling[child]!
+      const twin = this.#wildcard[from] === child ? this.#wildcard[to]! : this.#twin(to, child)
       if (twin !== NONE) {
-        this.mergeInto(child, twin)
-      } else if (this.wildcard[to] !== NONE && this.wildcard[from] !== child) {
-        this.mergeInto(child, this.wildcard[to]!)
+        this.#mergeInto(child, twin)
+      } else if (this.#wildcard[to] !== NONE && this.#wildcard[from] !== child) {
+        this.#mergeInto(child, this.#wildcard[to]!)
       } else {
-        const isWildcard = this.wildcard[from] === child
-        this.attach(child, to)
-        if (isWildcard) this.wildcard[to] = child
-        else if (this.childCount[to]! >= this.maxChildren) this.makeWildcard(child)
+        const isWildcard = this.#wildcard[from] === child
+        this.#attach(child, to)
+        if (isWildcard) this.#wildcard[to] = child
+        else if (this.#childCount[to]! >= this.#maxChildren) this.#makeWildcard(child)
       }
       child = next
     }
-    this.release(from)
+    this.#release(from)
   }
 
-  private twin(parent: number, child: number): number {
-    const start = this.pieceStart[child]!
-    const length = this.pieceLength[child]!
-    for (let each = this.firstChild[parent]!; each !== NONE; each = this.nextSibling[each]!) {
-      if (each !== this.wildcard[parent] && this.samePiece(each, this.pieces, start, length)) {
+  #twin(parent: number, child: number): number {
+    const start = this.#pieceStart[child]!
+    const length = this.#pieceLength[child]!
+    for (let each = this.#firstChild[parent]!; each !== NONE; each = this.#nextSibling[each]!) {
+      if (each !== this.#wildcard[parent] && this.#samePiece(each, this.#pieces, start, length)) {
         return each
       }
     }
     return NONE
   }
 
-  private release(node: number): void {
-    this.parent[node] = NONE
-    this.nextSibling[node] = this.freeNode
-    this.freeNode = node
-    this.liveNodes -= 1
+  #release(node: number): void {
+    this.#parent[node] = NONE
+    this.#nextSibling[node] = this.#freeNode
+    this.#freeNode = node
+    this.#liveNodes -= 1
   }
 
   /** Hashes depend on the parent, and rows have moved: the table is filled anew. */
-  private rebuild(): void {
-    this.slots.fill(NONE)
-    const mask = this.slots.length - 1
-    for (const node of this.live()) {
-      const parent = this.parent[node]!
-      if (this.wildcard[parent] === node) continue
-      const start = this.pieceStart[node]!
-      const hash = pieceHash(parent, this.pieces, start, start + this.pieceLength[node]!)
-      this.hash[node] = hash
+  #rebuild(): void {
+    this.#slots.fill(NONE)
+    const mask = this.#slots.length - 1
+    for (const node of this.#live()) {
+      const parent = this.#parent[node]!
+      if (this.#wildcard[parent] === node) continue
+      const start = this.#pieceStart[node]!
+      const hash = pieceHash(parent, this.#pieces, start, start + this.#pieceLength[node]!)
+      this.#hash[node] = hash
       let slot = hash & mask
-      while (this.slots[slot] !== NONE) slot = (slot + 1) & mask
-      this.slots[slot] = node
+      while (this.#slots[slot] !== NONE) slot = (slot + 1) & mask
+      this.#slots[slot] = node
     }
   }
 }

@@ -18,14 +18,14 @@ export interface KeyFacts {
 }
 
 export class TopKeys {
-  private readonly limit: number
+  readonly #limit: number
   /** A binary heap, the smallest at its root. */
-  private readonly heap: KeyFacts[] = []
+  readonly #heap: KeyFacts[] = []
   /** What a key must exceed to enter. */
   threshold: number
 
   constructor(limit: number) {
-    this.limit = limit
+    this.#limit = limit
     this.threshold = limit > 0 ? -1 : Number.POSITIVE_INFINITY
   }
 
@@ -35,26 +35,26 @@ export class TopKeys {
   }
 
   add(facts: KeyFacts): void {
-    const { heap } = this
-    if (heap.length < this.limit) {
+    const heap = this.#heap
+    if (heap.length < this.#limit) {
       heap.push(facts)
-      this.up(heap.length - 1)
+      this.#up(heap.length - 1)
     } else {
       heap[0] = facts
-      this.down()
+      this.#down()
     }
-    if (heap.length === this.limit) this.threshold = heap[0]!.memory
+    if (heap.length === this.#limit) this.threshold = heap[0]!.memory
   }
 
   /** Largest first; equal ones by db and key. */
   sorted(): KeyFacts[] {
-    return [...this.heap].sort(
+    return [...this.#heap].sort(
       (a, b) => b.memory - a.memory || a.dbnum - b.dbnum || Buffer.compare(a.key, b.key),
     )
   }
 
-  private up(from: number): void {
-    const { heap } = this
+  #up(from: number): void {
+    const heap = this.#heap
     let at = from
     while (at > 0) {
       const above = (at - 1) >> 1
@@ -66,8 +66,8 @@ export class TopKeys {
     }
   }
 
-  private down(): void {
-    const { heap } = this
+  #down(): void {
+    const heap = this.#heap
     let at = 0
     for (;;) {
       let least = at

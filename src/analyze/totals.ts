@@ -41,10 +41,10 @@ export interface TtlRow {
 export class Sums {
   /** For comparison before anything is made; -1: no key yet. */
   largestMemory = new Float64Array(32).fill(-1)
-  private keys = new Float64Array(32)
-  private elements = new Float64Array(32)
-  private memory = new Float64Array(32)
-  private readonly largest: (KeyFacts | undefined)[] = []
+  #keys = new Float64Array(32)
+  #elements = new Float64Array(32)
+  #memory = new Float64Array(32)
+  readonly #largest: (KeyFacts | undefined)[] = []
 
   add(row: number, elements: number, memory: number): void {
     this.addMany(row, 1, elements, memory)
@@ -52,65 +52,65 @@ export class Sums {
 
   /** Of so many keys together. */
   addMany(row: number, keys: number, elements: number, memory: number): void {
-    if (row >= this.keys.length) this.grow(row)
-    this.keys[row]! += keys
-    this.elements[row]! += elements
-    this.memory[row]! += memory
+    if (row >= this.#keys.length) this.#grow(row)
+    this.#keys[row]! += keys
+    this.#elements[row]! += elements
+    this.#memory[row]! += memory
   }
 
   setLargest(row: number, memory: number, facts: KeyFacts): void {
     this.largestMemory[row] = memory
-    this.largest[row] = facts
+    this.#largest[row] = facts
   }
 
   row(row: number): TypeRow {
     return {
-      keys: this.keys[row] ?? 0,
-      elements: this.elements[row] ?? 0,
-      memory: this.memory[row] ?? 0,
-      largest: this.largest[row],
+      keys: this.#keys[row] ?? 0,
+      elements: this.#elements[row] ?? 0,
+      memory: this.#memory[row] ?? 0,
+      largest: this.#largest[row],
     }
   }
 
-  private grow(row: number): void {
+  #grow(row: number): void {
     const wider = (old: Float64Array, fill: number): Float64Array<ArrayBuffer> => {
       const made = new Float64Array(row * 2).fill(fill)
       made.set(old)
       return made
     }
     this.largestMemory = wider(this.largestMemory, -1)
-    this.keys = wider(this.keys, 0)
-    this.elements = wider(this.elements, 0)
-    this.memory = wider(this.memory, 0)
+    this.#keys = wider(this.#keys, 0)
+    this.#elements = wider(this.#elements, 0)
+    this.#memory = wider(this.#memory, 0)
   }
 }
 
 export class TtlHistogram {
   /** Of each class the last moment, unix ms. */
-  private readonly untilMs: Float64Array
-  private readonly keys = new Float64Array(TTL_BOUNDS.length + 1)
-  private readonly memory = new Float64Array(TTL_BOUNDS.length + 1)
+  readonly #untilMs: Float64Array
+  readonly #keys = new Float64Array(TTL_BOUNDS.length + 1)
+  readonly #memory = new Float64Array(TTL_BOUNDS.length + 1)
 
   /** @param nowMs the moment that "expired" and "left" refer to */
   constructor(nowMs: number) {
-    this.untilMs = Float64Array.from(TTL_BOUNDS, ({ untilMs }) => nowMs + untilMs)
+    this.#untilMs = Float64Array.from(TTL_BOUNDS, ({ untilMs }) => nowMs + untilMs)
   }
 
   add(hasExpiry: boolean, expireAtMs: number, memory: number): void {
-    const { untilMs } = this
+    const untilMs = this.#untilMs
     let at = untilMs.length
     if (hasExpiry) {
       at = 0
       while (expireAtMs > untilMs[at]!) at += 1
     }
-    this.keys[at]! += 1
-    this.memory[at]! += memory
+    this.#keys[at]! += 1
+    this.#memory[at]! += memory
   }
 
   /** Keys without an expiry, together. */
   addLasting(keys: number, memory: number): void {
-    this.keys[TTL_BOUNDS.length]! += keys
-    this.memory[TTL_BOUNDS.length]! += memory
+    this.#keys[TTL_BOUNDS.length]! += keys
+    this.#memory[TTL_BOUNDS.length]! += memory
   }
 
   /** All classes, those without an expiry (`none`) last. */
@@ -118,8 +118,8 @@ export class TtlHistogram {
     const names = [...TTL_BOUNDS.map((bound) => bound.name), 'none']
     return names.map((name, at) => ({
       name,
-      keys: this.keys[at]!,
-      memory: Math.round(this.memory[at]!),
+      keys: this.#keys[at]!,
+      memory: Math.round(this.#memory[at]!),
     }))
   }
 }

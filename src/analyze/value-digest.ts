@@ -74,203 +74,204 @@ export interface DigestOptions {
 
 export class KeyDigests implements RdbVisitor, ElementVisitor {
   readonly lane: RdbLane
-  private readonly options: DigestOptions
-  private readonly kernel: DigestKernel
-  private readonly exports: KernelExports
+  readonly #options: DigestOptions
+  readonly #kernel: DigestKernel
+  readonly #exports: KernelExports
   /** Address of the sums, or 0. */
-  private readonly sums: number
-  private readonly shiftMs: number
-  private readonly name: { bytes: Buffer; start: number; end: number } = {
+  readonly #sums: number
+  readonly #shiftMs: number
+  readonly #name: { bytes: Buffer; start: number; end: number } = {
     bytes: Buffer.alloc(0),
     start: 0,
     end: 0,
   }
-  private isWanted = true
-  private hasCounters = false
-  private kind = 0
-  private isVectorSet = false
-  private hasAttribute = false
-  private readonly vectorSet = new VectorSetParts()
+  #isWanted = true
+  #hasCounters = false
+  #kind = 0
+  #isVectorSet = false
+  #hasAttribute = false
+  readonly #vectorSet = new VectorSetParts()
 
   constructor(options: DigestOptions) {
-    this.options = options
-    this.kernel = options.kernel
-    this.exports = options.kernel.exports
-    this.sums = Buffer.isBuffer(options.to) ? options.to.byteOffset : 0
-    this.shiftMs = options.shiftMs ?? Number.POSITIVE_INFINITY
+    this.#options = options
+    this.#kernel = options.kernel
+    this.#exports = options.kernel.exports
+    this.#sums = Buffer.isBuffer(options.to) ? options.to.byteOffset : 0
+    this.#shiftMs = options.shiftMs ?? Number.POSITIVE_INFINITY
     this.lane = {
       stringRecords:
         options.wanted === undefined
-          ? (stretch, dbnum) => this.takeRecords(stretch, dbnum)
+          ? (stretch, dbnum) => this.#takeRecords(stretch, dbnum)
           : undefined,
-      elements: (stretch, what, count) => this.takeElements(stretch, what, count),
-      packedValue: (stretch, format) => this.takePacked(stretch, format),
+      elements: (stretch, what, count) => this.#takeElements(stretch, what, count),
+      packedValue: (stretch, format) => this.#takePacked(stretch, format),
     }
   }
 
   key(header: KeyHeader): Depth {
-    const bucket = this.kernel.key(header.key, header.dbnum)
-    this.kind = header.kind
-    this.isVectorSet = header.kind === KIND.MODULE && header.moduleName === VECTOR_SET_MODULE
-    if (this.isVectorSet) this.vectorSet.begin()
-    this.hasCounters = false
-    const isHere = this.sums !== 0 || this.kernel.suspects[bucket] === 1
-    this.isWanted =
-      isHere && this.options.wanted?.(header, this.unshifted(header.expireAtMs)) !== false
-    return this.isWanted ? DEPTH.ELEMENTS : DEPTH.SKIP
+    const bucket = this.#kernel.key(header.key, header.dbnum)
+    this.#kind = header.kind
+    this.#isVectorSet = header.kind === KIND.MODULE && header.moduleName === VECTOR_SET_MODULE
+    if (this.#isVectorSet) this.#vectorSet.begin()
+    this.#hasCounters = false
+    const isHere = this.#sums !== 0 || this.#kernel.suspects[bucket] === 1
+    this.#isWanted =
+      isHere && this.#options.wanted?.(header, this.#unshifted(header.expireAtMs)) !== false
+    return this.#isWanted ? DEPTH.ELEMENTS : DEPTH.SKIP
   }
 
   keyEnd(header: KeyHeader): void {
-    if (!this.isWanted) return
-    const { exports, sums } = this
+    if (!this.#isWanted) return
+    const exports = this.#exports
+    const sums = this.#sums
     const { key, kind, dbnum } = header
-    const expireAtMs = this.unshifted(header.expireAtMs)
+    const expireAtMs = this.#unshifted(header.expireAtMs)
     if (sums !== 0) {
       exports.digestSum(sums, kind, expireAtMs, key.end - key.start)
       return
     }
-    const { output } = this.kernel
-    const counted = this.hasCounters ? 1 : 0
+    const { output } = this.#kernel
+    const counted = this.#hasCounters ? 1 : 0
     const nameBytes = key.end - key.start
     exports.digestRecord(output.byteOffset, dbnum, nameBytes, kind, counted, expireAtMs)
-    this.tell(output, 0, key)
+    this.#tell(output, 0, key)
   }
 
   stringValue(value: Slice): void {
-    this.string(value)
-    this.exports.digestAdd()
+    this.#string(value)
+    this.#exports.digestAdd()
   }
 
   stringBegin(totalBytes: number): void {
-    this.exports.digestBegin()
-    this.exports.digestPartsBegin(totalBytes)
+    this.#exports.digestBegin()
+    this.#exports.digestPartsBegin(totalBytes)
   }
 
   stringPart(part: Slice): void {
-    this.kernel.part(part.bytes, part.start, part.end)
+    this.#kernel.part(part.bytes, part.start, part.end)
   }
 
   stringEnd(): void {
-    this.exports.digestPartsEnd()
-    this.exports.digestAdd()
+    this.#exports.digestPartsEnd()
+    this.#exports.digestAdd()
   }
 
   listElement(element: Slice): void {
-    this.string(element)
-    this.exports.digestChain()
+    this.#string(element)
+    this.#exports.digestChain()
   }
 
   setMember(member: Slice): void {
-    this.string(member)
-    this.exports.digestAdd()
+    this.#string(member)
+    this.#exports.digestAdd()
   }
 
   zsetMember(member: Slice, score: number): void {
-    this.string(member)
-    this.number(score)
-    this.exports.digestAdd()
+    this.#string(member)
+    this.#number(score)
+    this.#exports.digestAdd()
   }
 
   hashField(field: Slice, value: Slice, expireAtMs: number): void {
-    this.string(field)
-    this.kernel.string(value)
-    this.exports.digestAdd()
+    this.#string(field)
+    this.#kernel.string(value)
+    this.#exports.digestAdd()
     if (expireAtMs === -1) return
-    this.string(field)
-    this.number(this.unshifted(expireAtMs))
-    this.exports.digestAddTime()
+    this.#string(field)
+    this.#number(this.#unshifted(expireAtMs))
+    this.#exports.digestAddTime()
   }
 
   streamEntry(id: StreamId): void {
-    this.begin(TAG.ENTRY)
-    this.id(id)
-    this.exports.digestChain()
+    this.#begin(TAG.ENTRY)
+    this.#id(id)
+    this.#exports.digestChain()
   }
 
   streamField(field: Slice, value: Slice): void {
-    this.begin(TAG.FIELD)
-    this.kernel.string(field)
-    this.kernel.string(value)
-    this.exports.digestChain()
+    this.#begin(TAG.FIELD)
+    this.#kernel.string(field)
+    this.#kernel.string(value)
+    this.#exports.digestChain()
   }
 
   streamMeta(meta: StreamMeta): void {
-    this.begin(TAG.LAST_ID)
-    this.id(meta.lastId)
-    this.exports.digestChain()
-    this.hasCounters = meta.hasExtended
+    this.#begin(TAG.LAST_ID)
+    this.#id(meta.lastId)
+    this.#exports.digestChain()
+    this.#hasCounters = meta.hasExtended
     if (!meta.hasExtended) return
-    this.begin(TAG.COUNTERS)
-    this.id(meta.maxDeletedId)
-    this.u64(meta.entriesAdded)
-    this.exports.digestAddCounters()
+    this.#begin(TAG.COUNTERS)
+    this.#id(meta.maxDeletedId)
+    this.#u64(meta.entriesAdded)
+    this.#exports.digestAddCounters()
   }
 
   streamGroup(group: StreamGroup): void {
-    this.begin(TAG.GROUP)
-    this.kernel.string(group.name)
-    this.exports.digestKeep(KEPT.GROUP)
-    this.id(group.lastId)
-    this.exports.digestAdd()
+    this.#begin(TAG.GROUP)
+    this.#kernel.string(group.name)
+    this.#exports.digestKeep(KEPT.GROUP)
+    this.#id(group.lastId)
+    this.#exports.digestAdd()
     if (!group.hasEntriesRead) return
-    this.beginInGroup(TAG.GROUP_READ)
-    this.u64(group.entriesRead)
-    this.exports.digestAddCounters()
+    this.#beginInGroup(TAG.GROUP_READ)
+    this.#u64(group.entriesRead)
+    this.#exports.digestAddCounters()
   }
 
   streamGroupPending(id: StreamId, _deliveryTimeMs: number, deliveryCount: number): void {
-    this.beginInGroup(TAG.PENDING)
-    this.id(id)
-    this.number(deliveryCount)
-    this.exports.digestAdd()
+    this.#beginInGroup(TAG.PENDING)
+    this.#id(id)
+    this.#number(deliveryCount)
+    this.#exports.digestAdd()
   }
 
   streamConsumer(consumer: StreamConsumer): void {
-    this.beginInGroup(TAG.CONSUMER)
-    this.kernel.string(consumer.name)
-    this.exports.digestKeep(KEPT.CONSUMER)
-    this.exports.digestAdd()
+    this.#beginInGroup(TAG.CONSUMER)
+    this.#kernel.string(consumer.name)
+    this.#exports.digestKeep(KEPT.CONSUMER)
+    this.#exports.digestAdd()
   }
 
   streamConsumerPending(id: StreamId): void {
-    this.begin(TAG.OWNED)
-    this.exports.digestKept(KEPT.CONSUMER)
-    this.id(id)
-    this.exports.digestAdd()
+    this.#begin(TAG.OWNED)
+    this.#exports.digestKept(KEPT.CONSUMER)
+    this.#id(id)
+    this.#exports.digestAdd()
   }
 
   streamNacked(id: StreamId): void {
-    this.beginInGroup(TAG.NACKED)
-    this.id(id)
-    this.exports.digestAdd()
+    this.#beginInGroup(TAG.NACKED)
+    this.#id(id)
+    this.#exports.digestAdd()
   }
 
   streamProducer(producerId: Slice): void {
-    this.string(producerId)
-    this.exports.digestKeep(KEPT.PRODUCER)
+    this.#string(producerId)
+    this.#exports.digestKeep(KEPT.PRODUCER)
   }
 
   streamProducerId(iid: Slice, entryId: StreamId): void {
-    this.begin(TAG.IDMP)
-    this.exports.digestKept(KEPT.PRODUCER)
-    this.kernel.string(iid)
-    this.id(entryId)
-    this.exports.digestAddCounters()
+    this.#begin(TAG.IDMP)
+    this.#exports.digestKept(KEPT.PRODUCER)
+    this.#kernel.string(iid)
+    this.#id(entryId)
+    this.#exports.digestAddCounters()
   }
 
   moduleSigned(value: U64): void {
-    if (this.isVectorSet) {
-      const part = this.vectorSet.number(value)
+    if (this.#isVectorSet) {
+      const part = this.#vectorSet.number(value)
       if (part === VECTOR_PART.GRAPH) return
       if (part === VECTOR_PART.RANGE) {
-        this.u64(value)
-        this.exports.digestAdd()
+        this.#u64(value)
+        this.#exports.digestAdd()
         return
       }
     }
-    this.begin(TAG.ITEM)
-    this.u64(value)
-    this.exports.digestChain()
+    this.#begin(TAG.ITEM)
+    this.#u64(value)
+    this.#exports.digestChain()
   }
 
   moduleUnsigned(value: U64): void {
@@ -282,33 +283,33 @@ export class KeyDigests implements RdbVisitor, ElementVisitor {
   }
 
   moduleDouble(value: number): void {
-    this.begin(TAG.ITEM)
-    this.exports.digestNumber(value)
-    this.exports.digestChain()
+    this.#begin(TAG.ITEM)
+    this.#exports.digestNumber(value)
+    this.#exports.digestChain()
   }
 
   moduleString(value: Slice): void {
-    const part = this.isVectorSet ? this.vectorSet.string() : VECTOR_PART.HEAD
+    const part = this.#isVectorSet ? this.#vectorSet.string() : VECTOR_PART.HEAD
     if (part === VECTOR_PART.NAME) {
-      this.string(value)
+      this.#string(value)
       // An element without an attribute is the same whether others have one or not.
-      this.hasAttribute = false
+      this.#hasAttribute = false
       return
     }
     if (part === VECTOR_PART.ATTRIBUTE || part === VECTOR_PART.VECTOR) {
-      if (part === VECTOR_PART.ATTRIBUTE) this.hasAttribute = true
-      else if (!this.hasAttribute) this.kernel.string(NOTHING)
-      this.kernel.string(value)
+      if (part === VECTOR_PART.ATTRIBUTE) this.#hasAttribute = true
+      else if (!this.#hasAttribute) this.#kernel.string(NOTHING)
+      this.#kernel.string(value)
       return
     }
-    this.string(value)
-    this.exports.digestChain()
+    this.#string(value)
+    this.#exports.digestChain()
   }
 
   arrayElement(index: U64, value: Slice): void {
-    this.string(value)
-    this.u64(index)
-    this.exports.digestAdd()
+    this.#string(value)
+    this.#u64(index)
+    this.#exports.digestAdd()
   }
 
   gcra(value: U64): void {
@@ -321,15 +322,16 @@ export class KeyDigests implements RdbVisitor, ElementVisitor {
   streamIdmpEnd(): void {}
   arrayMeta(): void {}
 
-  private takeElements(stretch: Stretch, what: Elements, count: number): number {
-    const { exports, kernel } = this
+  #takeElements(stretch: Stretch, what: Elements, count: number): number {
+    const kernel = this.#kernel
+    const exports = this.#exports
     if (stretch.kernel !== kernel.kernel) return 0
     const taken = exports.digestElements(
       stretch.start,
       stretch.end,
       count,
       what,
-      this.isChained,
+      this.#isChained,
       kernel.kernel.stagingAddress,
     )
     stretch.takenTo = exports.runInputTo()
@@ -339,8 +341,10 @@ export class KeyDigests implements RdbVisitor, ElementVisitor {
     return taken
   }
 
-  private takePacked(stretch: Stretch, format: PackedFormat): boolean {
-    const { exports, kernel, kind } = this
+  #takePacked(stretch: Stretch, format: PackedFormat): boolean {
+    const kernel = this.#kernel
+    const exports = this.#exports
+    const kind = this.#kind
     const { start, end } = stretch
     if (stretch.kernel !== kernel.kernel) return false
     if (format === 'intset') {
@@ -351,10 +355,10 @@ export class KeyDigests implements RdbVisitor, ElementVisitor {
       kind === KIND.ZSET ? ELEMENTS.SCORES : kind === KIND.HASH ? ELEMENTS.PAIRS : ELEMENTS.STRINGS
     const stop = end - 1
     let at = start + LISTPACK_HEAD_BYTES
-    while (exports.digestListpack(at, stop, what, this.isChained) === 0) {
+    while (exports.digestListpack(at, stop, what, this.#isChained) === 0) {
       const scoreAt = exports.digestScoreAt()
       const scoreEnd = scoreAt + exports.digestScoreSize()
-      this.number(parseScore(kernel.kernel.memory, scoreAt, scoreEnd))
+      this.#number(parseScore(kernel.kernel.memory, scoreAt, scoreEnd))
       exports.digestAdd()
       at = exports.runInputTo()
     }
@@ -362,8 +366,11 @@ export class KeyDigests implements RdbVisitor, ElementVisitor {
   }
 
   /** Returns how many keys were taken. */
-  private takeRecords(stretch: Stretch, dbnum: number): number {
-    const { exports, kernel, sums, shiftMs } = this
+  #takeRecords(stretch: Stretch, dbnum: number): number {
+    const kernel = this.#kernel
+    const exports = this.#exports
+    const sums = this.#sums
+    const shiftMs = this.#shiftMs
     if (stretch.kernel !== kernel.kernel) return 0
     const { output, suspects } = kernel
     let taken = 0
@@ -385,63 +392,64 @@ export class KeyDigests implements RdbVisitor, ElementVisitor {
       stretch.takenTo = exports.runInputTo()
       // Sums are where they belong; of records there may be more than fitted.
       if (sums !== 0) return taken
-      this.tellRecords(exports.runOutputTo() - output.byteOffset)
+      this.#tellRecords(exports.runOutputTo() - output.byteOffset)
     }
   }
 
-  private tellRecords(end: number): void {
-    const { name, kernel } = this
+  #tellRecords(end: number): void {
+    const kernel = this.#kernel
+    const name = this.#name
     const { output } = kernel
     name.bytes = output
     let at = 0
     while (at < end) {
       name.start = at + DIGEST_RECORD_BYTES
       name.end = name.start + output.readUInt32LE(at + DIGEST_NAME_BYTES)
-      this.tell(output, at, name)
+      this.#tell(output, at, name)
       at = name.end
     }
   }
 
-  private tell(record: Buffer, at: number, name: Slice): void {
-    const { to } = this.options
+  #tell(record: Buffer, at: number, name: Slice): void {
+    const { to } = this.#options
     if (!Buffer.isBuffer(to)) to(record, at, name)
   }
 
-  private get isChained(): number {
-    return this.kind === KIND.LIST ? 1 : 0
+  get #isChained(): number {
+    return this.#kind === KIND.LIST ? 1 : 0
   }
 
-  private unshifted(timeMs: number): number {
-    return timeMs >= this.shiftMs ? timeMs - this.shiftMs : timeMs
+  #unshifted(timeMs: number): number {
+    return timeMs >= this.#shiftMs ? timeMs - this.#shiftMs : timeMs
   }
 
   /** An element that begins with a string. */
-  private string(slice: Slice): void {
-    this.exports.digestBegin()
-    this.kernel.string(slice)
+  #string(slice: Slice): void {
+    this.#exports.digestBegin()
+    this.#kernel.string(slice)
   }
 
-  private begin(tag: number): void {
-    this.exports.digestBegin()
-    this.exports.digestHalves(0, tag)
+  #begin(tag: number): void {
+    this.#exports.digestBegin()
+    this.#exports.digestHalves(0, tag)
   }
 
-  private beginInGroup(tag: number): void {
-    this.begin(tag)
-    this.exports.digestKept(KEPT.GROUP)
+  #beginInGroup(tag: number): void {
+    this.#begin(tag)
+    this.#exports.digestKept(KEPT.GROUP)
   }
 
-  private id(id: StreamId): void {
-    this.u64(id.ms)
-    this.u64(id.seq)
+  #id(id: StreamId): void {
+    this.#u64(id.ms)
+    this.#u64(id.seq)
   }
 
-  private u64(value: U64): void {
-    this.exports.digestHalves(value.high, value.low)
+  #u64(value: U64): void {
+    this.#exports.digestHalves(value.high, value.low)
   }
 
   /** Servers take -0 and 0 for equal, and some forms turn one into the other. */
-  private number(value: number): void {
-    this.exports.digestNumber(value === 0 ? 0 : value)
+  #number(value: number): void {
+    this.#exports.digestNumber(value === 0 ? 0 : value)
   }
 }

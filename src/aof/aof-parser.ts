@@ -74,22 +74,22 @@ export class AofParser {
   /** Behind the last item outside a transaction. */
   validByteOffset: number
 
-  private readonly decoder: CommandDecoder
-  private readonly visitor: AofVisitor
-  private readonly file: string | undefined
-  private readonly base: number
-  private transactionByteOffset = -1
-  private fedBytes = 0
+  readonly #decoder: CommandDecoder
+  readonly #visitor: AofVisitor
+  readonly #file: string | undefined
+  readonly #base: number
+  #transactionByteOffset = -1
+  #fedBytes = 0
 
   constructor(visitor: AofVisitor, options: AofParserOptions = {}) {
-    this.visitor = visitor
-    this.file = options.file
-    this.base = options.byteOffset ?? 0
-    this.validByteOffset = this.base
-    this.decoder = new CommandDecoder({ lines: 'annotations' })
+    this.#visitor = visitor
+    this.#file = options.file
+    this.#base = options.byteOffset ?? 0
+    this.validByteOffset = this.#base
+    this.#decoder = new CommandDecoder({ lines: 'annotations' })
     this.position = {
-      byteOffset: this.base,
-      endByteOffset: this.base,
+      byteOffset: this.#base,
+      endByteOffset: this.#base,
       dbnum: 0,
       inTransaction: false,
       unixSeconds: options.unixSeconds ?? -1,
@@ -103,102 +103,102 @@ export class AofParser {
 
   push(chunk: Uint8Array, start = 0, end = chunk.length): void {
     if (this.stopped) return
-    const decoder = this.decoder
+    const decoder = this.#decoder
     const position = this.position
-    this.fedBytes += end - start
+    this.#fedBytes += end - start
     decoder.feed(chunk, start, end)
     while (!this.stopped) {
       const status = decoder.next()
       if (status === RESP.MORE) return
-      if (status !== RESP.COMMAND && status !== RESP.LINE) this.refuse(status === RESP.NEWLINE)
-      position.endByteOffset = this.base + decoder.consumedBytes
+      if (status !== RESP.COMMAND && status !== RESP.LINE) this.#refuse(status === RESP.NEWLINE)
+      position.endByteOffset = this.#base + decoder.consumedBytes
       position.byteOffset = position.endByteOffset - (decoder.end - decoder.start)
-      if (status === RESP.COMMAND) this.command()
-      else this.line()
-      if (this.transactionByteOffset < 0) {
+      if (status === RESP.COMMAND) this.#command()
+      else this.#line()
+      if (this.#transactionByteOffset < 0) {
         this.validByteOffset = position.endByteOffset
-        this.visitor.boundary?.(position)
+        this.#visitor.boundary?.(position)
       }
     }
   }
 
   /** All bytes have been pushed: is the end a good one? */
   end(): AofEnd {
-    const inCommand = !this.decoder.atBoundary && !this.stopped
-    const inTransaction = this.transactionByteOffset >= 0
+    const inCommand = !this.#decoder.atBoundary && !this.stopped
+    const inTransaction = this.#transactionByteOffset >= 0
     return {
       complete: !inCommand && !inTransaction,
       validByteOffset: this.validByteOffset,
-      endByteOffset: this.base + this.fedBytes,
+      endByteOffset: this.#base + this.#fedBytes,
       commands: this.commands,
       reading: inCommand ? 'command' : inTransaction ? 'transaction' : undefined,
     }
   }
 
-  private command(): void {
-    const decoder = this.decoder
+  #command(): void {
+    const decoder = this.#decoder
     const position = this.position
     this.commands += 1
     const length = decoder.args[1]! - decoder.args[0]!
     const initial = decoder.bytes[decoder.args[0]!]! & 0xdf
     // M, E, S: the three names that change the parser's state.
     if (length === 5 && initial === 0x4d && isArg(decoder, 0, 'MULTI')) {
-      if (this.transactionByteOffset >= 0) this.corrupt('MULTI inside a transaction')
-      this.visitor.command(decoder, position)
-      this.transactionByteOffset = position.byteOffset
+      if (this.#transactionByteOffset >= 0) this.#corrupt('MULTI inside a transaction')
+      this.#visitor.command(decoder, position)
+      this.#transactionByteOffset = position.byteOffset
       position.inTransaction = true
       return
     }
     if (length === 4 && initial === 0x45 && isArg(decoder, 0, 'EXEC')) {
-      if (this.transactionByteOffset < 0) this.corrupt('EXEC without MULTI')
-      this.visitor.command(decoder, position)
-      this.transactionByteOffset = -1
+      if (this.#transactionByteOffset < 0) this.#corrupt('EXEC without MULTI')
+      this.#visitor.command(decoder, position)
+      this.#transactionByteOffset = -1
       position.inTransaction = false
       return
     }
     if (length === 6 && initial === 0x53 && isArg(decoder, 0, 'SELECT')) {
       const dbnum = selectedDb(decoder)
-      if (dbnum < 0) this.corrupt('SELECT of no database')
-      this.visitor.command(decoder, position)
+      if (dbnum < 0) this.#corrupt('SELECT of no database')
+      this.#visitor.command(decoder, position)
       position.dbnum = dbnum
       return
     }
-    this.visitor.command(decoder, position)
+    this.#visitor.command(decoder, position)
   }
 
-  private line(): void {
-    const { bytes, start, end } = this.decoder
+  #line(): void {
+    const { bytes, start, end } = this.#decoder
     const view = Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start)
     const textEnd = view.length - (view[view.length - 2] === 13 ? 2 : 1)
-    if (textEnd > MAX_ANNOTATION_BYTES) this.corrupt('annotation too long')
+    if (textEnd > MAX_ANNOTATION_BYTES) this.#corrupt('annotation too long')
     const text = view.subarray(0, textEnd)
     if (text.length > 4 && text.toString('latin1', 0, 4) === '#TS:') {
       const seconds = text.toString('latin1', 4)
-      if (!/^\d{1,15}$/.test(seconds) || view[textEnd] !== 13) this.corrupt('bad #TS: annotation')
+      if (!/^\d{1,15}$/.test(seconds) || view[textEnd] !== 13) this.#corrupt('bad #TS: annotation')
       this.position.unixSeconds = Number(seconds)
-      this.visitor.timestamp?.(this.position.unixSeconds, this.position)
+      this.#visitor.timestamp?.(this.position.unixSeconds, this.position)
     } else {
-      this.visitor.annotation?.(text, this.position)
+      this.#visitor.annotation?.(text, this.position)
     }
   }
 
-  private refuse(isNewline: boolean): never {
-    const decoder = this.decoder
+  #refuse(isNewline: boolean): never {
+    const decoder = this.#decoder
     throw new AofError(
       'ERR_AOF_CORRUPT',
       {
-        file: this.file,
-        byteOffset: this.base + (isNewline ? decoder.consumedBytes - 1 : decoder.problemAt),
+        file: this.#file,
+        byteOffset: this.#base + (isNewline ? decoder.consumedBytes - 1 : decoder.problemAt),
         reading: 'command',
       },
       isNewline ? 'a lone line feed between commands' : decoder.problem,
     )
   }
 
-  private corrupt(message: string): never {
+  #corrupt(message: string): never {
     throw new AofError(
       'ERR_AOF_CORRUPT',
-      { file: this.file, byteOffset: this.position.byteOffset },
+      { file: this.#file, byteOffset: this.position.byteOffset },
       message,
     )
   }

@@ -28,7 +28,7 @@ export class LzfWindow {
    * of the input they take: 0 if not even one token is whole. -1: it points before its beginning.
    */
   decode(input: Uint8Array, start: number, end: number): number {
-    this.makeRoom()
+    this.#makeRoom()
     const { bytes } = this
     const stop = WINDOW_BYTES + PIECE_BYTES
     let at = start
@@ -57,7 +57,7 @@ export class LzfWindow {
   }
 
   /** Keeps only what may be pointed back to. */
-  private makeRoom(): void {
+  #makeRoom(): void {
     if (this.end > WINDOW_BYTES) {
       this.bytes.copyWithin(0, this.end - WINDOW_BYTES, this.end)
       this.end = WINDOW_BYTES

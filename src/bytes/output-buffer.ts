@@ -27,15 +27,15 @@ export class OutputBuffer {
   pos = 0
   /** Bytes handed to the sink so far. */
   flushedBytes = 0
-  private holdFrom = NOTHING_HELD
-  private ownBytes: Buffer
-  private readonly sink: FlushBytes
+  #holdFrom = NOTHING_HELD
+  #ownBytes: Buffer
+  readonly #sink: FlushBytes
 
   /** @param bytes what to collect in, e.g. memory of a kernel; or how many bytes */
   constructor(sink: FlushBytes, bytes: Buffer | number = DEFAULT_CAPACITY_BYTES) {
-    this.sink = sink
-    this.ownBytes = typeof bytes === 'number' ? Buffer.allocUnsafeSlow(bytes) : bytes
-    this.bytes = this.ownBytes
+    this.#sink = sink
+    this.#ownBytes = typeof bytes === 'number' ? Buffer.allocUnsafeSlow(bytes) : bytes
+    this.bytes = this.#ownBytes
   }
 
   /** Bytes written so far, flushed or not. */
@@ -45,39 +45,39 @@ export class OutputBuffer {
 
   /** Makes sure that `byteCount` bytes can be stored at `pos`. */
   room(byteCount: number): void {
-    if (this.bytes.length - this.pos < byteCount) this.makeRoom(byteCount)
+    if (this.bytes.length - this.pos < byteCount) this.#makeRoom(byteCount)
   }
 
   /** From here on bytes stay in the buffer, until `release`. */
   hold(): void {
-    this.holdFrom = this.pos
+    this.#holdFrom = this.pos
   }
 
   /** Where the held bytes begin; moves with every `room`. */
   get heldAt(): number {
-    return this.holdFrom
+    return this.#holdFrom
   }
 
   get heldBytes(): number {
-    return this.holdFrom === NOTHING_HELD ? 0 : this.pos - this.holdFrom
+    return this.#holdFrom === NOTHING_HELD ? 0 : this.pos - this.#holdFrom
   }
 
   release(): void {
-    this.holdFrom = NOTHING_HELD
+    this.#holdFrom = NOTHING_HELD
   }
 
   /** Forgets the held bytes as if they had never been written. */
   drop(): void {
-    if (this.holdFrom !== NOTHING_HELD) this.pos = this.holdFrom
-    this.holdFrom = NOTHING_HELD
+    if (this.#holdFrom !== NOTHING_HELD) this.pos = this.#holdFrom
+    this.#holdFrom = NOTHING_HELD
   }
 
   /** Hands everything that is not held to the sink. */
   flush(): void {
-    const end = this.holdFrom === NOTHING_HELD ? this.pos : this.holdFrom
+    const end = this.#holdFrom === NOTHING_HELD ? this.pos : this.#holdFrom
     if (end > 0) {
       const before = this.bytes
-      this.sink(before.subarray(0, end))
+      this.#sink(before.subarray(0, end))
       this.flushedBytes += end
       if (this.bytes !== before) {
         if (end < this.pos) this.bytes.set(before.subarray(end, this.pos))
@@ -85,23 +85,23 @@ export class OutputBuffer {
         this.bytes.copyWithin(0, end, this.pos)
       }
       this.pos -= end
-      if (this.holdFrom !== NOTHING_HELD) this.holdFrom = 0
+      if (this.#holdFrom !== NOTHING_HELD) this.#holdFrom = 0
     }
     // One huge piece must not keep its memory for the rest of the run.
-    if (this.pos === 0) this.bytes = this.ownBytes
+    if (this.pos === 0) this.bytes = this.#ownBytes
   }
 
   /** For the sink: what it was given stays as it is, the next bytes go here. */
   goOnIn(bytes: Buffer): void {
     this.bytes = bytes
-    this.ownBytes = bytes
+    this.#ownBytes = bytes
   }
 
   /** Any number of bytes; long ones pass through in pieces, unless something is held. */
   write(source: Uint8Array, start = 0, end = source.length): void {
     const length = end - start
     if (length <= LOOP_COPY_MAX_BYTES) {
-      if (this.bytes.length - this.pos < length) this.makeRoom(length)
+      if (this.bytes.length - this.pos < length) this.#makeRoom(length)
       const { bytes } = this
       let at = this.pos
       for (let from = start; from < end; from += 1) bytes[at++] = source[from]!
@@ -113,13 +113,13 @@ export class OutputBuffer {
       this.pos += length
       return
     }
-    this.writeLong(source, start, end)
+    this.#writeLong(source, start, end)
   }
 
   /** The whole of a short constant. */
   constant(source: Uint8Array): void {
     const { length } = source
-    if (this.bytes.length - this.pos < length) this.makeRoom(length)
+    if (this.bytes.length - this.pos < length) this.#makeRoom(length)
     const { bytes } = this
     let at = this.pos
     if (length > CONSTANT_LOOP_MAX_BYTES) {
@@ -132,19 +132,19 @@ export class OutputBuffer {
   }
 
   byte(value: number): void {
-    if (this.bytes.length === this.pos) this.makeRoom(1)
+    if (this.bytes.length === this.pos) this.#makeRoom(1)
     this.bytes[this.pos++] = value
   }
 
   /** An integer in decimal, up to 2^53. */
   decimal(value: number): void {
-    if (this.bytes.length - this.pos < 20) this.makeRoom(20)
+    if (this.bytes.length - this.pos < 20) this.#makeRoom(20)
     this.pos = writeDecimal(this.bytes, this.pos, value)
   }
 
-  private writeLong(source: Uint8Array, start: number, end: number): void {
-    if (this.holdFrom !== NOTHING_HELD) {
-      this.makeRoom(end - start)
+  #writeLong(source: Uint8Array, start: number, end: number): void {
+    if (this.#holdFrom !== NOTHING_HELD) {
+      this.#makeRoom(end - start)
       this.bytes.set(source.subarray(start, end), this.pos)
       this.pos += end - start
       return
@@ -159,7 +159,7 @@ export class OutputBuffer {
     }
   }
 
-  private makeRoom(byteCount: number): void {
+  #makeRoom(byteCount: number): void {
     this.flush()
     const needed = this.pos + byteCount
     if (needed <= this.bytes.length) return

@@ -43,29 +43,29 @@ export class AppendFile {
   /** What ended the writing. */
   error: FileError | undefined
 
-  private readonly fd: number
-  private readonly options: AppendFileOptions
-  private readonly boundBytes: number
-  private current: Block
-  private readonly full: Block[] = []
-  private readonly spare: Block[] = []
-  private writing = false
-  private closed = false
-  private waiters: (() => void)[] = []
-  private spaceWaiters: (() => void)[] = []
+  readonly #fd: number
+  readonly #options: AppendFileOptions
+  readonly #boundBytes: number
+  #current: Block
+  readonly #full: Block[] = []
+  readonly #spare: Block[] = []
+  #writing = false
+  #closed = false
+  #waiters: (() => void)[] = []
+  #spaceWaiters: (() => void)[] = []
 
   /** Creates the file (0600), or opens it behind `position`. Throws FileError. */
   constructor(path: string, options: AppendFileOptions = {}) {
     this.path = path
-    this.options = options
-    this.boundBytes = options.boundBytes ?? DEFAULT_BOUND_BYTES
+    this.#options = options
+    this.#boundBytes = options.boundBytes ?? DEFAULT_BOUND_BYTES
     this.position = this.writtenPosition = options.position ?? 0
     // Of what a crashed run left nobody knows whether it was fsynced.
     this.syncedPosition = 0
-    this.current = { bytes: Buffer.allocUnsafeSlow(BLOCK_BYTES), length: 0 }
+    this.#current = { bytes: Buffer.allocUnsafeSlow(BLOCK_BYTES), length: 0 }
     try {
-      this.fd = openSync(path, options.position === undefined ? 'w' : 'r+', 0o600)
-      if (options.position !== undefined) ftruncateSync(this.fd, options.position)
+      this.#fd = openSync(path, options.position === undefined ? 'w' : 'r+', 0o600)
+      if (options.position !== undefined) ftruncateSync(this.#fd, options.position)
     } catch (error) {
       throw fileError(path, 'open', error)
     }
@@ -80,7 +80,7 @@ export class AppendFile {
     let from = start
     this.position += end - start
     while (from < end) {
-      const block = this.current
+      const block = this.#current
       const take = Math.min(end - from, BLOCK_BYTES - block.length)
       if (take <= 64) {
         const out = block.bytes
@@ -91,7 +91,7 @@ export class AppendFile {
       }
       block.length += take
       from += take
-      if (block.length === BLOCK_BYTES) this.rollBlock()
+      if (block.length === BLOCK_BYTES) this.#rollBlock()
     }
   }
 
@@ -99,7 +99,7 @@ export class AppendFile {
    * nothing. Takes that much memory. */
   appendWhole(bytes: Uint8Array, start = 0, end = bytes.length): void {
     const length = end - start
-    if (length > BLOCK_BYTES - this.current.length) this.rollBlock()
+    if (length > BLOCK_BYTES - this.#current.length) this.#rollBlock()
     if (length < BLOCK_BYTES) {
       this.append(bytes, start, end)
       return
@@ -107,7 +107,7 @@ export class AppendFile {
     this.position += length
     const block = Buffer.allocUnsafeSlow(length)
     block.set(bytes.subarray(start, end))
-    this.full.push({ bytes: block, length })
+    this.#full.push({ bytes: block, length })
   }
 
   appendAscii(text: string): void {
@@ -116,15 +116,15 @@ export class AppendFile {
 
   /** Starts writing what has been appended; returns at once. */
   kick(): void {
-    if (this.writing || this.error !== undefined || this.queuedBytes === 0 || this.closed) return
-    if (this.full.length === 0) this.rollBlock()
-    this.writeNext()
+    if (this.#writing || this.error !== undefined || this.queuedBytes === 0 || this.#closed) return
+    if (this.#full.length === 0) this.#rollBlock()
+    this.#writeNext()
   }
 
   /** A promise while more than the bound is queued. */
   drain(): Promise<void> | undefined {
-    if (this.queuedBytes <= this.boundBytes || this.error !== undefined) return undefined
-    return new Promise((resolve) => this.spaceWaiters.push(resolve))
+    if (this.queuedBytes <= this.#boundBytes || this.error !== undefined) return undefined
+    return new Promise((resolve) => this.#spaceWaiters.push(resolve))
   }
 
   /** Resolves when everything appended before the call is in the file. */
@@ -132,7 +132,7 @@ export class AppendFile {
     const target = this.position
     while (this.writtenPosition < target && this.error === undefined) {
       this.kick()
-      await new Promise<void>((resolve) => this.waiters.push(resolve))
+      await new Promise<void>((resolve) => this.#waiters.push(resolve))
     }
     if (this.error !== undefined) throw this.error
   }
@@ -143,10 +143,10 @@ export class AppendFile {
     const target = this.writtenPosition
     if (target > this.syncedPosition) {
       try {
-        await (this.options.sync ?? fdatasyncAsync)(this.fd)
+        await (this.#options.sync ?? fdatasyncAsync)(this.#fd)
       } catch (error) {
         // After a failed fsync the kernel may have dropped the pages: nothing more is promised.
-        throw this.fail(fileError(this.path, 'fsync', error))
+        throw this.#fail(fileError(this.path, 'fsync', error))
       }
       this.syncedPosition = Math.max(this.syncedPosition, target)
     }
@@ -156,9 +156,9 @@ export class AppendFile {
   /** Cuts the file; everything before must be flushed. */
   truncate(position: number): void {
     try {
-      ftruncateSync(this.fd, position)
+      ftruncateSync(this.#fd, position)
     } catch (error) {
-      throw this.fail(fileError(this.path, 'truncate', error))
+      throw this.#fail(fileError(this.path, 'truncate', error))
     }
     this.position = this.writtenPosition = position
     this.syncedPosition = Math.min(this.syncedPosition, position)
@@ -169,28 +169,28 @@ export class AppendFile {
     try {
       renameSync(this.path, path)
     } catch (error) {
-      throw this.fail(fileError(path, 'rename', error))
+      throw this.#fail(fileError(path, 'rename', error))
     }
     this.path = path
   }
 
   /** Flushes, fsyncs and closes. */
   async close(): Promise<void> {
-    if (this.closed) return
+    if (this.#closed) return
     try {
       await this.sync()
     } finally {
-      this.closed = true
-      await closeAsync(this.fd)
+      this.#closed = true
+      await closeAsync(this.#fd)
     }
   }
 
   /** Closes without writing what is queued. */
   async abandon(): Promise<void> {
-    if (this.closed) return
-    while (this.writing) await new Promise<void>((resolve) => this.waiters.push(resolve))
-    this.closed = true
-    await closeAsync(this.fd)
+    if (this.#closed) return
+    while (this.#writing) await new Promise<void>((resolve) => this.#waiters.push(resolve))
+    this.#closed = true
+    await closeAsync(this.#fd)
   }
 
   /** Closes it and deletes the file. */
@@ -203,69 +203,69 @@ export class AppendFile {
     }
   }
 
-  private rollBlock(): void {
-    if (this.current.length === 0) return
-    this.full.push(this.current)
-    this.current = this.spare.pop() ?? { bytes: Buffer.allocUnsafeSlow(BLOCK_BYTES), length: 0 }
+  #rollBlock(): void {
+    if (this.#current.length === 0) return
+    this.#full.push(this.#current)
+    this.#current = this.#spare.pop() ?? { bytes: Buffer.allocUnsafeSlow(BLOCK_BYTES), length: 0 }
   }
 
-  private writeNext(): void {
-    const block = this.full[0]
+  #writeNext(): void {
+    const block = this.#full[0]
     if (block === undefined) return
-    this.writing = true
-    this.writeFrom(block, 0)
+    this.#writing = true
+    this.#writeFrom(block, 0)
   }
 
-  private writeFrom(block: Block, from: number): void {
+  #writeFrom(block: Block, from: number): void {
     write(
-      this.fd,
+      this.#fd,
       block.bytes,
       from,
       block.length - from,
       this.writtenPosition,
       (error, written) => {
         if (error !== null) {
-          this.writing = false
-          this.fail(fileError(this.path, 'write', error))
+          this.#writing = false
+          this.#fail(fileError(this.path, 'write', error))
           return
         }
         this.writtenPosition += written
         if (written === 0) {
-          this.writing = false
-          this.fail(fileError(this.path, 'write', { code: 'ENOSPC' }))
+          this.#writing = false
+          this.#fail(fileError(this.path, 'write', { code: 'ENOSPC' }))
           return
         }
         // A short write (disk full) goes on and meets its error.
         if (from + written < block.length) {
-          this.writeFrom(block, from + written)
+          this.#writeFrom(block, from + written)
           return
         }
-        this.full.shift()
+        this.#full.shift()
         block.length = 0
         const isPlain = block.bytes.length === BLOCK_BYTES
-        if (isPlain && this.spare.length < SPARE_BLOCKS) this.spare.push(block)
-        this.writing = false
-        this.wake(false)
+        if (isPlain && this.#spare.length < SPARE_BLOCKS) this.#spare.push(block)
+        this.#writing = false
+        this.#wake(false)
         this.kick()
       },
     )
   }
 
-  private fail(error: FileError): FileError {
+  #fail(error: FileError): FileError {
     if (this.error !== undefined) return this.error
     this.error = error
-    this.wake(true)
-    this.options.onError?.(error)
+    this.#wake(true)
+    this.#options.onError?.(error)
     return error
   }
 
-  private wake(all: boolean): void {
-    const waiters = this.waiters
-    this.waiters = []
+  #wake(all: boolean): void {
+    const waiters = this.#waiters
+    this.#waiters = []
     for (const resolve of waiters) resolve()
-    if (!all && this.queuedBytes > this.boundBytes / 2) return
-    const space = this.spaceWaiters
-    this.spaceWaiters = []
+    if (!all && this.queuedBytes > this.#boundBytes / 2) return
+    const space = this.#spaceWaiters
+    this.#spaceWaiters = []
     for (const resolve of space) resolve()
   }
 }

@@ -53,73 +53,73 @@ const FLUSH_BYTES = 1 << 20
 const PIECE_BYTES = 64 << 10
 
 export class CommandFormatter {
-  private readonly format: CommandFormat
-  private readonly strings: StringForm
-  private readonly emit: (bytes: Buffer, start: number, end: number) => void
-  private readonly out: Buffer
-  private length = 0
+  readonly #format: CommandFormat
+  readonly #strings: StringForm
+  readonly #emit: (bytes: Buffer, start: number, end: number) => void
+  readonly #out: Buffer
+  #length = 0
   /** What stands between the offset and the command, made anew when time or db change. */
-  private placeMs = -2
-  private placeDbnum = -2
-  private beforeOffset: Buffer = Buffer.alloc(0)
-  private behindOffset: Buffer = Buffer.alloc(0)
+  #placeMs = -2
+  #placeDbnum = -2
+  #beforeOffset: Buffer = Buffer.alloc(0)
+  #behindOffset: Buffer = Buffer.alloc(0)
 
   constructor(
     format: CommandFormat,
     strings: StringForm,
     emit: (bytes: Buffer, start: number, end: number) => void,
   ) {
-    this.format = format
-    this.strings = strings
-    this.emit = emit
+    this.#format = format
+    this.#strings = strings
+    this.#emit = emit
     // In the kernel's memory, so that it escapes in place.
-    this.out = new ByteKernel(BUFFER_BYTES).allocate(BUFFER_BYTES)
+    this.#out = new ByteKernel(BUFFER_BYTES).allocate(BUFFER_BYTES)
   }
 
   /** A whole command. */
   command(command: CommandDecoder, place: CommandPlace): void {
-    if (this.format === 'resp') {
+    if (this.#format === 'resp') {
       this.raw(command.bytes, command.start, command.end)
       return
     }
-    this.begin(place)
+    this.#begin(place)
     const { bytes, args, argc } = command
-    const isJson = this.format === 'json'
+    const isJson = this.#format === 'json'
     for (let i = 0; i < argc; i++) {
       const start = args[2 * i]!
       const end = args[2 * i + 1]!
       if (isJson) {
-        if (i > 0) this.out[this.length++] = COMMA
-        this.out[this.length++] = QUOTE
-        this.jsonString(bytes, start, end)
-        this.out[this.length++] = QUOTE
+        if (i > 0) this.#out[this.#length++] = COMMA
+        this.#out[this.#length++] = QUOTE
+        this.#jsonString(bytes, start, end)
+        this.#out[this.#length++] = QUOTE
       } else {
-        this.out[this.length++] = SPACE
-        if (i === 0 && isWord(bytes, start, end)) this.copy(bytes, start, end)
-        else this.quoted(bytes, start, end)
+        this.#out[this.#length++] = SPACE
+        if (i === 0 && isWord(bytes, start, end)) this.#copy(bytes, start, end)
+        else this.#quoted(bytes, start, end)
       }
     }
     if (isJson) {
-      this.out[this.length] = 0x5d
-      this.out[this.length + 1] = 0x7d
-      this.length += 2
+      this.#out[this.#length] = 0x5d
+      this.#out[this.#length + 1] = 0x7d
+      this.#length += 2
     }
-    this.out[this.length++] = LF
-    if (this.length > FLUSH_BYTES) this.flush()
+    this.#out[this.#length++] = LF
+    if (this.#length > FLUSH_BYTES) this.flush()
   }
 
   /** A command too large to be held: its name and its size. */
   tooLarge(name: Uint8Array, bytes: number, place: CommandPlace): void {
-    if (this.format === 'resp') return
-    this.begin(place)
-    if (this.format === 'json') {
-      this.out[this.length++] = QUOTE
-      this.jsonString(name, 0, name.length)
-      this.ascii(`"],"notShownBytes":${bytes}}\n`)
+    if (this.#format === 'resp') return
+    this.#begin(place)
+    if (this.#format === 'json') {
+      this.#out[this.#length++] = QUOTE
+      this.#jsonString(name, 0, name.length)
+      this.#ascii(`"],"notShownBytes":${bytes}}\n`)
     } else {
-      this.out[this.length++] = SPACE
-      this.quoted(name, 0, name.length)
-      this.ascii(` … (a command of ${bytes} bytes, not shown)\n`)
+      this.#out[this.#length++] = SPACE
+      this.#quoted(name, 0, name.length)
+      this.#ascii(` … (a command of ${bytes} bytes, not shown)\n`)
     }
   }
 
@@ -127,90 +127,90 @@ export class CommandFormatter {
   raw(bytes: Uint8Array, start: number, end: number): void {
     for (let from = start; from < end;) {
       const take = Math.min(end - from, FLUSH_BYTES)
-      this.out.set(bytes.subarray(from, from + take), this.length)
-      this.length += take
+      this.#out.set(bytes.subarray(from, from + take), this.#length)
+      this.#length += take
       from += take
-      if (this.length > FLUSH_BYTES) this.flush()
+      if (this.#length > FLUSH_BYTES) this.flush()
     }
   }
 
   flush(): void {
-    if (this.length > 0) this.emit(this.out, 0, this.length)
-    this.length = 0
+    if (this.#length > 0) this.#emit(this.#out, 0, this.#length)
+    this.#length = 0
   }
 
-  private begin(place: CommandPlace): void {
+  #begin(place: CommandPlace): void {
     const { unixMs, dbnum } = place
-    if (unixMs !== this.placeMs || dbnum !== this.placeDbnum) {
-      this.placeMs = unixMs
-      this.placeDbnum = dbnum
+    if (unixMs !== this.#placeMs || dbnum !== this.#placeDbnum) {
+      this.#placeMs = unixMs
+      this.#placeDbnum = dbnum
       const time = unixMs < 0 ? undefined : new Date(unixMs).toISOString()
-      const isJson = this.format === 'json'
+      const isJson = this.#format === 'json'
       const db = dbnum >= 0 ? String(dbnum) : isJson ? 'null' : '?'
-      this.beforeOffset = Buffer.from(isJson ? '{"offset":' : `${time ?? '-'} `)
-      this.behindOffset = Buffer.from(
+      this.#beforeOffset = Buffer.from(isJson ? '{"offset":' : `${time ?? '-'} `)
+      this.#behindOffset = Buffer.from(
         isJson ? `,"time":${JSON.stringify(time ?? null)},"db":${db},"command":[` : ` db${db}`,
       )
     }
-    this.copy(this.beforeOffset, 0, this.beforeOffset.length)
-    this.integer(place.replOffset)
-    this.copy(this.behindOffset, 0, this.behindOffset.length)
+    this.#copy(this.#beforeOffset, 0, this.#beforeOffset.length)
+    this.#integer(place.replOffset)
+    this.#copy(this.#behindOffset, 0, this.#behindOffset.length)
   }
 
-  private jsonString(bytes: Uint8Array, start: number, end: number): void {
-    if (this.strings === 'base64') {
+  #jsonString(bytes: Uint8Array, start: number, end: number): void {
+    if (this.#strings === 'base64') {
       if (end - start <= SHORT_BASE64_BYTES) {
-        this.room(base64Room(end - start))
-        this.length = shortBase64(bytes, start, end, this.out, this.length)
+        this.#room(base64Room(end - start))
+        this.#length = shortBase64(bytes, start, end, this.#out, this.#length)
         return
       }
       // Pieces of whole triples join without padding.
       for (let from = start; from < end;) {
         const take = Math.min(end - from, 3 * (PIECE_BYTES >> 2))
-        this.room(base64Room(take))
-        this.length = base64Encode(bytes, from, from + take, this.out, this.length)
+        this.#room(base64Room(take))
+        this.#length = base64Encode(bytes, from, from + take, this.#out, this.#length)
         from += take
       }
       return
     }
-    if (this.plain(bytes, start, end)) return
+    if (this.#plain(bytes, start, end)) return
     for (let from = start; from < end;) {
       const to = wholeUtf8(bytes, from, Math.min(end, from + PIECE_BYTES), end)
-      this.room(jsonEscapeRoom(to - from))
-      this.length = jsonEscape(bytes, from, to, this.out, this.length)
+      this.#room(jsonEscapeRoom(to - from))
+      this.#length = jsonEscape(bytes, from, to, this.#out, this.#length)
       from = to
     }
   }
 
-  private quoted(bytes: Uint8Array, start: number, end: number): void {
-    this.out[this.length++] = QUOTE
-    if (!this.plain(bytes, start, end)) {
+  #quoted(bytes: Uint8Array, start: number, end: number): void {
+    this.#out[this.#length++] = QUOTE
+    if (!this.#plain(bytes, start, end)) {
       for (let from = start; from < end; from += PIECE_BYTES) {
-        this.escape(bytes, from, Math.min(end, from + PIECE_BYTES))
+        this.#escape(bytes, from, Math.min(end, from + PIECE_BYTES))
       }
     }
-    this.out[this.length++] = QUOTE
+    this.#out[this.#length++] = QUOTE
   }
 
   /** Copies bytes that need no escape; false (and nothing copied) if some do. */
-  private plain(bytes: Uint8Array, start: number, end: number): boolean {
+  #plain(bytes: Uint8Array, start: number, end: number): boolean {
     if (end - start > PIECE_BYTES) return false
-    this.room(end - start)
-    const out = this.out
-    let at = this.length
+    this.#room(end - start)
+    const out = this.#out
+    let at = this.#length
     for (let from = start; from < end; from++) {
       const byte = bytes[from]!
       if (PLAIN[byte] === 0) return false
       out[at++] = byte
     }
-    this.length = at
+    this.#length = at
     return true
   }
 
-  private escape(bytes: Uint8Array, start: number, end: number): void {
-    this.room(4 * (end - start))
-    const out = this.out
-    let at = this.length
+  #escape(bytes: Uint8Array, start: number, end: number): void {
+    this.#room(4 * (end - start))
+    const out = this.#out
+    let at = this.#length
     for (let from = start; from < end; from++) {
       const byte = bytes[from]!
       if (PLAIN[byte] === 1) {
@@ -228,45 +228,45 @@ export class CommandFormatter {
         at += 3
       }
     }
-    this.length = at
+    this.#length = at
   }
 
-  private copy(bytes: Uint8Array, start: number, end: number): void {
-    const out = this.out
-    let at = this.length
+  #copy(bytes: Uint8Array, start: number, end: number): void {
+    const out = this.#out
+    let at = this.#length
     for (let from = start; from < end; from++) out[at++] = bytes[from]!
-    this.length = at
+    this.#length = at
   }
 
-  private ascii(text: string): void {
-    this.length += this.out.write(text, this.length, 'utf8')
+  #ascii(text: string): void {
+    this.#length += this.#out.write(text, this.#length, 'utf8')
   }
 
-  private integer(value: number): void {
-    const out = this.out
+  #integer(value: number): void {
+    const out = this.#out
     let digits = 1
     for (let limit = 10; value >= limit; limit *= 10) digits += 1
-    const end = this.length + digits
+    const end = this.#length + digits
     let rest = value
     if (value < 0x40000000) {
-      for (let at = end - 1; at >= this.length; at--) {
+      for (let at = end - 1; at >= this.#length; at--) {
         const tenth = (rest / 10) | 0
         out[at] = 48 + rest - 10 * tenth
         rest = tenth
       }
     } else {
-      for (let at = end - 1; at >= this.length; at--) {
+      for (let at = end - 1; at >= this.#length; at--) {
         const tenth = Math.floor(rest / 10)
         out[at] = 48 + rest - 10 * tenth
         rest = tenth
       }
     }
-    this.length = end
+    this.#length = end
   }
 
   /** Room for so many bytes and what follows an argument. */
-  private room(bytes: number): void {
-    if (this.length + bytes + 256 > BUFFER_BYTES) this.flush()
+  #room(bytes: number): void {
+    if (this.#length + bytes + 256 > BUFFER_BYTES) this.flush()
   }
 }
 

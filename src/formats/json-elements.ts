@@ -25,106 +25,108 @@ export class JsonElements {
   unorderedValues = 0
   /** None of the value at hand has been written. */
   isFirst = true
-  private readonly out: OutputBuffer
-  private readonly strings: JsonStrings
-  private readonly base64: boolean
-  private readonly sorted = new SortedElements()
-  private readonly first = { bytes: Buffer.alloc(0), start: 0, end: 0 }
-  private readonly second = { bytes: Buffer.alloc(0), start: 0, end: 0 }
-  private kind: Kind = KIND.LIST
+  readonly #out: OutputBuffer
+  readonly #strings: JsonStrings
+  readonly #base64: boolean
+  readonly #sorted = new SortedElements()
+  readonly #first = { bytes: Buffer.alloc(0), start: 0, end: 0 }
+  readonly #second = { bytes: Buffer.alloc(0), start: 0, end: 0 }
+  #kind: Kind = KIND.LIST
   /** The elements at hand are collected, to be put in order. */
-  private sorting = false
+  #sorting = false
 
   constructor(out: OutputBuffer, strings: JsonStrings, base64: boolean) {
-    this.out = out
-    this.strings = strings
-    this.base64 = base64
+    this.#out = out
+    this.#strings = strings
+    this.#base64 = base64
   }
 
   begin(kind: Kind): void {
-    this.kind = kind
+    this.#kind = kind
     this.isFirst = true
-    this.sorting = this.base64 && (kind === KIND.SET || kind === KIND.ZSET || kind === KIND.HASH)
-    if (this.sorting) this.sorted.clear()
+    this.#sorting = this.#base64 && (kind === KIND.SET || kind === KIND.ZSET || kind === KIND.HASH)
+    if (this.#sorting) this.#sorted.clear()
   }
 
   end(): void {
-    if (this.sorting) this.writeSorted()
+    if (this.#sorting) this.#writeSorted()
   }
 
   /** An element that is written at once, in any case. */
   plain(element: Slice): void {
     this.separate()
-    this.strings.write(element.bytes, element.start, element.end)
+    this.#strings.write(element.bytes, element.start, element.end)
   }
 
   setMember(member: Slice): void {
-    if (this.sorting && this.collect(member, undefined, 0)) return
+    if (this.#sorting && this.#collect(member, undefined, 0)) return
     this.plain(member)
   }
 
   zsetMember(member: Slice, score: number, scoreText: Slice): void {
-    if (this.sorting && this.collect(member, scoreText, score)) return
-    this.writeMember(member, score, scoreText)
+    if (this.#sorting && this.#collect(member, scoreText, score)) return
+    this.#writeMember(member, score, scoreText)
   }
 
   hashField(field: Slice, value: Slice, expireAtMs: number): void {
-    if (this.sorting && this.collect(field, value, expireAtMs)) return
-    this.writeField(field, value, expireAtMs)
+    if (this.#sorting && this.#collect(field, value, expireAtMs)) return
+    this.#writeField(field, value, expireAtMs)
   }
 
   /** A comma, but before the first. */
   separate(): void {
     if (this.isFirst) this.isFirst = false
-    else this.out.byte(COMMA)
+    else this.#out.byte(COMMA)
   }
 
   /** False where there is no room: everything collected has then been written as it came. */
-  private collect(first: Slice, second: Slice | undefined, number: number): boolean {
-    if (this.sorted.add(first, second, number)) return true
-    this.sorting = false
+  #collect(first: Slice, second: Slice | undefined, number: number): boolean {
+    if (this.#sorted.add(first, second, number)) return true
+    this.#sorting = false
     this.unorderedValues += 1
-    for (let index = 0; index < this.sorted.length; index += 1) this.writeCollected(index)
+    for (let index = 0; index < this.#sorted.length; index += 1) this.#writeCollected(index)
     return false
   }
 
-  private writeSorted(): void {
-    for (const index of this.sorted.order(this.kind === KIND.ZSET)) this.writeCollected(index)
+  #writeSorted(): void {
+    for (const index of this.#sorted.order(this.#kind === KIND.ZSET)) this.#writeCollected(index)
   }
 
-  private writeCollected(index: number): void {
-    const { first, second, sorted } = this
+  #writeCollected(index: number): void {
+    const sorted = this.#sorted
+    const first = this.#first
+    const second = this.#second
     first.bytes = sorted.bytes
     first.start = sorted.firstStart(index)
     first.end = sorted.firstEnd(index)
     second.bytes = sorted.bytes
     second.start = first.end
     second.end = sorted.secondEnd(index)
-    if (this.kind === KIND.ZSET) this.writeMember(first, sorted.number(index), second)
-    else if (this.kind === KIND.HASH) this.writeField(first, second, sorted.number(index))
+    if (this.#kind === KIND.ZSET) this.#writeMember(first, sorted.number(index), second)
+    else if (this.#kind === KIND.HASH) this.#writeField(first, second, sorted.number(index))
     else this.plain(first)
   }
 
-  private writeMember(member: Slice, score: number, scoreText: Slice): void {
-    const { out } = this
+  #writeMember(member: Slice, score: number, scoreText: Slice): void {
+    const out = this.#out
     this.separate()
-    if (this.base64) out.byte(ARRAY_START)
-    this.strings.write(member.bytes, member.start, member.end)
-    out.byte(this.base64 ? COMMA : COLON)
+    if (this.#base64) out.byte(ARRAY_START)
+    this.#strings.write(member.bytes, member.start, member.end)
+    out.byte(this.#base64 ? COMMA : COLON)
     // JSON has no infinity.
-    const quoted = this.base64 || !Number.isFinite(score)
+    const quoted = this.#base64 || !Number.isFinite(score)
     if (quoted) out.byte(QUOTE)
     if (scoreText.end > scoreText.start && quoted) {
       out.write(scoreText.bytes, scoreText.start, scoreText.end)
     } else {
-      this.writeScore(score)
+      this.#writeScore(score)
     }
     if (quoted) out.byte(QUOTE)
-    if (this.base64) out.byte(ARRAY_END)
+    if (this.#base64) out.byte(ARRAY_END)
   }
 
-  private writeScore(score: number): void {
-    const { out } = this
+  #writeScore(score: number): void {
+    const out = this.#out
     if (Number.isSafeInteger(score) && !Object.is(score, -0)) {
       out.decimal(score)
       return
@@ -133,22 +135,22 @@ export class JsonElements {
     out.pos += writeScore(out.bytes, out.pos, score)
   }
 
-  private writeField(field: Slice, value: Slice, expireAtMs: number): void {
-    const { out } = this
+  #writeField(field: Slice, value: Slice, expireAtMs: number): void {
+    const out = this.#out
     this.separate()
-    if (this.base64) out.byte(ARRAY_START)
-    this.strings.write(field.bytes, field.start, field.end)
-    out.byte(this.base64 ? COMMA : COLON)
+    if (this.#base64) out.byte(ARRAY_START)
+    this.#strings.write(field.bytes, field.start, field.end)
+    out.byte(this.#base64 ? COMMA : COLON)
     if (expireAtMs === -1) {
-      this.strings.write(value.bytes, value.start, value.end)
+      this.#strings.write(value.bytes, value.start, value.end)
     } else {
-      if (!this.base64) out.constant(FIELD_VALUE)
-      this.strings.write(value.bytes, value.start, value.end)
-      if (this.base64) out.byte(COMMA)
+      if (!this.#base64) out.constant(FIELD_VALUE)
+      this.#strings.write(value.bytes, value.start, value.end)
+      if (this.#base64) out.byte(COMMA)
       else out.constant(FIELD_EXPIRE_AT)
       out.decimal(expireAtMs)
-      if (!this.base64) out.byte(OBJECT_END)
+      if (!this.#base64) out.byte(OBJECT_END)
     }
-    if (this.base64) out.byte(ARRAY_END)
+    if (this.#base64) out.byte(ARRAY_END)
   }
 }

@@ -82,145 +82,145 @@ export class JsonKeys implements RdbVisitor, ElementVisitor {
   readonly functionLibrary: () => void
   readonly functionPreGa: () => void
   readonly lane: RdbLane
-  private readonly out: OutputBuffer
-  private readonly json: JsonText
-  private readonly strings: JsonStrings
-  private readonly base64: boolean
-  private readonly layout: 'lines' | 'array'
-  private readonly wanted: ((header: KeyHeader) => boolean) | undefined
-  private readonly encoding = new ObjectEncoding()
-  private readonly elements: JsonElements
-  private readonly stream: JsonStream
-  private readonly fast: JsonLane
+  readonly #out: OutputBuffer
+  readonly #json: JsonText
+  readonly #strings: JsonStrings
+  readonly #base64: boolean
+  readonly #layout: 'lines' | 'array'
+  readonly #wanted: ((header: KeyHeader) => boolean) | undefined
+  readonly #encoding = new ObjectEncoding()
+  readonly #elements: JsonElements
+  readonly #stream: JsonStream
+  readonly #fast: JsonLane
   /** What the kernel was told of the lines is as it was. */
-  private fastReady = false
+  #fastReady = false
   /** `,"type":"…","encoding":"…","expireAt":` by type byte, and of strings by encoding. */
-  private readonly heads: (Buffer | undefined)[] = []
-  private readonly stringHeads: Record<StringEncoding, Buffer>
-  private prefix = Buffer.alloc(0)
-  private prefixDb = -1
-  private header: KeyHeader | undefined
-  private isWanted = false
+  readonly #heads: (Buffer | undefined)[] = []
+  readonly #stringHeads: Record<StringEncoding, Buffer>
+  #prefix = Buffer.alloc(0)
+  #prefixDb = -1
+  #header: KeyHeader | undefined
+  #isWanted = false
   /** Where a list's encoding is to be filled in, from the held start; -1: it stands there. */
-  private encodingAt = -1
+  #encodingAt = -1
 
   constructor(out: OutputBuffer, kernel: ByteKernel, options: JsonKeysOptions) {
-    this.out = out
-    this.json = new JsonText(out, kernel)
-    this.base64 = options.strings === 'base64'
-    this.layout = options.layout
-    this.wanted = options.wanted
+    this.#out = out
+    this.#json = new JsonText(out, kernel)
+    this.#base64 = options.strings === 'base64'
+    this.#layout = options.layout
+    this.#wanted = options.wanted
     this.functionLibrary = options.functionLibrary ?? noop
     this.functionPreGa = this.functionLibrary
-    this.strings = new JsonStrings(this.json, this.base64)
-    this.elements = new JsonElements(out, this.strings, this.base64)
-    this.stream = new JsonStream(out, this.strings, this.base64)
-    this.fast = new JsonLane(out, kernel, this.json)
+    this.#strings = new JsonStrings(this.#json, this.#base64)
+    this.#elements = new JsonElements(out, this.#strings, this.#base64)
+    this.#stream = new JsonStream(out, this.#strings, this.#base64)
+    this.#fast = new JsonLane(out, kernel, this.#json)
     const isFree = options.wanted === undefined || options.allStrings === true
     this.lane = {
-      stringRecords: isFree ? (stretch, dbnum) => this.writeRecords(stretch, dbnum) : undefined,
+      stringRecords: isFree ? (stretch, dbnum) => this.#writeRecords(stretch, dbnum) : undefined,
       // In base64 elements are put in order first.
-      ...(this.base64
+      ...(this.#base64
         ? {}
         : {
-            elements: (stretch, what, count) => this.writeElements(stretch, what, count),
-            packedValue: (stretch, format) => this.writePacked(stretch, format),
+            elements: (stretch, what, count) => this.#writeElements(stretch, what, count),
+            packedValue: (stretch, format) => this.#writePacked(stretch, format),
           }),
     }
-    this.stringHeads = {
+    this.#stringHeads = {
       int: headOf('string', 'int'),
       embstr: headOf('string', 'embstr'),
       raw: headOf('string', 'raw'),
     }
-    if (this.layout === 'array') out.constant(Buffer.from('['))
+    if (this.#layout === 'array') out.constant(Buffer.from('['))
   }
 
   /** Strings so far that were not valid UTF-8 and came out as text with U+FFFD. */
   get inexactStrings(): number {
-    return this.json.inexactStrings
+    return this.#json.inexactStrings
   }
 
   /** Values too big to be put in order; written in the order of the file. */
   get unorderedValues(): number {
-    return this.elements.unorderedValues
+    return this.#elements.unorderedValues
   }
 
   /** Ends the array and hands out what is left; to be called behind the parser's end. */
   finish(): void {
-    if (this.layout === 'array') this.out.constant(Buffer.from('\n]\n'))
-    this.out.flush()
+    if (this.#layout === 'array') this.#out.constant(Buffer.from('\n]\n'))
+    this.#out.flush()
   }
 
   start(start: RdbStart): void {
-    this.encoding.start(start)
-    this.fastReady = false
+    this.#encoding.start(start)
+    this.#fastReady = false
   }
 
   aux(name: Slice, value: Slice): void {
-    this.encoding.aux(name, value)
-    this.fastReady = false
+    this.#encoding.aux(name, value)
+    this.#fastReady = false
   }
 
   key(header: KeyHeader): Depth {
-    this.isWanted = this.wanted?.(header) !== false
-    if (!this.isWanted) return DEPTH.SKIP
-    this.header = header
-    this.elements.begin(header.kind)
-    this.beginLine(header)
+    this.#isWanted = this.#wanted?.(header) !== false
+    if (!this.#isWanted) return DEPTH.SKIP
+    this.#header = header
+    this.#elements.begin(header.kind)
+    this.#beginLine(header)
     switch (header.kind) {
       case KIND.STRING:
         // Its encoding is known with its value.
         break
       case KIND.LIST:
-        this.listHead(header)
-        this.out.byte(ARRAY_START)
+        this.#listHead(header)
+        this.#out.byte(ARRAY_START)
         break
       case KIND.ARRAY:
-        this.head(header)
-        this.out.byte(ARRAY_START)
+        this.#head(header)
+        this.#out.byte(ARRAY_START)
         break
       case KIND.SET:
-        this.head(header)
-        this.out.byte(ARRAY_START)
+        this.#head(header)
+        this.#out.byte(ARRAY_START)
         break
       case KIND.ZSET:
       case KIND.HASH:
-        this.head(header)
-        this.out.byte(this.base64 ? ARRAY_START : OBJECT_START)
+        this.#head(header)
+        this.#out.byte(this.#base64 ? ARRAY_START : OBJECT_START)
         break
       case KIND.STREAM:
-        this.head(header)
-        this.stream.begin()
+        this.#head(header)
+        this.#stream.begin()
         break
       case KIND.GCRA:
-        this.head(header)
+        this.#head(header)
         break
       case KIND.MODULE:
-        this.head(header)
-        this.out.constant(NULL)
+        this.#head(header)
+        this.#out.constant(NULL)
         return DEPTH.SKIP
     }
     return DEPTH.ELEMENTS
   }
 
   keyEnd(header: KeyHeader, stats: ValueStats): void {
-    if (!this.isWanted) return
-    this.elements.end()
+    if (!this.#isWanted) return
+    this.#elements.end()
     switch (header.kind) {
       case KIND.LIST:
-        this.out.byte(ARRAY_END)
-        if (this.encodingAt !== -1) this.fillEncoding(this.encoding.list(header, stats))
+        this.#out.byte(ARRAY_END)
+        if (this.#encodingAt !== -1) this.#fillEncoding(this.#encoding.list(header, stats))
         break
       case KIND.SET:
       case KIND.ARRAY:
-        this.out.byte(ARRAY_END)
+        this.#out.byte(ARRAY_END)
         break
       case KIND.ZSET:
       case KIND.HASH:
-        this.out.byte(this.base64 ? ARRAY_END : OBJECT_END)
+        this.#out.byte(this.#base64 ? ARRAY_END : OBJECT_END)
         break
       case KIND.STREAM:
-        this.stream.end()
+        this.#stream.end()
         break
       case KIND.STRING:
       case KIND.GCRA:
@@ -228,110 +228,110 @@ export class JsonKeys implements RdbVisitor, ElementVisitor {
         // One value, which stands there.
         break
     }
-    this.out.byte(OBJECT_END)
-    if (this.layout === 'lines') this.out.byte(LF)
+    this.#out.byte(OBJECT_END)
+    if (this.#layout === 'lines') this.#out.byte(LF)
     this.keys += 1
   }
 
   stringValue(value: Slice): void {
-    const header = this.header!
-    this.out.constant(this.stringHeads[this.encoding.string(header, value)])
-    this.expiry(header)
-    this.strings.write(value.bytes, value.start, value.end)
+    const header = this.#header!
+    this.#out.constant(this.#stringHeads[this.#encoding.string(header, value)])
+    this.#expiry(header)
+    this.#strings.write(value.bytes, value.start, value.end)
   }
 
   stringBegin(totalBytes: number): void {
-    const header = this.header!
-    this.out.constant(this.stringHeads[this.encoding.longString(header, totalBytes)])
-    this.expiry(header)
-    this.strings.begin()
+    const header = this.#header!
+    this.#out.constant(this.#stringHeads[this.#encoding.longString(header, totalBytes)])
+    this.#expiry(header)
+    this.#strings.begin()
   }
 
   stringPart(part: Slice): void {
-    this.strings.part(part)
+    this.#strings.part(part)
   }
 
   stringEnd(): void {
-    this.strings.end()
+    this.#strings.end()
   }
 
   listElement(element: Slice): void {
-    this.fillLongList()
-    this.elements.plain(element)
+    this.#fillLongList()
+    this.#elements.plain(element)
   }
 
   setMember(member: Slice): void {
-    this.elements.setMember(member)
+    this.#elements.setMember(member)
   }
 
   zsetMember(member: Slice, score: number, scoreText: Slice): void {
-    this.elements.zsetMember(member, score, scoreText)
+    this.#elements.zsetMember(member, score, scoreText)
   }
 
   hashField(field: Slice, value: Slice, expireAtMs: number): void {
-    this.elements.hashField(field, value, expireAtMs)
+    this.#elements.hashField(field, value, expireAtMs)
   }
 
   streamEntry(id: StreamId): void {
-    this.stream.entry(id)
+    this.#stream.entry(id)
   }
 
   streamField(field: Slice, value: Slice): void {
-    this.stream.field(field, value)
+    this.#stream.field(field, value)
   }
 
   streamMeta(meta: StreamMeta): void {
-    this.stream.meta(meta)
+    this.#stream.meta(meta)
   }
 
   streamGroup(group: StreamGroup): void {
-    this.stream.group(group)
+    this.#stream.group(group)
   }
 
   streamGroupPending(id: StreamId, deliveryTimeMs: number, deliveryCount: number): void {
-    this.stream.groupPending(id, deliveryTimeMs, deliveryCount)
+    this.#stream.groupPending(id, deliveryTimeMs, deliveryCount)
   }
 
   streamConsumer(consumer: StreamConsumer): void {
-    this.stream.consumer(consumer)
+    this.#stream.consumer(consumer)
   }
 
   streamConsumerPending(id: StreamId): void {
-    this.stream.consumerPending(id)
+    this.#stream.consumerPending(id)
   }
 
   streamGroupEnd(): void {
-    this.stream.groupEnd()
+    this.#stream.groupEnd()
   }
 
   streamIdmp(durationSeconds: number, maxEntries: number, producers: number): void {
-    this.stream.idmp(durationSeconds, maxEntries, producers)
+    this.#stream.idmp(durationSeconds, maxEntries, producers)
   }
 
   streamProducer(producerId: Slice): void {
-    this.stream.producer(producerId)
+    this.#stream.producer(producerId)
   }
 
   streamProducerId(iid: Slice, entryId: StreamId): void {
-    this.stream.producerId(iid, entryId)
+    this.#stream.producerId(iid, entryId)
   }
 
   streamIdmpEnd(idsAdded: U64, idsDuplicate: U64): void {
-    this.stream.idmpEnd(idsAdded, idsDuplicate)
+    this.#stream.idmpEnd(idsAdded, idsDuplicate)
   }
 
   /** [index, value] each: the indexes of an array may have gaps. */
   arrayElement(index: U64, value: Slice): void {
-    this.elements.separate()
-    this.out.byte(ARRAY_START)
-    this.out.write(Buffer.from(u64Text(index)))
-    this.out.byte(COMMA)
-    this.strings.write(value.bytes, value.start, value.end)
-    this.out.byte(ARRAY_END)
+    this.#elements.separate()
+    this.#out.byte(ARRAY_START)
+    this.#out.write(Buffer.from(u64Text(index)))
+    this.#out.byte(COMMA)
+    this.#strings.write(value.bytes, value.start, value.end)
+    this.#out.byte(ARRAY_END)
   }
 
   gcra(value: U64): void {
-    this.out.write(Buffer.from(u64Text(value)))
+    this.#out.write(Buffer.from(u64Text(value)))
   }
 
   // Entries without a consumer stand in their group's list, and in no consumer's.
@@ -345,102 +345,102 @@ export class JsonKeys implements RdbVisitor, ElementVisitor {
   moduleDouble(): void {}
   moduleString(): void {}
 
-  private beginLine(header: KeyHeader): void {
-    const { out } = this
-    if (this.layout === 'array') {
+  #beginLine(header: KeyHeader): void {
+    const out = this.#out
+    if (this.#layout === 'array') {
       if (this.keys > 0) out.byte(COMMA)
       out.byte(LF)
     }
-    if (header.dbnum !== this.prefixDb) this.beginDb(header.dbnum)
-    out.constant(this.prefix)
-    this.strings.write(header.key.bytes, header.key.start, header.key.end)
+    if (header.dbnum !== this.#prefixDb) this.#beginDb(header.dbnum)
+    out.constant(this.#prefix)
+    this.#strings.write(header.key.bytes, header.key.start, header.key.end)
   }
 
-  private beginDb(dbnum: number): void {
-    this.prefixDb = dbnum
-    this.prefix = Buffer.from(`{"db":${dbnum},"key":`)
-    this.fastReady = false
+  #beginDb(dbnum: number): void {
+    this.#prefixDb = dbnum
+    this.#prefix = Buffer.from(`{"db":${dbnum},"key":`)
+    this.#fastReady = false
   }
 
-  private writeRecords(stretch: Stretch, dbnum: number): number {
+  #writeRecords(stretch: Stretch, dbnum: number): number {
     // No comma stands before the first key of an array.
-    if (this.layout === 'array' && this.keys === 0) return 0
-    if (dbnum !== this.prefixDb) this.beginDb(dbnum)
-    if (!this.fastReady) this.prepareLane()
-    const taken = this.fast.records(stretch, this.base64)
+    if (this.#layout === 'array' && this.keys === 0) return 0
+    if (dbnum !== this.#prefixDb) this.#beginDb(dbnum)
+    if (!this.#fastReady) this.#prepareLane()
+    const taken = this.#fast.records(stretch, this.#base64)
     this.keys += taken
     return taken
   }
 
-  private prepareLane(): void {
-    const { int, embstr, raw } = this.stringHeads
-    const isArray = this.layout === 'array'
-    this.fast.setTexts({
-      prefix: Buffer.from(`${isArray ? ',\n' : ''}${this.prefix.toString()}"`),
+  #prepareLane(): void {
+    const { int, embstr, raw } = this.#stringHeads
+    const isArray = this.#layout === 'array'
+    this.#fast.setTexts({
+      prefix: Buffer.from(`${isArray ? ',\n' : ''}${this.#prefix.toString()}"`),
       suffix: Buffer.from(isArray ? '"}' : '"}\n'),
       heads: [int, embstr, raw].map((head) => Buffer.from(`"${head.toString()}`)),
       none: NULL,
       value: Buffer.from(`${VALUE.toString()}"`),
     })
-    this.fast.setLimits((keyBytes, hasExpiry) => this.encoding.embstrLimit(keyBytes, hasExpiry))
-    this.fastReady = true
+    this.#fast.setLimits((keyBytes, hasExpiry) => this.#encoding.embstrLimit(keyBytes, hasExpiry))
+    this.#fastReady = true
   }
 
-  private writeElements(stretch: Stretch, what: Elements, count: number): number {
-    this.fillLongList()
-    const taken = this.fast.elements(stretch, what, count, !this.elements.isFirst)
-    if (taken > 0) this.elements.isFirst = false
+  #writeElements(stretch: Stretch, what: Elements, count: number): number {
+    this.#fillLongList()
+    const taken = this.#fast.elements(stretch, what, count, !this.#elements.isFirst)
+    if (taken > 0) this.#elements.isFirst = false
     return taken
   }
 
-  private writePacked(stretch: Stretch, format: PackedFormat): boolean {
-    const { kind } = this.header!
+  #writePacked(stretch: Stretch, format: PackedFormat): boolean {
+    const { kind } = this.#header!
     const what =
       kind === KIND.HASH ? ELEMENTS.PAIRS : kind === KIND.ZSET ? ELEMENTS.SCORES : ELEMENTS.STRINGS
-    this.fillLongList()
-    const written = this.fast.packed(stretch, format, what, !this.elements.isFirst)
-    if (written > 0) this.elements.isFirst = false
+    this.#fillLongList()
+    const written = this.#fast.packed(stretch, format, what, !this.#elements.isFirst)
+    if (written > 0) this.#elements.isFirst = false
     return written >= 0
   }
 
-  private head(header: KeyHeader): void {
-    const { out } = this
+  #head(header: KeyHeader): void {
+    const out = this.#out
     if (header.kind === KIND.MODULE) {
-      out.write(headOf(header.moduleName, this.encoding.other(header)))
+      out.write(headOf(header.moduleName, this.#encoding.other(header)))
     } else {
-      const known = this.heads[header.typeByte]
+      const known = this.#heads[header.typeByte]
       const name = KIND_NAMES[header.kind]!
       out.constant(
-        known ?? (this.heads[header.typeByte] = headOf(name, this.encoding.other(header))),
+        known ?? (this.#heads[header.typeByte] = headOf(name, this.#encoding.other(header))),
       )
     }
-    this.expiry(header)
+    this.#expiry(header)
   }
 
-  private listHead(header: KeyHeader): void {
-    if (!this.encoding.listsVary || header.type.encoding !== 'quicklist') {
-      this.head(header)
+  #listHead(header: KeyHeader): void {
+    if (!this.#encoding.listsVary || header.type.encoding !== 'quicklist') {
+      this.#head(header)
       return
     }
-    const { out } = this
+    const out = this.#out
     out.hold()
     out.constant(LIST_HEAD)
     out.room(LIST_ENCODINGS.quicklist.length)
-    this.encodingAt = out.pos - out.heldAt
+    this.#encodingAt = out.pos - out.heldAt
     out.pos += LIST_ENCODINGS.quicklist.length
     out.constant(EXPIRE_AT)
-    this.expiry(header)
+    this.#expiry(header)
   }
 
-  private fillLongList(): void {
-    if (this.encodingAt !== -1 && this.out.heldBytes > LISTPACK_MAX_OUTPUT_BYTES) {
-      this.fillEncoding('quicklist')
+  #fillLongList(): void {
+    if (this.#encodingAt !== -1 && this.#out.heldBytes > LISTPACK_MAX_OUTPUT_BYTES) {
+      this.#fillEncoding('quicklist')
     }
   }
 
-  private fillEncoding(encoding: string): void {
-    const { out } = this
-    const at = out.heldAt + this.encodingAt
+  #fillEncoding(encoding: string): void {
+    const out = this.#out
+    const at = out.heldAt + this.#encodingAt
     if (encoding === 'listpack') {
       const from = at + LIST_ENCODINGS.quicklist.length
       out.bytes.set(LIST_ENCODINGS.listpack, at)
@@ -450,11 +450,11 @@ export class JsonKeys implements RdbVisitor, ElementVisitor {
       out.bytes.set(LIST_ENCODINGS.quicklist, at)
     }
     out.release()
-    this.encodingAt = -1
+    this.#encodingAt = -1
   }
 
-  private expiry(header: KeyHeader): void {
-    const { out } = this
+  #expiry(header: KeyHeader): void {
+    const out = this.#out
     if (!header.hasExpiry) {
       out.constant(NULL_VALUE)
       return

@@ -40,36 +40,36 @@ const LONGEST_BYTES = JSON_EXPANSION * 2 * MAX_STRING_BYTES + 512
 const COMMA = 0x2c
 
 export class JsonLane {
-  private readonly out: OutputBuffer
-  private readonly kernel: ByteKernel
-  private readonly json: JsonText
-  private readonly settings: number
-  private inexactBefore: number
+  readonly #out: OutputBuffer
+  readonly #kernel: ByteKernel
+  readonly #json: JsonText
+  readonly #settings: number
+  #inexactBefore: number
 
   /** @param kernel the one in whose memory the output buffer lies */
   constructor(out: OutputBuffer, kernel: ByteKernel, json: JsonText) {
-    this.out = out
-    this.kernel = kernel
-    this.json = json
-    this.settings = kernel.exports.jsonRecordSettings()
-    this.inexactBefore = kernel.exports.stretchInexact()
+    this.#out = out
+    this.#kernel = kernel
+    this.#json = json
+    this.#settings = kernel.exports.jsonRecordSettings()
+    this.#inexactBefore = kernel.exports.stretchInexact()
   }
 
   /** To be called before `records`, and when something has changed. */
   setTexts(texts: LineTexts): void {
-    this.text(JSON_PREFIX, texts.prefix)
-    this.text(JSON_SUFFIX, texts.suffix)
-    this.text(JSON_VALUE, texts.value)
+    this.#text(JSON_PREFIX, texts.prefix)
+    this.#text(JSON_SUFFIX, texts.suffix)
+    this.#text(JSON_VALUE, texts.value)
     texts.heads.forEach((head, index) => {
-      this.text(JSON_HEADS + 2 * index, Buffer.concat([head, texts.none, texts.value]))
-      this.text(JSON_HEADS + 2 * index + 1, head)
+      this.#text(JSON_HEADS + 2 * index, Buffer.concat([head, texts.none, texts.value]))
+      this.#text(JSON_HEADS + 2 * index + 1, head)
     })
   }
 
   /** `limitOf`: the longest value that is `embstr`, by the length of the key. */
   setLimits(limitOf: (keyBytes: number, hasExpiry: boolean) => number): void {
-    const { memory } = this.kernel
-    let at = this.settings + JSON_LIMITS * JSON_SLOT_BYTES
+    const { memory } = this.#kernel
+    let at = this.#settings + JSON_LIMITS * JSON_SLOT_BYTES
     for (const hasExpiry of [false, true]) {
       for (let keyBytes = 0; keyBytes < JSON_KEY_LENGTHS; keyBytes += 1) {
         at = memory.writeInt32LE(limitOf(keyBytes, hasExpiry), at)
@@ -79,22 +79,22 @@ export class JsonLane {
 
   /** Returns how many keys were written, their strings as text or in base64. */
   records(stretch: Stretch, base64: boolean): number {
-    const { exports, stagingAddress } = this.kernel
+    const { exports, stagingAddress } = this.#kernel
     let taken = 0
     stretch.takenTo = stretch.start
-    while (this.makeRoom(stretch, LONGEST_BYTES)) {
+    while (this.#makeRoom(stretch, LONGEST_BYTES)) {
       const { takenTo, end } = stretch
       const more = exports.jsonRecords(
         takenTo,
         end,
-        this.outAt,
-        this.outEnd,
+        this.#outAt,
+        this.#outEnd,
         stagingAddress,
         base64 ? 1 : 0,
       )
       if (more === 0) break
       taken += more
-      this.took(stretch)
+      this.#took(stretch)
     }
     return taken
   }
@@ -104,22 +104,22 @@ export class JsonLane {
    * the first.
    */
   elements(stretch: Stretch, what: Elements, count: number, comma: boolean): number {
-    const { exports, stagingAddress } = this.kernel
-    if (!this.makeRoom(stretch, LONGEST_BYTES)) return 0
+    const { exports, stagingAddress } = this.#kernel
+    if (!this.#makeRoom(stretch, LONGEST_BYTES)) return 0
     const taken = exports.jsonElements(
       stretch.start,
       stretch.end,
       count,
       what,
-      this.outAt + (comma ? 1 : 0),
-      this.outEnd,
+      this.#outAt + (comma ? 1 : 0),
+      this.#outEnd,
       stagingAddress,
     )
     if (taken === 0) return 0
-    this.separate(comma)
-    this.took(stretch)
+    this.#separate(comma)
+    this.#took(stretch)
     // The one behind the last.
-    this.out.pos -= 1
+    this.#out.pos -= 1
     stretch.stringBytes = exports.runStringBytes()
     stretch.largestBytes = exports.runLargest()
     stretch.compressed = exports.runCompressed() !== 0
@@ -128,59 +128,60 @@ export class JsonLane {
 
   /** The same of a whole packed value. Returns the bytes written, -1: it is left to others. */
   packed(stretch: Stretch, format: PackedFormat, what: Elements, comma: boolean): number {
-    const { exports } = this.kernel
+    const { exports } = this.#kernel
     const { start } = stretch
     const length = stretch.end - start
-    if (!this.makeRoom(stretch, JSON_EXPANSION * length + KERNEL_SLACK_BYTES + 1)) return -1
-    const to = this.outAt + (comma ? 1 : 0)
+    if (!this.#makeRoom(stretch, JSON_EXPANSION * length + KERNEL_SLACK_BYTES + 1)) return -1
+    const to = this.#outAt + (comma ? 1 : 0)
     const written =
       format === 'intset'
         ? exports.jsonIntset(start, length, to)
         : exports.jsonListpack(start, length, what, to)
     if (written > 0) {
-      this.separate(comma)
-      this.out.pos = to - this.out.bytes.byteOffset + written - 1
+      this.#separate(comma)
+      this.#out.pos = to - this.#out.bytes.byteOffset + written - 1
     }
-    this.noteInexact()
+    this.#noteInexact()
     return written
   }
 
-  private separate(comma: boolean): void {
-    if (comma) this.out.bytes[this.out.pos] = COMMA
+  #separate(comma: boolean): void {
+    if (comma) this.#out.bytes[this.#out.pos] = COMMA
   }
 
-  private get outAt(): number {
-    return this.out.bytes.byteOffset + this.out.pos
+  get #outAt(): number {
+    return this.#out.bytes.byteOffset + this.#out.pos
   }
 
-  private get outEnd(): number {
-    return this.out.bytes.byteOffset + this.out.bytes.length
+  get #outEnd(): number {
+    return this.#out.bytes.byteOffset + this.#out.bytes.length
   }
 
   /** False where the kernel cannot read the one or write to the other. */
-  private makeRoom(stretch: Stretch, byteCount: number): boolean {
-    const { kernel, out } = this
+  #makeRoom(stretch: Stretch, byteCount: number): boolean {
+    const out = this.#out
+    const kernel = this.#kernel
     if (stretch.kernel !== kernel || byteCount > out.bytes.length) return false
     out.room(byteCount)
     return out.bytes.buffer === kernel.memory.buffer
   }
 
-  private took(stretch: Stretch): void {
-    const { exports } = this.kernel
+  #took(stretch: Stretch): void {
+    const { exports } = this.#kernel
     stretch.takenTo = exports.runInputTo()
-    this.out.pos = exports.runOutputTo() - this.out.bytes.byteOffset
-    this.noteInexact()
+    this.#out.pos = exports.runOutputTo() - this.#out.bytes.byteOffset
+    this.#noteInexact()
   }
 
-  private noteInexact(): void {
-    const inexact = this.kernel.exports.stretchInexact()
-    this.json.inexactStrings += inexact - this.inexactBefore
-    this.inexactBefore = inexact
+  #noteInexact(): void {
+    const inexact = this.#kernel.exports.stretchInexact()
+    this.#json.inexactStrings += inexact - this.#inexactBefore
+    this.#inexactBefore = inexact
   }
 
-  private text(slot: number, bytes: Uint8Array): void {
-    const { memory } = this.kernel
-    const at = this.settings + slot * JSON_SLOT_BYTES
+  #text(slot: number, bytes: Uint8Array): void {
+    const { memory } = this.#kernel
+    const at = this.#settings + slot * JSON_SLOT_BYTES
     memory.writeUInt32LE(bytes.length, at)
     memory.set(bytes, at + JSON_SLOT_TEXT)
   }

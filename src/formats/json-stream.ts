@@ -49,116 +49,118 @@ const PRODUCER_ID = Buffer.from('{"id":')
 const PRODUCER_IDS = Buffer.from(',"ids":[')
 
 export class JsonStream {
-  private readonly out: OutputBuffer
-  private readonly strings: JsonStrings
-  private readonly base64: boolean
-  private readonly pending = new PendingList()
-  private readonly pendingId = new MutableStreamId()
-  private readonly consumers = new Names()
-  private entries = 0
-  private fields = 0
-  private groups = 0
-  private groupsOpen = false
-  private hasExtended = false
-  private showsIdmp = false
-  private producers = 0
-  private producerIds = 0
+  readonly #out: OutputBuffer
+  readonly #strings: JsonStrings
+  readonly #base64: boolean
+  readonly #pending = new PendingList()
+  readonly #pendingId = new MutableStreamId()
+  readonly #consumers = new Names()
+  #entries = 0
+  #fields = 0
+  #groups = 0
+  #groupsOpen = false
+  #hasExtended = false
+  #showsIdmp = false
+  #producers = 0
+  #producerIds = 0
 
   constructor(out: OutputBuffer, strings: JsonStrings, base64: boolean) {
-    this.out = out
-    this.strings = strings
-    this.base64 = base64
+    this.#out = out
+    this.#strings = strings
+    this.#base64 = base64
   }
 
   begin(): void {
-    this.entries = 0
-    this.groups = 0
-    this.groupsOpen = false
-    this.showsIdmp = false
-    this.out.constant(ENTRIES)
+    this.#entries = 0
+    this.#groups = 0
+    this.#groupsOpen = false
+    this.#showsIdmp = false
+    this.#out.constant(ENTRIES)
   }
 
   entry(id: StreamId): void {
-    const { out } = this
-    if (this.entries > 0) {
+    const out = this.#out
+    if (this.#entries > 0) {
       out.constant(ENTRY_END)
       out.byte(COMMA)
     }
     out.byte(ARRAY_START)
-    this.id(id)
+    this.#id(id)
     out.constant(FIELDS)
-    this.entries += 1
-    this.fields = 0
+    this.#entries += 1
+    this.#fields = 0
   }
 
   field(field: Slice, value: Slice): void {
-    const { out } = this
-    if (this.fields > 0) out.byte(COMMA)
-    this.fields += 1
+    const out = this.#out
+    if (this.#fields > 0) out.byte(COMMA)
+    this.#fields += 1
     out.byte(ARRAY_START)
-    this.strings.write(field.bytes, field.start, field.end)
+    this.#strings.write(field.bytes, field.start, field.end)
     out.byte(COMMA)
-    this.strings.write(value.bytes, value.start, value.end)
+    this.#strings.write(value.bytes, value.start, value.end)
     out.byte(ARRAY_END)
   }
 
   meta(meta: StreamMeta): void {
-    const { out } = this
-    if (this.entries > 0) out.constant(ENTRY_END)
+    const out = this.#out
+    if (this.#entries > 0) out.constant(ENTRY_END)
     out.constant(LAST_ID)
-    this.id(meta.lastId)
-    this.hasExtended = meta.hasExtended
+    this.#id(meta.lastId)
+    this.#hasExtended = meta.hasExtended
     if (meta.hasExtended) {
       out.constant(MAX_DELETED_ID)
-      this.id(meta.maxDeletedId)
+      this.#id(meta.maxDeletedId)
       out.constant(ENTRIES_ADDED)
-      this.u64(meta.entriesAdded)
+      this.#u64(meta.entriesAdded)
     }
     out.constant(GROUPS)
-    this.groupsOpen = true
+    this.#groupsOpen = true
   }
 
   group(group: StreamGroup): void {
-    const { out } = this
-    if (this.groups > 0) out.byte(COMMA)
-    this.groups += 1
-    this.pending.clear()
-    this.consumers.clear()
+    const out = this.#out
+    if (this.#groups > 0) out.byte(COMMA)
+    this.#groups += 1
+    this.#pending.clear()
+    this.#consumers.clear()
     out.constant(GROUP_NAME)
-    this.strings.write(group.name.bytes, group.name.start, group.name.end)
+    this.#strings.write(group.name.bytes, group.name.start, group.name.end)
     out.constant(LAST_DELIVERED_ID)
-    this.id(group.lastId)
-    if (!this.hasExtended) return
+    this.#id(group.lastId)
+    if (!this.#hasExtended) return
     out.constant(ENTRIES_READ)
-    if (group.hasEntriesRead && !isU64Max(group.entriesRead)) this.u64(group.entriesRead)
+    if (group.hasEntriesRead && !isU64Max(group.entriesRead)) this.#u64(group.entriesRead)
     else out.constant(NULL)
   }
 
   groupPending(id: StreamId, deliveryTimeMs: number, deliveryCount: number): void {
-    this.pending.add(id, deliveryTimeMs, deliveryCount)
+    this.#pending.add(id, deliveryTimeMs, deliveryCount)
   }
 
   consumer(consumer: StreamConsumer): void {
-    this.consumers.add(consumer.name)
+    this.#consumers.add(consumer.name)
   }
 
   consumerPending(id: StreamId): void {
-    const index = this.pending.ids.indexOf(id)
-    if (index >= 0) this.pending.setOwner(index, this.consumers.length - 1)
+    const index = this.#pending.ids.indexOf(id)
+    if (index >= 0) this.#pending.setOwner(index, this.#consumers.length - 1)
   }
 
   groupEnd(): void {
-    const { consumers, out, pending } = this
+    const out = this.#out
+    const pending = this.#pending
+    const consumers = this.#consumers
     out.constant(PENDING)
     for (let index = 0; index < pending.length; index += 1) {
       if (index > 0) out.byte(COMMA)
       out.byte(ARRAY_START)
-      pending.ids.read(index, this.pendingId)
-      this.id(this.pendingId)
+      pending.ids.read(index, this.#pendingId)
+      this.#id(this.#pendingId)
       out.byte(COMMA)
       const owner = pending.owner(index)
       if (owner === NO_OWNER) out.constant(NULL)
-      else this.name(owner)
+      else this.#name(owner)
       out.byte(COMMA)
       const deliveries = pending.deliveryCount(index)
       if (isLargestCount(deliveries)) out.constant(LARGEST_COUNT)
@@ -168,17 +170,17 @@ export class JsonStream {
     out.constant(CONSUMERS)
     for (let index = 0; index < consumers.length; index += 1) {
       if (index > 0) out.byte(COMMA)
-      this.name(index)
+      this.#name(index)
     }
     out.constant(GROUP_END)
   }
 
   idmp(durationSeconds: number, maxEntries: number, producers: number): void {
-    this.showsIdmp = !this.base64 && producers > 0
-    if (!this.showsIdmp) return
-    this.closeGroups()
-    this.producers = 0
-    this.out.write(
+    this.#showsIdmp = !this.#base64 && producers > 0
+    if (!this.#showsIdmp) return
+    this.#closeGroups()
+    this.#producers = 0
+    this.#out.write(
       Buffer.from(
         `,"idmp":{"durationSeconds":${durationSeconds},"maxEntries":${maxEntries},"producers":[`,
       ),
@@ -186,59 +188,59 @@ export class JsonStream {
   }
 
   producer(producerId: Slice): void {
-    if (!this.showsIdmp) return
-    const { out } = this
-    if (this.producers > 0) {
+    if (!this.#showsIdmp) return
+    const out = this.#out
+    if (this.#producers > 0) {
       out.constant(GROUP_END)
       out.byte(COMMA)
     }
-    this.producers += 1
-    this.producerIds = 0
+    this.#producers += 1
+    this.#producerIds = 0
     out.constant(PRODUCER_ID)
-    this.strings.write(producerId.bytes, producerId.start, producerId.end)
+    this.#strings.write(producerId.bytes, producerId.start, producerId.end)
     out.constant(PRODUCER_IDS)
   }
 
   producerId(iid: Slice, entryId: StreamId): void {
-    if (!this.showsIdmp) return
-    const { out } = this
-    if (this.producerIds > 0) out.byte(COMMA)
-    this.producerIds += 1
+    if (!this.#showsIdmp) return
+    const out = this.#out
+    if (this.#producerIds > 0) out.byte(COMMA)
+    this.#producerIds += 1
     out.byte(ARRAY_START)
-    this.strings.write(iid.bytes, iid.start, iid.end)
+    this.#strings.write(iid.bytes, iid.start, iid.end)
     out.byte(COMMA)
-    this.id(entryId)
+    this.#id(entryId)
     out.byte(ARRAY_END)
   }
 
   idmpEnd(idsAdded: U64, idsDuplicate: U64): void {
-    if (!this.showsIdmp) return
-    const { out } = this
-    if (this.producers > 0) out.constant(GROUP_END)
+    if (!this.#showsIdmp) return
+    const out = this.#out
+    if (this.#producers > 0) out.constant(GROUP_END)
     out.write(Buffer.from('],"idsAdded":'))
-    this.u64(idsAdded)
+    this.#u64(idsAdded)
     out.write(Buffer.from(',"idsDuplicate":'))
-    this.u64(idsDuplicate)
+    this.#u64(idsDuplicate)
     out.byte(OBJECT_END)
   }
 
   end(): void {
-    this.closeGroups()
-    this.out.byte(OBJECT_END)
+    this.#closeGroups()
+    this.#out.byte(OBJECT_END)
   }
 
-  private closeGroups(): void {
-    if (this.groupsOpen) this.out.byte(ARRAY_END)
-    this.groupsOpen = false
+  #closeGroups(): void {
+    if (this.#groupsOpen) this.#out.byte(ARRAY_END)
+    this.#groupsOpen = false
   }
 
-  private name(index: number): void {
-    const { consumers } = this
-    this.strings.write(consumers.bytes, consumers.start(index), consumers.end(index))
+  #name(index: number): void {
+    const consumers = this.#consumers
+    this.#strings.write(consumers.bytes, consumers.start(index), consumers.end(index))
   }
 
-  private id(id: StreamId): void {
-    const { out } = this
+  #id(id: StreamId): void {
+    const out = this.#out
     out.room(48)
     out.bytes[out.pos] = QUOTE
     const at = writeStreamId(id, out.bytes, out.pos + 1)
@@ -246,8 +248,8 @@ export class JsonStream {
     out.pos = at + 1
   }
 
-  private u64(value: U64): void {
-    const { out } = this
+  #u64(value: U64): void {
+    const out = this.#out
     out.room(24)
     out.pos = writeU64(value, out.bytes, out.pos)
   }
@@ -257,19 +259,19 @@ export class JsonStream {
 class Names {
   length = 0
   bytes: Buffer = Buffer.alloc(1024)
-  private readonly ends: number[] = []
+  readonly #ends: number[] = []
 
   clear(): void {
     this.length = 0
-    this.ends.length = 0
+    this.#ends.length = 0
   }
 
   start(index: number): number {
-    return index === 0 ? 0 : this.ends[index - 1]!
+    return index === 0 ? 0 : this.#ends[index - 1]!
   }
 
   end(index: number): number {
-    return this.ends[index]!
+    return this.#ends[index]!
   }
 
   add(name: Slice): void {
@@ -281,7 +283,7 @@ class Names {
       this.bytes = next
     }
     name.bytes.copy(this.bytes, at, name.start, name.end)
-    this.ends.push(end)
+    this.#ends.push(end)
     this.length += 1
   }
 }

@@ -54,14 +54,14 @@ function kinds(): Uint8Array {
 export class JsonText {
   /** Strings so far that were not valid UTF-8, and are therefore not exact. */
   inexactStrings = 0
-  private readonly out: OutputBuffer
-  private readonly kernel: ByteKernel
-  private invalidPieces = 0
+  readonly #out: OutputBuffer
+  readonly #kernel: ByteKernel
+  #invalidPieces = 0
 
   /** @param kernel the one in whose memory the output buffer lies */
   constructor(out: OutputBuffer, kernel: ByteKernel) {
-    this.out = out
-    this.kernel = kernel
+    this.#out = out
+    this.#kernel = kernel
   }
 
   /** source[start, end) as a JSON string, quotes included. */
@@ -72,7 +72,7 @@ export class JsonText {
       this.end()
       return
     }
-    const { out } = this
+    const out = this.#out
     out.room(2 + MAX_EXPANSION * KERNEL_MIN_BYTES)
     const { bytes } = out
     let at = out.pos
@@ -86,41 +86,41 @@ export class JsonText {
     }
     out.pos = at
     if (from < end) {
-      const before = this.invalidPieces
-      this.escape(source, from, end)
-      if (this.invalidPieces !== before) this.inexactStrings += 1
+      const before = this.#invalidPieces
+      this.#escape(source, from, end)
+      if (this.#invalidPieces !== before) this.inexactStrings += 1
     }
     bytes[out.pos++] = QUOTE
   }
 
   /** A string that comes in parts: `begin`, `part`…, `end`; parts end between characters. */
   begin(): void {
-    const { out } = this
-    this.invalidPieces = 0
+    const out = this.#out
+    this.#invalidPieces = 0
     out.room(1)
     out.bytes[out.pos++] = QUOTE
   }
 
   part(source: Uint8Array, start: number, end: number): void {
-    const { out } = this
+    const out = this.#out
     if (end - start < KERNEL_MIN_BYTES) {
       out.room(MAX_EXPANSION * (end - start))
-      this.escape(source, start, end)
+      this.#escape(source, start, end)
       return
     }
     let from = start
     while (from < end) {
       const until = end - from <= PIECE_BYTES ? end : characterBoundary(source, from + PIECE_BYTES)
-      this.escapeByKernel(source, from, until)
+      this.#escapeByKernel(source, from, until)
       from = until
     }
   }
 
   end(): void {
-    const { out } = this
+    const out = this.#out
     out.room(1)
     out.bytes[out.pos++] = QUOTE
-    if (this.invalidPieces > 0) this.inexactStrings += 1
+    if (this.#invalidPieces > 0) this.inexactStrings += 1
   }
 
   /** source[start, end) as a JSON string of standard base64 with padding. */
@@ -132,7 +132,7 @@ export class JsonText {
 
   /** All parts but the last are a whole number of groups of three bytes. */
   base64Part(source: Uint8Array, start: number, end: number): void {
-    const { out } = this
+    const out = this.#out
     let from = start
     // A whole number of triples a piece: padding stands only at the very end.
     for (; end - from > PIECE_BYTES; from += PIECE_BYTES) {
@@ -143,13 +143,14 @@ export class JsonText {
     out.pos = encodeBase64(source, from, end, out.bytes, out.pos)
   }
 
-  private escapeByKernel(source: Uint8Array, start: number, end: number): void {
-    const { kernel, out } = this
+  #escapeByKernel(source: Uint8Array, start: number, end: number): void {
+    const out = this.#out
+    const kernel = this.#kernel
     const length = end - start
     out.room(MAX_EXPANSION * length + KERNEL_SLACK_BYTES)
     if (out.bytes.buffer !== kernel.memory.buffer) {
       // The output buffer has grown out of the kernel's memory, for something that is held.
-      this.escape(source, start, end)
+      this.#escape(source, start, end)
       return
     }
     let address = source.byteOffset + start
@@ -167,13 +168,13 @@ export class JsonText {
     // Others use it too.
     const replacedBefore = kernel.exports.jsonReplaced()
     out.pos += kernel.exports.jsonEscape(address, length, outAddress)
-    this.invalidPieces += kernel.exports.jsonReplaced() - replacedBefore
+    this.#invalidPieces += kernel.exports.jsonReplaced() - replacedBefore
   }
 
   /** Escapes source[start, end) into room that is there. */
-  private escape(source: Uint8Array, start: number, end: number): void {
-    const { bytes } = this.out
-    let at = this.out.pos
+  #escape(source: Uint8Array, start: number, end: number): void {
+    const { bytes } = this.#out
+    let at = this.#out.pos
     let from = start
     while (from < end) {
       const byte = source[from]!
@@ -191,7 +192,7 @@ export class JsonText {
           bytes[at + 2] = REPLACEMENT[2]!
           at += 3
           from -= length
-          this.invalidPieces += 1
+          this.#invalidPieces += 1
         }
       } else if (kind === HEX_ESCAPE) {
         at = hexEscape(bytes, at, byte)
@@ -203,7 +204,7 @@ export class JsonText {
         from += 1
       }
     }
-    this.out.pos = at
+    this.#out.pos = at
   }
 }
 

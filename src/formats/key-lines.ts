@@ -33,34 +33,34 @@ const MINUS = 0x2d
 /** Collects rows; `flush` hands out what is there. */
 export class RowBuffer {
   /** Full ones, but the last. */
-  private readonly parts: Buffer[] = []
-  private readonly ends: number[] = []
-  private readonly spare: Buffer[] = []
-  private part: Buffer = Buffer.allocUnsafeSlow(PART_BYTES)
-  private end = 0
-  private kernel: LineLane | undefined
-  private readonly format: RowFormat
+  readonly #parts: Buffer[] = []
+  readonly #ends: number[] = []
+  readonly #spare: Buffer[] = []
+  #part: Buffer = Buffer.allocUnsafeSlow(PART_BYTES)
+  #end = 0
+  #kernel: LineLane | undefined
+  readonly #format: RowFormat
 
   constructor(format: RowFormat) {
-    this.format = format
+    this.#format = format
   }
 
   readonly add = (key: AnalyzedKey): void => {
-    this.room(key.header.key.end - key.header.key.start)
-    this.end = this.format.key(key, this.part, this.end)
+    this.#room(key.header.key.end - key.header.key.start)
+    this.#end = this.#format.key(key, this.#part, this.#end)
   }
 
   readonly addStrings = (strings: AnalyzedStrings): void => {
     const { rows } = strings
-    const { format } = this
+    const format = this.#format
     const owner = kernelOf(rows.bytes)
     if (owner === undefined) throw new InternalError('rows of strings without a kernel')
-    if (this.kernel?.belongsTo(owner) !== true) this.kernel = new LineLane(owner, format.order)
-    const { kernel } = this
+    if (this.#kernel?.belongsTo(owner) !== true) this.#kernel = new LineLane(owner, format.order)
+    const kernel = this.#kernel
     const hasHead = kernel.setHead(format.head(rows.dbnum))
     for (let row = 0; row < rows.count;) {
       const next = hasHead ? kernel.write(rows, row) : row
-      if (next > row) this.append(rows.bytes, kernel.outStart, kernel.outEnd)
+      if (next > row) this.#append(rows.bytes, kernel.outStart, kernel.outEnd)
       const stuck = next === row
       row = next
       if (row === rows.count) return
@@ -69,14 +69,14 @@ export class RowBuffer {
         continue
       if (!stuck) continue
       // A key that must be quoted, or lengths that few share.
-      this.room(rows.keyEnd(row) - rows.keyStart(row))
-      this.end = format.string(strings, row, this.part, this.end)
+      this.#room(rows.keyEnd(row) - rows.keyStart(row))
+      this.#end = format.string(strings, row, this.#part, this.#end)
       row += 1
     }
   }
 
   get hasRows(): boolean {
-    return this.end > 0 || this.parts.length > 0
+    return this.#end > 0 || this.#parts.length > 0
   }
 
   /** `write` resolves when the bytes are not needed any more: their memory is used again. */
@@ -86,35 +86,35 @@ export class RowBuffer {
 
   /** What is there, in parts, each valid until the next is asked for. */
   *take(): Generator<Buffer, void, undefined> {
-    this.next(PART_BYTES)
-    for (const [index, part] of this.parts.entries()) {
-      yield part.subarray(0, this.ends[index])
-      if (part.length === PART_BYTES) this.spare.push(part)
+    this.#next(PART_BYTES)
+    for (const [index, part] of this.#parts.entries()) {
+      yield part.subarray(0, this.#ends[index])
+      if (part.length === PART_BYTES) this.#spare.push(part)
     }
-    this.parts.length = 0
-    this.ends.length = 0
+    this.#parts.length = 0
+    this.#ends.length = 0
   }
 
-  private append(bytes: Buffer, start: number, end: number): void {
-    if (this.end + end - start > this.part.length) this.next(PART_BYTES)
-    this.end += bytes.copy(this.part, this.end, start, end)
+  #append(bytes: Buffer, start: number, end: number): void {
+    if (this.#end + end - start > this.#part.length) this.#next(PART_BYTES)
+    this.#end += bytes.copy(this.#part, this.#end, start, end)
   }
 
-  private room(keyBytes: number): void {
+  #room(keyBytes: number): void {
     const room = ROW_ROOM + 4 * keyBytes
-    if (this.end + room > this.part.length) this.next(room)
+    if (this.#end + room > this.#part.length) this.#next(room)
   }
 
-  private next(room: number): void {
-    if (this.end > 0) {
-      this.parts.push(this.part)
-      this.ends.push(this.end)
-    } else if (this.part.length >= room) {
+  #next(room: number): void {
+    if (this.#end > 0) {
+      this.#parts.push(this.#part)
+      this.#ends.push(this.#end)
+    } else if (this.#part.length >= room) {
       return
     }
-    this.end = 0
-    this.part =
-      (room <= PART_BYTES ? this.spare.pop() : undefined) ??
+    this.#end = 0
+    this.#part =
+      (room <= PART_BYTES ? this.#spare.pop() : undefined) ??
       Buffer.allocUnsafeSlow(Math.max(PART_BYTES, room))
   }
 }

@@ -188,9 +188,9 @@ export class ByteKernel {
   /** Scratch of the kernel's own, valid until the next call of any function of this project. */
   readonly stagingAddress: number
   readonly stagingBytes = STAGING_BYTES
-  private next: number
+  #next: number
   /** Where buffers with headroom begin. */
-  private readonly inputs = new Set<number>()
+  readonly #inputs = new Set<number>()
 
   /** @param ioBytes how much `allocate` can hand out in all; the headroom of one input is besides */
   constructor(ioBytes = 0) {
@@ -204,18 +204,18 @@ export class ByteKernel {
     this.exports = instance.exports as KernelExports
     this.memory = Buffer.from(memory.buffer)
     this.stagingAddress = align(this.exports.init())
-    this.next = this.stagingAddress + STAGING_BYTES
+    this.#next = this.stagingAddress + STAGING_BYTES
     owners.set(memory.buffer, this)
   }
 
   /** A part of the memory, zeroed, that stays valid for good; there is no way to give it back. */
   allocate(sizeBytes: number): Buffer {
-    const start = this.next
+    const start = this.#next
     const end = start + sizeBytes
     if (end + KERNEL_SLACK_BYTES > this.memory.length) {
       throw new InternalError(`kernel memory is too small for ${sizeBytes} bytes more`)
     }
-    this.next = Math.min(align(end), this.memory.length)
+    this.#next = Math.min(align(end), this.memory.length)
     return this.memory.subarray(start, end)
   }
 
@@ -226,13 +226,13 @@ export class ByteKernel {
   allocateInput(sizeBytes: number): Buffer {
     const whole = this.allocate(INPUT_HEADROOM_BYTES + sizeBytes)
     const input = whole.subarray(INPUT_HEADROOM_BYTES)
-    this.inputs.add(input.byteOffset)
+    this.#inputs.add(input.byteOffset)
     return input
   }
 
   /** How many bytes in front of these, in the memory of this kernel, may be written to. */
   headroomOf(bytes: Uint8Array): number {
-    return this.inputs.has(bytes.byteOffset) ? INPUT_HEADROOM_BYTES : 0
+    return this.#inputs.has(bytes.byteOffset) ? INPUT_HEADROOM_BYTES : 0
   }
 }
 

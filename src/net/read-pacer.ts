@@ -26,45 +26,45 @@ type Phase = (typeof PHASE)[keyof typeof PHASE]
 export class ReadPacer {
   /** How long a small read is followed by a rest at present; 0: it is not. */
   restMs = 0
-  private phase: Phase = PHASE.MEASURE
-  private windowBytes = 0
-  private windowStartMs = -1
+  #phase: Phase = PHASE.MEASURE
+  #windowBytes = 0
+  #windowStartMs = -1
   /** Bytes per ms: without rests, and when doubt came up. */
-  private freeRate = 0
-  private doubtedRate = 0
+  #freeRate = 0
+  #doubtedRate = 0
   /** How much of REST_BYTES may be used: less once rests were too long, then none. */
-  private share = 1
+  #share = 1
 
   /** A read of so many bytes at this time (ms, monotonic): how long to rest before the next. */
   read(byteCount: number, nowMs: number): number {
-    if (this.windowStartMs < 0) this.windowStartMs = nowMs
-    this.windowBytes += byteCount
-    const elapsedMs = nowMs - this.windowStartMs
+    if (this.#windowStartMs < 0) this.#windowStartMs = nowMs
+    this.#windowBytes += byteCount
+    const elapsedMs = nowMs - this.#windowStartMs
     const isLate =
-      this.phase === PHASE.REST && elapsedMs * this.freeRate * SUSPICIOUS > WINDOW_BYTES
-    if ((this.windowBytes >= WINDOW_BYTES || isLate) && elapsedMs > 0) {
-      this.judge(this.windowBytes / elapsedMs)
-      this.windowBytes = 0
-      this.windowStartMs = nowMs
+      this.#phase === PHASE.REST && elapsedMs * this.#freeRate * SUSPICIOUS > WINDOW_BYTES
+    if ((this.#windowBytes >= WINDOW_BYTES || isLate) && elapsedMs > 0) {
+      this.#judge(this.#windowBytes / elapsedMs)
+      this.#windowBytes = 0
+      this.#windowStartMs = nowMs
     }
     return byteCount < SMALL_READ_BYTES ? this.restMs : 0
   }
 
-  private judge(rate: number): void {
-    switch (this.phase) {
+  #judge(rate: number): void {
+    switch (this.#phase) {
       case PHASE.REST:
-        if (rate >= this.freeRate * SUSPICIOUS) return
-        this.doubtedRate = rate
-        this.phase = PHASE.DOUBT
+        if (rate >= this.#freeRate * SUSPICIOUS) return
+        this.#doubtedRate = rate
+        this.#phase = PHASE.DOUBT
         this.restMs = 0
         return
       case PHASE.DOUBT:
-        if (rate > this.doubtedRate * GUILTY) this.share = this.share === 1 ? 0.25 : 0
+        if (rate > this.#doubtedRate * GUILTY) this.#share = this.#share === 1 ? 0.25 : 0
         break
       case PHASE.MEASURE:
     }
-    this.freeRate = rate
-    this.phase = PHASE.REST
-    this.restMs = Math.min(MAX_REST_MS, Math.floor((REST_BYTES * this.share) / rate))
+    this.#freeRate = rate
+    this.#phase = PHASE.REST
+    this.restMs = Math.min(MAX_REST_MS, Math.floor((REST_BYTES * this.#share) / rate))
   }
 }

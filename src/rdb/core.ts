@@ -137,7 +137,7 @@ export class Core {
   compressedLeft = 0
   /** Smallest expiry of a hash with field expiries (types 24, 25). */
   minExpireMs = 0
-  private lzfWindow: LzfWindow | undefined = undefined
+  #lzfWindow: LzfWindow | undefined = undefined
   /** Where a row of module opcodes goes on. */
   afterModule: Step
   /** The step between records. */
@@ -150,18 +150,18 @@ export class Core {
 
   /** How the stored checksum compares; told in the summary. */
   checksum: ChecksumState = 'absent'
-  private readonly crc = new Crc64()
+  readonly #crc = new Crc64()
   /** The checksum runs over whole chunks; at the EOF opcode it stops right behind it. */
-  private chunk: Buffer | undefined
-  private chunkBase = 0
-  private crcOffset = 0
-  private crcClosed = false
+  #chunk: Buffer | undefined
+  #chunkBase = 0
+  #crcOffset = 0
+  #crcClosed = false
   /** It has run over the stored checksum as well. */
-  private crcOverran = false
+  #crcOverran = false
 
   /** Where blobs begin in the file, for error offsets; -1: decompressed. */
-  private blobOrigin = -1
-  private blobByteOffset = 0
+  #blobOrigin = -1
+  #blobByteOffset = 0
 
   constructor(
     visitor: RdbVisitor,
@@ -190,46 +190,46 @@ export class Core {
 
   /** Made for the first long string that is compressed. */
   get lzf(): LzfWindow {
-    return (this.lzfWindow ??= new LzfWindow())
+    return (this.#lzfWindow ??= new LzfWindow())
   }
 
   /** Takes the next chunk; returns how many of its bytes belong to the RDB. */
   feed(chunk: Buffer): number {
-    this.chunk = chunk
-    this.chunkBase = this.input.received
+    this.#chunk = chunk
+    this.#chunkBase = this.input.received
     this.input.feed(chunk, this.run, this.suspend)
-    if (!this.crcClosed) this.crcTo(this.input.received)
-    this.chunk = undefined
-    return this.done ? this.input.byteOffset - this.chunkBase : chunk.length
+    if (!this.#crcClosed) this.#crcTo(this.input.received)
+    this.#chunk = undefined
+    return this.done ? this.input.byteOffset - this.#chunkBase : chunk.length
   }
 
   /** The EOF opcode has been read: what follows is not part of the checksum. */
   closeCrc(): void {
-    if (this.crcClosed) return
-    this.crcClosed = true
+    if (this.#crcClosed) return
+    this.#crcClosed = true
     const { byteOffset } = this.input
     // Salvage takes EOF for the end once the input has ended: what follows has been run over.
-    this.crcOverran = this.chunk === undefined && this.crcOffset === byteOffset + CHECKSUM_BYTES
-    if (!this.crcOverran) this.crcTo(byteOffset)
+    this.#crcOverran = this.#chunk === undefined && this.#crcOffset === byteOffset + CHECKSUM_BYTES
+    if (!this.#crcOverran) this.#crcTo(byteOffset)
   }
 
   /** Compares with the 8 bytes at the cursor. */
   crcMatches(): boolean {
-    return this.crcOverran ? this.crc.isZero : this.crc.matches(this.input.buf, this.input.pos)
+    return this.#crcOverran ? this.#crc.isZero : this.#crc.matches(this.input.buf, this.input.pos)
   }
 
-  private crcTo(byteOffset: number): void {
-    if (this.chunk !== undefined && this.options.checksum !== 'ignore') {
-      this.crc.update(this.chunk, this.crcOffset - this.chunkBase, byteOffset - this.chunkBase)
+  #crcTo(byteOffset: number): void {
+    if (this.#chunk !== undefined && this.options.checksum !== 'ignore') {
+      this.#crc.update(this.#chunk, this.#crcOffset - this.#chunkBase, byteOffset - this.#chunkBase)
     }
-    this.crcOffset = byteOffset
+    this.#crcOffset = byteOffset
   }
 
   /** Runs steps until bytes run out or the end is reached. False at the end. */
   readonly run = (): boolean => {
     for (;;) {
       try {
-        return this.runSteps()
+        return this.#runSteps()
       } catch (error) {
         if (error === NEED_MORE) {
           this.input.goBack()
@@ -243,7 +243,7 @@ export class Core {
     }
   }
 
-  private runSteps(): boolean {
+  #runSteps(): boolean {
     const { input } = this
     while (!this.done) {
       this.step = this.step(this)
@@ -304,16 +304,16 @@ export class Core {
   placeBlob(slot: StringSlot): void {
     const { input } = this
     const inPlace = slot.bytes === input.buf
-    this.blobOrigin = slot.start
-    this.blobByteOffset = inPlace ? input.base + slot.start : -1
+    this.#blobOrigin = slot.start
+    this.#blobByteOffset = inPlace ? input.base + slot.start : -1
   }
 
   blobError(message: string, at: number): RdbError {
-    if (this.blobByteOffset >= 0) {
-      return this.corruptAt(message, this.blobByteOffset + at - this.blobOrigin)
+    if (this.#blobByteOffset >= 0) {
+      return this.corruptAt(message, this.#blobByteOffset + at - this.#blobOrigin)
     }
     return this.corruptAt(
-      `${message} (byte ${at - this.blobOrigin} of the decompressed blob)`,
+      `${message} (byte ${at - this.#blobOrigin} of the decompressed blob)`,
       this.input.base + this.input.committed,
     )
   }

@@ -13,46 +13,49 @@ const FEW_SLOTS = 64
 
 export class DuplicateFinder {
   /** Position + 1 of an entry; 0: free. */
-  private positions = new Int32Array(0)
-  private ends = new Int32Array(0)
-  private hashes = new Int32Array(0)
-  private mask = 0
-  private bytes: Buffer = Buffer.alloc(0)
-  private probesLeft = 0
+  #positions = new Int32Array(0)
+  #ends = new Int32Array(0)
+  #hashes = new Int32Array(0)
+  #mask = 0
+  #bytes: Buffer = Buffer.alloc(0)
+  #probesLeft = 0
 
   /** Starts on a blob with at most so many entries to compare. */
   begin(bytes: Buffer, maxEntries: number): void {
-    this.bytes = bytes
+    this.#bytes = bytes
     if (maxEntries > MAX_ENTRIES) {
-      this.probesLeft = -1
+      this.#probesLeft = -1
       return
     }
     let size = 64
     while (size < maxEntries * 2) size *= 2
-    if (size > this.positions.length) {
-      this.positions = new Int32Array(size)
-      this.ends = new Int32Array(size)
-      this.hashes = new Int32Array(size)
+    if (size > this.#positions.length) {
+      this.#positions = new Int32Array(size)
+      this.#ends = new Int32Array(size)
+      this.#hashes = new Int32Array(size)
     } else {
-      this.positions.fill(0, 0, size)
+      this.#positions.fill(0, 0, size)
     }
-    this.mask = size - 1
+    this.#mask = size - 1
     // Far more than chance needs. Entries made to collide must not cost more than that.
-    this.probesLeft = 32 * maxEntries + 1024
+    this.#probesLeft = 32 * maxEntries + 1024
   }
 
   /** True if the same bytes were added before. */
   add(start: number, end: number): boolean {
-    if (this.probesLeft < 0) return false
-    const { positions, hashes, ends, mask } = this
-    const hash = hashOf(this.bytes, start, end)
+    if (this.#probesLeft < 0) return false
+    const positions = this.#positions
+    const ends = this.#ends
+    const hashes = this.#hashes
+    const mask = this.#mask
+    const hash = hashOf(this.#bytes, start, end)
     let slot = (hash ^ (hash >>> 15)) & mask
     for (;;) {
       const position = positions[slot]!
       if (position === 0) break
-      if (hashes[slot] === hash && this.equal(position - 1, ends[slot]!, start, end)) return true
-      this.probesLeft -= 1
-      if (this.probesLeft < 0) return false
+      if (hashes[slot] === hash && this.#equal(position - 1, ends[slot]!, start, end)) return true
+      this.#probesLeft -= 1
+      if (this.#probesLeft < 0) return false
       slot = (slot + 1) & mask
     }
     positions[slot] = start + 1
@@ -61,9 +64,9 @@ export class DuplicateFinder {
     return false
   }
 
-  private equal(start: number, end: number, otherStart: number, otherEnd: number): boolean {
+  #equal(start: number, end: number, otherStart: number, otherEnd: number): boolean {
     if (end - start !== otherEnd - otherStart) return false
-    const { bytes } = this
+    const bytes = this.#bytes
     for (let at = start, other = otherStart; at < end; at += 1, other += 1) {
       if (bytes[at] !== bytes[other]) return false
     }
@@ -79,23 +82,23 @@ export class DuplicateFinder {
  */
 export class KeySet {
   /** Slots of four: two hashes (0, 0: free), what decides whether the key is looked at, unused. */
-  private slots = new Int32Array(FEW_SLOTS * 4)
-  private mask = FEW_SLOTS - 1
-  private count = 0
+  #slots = new Int32Array(FEW_SLOTS * 4)
+  #mask = FEW_SLOTS - 1
+  #count = 0
   /** 1 / 2^k of the keys are looked at. */
   halvings = 0
   /** 1: all keys are compared; n: one of n. */
   comparedOneOf = 1
 
   clear(): void {
-    if (this.count === 0) return
-    if (this.mask >= FEW_SLOTS) {
-      this.slots = new Int32Array(FEW_SLOTS * 4)
-      this.mask = FEW_SLOTS - 1
+    if (this.#count === 0) return
+    if (this.#mask >= FEW_SLOTS) {
+      this.#slots = new Int32Array(FEW_SLOTS * 4)
+      this.#mask = FEW_SLOTS - 1
     } else {
-      this.slots.fill(0)
+      this.#slots.fill(0)
     }
-    this.count = 0
+    this.#count = 0
     this.halvings = 0
     this.comparedOneOf = 1
   }
@@ -103,12 +106,12 @@ export class KeySet {
   /** True if the key was there before. */
   add(dbnum: number, bytes: Buffer, start: number, end: number): boolean {
     const selector = selectorOf(bytes, start, end)
-    if (!this.selects(selector)) return false
+    if (!this.#selects(selector)) return false
     let low = hashOf(bytes, start, end) ^ Math.imul(dbnum, 0x85ebca6b)
     const high = secondHash(bytes, start, end) ^ dbnum
     if ((low | high) === 0) low = 1
-    if (this.insert(low, high, selector)) return true
-    if (this.count * 2 > this.mask) this.makeRoom()
+    if (this.#insert(low, high, selector)) return true
+    if (this.#count * 2 > this.#mask) this.#makeRoom()
     return false
   }
 
@@ -120,20 +123,21 @@ export class KeySet {
     for (let index = 0; index < count; index += 1) {
       const from = at + index * 12
       const selector = noted.getInt32(from + 8, true)
-      if (!this.selects(selector)) continue
+      if (!this.#selects(selector)) continue
       const low = noted.getInt32(from, true)
-      if (this.insert(low, noted.getInt32(from + 4, true), selector)) return index
-      if (this.count * 2 > this.mask) this.makeRoom()
+      if (this.#insert(low, noted.getInt32(from + 4, true), selector)) return index
+      if (this.#count * 2 > this.#mask) this.#makeRoom()
     }
     return -1
   }
 
-  private selects(selector: number): boolean {
+  #selects(selector: number): boolean {
     return this.halvings === 0 || selector >>> (32 - this.halvings) === 0
   }
 
-  private insert(low: number, high: number, selector: number): boolean {
-    const { slots, mask } = this
+  #insert(low: number, high: number, selector: number): boolean {
+    const slots = this.#slots
+    const mask = this.#mask
     let at = ((low ^ (low >>> 16) ^ high) & mask) << 2
     while ((slots[at]! | slots[at + 1]!) !== 0) {
       if (slots[at] === low && slots[at + 1] === high) return true
@@ -142,23 +146,23 @@ export class KeySet {
     slots[at] = low
     slots[at + 1] = high
     slots[at + 2] = selector
-    this.count += 1
+    this.#count += 1
     return false
   }
 
-  private makeRoom(): void {
-    const { slots } = this
-    let size = this.mask + 1
+  #makeRoom(): void {
+    const slots = this.#slots
+    let size = this.#mask + 1
     if (size < MAX_KEYS * 2) size = MAX_KEYS * 2
     else if (this.halvings < 30) this.comparedOneOf = 1 << (this.halvings += 1)
     else return
-    this.slots = new Int32Array(size * 4)
-    this.mask = size - 1
-    this.count = 0
+    this.#slots = new Int32Array(size * 4)
+    this.#mask = size - 1
+    this.#count = 0
     for (let at = 0; at < slots.length; at += 4) {
       const isFree = (slots[at]! | slots[at + 1]!) === 0
-      if (isFree || !this.selects(slots[at + 2]!)) continue
-      this.insert(slots[at]!, slots[at + 1]!, slots[at + 2]!)
+      if (isFree || !this.#selects(slots[at + 2]!)) continue
+      this.#insert(slots[at]!, slots[at + 1]!, slots[at + 2]!)
     }
   }
 }

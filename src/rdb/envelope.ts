@@ -19,87 +19,88 @@ const [V, C, K] = [0x56, 0x43, 0x4b]
 
 export class Envelope {
   /** What came before it was known whether there is an envelope; then of its header. */
-  private head: Buffer = Buffer.alloc(0)
-  private decoder: Lz4FrameDecoder | undefined = undefined
-  private headBytes = 0
-  private state: 'unknown' | 'none' | 'header' | 'frame' = 'unknown'
-  private readonly file: string | undefined
-  private readonly emit: (bytes: Buffer) => number
+  #head: Buffer = Buffer.alloc(0)
+  #decoder: Lz4FrameDecoder | undefined = undefined
+  #headBytes = 0
+  #state: 'unknown' | 'none' | 'header' | 'frame' = 'unknown'
+  readonly #file: string | undefined
+  readonly #emit: (bytes: Buffer) => number
 
   /** @param emit takes bytes of the RDB and returns how many are its own */
   constructor(file: string | undefined, emit: (bytes: Buffer) => number) {
-    this.file = file
-    this.emit = emit
+    this.#file = file
+    this.#emit = emit
   }
 
   /** Returns how many bytes of the chunk belong to the RDB or its envelope. */
   push(chunk: Buffer): number {
-    switch (this.state) {
+    switch (this.#state) {
       case 'none':
-        return this.emit(chunk)
+        return this.#emit(chunk)
       case 'frame':
-        return this.decode(chunk)
+        return this.#decode(chunk)
       case 'header':
-        return this.readHeader(chunk)
+        return this.#readHeader(chunk)
       default:
-        return this.detect(chunk)
+        return this.#detect(chunk)
     }
   }
 
-  private detect(chunk: Buffer): number {
-    const held = this.head.length
-    const bytes = held === 0 ? chunk : Buffer.concat([this.head, chunk])
+  #detect(chunk: Buffer): number {
+    const held = this.#head.length
+    const bytes = held === 0 ? chunk : Buffer.concat([this.#head, chunk])
     if (bytes.length === 0) return 0
     if (bytes[0] === V && bytes.length < PREFIX_BYTES) {
-      this.head = Buffer.from(bytes)
+      this.#head = Buffer.from(bytes)
       return chunk.length
     }
     if (bytes[0] === V && (bytes[1] === C || bytes[1] === K)) {
-      this.headBytes = bytes[1] === C ? 7 : 8
-      this.head = Buffer.alloc(0)
-      this.state = 'header'
-      return this.readHeader(bytes) - held
+      this.#headBytes = bytes[1] === C ? 7 : 8
+      this.#head = Buffer.alloc(0)
+      this.#state = 'header'
+      return this.#readHeader(bytes) - held
     }
-    this.head = Buffer.alloc(0)
-    this.state = 'none'
-    return this.emit(bytes) - held
+    this.#head = Buffer.alloc(0)
+    this.#state = 'none'
+    return this.#emit(bytes) - held
   }
 
   /** The input ends before it was known what it is. */
   flush(): void {
-    if (this.state === 'unknown' && this.head.length > 0) this.emit(this.head)
-    this.state = this.state === 'unknown' ? 'none' : this.state
+    if (this.#state === 'unknown' && this.#head.length > 0) this.#emit(this.#head)
+    this.#state = this.#state === 'unknown' ? 'none' : this.#state
   }
 
   /** What is missing where the input ends inside the envelope; -1: nothing of it is known to be. */
   get endsAt(): number {
-    if (this.state === 'header') return this.head.length
-    return this.decoder === undefined || this.decoder.done
+    if (this.#state === 'header') return this.#head.length
+    return this.#decoder === undefined || this.#decoder.done
       ? -1
-      : this.headBytes + this.decoder.byteOffset
+      : this.#headBytes + this.#decoder.byteOffset
   }
 
-  private readHeader(chunk: Buffer): number {
-    const more = Math.min(this.headBytes - this.head.length, chunk.length)
-    this.head = Buffer.concat([this.head, chunk.subarray(0, more)])
-    if (this.head.length < this.headBytes) return chunk.length
-    const { head, headBytes } = this
+  #readHeader(chunk: Buffer): number {
+    const more = Math.min(this.#headBytes - this.#head.length, chunk.length)
+    this.#head = Buffer.concat([this.#head, chunk.subarray(0, more)])
+    if (this.#head.length < this.#headBytes) return chunk.length
+    const head = this.#head
+    const headBytes = this.#headBytes
     const magicBytes = headBytes - 4
     if (head.toString('latin1', 0, magicBytes) !== (headBytes === 7 ? 'VCS' : 'VKCS')) {
-      throw this.error('ERR_RDB_CORRUPT', 'this is not an RDB file: it starts with other bytes', 0)
+      throw this.#error('ERR_RDB_CORRUPT', 'this is not an RDB file: it starts with other bytes', 0)
     }
     const version = head[magicBytes]!
     const codec = head[magicBytes + 1]!
     const kind = head[headBytes - 1]!
     if (version !== VERSION) {
-      throw this.error('ERR_RDB_UNSUPPORTED', `envelope version ${version}`, magicBytes)
+      throw this.#error('ERR_RDB_UNSUPPORTED', `envelope version ${version}`, magicBytes)
     }
     if (kind !== KIND_RDB) {
-      throw this.error('ERR_RDB_UNSUPPORTED', 'the envelope holds no RDB', headBytes - 1)
+      throw this.#error('ERR_RDB_UNSUPPORTED', 'the envelope holds no RDB', headBytes - 1)
     }
     if (codec !== CODEC.LZ4) {
       const name = codec === CODEC.ZSTD ? 'zstd' : `codec ${codec}`
-      throw this.error(
+      throw this.#error(
         'ERR_RDB_UNSUPPORTED',
         `the RDB is compressed with ${name} inside a Valkey envelope`,
         magicBytes + 1,
@@ -108,25 +109,25 @@ export class Envelope {
           : undefined,
       )
     }
-    this.state = 'frame'
-    this.decoder = new Lz4FrameDecoder(
-      (bytes) => void this.emit(bytes),
-      (message, byteOffset) => this.error('ERR_RDB_CORRUPT', message, headBytes + byteOffset),
+    this.#state = 'frame'
+    this.#decoder = new Lz4FrameDecoder(
+      (bytes) => void this.#emit(bytes),
+      (message, byteOffset) => this.#error('ERR_RDB_CORRUPT', message, headBytes + byteOffset),
     )
-    return more + this.decode(chunk.subarray(more))
+    return more + this.#decode(chunk.subarray(more))
   }
 
-  private decode(chunk: Buffer): number {
-    return this.decoder?.push(chunk) ?? 0
+  #decode(chunk: Buffer): number {
+    return this.#decoder?.push(chunk) ?? 0
   }
 
-  private error(
+  #error(
     code: 'ERR_RDB_CORRUPT' | 'ERR_RDB_UNSUPPORTED',
     message: string,
     byteOffset: number,
     hint?: string,
   ): RdbError {
-    return new RdbError(code, { file: this.file, byteOffset, reading: 'envelope' }, message, {
+    return new RdbError(code, { file: this.#file, byteOffset, reading: 'envelope' }, message, {
       hint,
     })
   }

@@ -63,15 +63,15 @@ export interface RdbParserOptions {
 const WHOLE_STRING_BYTES = 1 << 20
 
 export class RdbParser {
-  private readonly core: Core
-  private readonly envelope: Envelope
-  private trailingBytes = 0
-  private failure: Error | undefined = undefined
+  readonly #core: Core
+  readonly #envelope: Envelope
+  #trailingBytes = 0
+  #failure: Error | undefined = undefined
 
   constructor(visitor: RdbVisitor, options: RdbParserOptions = {}) {
     const salvage = options.salvage ?? false
     const validate = salvage || (options.validate ?? false)
-    this.core = new Core(
+    this.#core = new Core(
       visitor,
       options.lane ?? {},
       {
@@ -90,35 +90,35 @@ export class RdbParser {
       magicStep,
       recordStep,
     )
-    this.envelope = new Envelope(options.file, (bytes) =>
-      this.core.done ? 0 : this.core.feed(bytes),
+    this.#envelope = new Envelope(options.file, (bytes) =>
+      this.#core.done ? 0 : this.#core.feed(bytes),
     )
-    if (salvage) this.core.salvage = new Salvage(recordStep)
+    if (salvage) this.#core.salvage = new Salvage(recordStep)
   }
 
   /** By the magic; `redis` until it was read. */
   get family(): RdbFamily {
-    return this.core.header.family
+    return this.#core.header.family
   }
 
   /** 0 until the magic was read. */
   get version(): number {
-    return this.core.version
+    return this.#core.version
   }
 
   /** Keys that were read to their end. */
   get keysRead(): number {
-    return this.core.keysRead
+    return this.#core.keysRead
   }
 
   /** True once the EOF opcode and the checksum have been read. */
   get done(): boolean {
-    return this.core.done
+    return this.#core.done
   }
 
   /** Length of the RDB once `done`; the bytes read so far until then. */
   get byteOffset(): number {
-    return this.core.input.byteOffset
+    return this.#core.input.byteOffset
   }
 
   /**
@@ -129,29 +129,29 @@ export class RdbParser {
    * Throws RdbError: corrupt or unsupported input. The parser cannot be used after that.
    */
   push(chunk: Uint8Array): number {
-    if (this.failure !== undefined) throw this.failure
+    if (this.#failure !== undefined) throw this.#failure
     const bytes = Buffer.isBuffer(chunk)
       ? chunk
       : Buffer.from(chunk.buffer, chunk.byteOffset, chunk.length)
     try {
-      const taken = this.envelope.push(bytes)
-      this.trailingBytes += bytes.length - taken
+      const taken = this.#envelope.push(bytes)
+      this.#trailingBytes += bytes.length - taken
       return taken
     } catch (error) {
-      throw this.fail(error as Error)
+      throw this.#fail(error as Error)
     }
   }
 
-  private cutEnvelope(): RdbError {
+  #cutEnvelope(): RdbError {
     return new RdbError(
       'ERR_RDB_TRUNCATED',
-      { file: this.core.options.file, byteOffset: this.envelope.endsAt, reading: 'envelope' },
+      { file: this.#core.options.file, byteOffset: this.#envelope.endsAt, reading: 'envelope' },
       'the input ends inside the compressed RDB',
     )
   }
 
-  private fail(error: Error): Error {
-    this.failure = error
+  #fail(error: Error): Error {
+    this.#failure = error
     return error
   }
 
@@ -161,15 +161,15 @@ export class RdbParser {
    * `lostRegions` of the summary.
    */
   end(): RdbSummary {
-    if (this.failure !== undefined) throw this.failure
-    const { core } = this
+    if (this.#failure !== undefined) throw this.#failure
+    const core = this.#core
     const { salvage } = core
-    this.envelope.flush()
+    this.#envelope.flush()
     if (salvage !== undefined) salvage.isFinal = true
     if (!core.done) core.input.finish(core.run)
     if (!core.done) {
-      const error = this.envelope.endsAt >= 0 ? this.cutEnvelope() : truncated(core)
-      if (salvage === undefined || core.version === 0) throw this.fail(error)
+      const error = this.#envelope.endsAt >= 0 ? this.#cutEnvelope() : truncated(core)
+      if (salvage === undefined || core.version === 0) throw this.#fail(error)
       salvage.loseRest(core, error)
       core.checksum = 'unchecked'
     }
@@ -179,7 +179,7 @@ export class RdbParser {
       checksum: core.checksum,
       keysRead: core.keysRead,
       rdbBytes: core.done ? core.input.byteOffset : core.input.received,
-      trailingBytes: this.trailingBytes,
+      trailingBytes: this.#trailingBytes,
       notices: core.notices,
       lostRegions: salvage?.lostRegions ?? 0,
       lostBytes: salvage?.lostBytes ?? 0,

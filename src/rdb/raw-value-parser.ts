@@ -11,24 +11,24 @@ const EOF_WITHOUT_CHECKSUM = Buffer.from([0xff, 0, 0, 0, 0, 0, 0, 0, 0])
 const MAGIC = { redis: 'REDIS0015', valkey: 'VALKEY080' } as const
 
 export class RawValueParser {
-  private readonly parser: RdbParser
+  readonly #parser: RdbParser
 
   /** @param visitor gets the value's elements, as a key without a name */
   constructor(header: KeyHeader, visitor: RdbVisitor) {
-    this.parser = new RdbParser(visitor, {
+    this.#parser = new RdbParser(visitor, {
       checksum: 'ignore',
       baseByteOffset: header.valueByteOffset - MAGIC.redis.length - 2,
     })
-    this.parser.push(Buffer.from(MAGIC[header.family], 'latin1'))
-    this.parser.push(Buffer.from([header.typeByte, 0]))
+    this.#parser.push(Buffer.from(MAGIC[header.family], 'latin1'))
+    this.#parser.push(Buffer.from([header.typeByte, 0]))
   }
 
   push(bytes: Uint8Array): void {
-    this.parser.push(bytes)
+    this.#parser.push(bytes)
   }
 
   end(): void {
-    this.parser.push(EOF_WITHOUT_CHECKSUM)
-    this.parser.end()
+    this.#parser.push(EOF_WITHOUT_CHECKSUM)
+    this.#parser.end()
   }
 }

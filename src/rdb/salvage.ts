@@ -39,23 +39,23 @@ type Verdict = 'sound' | 'more' | 'no'
 export class Salvage implements AfterDamage {
   lostRegions = 0
   lostBytes = 0
-  private readonly nextRecord: Step
-  private lostFrom = 0
-  private trialCore: Core | undefined = undefined
-  private trialKeys = 0
-  private trialIsDb = false
+  readonly #nextRecord: Step
+  #lostFrom = 0
+  #trialCore: Core | undefined = undefined
+  #trialKeys = 0
+  #trialIsDb = false
   /** Where in the last trial the first record starts that is to be believed. */
-  private soundAfter = 0
+  #soundAfter = 0
   /** Bytes that trials have been given behind this damage. */
-  private workBytes = 0
-  private lostKey: string | undefined = undefined
-  private lostDb = 0
-  private error: RdbError | undefined = undefined
+  #workBytes = 0
+  #lostKey: string | undefined = undefined
+  #lostDb = 0
+  #error: RdbError | undefined = undefined
   /** Set when the input has ended: waiting for more is of no use. */
   isFinal = false
 
   constructor(nextRecord: Step) {
-    this.nextRecord = nextRecord
+    this.#nextRecord = nextRecord
   }
 
   /** Called with the error that stopped a step; afterwards steps can run again. */
@@ -69,11 +69,11 @@ export class Salvage implements AfterDamage {
       core.rawFrom = -1
       return
     }
-    this.error = core.damagedBy ?? error
-    this.lostKey = core.inValue ? core.keyText() : undefined
-    this.lostDb = header.dbnum
-    this.lostFrom = header.byteOffset >= 0 ? header.byteOffset : input.base + input.committed
-    this.workBytes = 0
+    this.#error = core.damagedBy ?? error
+    this.#lostKey = core.inValue ? core.keyText() : undefined
+    this.#lostDb = header.dbnum
+    this.#lostFrom = header.byteOffset >= 0 ? header.byteOffset : input.base + input.committed
+    this.#workBytes = 0
     core.damagedBy = undefined
     core.inValue = false
     core.rawFrom = -1
@@ -87,7 +87,7 @@ export class Salvage implements AfterDamage {
   /** A key whose value was damaged inside: `endKey` says so instead of telling the key. */
   loseKey(core: Core, error: RdbError): void {
     const { header, input } = core
-    this.tell(core, {
+    this.#tell(core, {
       fromByte: header.byteOffset,
       toByte: input.base + input.pos,
       error,
@@ -103,19 +103,19 @@ export class Salvage implements AfterDamage {
     const { header, input } = core
     const isScanning = core.step === this.scan
     const start = header.byteOffset >= 0 ? header.byteOffset : input.base + input.committed
-    this.tell(core, {
-      fromByte: isScanning ? this.lostFrom : start,
+    this.#tell(core, {
+      fromByte: isScanning ? this.#lostFrom : start,
       toByte: input.received,
-      error: (isScanning ? this.error : core.damagedBy) ?? error,
-      dbnum: isScanning ? this.lostDb : header.dbnum,
-      key: isScanning ? this.lostKey : core.inValue ? core.keyText() : undefined,
+      error: (isScanning ? this.#error : core.damagedBy) ?? error,
+      dbnum: isScanning ? this.#lostDb : header.dbnum,
+      key: isScanning ? this.#lostKey : core.inValue ? core.keyText() : undefined,
       recovery: 'rest',
       dbnumCertain: true,
     })
     core.inValue = false
   }
 
-  private tell(core: Core, region: LostRegion): void {
+  #tell(core: Core, region: LostRegion): void {
     const base = core.options.baseByteOffset
     this.lostRegions += 1
     this.lostBytes += region.toByte - region.fromByte
@@ -132,34 +132,34 @@ export class Salvage implements AfterDamage {
     core.reading = 'what lies behind damage'
     for (;;) {
       if (input.pos >= input.end) throw NEED_MORE
-      const verdict = this.tryAt(core, input.pos)
+      const verdict = this.#tryAt(core, input.pos)
       if (verdict === 'more' && !this.isFinal) {
         // Twice as much as there is, so that a long wait does not try again with each chunk.
         input.need(2 * (input.end - input.pos) + 1)
       }
       if (verdict === 'sound') {
-        input.skip(this.soundAfter)
-        this.tell(core, {
-          fromByte: this.lostFrom,
+        input.skip(this.#soundAfter)
+        this.#tell(core, {
+          fromByte: this.#lostFrom,
           toByte: input.base + input.pos,
-          error: this.error!,
-          dbnum: this.lostDb,
-          key: this.lostKey,
+          error: this.#error!,
+          dbnum: this.#lostDb,
+          key: this.#lostKey,
           recovery: 'resync',
-          dbnumCertain: this.soundAfter === 0,
+          dbnumCertain: this.#soundAfter === 0,
         })
-        return this.nextRecord
+        return this.#nextRecord
       }
       input.skip(1)
       input.commit()
     }
   }
 
-  private tryAt(core: Core, at: number): Verdict {
+  #tryAt(core: Core, at: number): Verdict {
     const { input, types } = core
     const { buf, end } = input
     const first = buf[at]!
-    this.soundAfter = 0
+    this.#soundAfter = 0
     if (first === OPCODE.EOF) {
       const length = core.version < 5 ? 1 : TAIL_BYTES
       if (end - at < length) return 'no'
@@ -172,50 +172,50 @@ export class Salvage implements AfterDamage {
     } else if (!isRecord || (types[first] !== undefined && !isPlausible(core, at))) {
       return 'no'
     }
-    const scanned = input.base + at - this.lostFrom
+    const scanned = input.base + at - this.#lostFrom
     const limit =
-      this.workBytes > FREE_WORK_BYTES + WORK_PER_BYTE * scanned ? SHORT_TRIAL_BYTES : TRIAL_BYTES
+      this.#workBytes > FREE_WORK_BYTES + WORK_PER_BYTE * scanned ? SHORT_TRIAL_BYTES : TRIAL_BYTES
     const isDb = first === OPCODE.SELECTDB
-    return this.trial(core, buf.subarray(at, Math.min(end, at + limit)), isDb, limit)
+    return this.#trial(core, buf.subarray(at, Math.min(end, at + limit)), isDb, limit)
   }
 
-  private trial(core: Core, bytes: Buffer, isDb: boolean, limit: number): Verdict {
-    const trial = (this.trialCore ??= this.makeTrialCore(core))
+  #trial(core: Core, bytes: Buffer, isDb: boolean, limit: number): Verdict {
+    const trial = (this.#trialCore ??= this.#makeTrialCore(core))
     const least = isDb ? 1 : LAST_KEYS
-    this.trialKeys = 0
-    this.trialIsDb = isDb
-    this.workBytes += bytes.length
+    this.#trialKeys = 0
+    this.#trialIsDb = isDb
+    this.#workBytes += bytes.length
     try {
       trial.tryRecords(core, bytes)
     } catch (error) {
       return error === ENOUGH ? 'sound' : 'no'
     }
-    if (trial.done) return this.trialKeys >= least ? 'sound' : 'no'
-    if (bytes.length >= limit) return this.trialKeys >= LARGE_KEYS ? 'sound' : 'no'
+    if (trial.done) return this.#trialKeys >= least ? 'sound' : 'no'
+    if (bytes.length >= limit) return this.#trialKeys >= LARGE_KEYS ? 'sound' : 'no'
     return 'more'
   }
 
   /** One core for all trials: there is one at nearly every byte. */
-  private makeTrialCore(core: Core): Core {
+  #makeTrialCore(core: Core): Core {
     return new Core(
       {
         selectDb: () => {
-          if (!this.trialIsDb) throw this.trialKeys >= LAST_KEYS ? ENOUGH : NOT_ENOUGH
+          if (!this.#trialIsDb) throw this.#trialKeys >= LAST_KEYS ? ENOUGH : NOT_ENOUGH
         },
         key: ({ byteOffset }) => {
           // The first of a run may be made of damaged bytes and yet end where the next one begins.
-          if (this.trialKeys === 1 && !this.trialIsDb) this.soundAfter = byteOffset
+          if (this.#trialKeys === 1 && !this.#trialIsDb) this.#soundAfter = byteOffset
           return DEPTH.SKIP
         },
         keyEnd: () => {
-          this.trialKeys += 1
-          if (this.trialKeys >= (this.trialIsDb ? DB_KEYS : RUN_KEYS)) throw ENOUGH
+          this.#trialKeys += 1
+          if (this.#trialKeys >= (this.#trialIsDb ? DB_KEYS : RUN_KEYS)) throw ENOUGH
         },
       },
       {},
       { ...core.options, validate: true, checkOnly: false, strict: true, checksum: 'ignore' },
-      this.nextRecord,
-      this.nextRecord,
+      this.#nextRecord,
+      this.#nextRecord,
     )
   }
 }

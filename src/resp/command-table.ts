@@ -114,21 +114,21 @@ const NEVER_SENT_ON = /^(MIGRATE|PFDEBUG|FCALL)$/
 export class CommandTable {
   readonly entries: CommandInfo[] = []
   readonly other: CommandInfo
-  private slots: Int32Array = new Int32Array(1024).fill(-1)
+  #slots: Int32Array = new Int32Array(1024).fill(-1)
 
   constructor() {
     for (const [access, keys, names] of TABLE) {
       const finder = parseFinder(keys)
-      for (const name of names.split(/\s+/)) this.addKnown(name, access === 'write', finder)
+      for (const name of names.split(/\s+/)) this.#addKnown(name, access === 'write', finder)
     }
-    this.other = this.add('(OTHER)', true, NONE, false)
+    this.other = this.#add('(OTHER)', true, NONE, false)
   }
 
   /** The entry for the name bytes[start] … bytes[end-1], or undefined. */
   find(bytes: Uint8Array, start: number, end: number): CommandInfo | undefined {
-    const mask = this.slots.length - 1
+    const mask = this.#slots.length - 1
     for (let slot = hashName(bytes, start, end) & mask; ; slot = (slot + 1) & mask) {
-      const index = this.slots[slot]!
+      const index = this.#slots[slot]!
       if (index < 0) return undefined
       const entry = this.entries[index]!
       if (isName(bytes, start, end, entry.name)) return entry
@@ -157,7 +157,7 @@ export class CommandTable {
       if (byte < 33 || byte > 126) return this.other
       name += String.fromCharCode(byte)
     }
-    return this.add(name, true, NONE, false)
+    return this.#add(name, true, NONE, false)
   }
 
   /**
@@ -178,17 +178,17 @@ export class CommandTable {
           ? { kind: 'range', first, last, step: typeof step === 'number' && step > 0 ? step : 1 }
           : NONE
       const writes = flags.includes('write')
-      this.add(name, writes || flags.includes('may_replicate'), keys, writes)
+      this.#add(name, writes || flags.includes('may_replicate'), keys, writes)
       added += 1
     }
     return added
   }
 
-  private addKnown(name: string, isWrite: boolean, keys: KeyFinder): void {
-    this.add(name, isWrite, keys, isWrite && !NEVER_SENT_ON.test(name.toUpperCase()))
+  #addKnown(name: string, isWrite: boolean, keys: KeyFinder): void {
+    this.#add(name, isWrite, keys, isWrite && !NEVER_SENT_ON.test(name.toUpperCase()))
   }
 
-  private add(name: string, isWrite: boolean, keys: KeyFinder, isPropagated: boolean): CommandInfo {
+  #add(name: string, isWrite: boolean, keys: KeyFinder, isPropagated: boolean): CommandInfo {
     const entry: CommandInfo = {
       name: name.toUpperCase(),
       index: this.entries.length,
@@ -197,20 +197,20 @@ export class CommandTable {
       keys,
     }
     this.entries.push(entry)
-    if (4 * this.entries.length > this.slots.length) {
-      this.slots = new Int32Array(2 * this.slots.length).fill(-1)
-      for (const each of this.entries) this.place(each)
+    if (4 * this.entries.length > this.#slots.length) {
+      this.#slots = new Int32Array(2 * this.#slots.length).fill(-1)
+      for (const each of this.entries) this.#place(each)
     } else {
-      this.place(entry)
+      this.#place(entry)
     }
     return entry
   }
 
-  private place(entry: CommandInfo): void {
-    const mask = this.slots.length - 1
+  #place(entry: CommandInfo): void {
+    const mask = this.#slots.length - 1
     let slot = hashText(entry.name) & mask
-    while (this.slots[slot]! >= 0) slot = (slot + 1) & mask
-    this.slots[slot] = entry.index
+    while (this.#slots[slot]! >= 0) slot = (slot + 1) & mask
+    this.#slots[slot] = entry.index
   }
 }
 
@@ -229,25 +229,25 @@ export class KeyPositions {
         break
       case 'range': {
         const last = keys.last < 0 ? argc + keys.last : keys.last
-        for (let i = keys.first; i <= last && i < argc; i += keys.step) this.add(i)
+        for (let i = keys.first; i <= last && i < argc; i += keys.step) this.#add(i)
         break
       }
       case 'numkeys':
-        this.numkeys(command, keys.at, keys.step)
+        this.#numkeys(command, keys.at, keys.step)
         break
       case 'store-numkeys':
-        if (argc > 1) this.add(1)
-        this.numkeys(command, 2, 1)
+        if (argc > 1) this.#add(1)
+        this.#numkeys(command, 2, 1)
         break
       case 'geo':
       case 'sort':
-        if (argc > 1) this.add(1)
+        if (argc > 1) this.#add(1)
         for (let i = 2; i + 1 < argc; i++) {
           if (
             isArg(command, i, 'STORE') ||
             (keys.kind === 'geo' && isArg(command, i, 'STOREDIST'))
           ) {
-            this.add(i + 1)
+            this.#add(i + 1)
             i += 1
           } else if (keys.kind === 'sort') {
             // Options that take values which could look like STORE.
@@ -258,11 +258,11 @@ export class KeyPositions {
         break
       case 'migrate':
         if (argc > 3 && command.args[6]! !== command.args[7]!) {
-          this.add(3)
+          this.#add(3)
         } else {
           for (let i = 4; i < argc; i++) {
             if (!isArg(command, i, 'KEYS')) continue
-            for (let k = i + 1; k < argc; k++) this.add(k)
+            for (let k = i + 1; k < argc; k++) this.#add(k)
             break
           }
         }
@@ -271,14 +271,14 @@ export class KeyPositions {
         for (let i = 1; i < argc; i++) {
           if (!isArg(command, i, 'STREAMS')) continue
           const half = Math.floor((argc - i - 1) / 2)
-          for (let k = 1; k <= half; k++) this.add(i + k)
+          for (let k = 1; k <= half; k++) this.#add(i + k)
           break
         }
     }
     return this.count
   }
 
-  private numkeys(command: CommandDecoder, at: number, step: number): void {
+  #numkeys(command: CommandDecoder, at: number, step: number): void {
     if (at >= command.argc) return
     const start = command.args[2 * at]!
     const end = command.args[2 * at + 1]!
@@ -292,11 +292,11 @@ export class KeyPositions {
     for (let k = 0; k < number; k++) {
       const i = at + 1 + k * step
       if (i >= command.argc) return
-      this.add(i)
+      this.#add(i)
     }
   }
 
-  private add(position: number): void {
+  #add(position: number): void {
     if (this.count === this.positions.length) {
       const next = new Int32Array(2 * this.count)
       next.set(this.positions)

@@ -100,67 +100,67 @@ export class CommandDecoder {
   problem = ''
   problemAt = 0
 
-  private chunk: Uint8Array = new Uint8Array(0)
-  private position = 0
-  private chunkEnd = 0
+  #chunk: Uint8Array = new Uint8Array(0)
+  #position = 0
+  #chunkEnd = 0
   /** Beginning of an unfinished item from earlier chunks. */
-  private held: Uint8Array = new Uint8Array(0)
-  private heldLength = 0
+  #held: Uint8Array = new Uint8Array(0)
+  #heldLength = 0
   /** Where the parsing of an unfinished command stands. */
-  private partArgc = -1
-  private partArg = 0
-  private partAt = 0
+  #partArgc = -1
+  #partArg = 0
+  #partAt = 0
   /** How many bytes behind `partAt` are wanted before it is worth trying again. */
-  private wanted = 0
+  #wanted = 0
   /** A piece of the current command has been given out. */
-  private streaming = false
+  #streaming = false
   /** Bytes of the bulk string (with its CRLF) that a piece has broken off in. */
-  private bulkLeft = 0
-  private readonly annotations: boolean
-  private readonly anyLines: boolean
-  private readonly oldMasters: boolean
-  private readonly maxArgc: number
-  private readonly maxBulkBytes: number
-  private readonly maxCommandBytes: number
-  private readonly pieceBytes: number
-  private readonly holdWhole: Uint8Array | undefined
+  #bulkLeft = 0
+  readonly #annotations: boolean
+  readonly #anyLines: boolean
+  readonly #oldMasters: boolean
+  readonly #maxArgc: number
+  readonly #maxBulkBytes: number
+  readonly #maxCommandBytes: number
+  readonly #pieceBytes: number
+  readonly #holdWhole: Uint8Array | undefined
 
   constructor(options: DecoderOptions = {}) {
-    this.annotations = options.lines === 'annotations' || options.lines === 'any'
-    this.anyLines = options.lines === 'any'
-    this.oldMasters = options.oldMasters === true
-    this.maxArgc = options.maxArgc ?? 2 ** 30
-    this.maxBulkBytes = options.maxBulkBytes ?? 2 ** 30
-    this.maxCommandBytes = options.maxCommandBytes ?? 2 ** 31 - 2 ** 20
-    this.pieceBytes = options.pieceBytes ?? Infinity
-    this.holdWhole = options.holdWhole
+    this.#annotations = options.lines === 'annotations' || options.lines === 'any'
+    this.#anyLines = options.lines === 'any'
+    this.#oldMasters = options.oldMasters === true
+    this.#maxArgc = options.maxArgc ?? 2 ** 30
+    this.#maxBulkBytes = options.maxBulkBytes ?? 2 ** 30
+    this.#maxCommandBytes = options.maxCommandBytes ?? 2 ** 31 - 2 ** 20
+    this.#pieceBytes = options.pieceBytes ?? Infinity
+    this.#holdWhole = options.holdWhole
   }
 
   /** Gives the next chunk. The one before must have been used up (`next` said MORE). */
   feed(chunk: Uint8Array, start = 0, end = chunk.length): void {
-    if (this.heldLength === 0 && this.held.length > KEPT_BYTES) this.held = new Uint8Array(0)
-    this.chunk = chunk
-    this.position = start
-    this.chunkEnd = end
+    if (this.#heldLength === 0 && this.#held.length > KEPT_BYTES) this.#held = new Uint8Array(0)
+    this.#chunk = chunk
+    this.#position = start
+    this.#chunkEnd = end
   }
 
   /** Bytes of an unfinished item that are held back. */
   get heldBytes(): number {
-    return this.heldLength
+    return this.#heldLength
   }
 
   /** Nothing is unfinished: the stream may end or be joined here. */
   get atBoundary(): boolean {
-    return this.heldLength === 0 && !this.streaming && this.position === this.chunkEnd
+    return this.#heldLength === 0 && !this.#streaming && this.#position === this.#chunkEnd
   }
 
   /** Forgets everything unfinished; for a stream that begins anew. */
   reset(): void {
-    this.heldLength = 0
-    this.streaming = false
-    this.bulkLeft = 0
-    this.partArgc = -1
-    this.position = this.chunkEnd = 0
+    this.#heldLength = 0
+    this.#streaming = false
+    this.#bulkLeft = 0
+    this.#partArgc = -1
+    this.#position = this.#chunkEnd = 0
   }
 
   /** Argument i as a Buffer that shares the bytes. */
@@ -174,28 +174,28 @@ export class CommandDecoder {
   }
 
   next(): RespStatus {
-    if (this.heldLength > 0 || this.streaming) return this.resume()
-    const from = this.position
-    if (from >= this.chunkEnd) return RESP.MORE
-    this.bytes = this.chunk
+    if (this.#heldLength > 0 || this.#streaming) return this.#resume()
+    const from = this.#position
+    if (from >= this.#chunkEnd) return RESP.MORE
+    this.bytes = this.#chunk
     this.start = from
-    const behind = this.whole(this.chunk, from, this.chunkEnd)
+    const behind = this.#whole(this.#chunk, from, this.#chunkEnd)
     if (behind > 0) {
       this.end = behind
-      this.position = behind
+      this.#position = behind
       this.consumedBytes += behind - from
       return RESP.COMMAND
     }
     // Cut, wrong, or no command: the careful way says which.
-    const status = this.begin(this.chunk, from, this.chunkEnd)
+    const status = this.#begin(this.#chunk, from, this.#chunkEnd)
     if (status === RESP.COMMAND) {
-      this.position = this.end
+      this.#position = this.end
       this.consumedBytes += this.end - from
       return status
     }
-    if (status === RESP.MORE) return this.breakOff()
+    if (status === RESP.MORE) return this.#breakOff()
     if (status !== RESP.BAD) {
-      this.position = this.end
+      this.#position = this.end
       this.consumedBytes += this.end - from
     }
     return status
@@ -207,10 +207,10 @@ export class CommandDecoder {
    * bytes[end-1] and can be copied in one piece. Returns their number, 0 if `next` must decide.
    */
   skip(table: Uint8Array): number {
-    if (this.heldLength > 0 || this.streaming) return 0
-    const bytes = this.chunk
-    const end = this.chunkEnd
-    const from = this.position
+    if (this.#heldLength > 0 || this.#streaming) return 0
+    const bytes = this.#chunk
+    const end = this.#chunkEnd
+    const from = this.#position
     let good = from
     let commands = 0
     scan: while (good < end) {
@@ -226,7 +226,7 @@ export class CommandDecoder {
         argc = argc * 10 + digit
       }
       if (digit !== CR - DIGIT_0 || at >= end || bytes[at] !== LF) break
-      if (argc <= 0 || argc > this.maxArgc) break
+      if (argc <= 0 || argc > this.#maxArgc) break
       at += 1
       for (let i = 0; i < argc; i++) {
         if (at + 1 >= end || bytes[at] !== DOLLAR) break scan
@@ -239,7 +239,7 @@ export class CommandDecoder {
           if (digit < 0 || digit > 9) break
           length = length * 10 + digit
         }
-        if (digit !== CR - DIGIT_0 || length > this.maxBulkBytes) break scan
+        if (digit !== CR - DIGIT_0 || length > this.#maxBulkBytes) break scan
         // LF, the bytes, CR, LF.
         const behind = at + length + 1
         if (behind + 2 > end || bytes[at] !== LF) break scan
@@ -254,14 +254,14 @@ export class CommandDecoder {
       this.bytes = bytes
       this.start = from
       this.end = good
-      this.position = good
+      this.#position = good
       this.consumedBytes += good - from
     }
     return commands
   }
 
   /** The way of nearly every command: in one piece, and sound. Its end, or 0. */
-  private whole(bytes: Uint8Array, from: number, end: number): number {
+  #whole(bytes: Uint8Array, from: number, end: number): number {
     const args = this.args
     if (from + 4 > end || bytes[from] !== STAR) return 0
     let at = from + 2
@@ -289,41 +289,46 @@ export class CommandDecoder {
       const data = at + 1
       const behind = data + length
       if (behind + 2 > end || digit !== CR - DIGIT_0 || bytes[at] !== LF) return 0
-      if (length > this.maxBulkBytes) return 0
+      if (length > this.#maxBulkBytes) return 0
       if (bytes[behind] !== CR || bytes[behind + 1] !== LF) return 0
       args[2 * i] = data
       args[2 * i + 1] = behind
       at = behind + 2
     }
-    if (argc > this.maxArgc) return 0
+    if (argc > this.#maxArgc) return 0
     this.argc = argc
     return at
   }
 
   /** An item from its first byte. */
-  private begin(bytes: Uint8Array, from: number, end: number): RespStatus {
+  #begin(bytes: Uint8Array, from: number, end: number): RespStatus {
     const first = bytes[from]!
-    if (first !== STAR) return this.line(bytes, from, end, first)
+    if (first !== STAR) return this.#line(bytes, from, end, first)
     let at = from + 1
     let argc = 0
     let digit: number
     for (;;) {
-      if (at >= end) return at - from > MAX_DIGITS + 1 ? this.badCount(from) : this.short(from)
+      if (at >= end) return at - from > MAX_DIGITS + 1 ? this.#badCount(from) : this.#short(from)
       digit = bytes[at++]! - DIGIT_0
       if (digit < 0 || digit > 9) break
       argc = argc * 10 + digit
     }
-    if (digit !== CR - DIGIT_0 || at - from > MAX_DIGITS + 2 || argc === 0 || argc > this.maxArgc) {
-      return this.badCount(from)
+    if (
+      digit !== CR - DIGIT_0 ||
+      at - from > MAX_DIGITS + 2 ||
+      argc === 0 ||
+      argc > this.#maxArgc
+    ) {
+      return this.#badCount(from)
     }
-    if (at >= end) return this.short(from)
-    if (bytes[at] !== LF) return this.bad('no line feed behind the argument count', at)
-    this.partArgc = argc
-    return this.continueArgs(bytes, 0, argc, at + 1, end)
+    if (at >= end) return this.#short(from)
+    if (bytes[at] !== LF) return this.#bad('no line feed behind the argument count', at)
+    this.#partArgc = argc
+    return this.#continueArgs(bytes, 0, argc, at + 1, end)
   }
 
   /** Arguments i … argc-1 from `at`. On MORE, `part…` and `wanted` say where to go on. */
-  private continueArgs(
+  #continueArgs(
     bytes: Uint8Array,
     first: number,
     argc: number,
@@ -334,36 +339,36 @@ export class CommandDecoder {
     let at = from
     for (let i = first; i < argc; i++) {
       const header = at
-      if (at >= end) return this.shortArg(i, header, 4)
-      if (bytes[at] !== DOLLAR) return this.bad("an argument does not begin with '$'", at)
+      if (at >= end) return this.#shortArg(i, header, 4)
+      if (bytes[at] !== DOLLAR) return this.#bad("an argument does not begin with '$'", at)
       at += 1
       let length = 0
       let digit: number
       for (;;) {
         if (at >= end) {
-          if (at - header > MAX_DIGITS + 1) return this.bad('bad argument length', header)
-          return this.shortArg(i, header, at - header + 1)
+          if (at - header > MAX_DIGITS + 1) return this.#bad('bad argument length', header)
+          return this.#shortArg(i, header, at - header + 1)
         }
         digit = bytes[at++]! - DIGIT_0
         if (digit < 0 || digit > 9) break
         length = length * 10 + digit
       }
-      if (digit !== CR - DIGIT_0 || at - header < 3 || length > this.maxBulkBytes) {
-        return this.bad('bad argument length', header)
+      if (digit !== CR - DIGIT_0 || at - header < 3 || length > this.#maxBulkBytes) {
+        return this.#bad('bad argument length', header)
       }
       const data = at + 1
       const behind = data + length
       if (behind + 2 > end) {
         if (at < end && bytes[at] !== LF) {
-          return this.bad('no line feed behind an argument length', at)
+          return this.#bad('no line feed behind an argument length', at)
         }
-        return this.shortArg(i, header, behind + 2 - header)
+        return this.#shortArg(i, header, behind + 2 - header)
       }
-      if (bytes[at] !== LF) return this.bad('no line feed behind an argument length', at)
+      if (bytes[at] !== LF) return this.#bad('no line feed behind an argument length', at)
       if (bytes[behind] !== CR || bytes[behind + 1] !== LF) {
-        return this.bad('an argument is not followed by CR LF', behind)
+        return this.#bad('an argument is not followed by CR LF', behind)
       }
-      if (2 * i + 1 >= args.length) args = this.growArgs()
+      if (2 * i + 1 >= args.length) args = this.#growArgs()
       args[2 * i] = data
       args[2 * i + 1] = behind
       at = behind + 2
@@ -374,29 +379,30 @@ export class CommandDecoder {
   }
 
   /** An item that is no array: a line feed, an annotation, an inline request. */
-  private line(bytes: Uint8Array, from: number, end: number, first: number): RespStatus {
+  #line(bytes: Uint8Array, from: number, end: number, first: number): RespStatus {
     if (first === LF) {
       this.end = from + 1
       return RESP.NEWLINE
     }
-    if (this.oldMasters && OLD_MASTER_BEGINS.includes(first)) return this.oldLine(bytes, from, end)
-    if (!(first === HASH ? this.annotations : this.anyLines)) {
-      return this.bad(`a command begins with '*', not byte 0x${first.toString(16)}`, from)
+    if (this.#oldMasters && OLD_MASTER_BEGINS.includes(first))
+      return this.#oldLine(bytes, from, end)
+    if (!(first === HASH ? this.#annotations : this.#anyLines)) {
+      return this.#bad(`a command begins with '*', not byte 0x${first.toString(16)}`, from)
     }
     const found = bytes.subarray(from, end).indexOf(LF)
-    if ((found < 0 ? end - from : found) > MAX_LINE_BYTES) return this.bad('line too long', from)
-    if (found < 0) return this.short(from)
+    if ((found < 0 ? end - from : found) > MAX_LINE_BYTES) return this.#bad('line too long', from)
+    if (found < 0) return this.#short(from)
     this.end = from + found + 1
     return RESP.LINE
   }
 
   /** With `oldMasters`: `select 3`, `PING`, or an answer. What is none of them is no command: the
    * begin of a value, say, where the bytes are read from a wrong offset. */
-  private oldLine(bytes: Uint8Array, from: number, end: number): RespStatus {
+  #oldLine(bytes: Uint8Array, from: number, end: number): RespStatus {
     const limit = Math.min(end, from + MAX_OLD_LINE_BYTES)
     const found = bytes.subarray(from, limit).indexOf(LF)
-    if (found < 0 && limit < end) return this.bad('line too long', from)
-    if (found < 0) return this.short(from)
+    if (found < 0 && limit < end) return this.#bad('line too long', from)
+    if (found < 0) return this.#short(from)
     const behind = from + found + 1
     const text = String.fromCharCode(...bytes.subarray(from, behind))
     if (/^(?:\+PONG|\+OK|-[A-Z]+ [^\r\n]*)\r?\n$/.test(text)) {
@@ -406,7 +412,7 @@ export class CommandDecoder {
     const word = /^(?:PING|SELECT(?= \d))/i.exec(text)?.[0].length ?? 0
     const rest = /^(?: (\d{1,9}))?\r?\n$/.exec(text.slice(word))
     if (word === 0 || rest === null) {
-      return this.bad(`a command begins with '*', not byte 0x${bytes[from]!.toString(16)}`, from)
+      return this.#bad(`a command begins with '*', not byte 0x${bytes[from]!.toString(16)}`, from)
     }
     const number = rest[1]?.length ?? 0
     const { args } = this
@@ -420,129 +426,144 @@ export class CommandDecoder {
   }
 
   /** The chunk ends inside an item that began in it: keep its beginning, or give out a piece. */
-  private breakOff(): RespStatus {
-    const from = this.position
-    const available = this.chunkEnd - from
-    if (this.mayPiece(from, available)) return this.piece(this.chunk, from, this.chunkEnd)
-    return this.hold(from, available)
+  #breakOff(): RespStatus {
+    const from = this.#position
+    const available = this.#chunkEnd - from
+    if (this.#mayPiece(from, available)) return this.#piece(this.#chunk, from, this.#chunkEnd)
+    return this.#hold(from, available)
   }
 
-  private hold(from: number, length: number): RespStatus {
-    this.reserve(Math.min(this.partAt - from + this.wanted, 2 * length + JOIN_STEP_BYTES), length)
-    this.held.set(this.chunk.subarray(from, from + length), 0)
-    this.heldLength = length
-    if (this.partArgc >= 0 && !this.streaming) {
-      for (let i = 0; i < 2 * this.partArg; i++) this.args[i] = this.args[i]! - from
+  #hold(from: number, length: number): RespStatus {
+    this.#reserve(
+      Math.min(this.#partAt - from + this.#wanted, 2 * length + JOIN_STEP_BYTES),
+      length,
+    )
+    this.#held.set(this.#chunk.subarray(from, from + length), 0)
+    this.#heldLength = length
+    if (this.#partArgc >= 0 && !this.#streaming) {
+      for (let i = 0; i < 2 * this.#partArg; i++) this.args[i] = this.args[i]! - from
     }
-    this.partAt -= from
-    this.position = this.chunkEnd
+    this.#partAt -= from
+    this.#position = this.#chunkEnd
     return RESP.MORE
   }
 
   /** Joins new bytes to what is held until the item is whole. */
-  private resume(): RespStatus {
-    if (this.bulkLeft > 0) return this.resumeBulk()
-    while (this.position < this.chunkEnd || this.heldLength === 0) {
-      if (this.heldLength === 0) {
+  #resume(): RespStatus {
+    if (this.#bulkLeft > 0) return this.#resumeBulk()
+    while (this.#position < this.#chunkEnd || this.#heldLength === 0) {
+      if (this.#heldLength === 0) {
         // Streaming, at the head of a further argument that begins in this chunk.
-        if (this.position >= this.chunkEnd) return RESP.MORE
-        return this.resumeArgs()
+        if (this.#position >= this.#chunkEnd) return RESP.MORE
+        return this.#resumeArgs()
       }
-      const missing = Math.max(this.partAt + this.wanted - this.heldLength, 1)
+      const missing = Math.max(this.#partAt + this.#wanted - this.#heldLength, 1)
       const take = Math.min(
-        this.chunkEnd - this.position,
-        this.wanted > JOIN_STEP_BYTES ? missing : Math.max(missing, JOIN_STEP_BYTES),
+        this.#chunkEnd - this.#position,
+        this.#wanted > JOIN_STEP_BYTES ? missing : Math.max(missing, JOIN_STEP_BYTES),
       )
-      const before = this.heldLength
-      if (before + take > this.maxCommandBytes) {
-        return this.bad(`a command is larger than ${this.maxCommandBytes} bytes`, 0)
+      const before = this.#heldLength
+      if (before + take > this.#maxCommandBytes) {
+        return this.#bad(`a command is larger than ${this.#maxCommandBytes} bytes`, 0)
       }
-      const claimed = before < TRUSTED_BYTES ? 0 : this.partAt + this.wanted
-      this.reserve(Math.max(before + take, claimed), before + take)
-      this.held.set(this.chunk.subarray(this.position, this.position + take), before)
-      this.heldLength = before + take
-      this.bytes = this.held
+      const claimed = before < TRUSTED_BYTES ? 0 : this.#partAt + this.#wanted
+      this.#reserve(Math.max(before + take, claimed), before + take)
+      this.#held.set(this.#chunk.subarray(this.#position, this.#position + take), before)
+      this.#heldLength = before + take
+      this.bytes = this.#held
       this.start = 0
       const status =
-        this.partArgc < 0
-          ? this.begin(this.held, 0, this.heldLength)
-          : this.continueArgs(this.held, this.partArg, this.partArgc, this.partAt, this.heldLength)
+        this.#partArgc < 0
+          ? this.#begin(this.#held, 0, this.#heldLength)
+          : this.#continueArgs(
+              this.#held,
+              this.#partArg,
+              this.#partArgc,
+              this.#partAt,
+              this.#heldLength,
+            )
       if (status === RESP.BAD) {
-        this.heldLength = before
+        this.#heldLength = before
         return status
       }
-      this.position += take
+      this.#position += take
       if (status === RESP.MORE) {
-        if (this.mayPiece(0, this.heldLength)) {
-          const piece = this.piece(this.held, 0, this.heldLength)
+        if (this.#mayPiece(0, this.#heldLength)) {
+          const piece = this.#piece(this.#held, 0, this.#heldLength)
           if (piece !== RESP.MORE) return piece
         }
         continue
       }
       // What was joined beyond the item's end came from this chunk: give it back.
-      this.position -= this.heldLength - this.end
-      this.heldLength = 0
+      this.#position -= this.#heldLength - this.end
+      this.#heldLength = 0
       this.consumedBytes += this.end
-      if (this.streaming) return this.lastPiece()
-      this.partArgc = -1
+      if (this.#streaming) return this.#lastPiece()
+      this.#partArgc = -1
       return status
     }
     return RESP.MORE
   }
 
   /** Streaming: further arguments straight from the chunk. */
-  private resumeArgs(): RespStatus {
-    const from = this.position
-    this.bytes = this.chunk
+  #resumeArgs(): RespStatus {
+    const from = this.#position
+    this.bytes = this.#chunk
     this.start = from
-    const status = this.continueArgs(this.chunk, this.partArg, this.partArgc, from, this.chunkEnd)
+    const status = this.#continueArgs(
+      this.#chunk,
+      this.#partArg,
+      this.#partArgc,
+      from,
+      this.#chunkEnd,
+    )
     if (status === RESP.BAD) return status
-    if (status === RESP.MORE) return this.breakOff()
-    this.position = this.end
+    if (status === RESP.MORE) return this.#breakOff()
+    this.#position = this.end
     this.consumedBytes += this.end - from
-    return this.lastPiece()
+    return this.#lastPiece()
   }
 
   /** Streaming: the rest of a bulk string. */
-  private resumeBulk(): RespStatus {
-    const from = this.position
-    const take = Math.min(this.chunkEnd - from, this.bulkLeft)
+  #resumeBulk(): RespStatus {
+    const from = this.#position
+    const take = Math.min(this.#chunkEnd - from, this.#bulkLeft)
     if (take === 0) return RESP.MORE
     // Its CR and LF may lie in two chunks.
-    const crAt = from + this.bulkLeft - 2
+    const crAt = from + this.#bulkLeft - 2
     if (
-      (crAt >= from && crAt < from + take && this.chunk[crAt] !== CR) ||
-      (crAt + 1 < from + take && this.chunk[crAt + 1] !== LF)
+      (crAt >= from && crAt < from + take && this.#chunk[crAt] !== CR) ||
+      (crAt + 1 < from + take && this.#chunk[crAt + 1] !== LF)
     ) {
       this.start = from
-      return this.bad('an argument is not followed by CR LF', from + this.bulkLeft - 2)
+      return this.#bad('an argument is not followed by CR LF', from + this.#bulkLeft - 2)
     }
-    this.bulkLeft -= take
-    this.bytes = this.chunk
+    this.#bulkLeft -= take
+    this.bytes = this.#chunk
     this.start = from
     this.end = from + take
-    this.position = this.end
+    this.#position = this.end
     this.consumedBytes += take
     this.pieceFirst = false
-    if (this.bulkLeft === 0) {
-      this.partArg += 1
-      if (this.partArg === this.partArgc) return this.lastPiece()
+    if (this.#bulkLeft === 0) {
+      this.#partArg += 1
+      if (this.#partArg === this.#partArgc) return this.#lastPiece()
     }
     this.pieceLast = false
     return RESP.PIECE
   }
 
-  private mayPiece(from: number, available: number): boolean {
+  #mayPiece(from: number, available: number): boolean {
     if (
-      this.partArgc < 0 ||
-      Math.max(available, this.partAt - from + this.wanted) <= this.pieceBytes
+      this.#partArgc < 0 ||
+      Math.max(available, this.#partAt - from + this.#wanted) <= this.#pieceBytes
     ) {
       return false
     }
-    if (this.streaming) return true
-    if (this.partArg === 0) return false
+    if (this.#streaming) return true
+    if (this.#partArg === 0) return false
     const length = this.args[1]! - this.args[0]!
-    const hold = this.holdWhole
+    const hold = this.#holdWhole
     return (
       hold === undefined ||
       length > 31 ||
@@ -551,87 +572,87 @@ export class CommandDecoder {
   }
 
   /** Gives out bytes[from] … bytes[end-1], in the middle of argument `partArg` or before it. */
-  private piece(bytes: Uint8Array, from: number, end: number): RespStatus {
-    const inBulk = bytes.subarray(this.partAt, end).includes(LF)
+  #piece(bytes: Uint8Array, from: number, end: number): RespStatus {
+    const inBulk = bytes.subarray(this.#partAt, end).includes(LF)
     // A header that is cut is held, so that lengths are always read whole.
-    const until = inBulk ? end : this.partAt
-    if (until === from) return bytes === this.held ? RESP.MORE : this.hold(from, end - from)
-    const status = this.givePiece(bytes, from, until)
+    const until = inBulk ? end : this.#partAt
+    if (until === from) return bytes === this.#held ? RESP.MORE : this.#hold(from, end - from)
+    const status = this.#givePiece(bytes, from, until)
     if (inBulk) {
-      this.bulkLeft = this.partAt + this.wanted - end
-      if (bytes === this.held) this.heldLength = 0
-      else this.position = end
-    } else if (bytes === this.held) {
+      this.#bulkLeft = this.#partAt + this.#wanted - end
+      if (bytes === this.#held) this.#heldLength = 0
+      else this.#position = end
+    } else if (bytes === this.#held) {
       // Everything in `held` from partAt on is a cut header, which came from this chunk or is held on.
       const rest = end - until
       // The piece lies in `held`: hand it over and hold the rest in a new buffer.
       const next = new Uint8Array(Math.max(JOIN_STEP_BYTES, rest))
       next.set(bytes.subarray(until, end))
-      this.held = next
-      this.heldLength = rest
-      this.partAt = 0
+      this.#held = next
+      this.#heldLength = rest
+      this.#partAt = 0
     } else {
-      this.position = until
-      this.partAt = 0
+      this.#position = until
+      this.#partAt = 0
     }
     return status
   }
 
-  private givePiece(bytes: Uint8Array, from: number, until: number): RespStatus {
+  #givePiece(bytes: Uint8Array, from: number, until: number): RespStatus {
     this.bytes = bytes
     this.start = from
     this.end = until
-    this.argc = this.partArgc
-    this.pieceFirst = !this.streaming
+    this.argc = this.#partArgc
+    this.pieceFirst = !this.#streaming
     this.pieceLast = false
-    this.streaming = true
+    this.#streaming = true
     this.consumedBytes += until - from
     return RESP.PIECE
   }
 
-  private lastPiece(): RespStatus {
-    this.argc = this.partArgc
+  #lastPiece(): RespStatus {
+    this.argc = this.#partArgc
     this.pieceFirst = false
     this.pieceLast = true
-    this.streaming = false
-    this.partArgc = -1
+    this.#streaming = false
+    this.#partArgc = -1
     return RESP.PIECE
   }
 
-  private short(from: number): RespStatus {
-    this.partArgc = -1
-    this.partAt = from
-    this.partArg = 0
-    this.wanted = 0
+  #short(from: number): RespStatus {
+    this.#partArgc = -1
+    this.#partAt = from
+    this.#partArg = 0
+    this.#wanted = 0
     return RESP.MORE
   }
 
-  private shortArg(i: number, header: number, wanted: number): RespStatus {
-    this.partArg = i
-    this.partAt = header
-    this.wanted = wanted
+  #shortArg(i: number, header: number, wanted: number): RespStatus {
+    this.#partArg = i
+    this.#partAt = header
+    this.#wanted = wanted
     return RESP.MORE
   }
 
-  private bad(problem: string, at: number): RespStatus {
+  #bad(problem: string, at: number): RespStatus {
     this.problem = problem
     this.problemAt = this.consumedBytes + Math.max(at - this.start, 0)
     return RESP.BAD
   }
 
-  private badCount(from: number): RespStatus {
-    return this.bad('bad argument count', from)
+  #badCount(from: number): RespStatus {
+    return this.#bad('bad argument count', from)
   }
 
-  private reserve(capacity: number, atLeast: number): void {
+  #reserve(capacity: number, atLeast: number): void {
     const want = Math.max(capacity, atLeast, JOIN_STEP_BYTES)
-    if (this.held.length >= atLeast) return
-    const next = new Uint8Array(Math.max(want, Math.min(2 * this.held.length, 2 ** 31 - 1)))
-    next.set(this.held.subarray(0, this.heldLength))
-    this.held = next
+    if (this.#held.length >= atLeast) return
+    const next = new Uint8Array(Math.max(want, Math.min(2 * this.#held.length, 2 ** 31 - 1)))
+    next.set(this.#held.subarray(0, this.#heldLength))
+    this.#held = next
   }
 
-  private growArgs(): Int32Array {
+  #growArgs(): Int32Array {
     const next = new Int32Array(2 * this.args.length)
     next.set(this.args)
     this.args = next

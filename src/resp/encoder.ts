@@ -50,7 +50,7 @@ export class CommandEncoder {
 
   /** Starts a command of `argc` arguments, the name included. */
   begin(argc: number): this {
-    this.header(STAR, argc)
+    this.#header(STAR, argc)
     return this
   }
 
@@ -58,7 +58,7 @@ export class CommandEncoder {
   bulk(bytes: Uint8Array, start = 0, end = bytes.length): this {
     const size = end - start
     this.reserve(size + 16)
-    this.header(DOLLAR, size)
+    this.#header(DOLLAR, size)
     const out = this.bytes
     let at = this.length
     if (size <= 24) {
@@ -77,7 +77,7 @@ export class CommandEncoder {
   ascii(text: string): this {
     const size = text.length
     this.reserve(size + 16)
-    this.header(DOLLAR, size)
+    this.#header(DOLLAR, size)
     const out = this.bytes
     let at = this.length
     for (let i = 0; i < size; i++) out[at++] = text.charCodeAt(i)
@@ -107,7 +107,7 @@ export class CommandEncoder {
     return this
   }
 
-  private header(kind: number, value: number): void {
+  #header(kind: number, value: number): void {
     this.reserve(16)
     const out = this.bytes
     let at = this.length

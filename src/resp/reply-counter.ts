@@ -30,38 +30,38 @@ export class ReplyCounter {
   /** The first byte that begins no reply, or -1. Nothing is counted behind it. */
   badByte = -1
 
-  private readonly options: ReplyCounterOptions
+  readonly #options: ReplyCounterOptions
   /** The line being read, where a chunk ended inside it. */
-  private line = new Uint8Array(256)
-  private lineLength = 0
+  #line = new Uint8Array(256)
+  #lineLength = 0
   /** Bytes of a bulk string (with its CR LF) still to come. */
-  private skipBytes = 0
+  #skipBytes = 0
   /** Elements still to come, outermost first; empty at top level. */
-  private readonly pending: number[] = []
-  private topLength = 0
+  readonly #pending: number[] = []
+  #topLength = 0
 
   constructor(options: ReplyCounterOptions) {
-    this.options = options
+    this.#options = options
   }
 
   /** Nothing is unfinished. */
   get atBoundary(): boolean {
-    return this.lineLength === 0 && this.skipBytes === 0 && this.pending.length === 0
+    return this.#lineLength === 0 && this.#skipBytes === 0 && this.#pending.length === 0
   }
 
   push(chunk: Uint8Array, start = 0, end = chunk.length): void {
     let at = start
     while (at < end && this.badByte < 0) {
-      if (this.skipBytes > 0) {
-        const take = Math.min(this.skipBytes, end - at)
+      if (this.#skipBytes > 0) {
+        const take = Math.min(this.#skipBytes, end - at)
         at += take
-        this.skipBytes -= take
-        if (this.skipBytes === 0) this.finish()
+        this.#skipBytes -= take
+        if (this.#skipBytes === 0) this.#finish()
         continue
       }
       // The common case whole in the chunk: +OK.
       if (
-        this.lineLength === 0 &&
+        this.#lineLength === 0 &&
         end - at >= 5 &&
         chunk[at] === 0x2b &&
         chunk[at + 1] === 0x4f &&
@@ -70,98 +70,98 @@ export class ReplyCounter {
         chunk[at + 4] === LF
       ) {
         at += 5
-        this.finish()
+        this.#finish()
         continue
       }
       let lineEnd = at
       while (lineEnd < end && chunk[lineEnd] !== LF) lineEnd += 1
       if (lineEnd === end) {
-        this.keep(chunk, at, end)
+        this.#keep(chunk, at, end)
         return
       }
-      if (this.lineLength > 0) {
-        this.keep(chunk, at, lineEnd)
-        const length = this.lineLength
-        this.lineLength = 0
-        this.readLine(this.line, 0, length)
+      if (this.#lineLength > 0) {
+        this.#keep(chunk, at, lineEnd)
+        const length = this.#lineLength
+        this.#lineLength = 0
+        this.#readLine(this.#line, 0, length)
       } else {
-        this.readLine(chunk, at, lineEnd)
+        this.#readLine(chunk, at, lineEnd)
       }
       at = lineEnd + 1
     }
   }
 
-  private keep(chunk: Uint8Array, from: number, end: number): void {
-    const size = Math.min(end - from, MAX_LINE_BYTES - this.lineLength)
-    if (this.lineLength + size > this.line.length) {
-      const next = new Uint8Array(Math.max(2 * this.line.length, this.lineLength + size))
-      next.set(this.line.subarray(0, this.lineLength))
-      this.line = next
+  #keep(chunk: Uint8Array, from: number, end: number): void {
+    const size = Math.min(end - from, MAX_LINE_BYTES - this.#lineLength)
+    if (this.#lineLength + size > this.#line.length) {
+      const next = new Uint8Array(Math.max(2 * this.#line.length, this.#lineLength + size))
+      next.set(this.#line.subarray(0, this.#lineLength))
+      this.#line = next
     }
-    this.line.set(chunk.subarray(from, from + size), this.lineLength)
-    this.lineLength += size
+    this.#line.set(chunk.subarray(from, from + size), this.#lineLength)
+    this.#lineLength += size
   }
 
   /** A line without its LF. */
-  private readLine(bytes: Uint8Array, from: number, lineEnd: number): void {
+  #readLine(bytes: Uint8Array, from: number, lineEnd: number): void {
     const end = lineEnd > from && bytes[lineEnd - 1] === CR ? lineEnd - 1 : lineEnd
     const first = bytes[from]
     switch (first) {
       case 0x2b: // +
-        if (this.options.onSimple !== undefined && !isOk(bytes, from + 1, end)) {
-          this.options.onSimple(this.replies, this.element(), bytes.subarray(from + 1, end))
+        if (this.#options.onSimple !== undefined && !isOk(bytes, from + 1, end)) {
+          this.#options.onSimple(this.replies, this.#element(), bytes.subarray(from + 1, end))
         }
-        this.finish()
+        this.#finish()
         return
       case 0x2d: // -
-        this.options.onError(this.replies, this.element(), bytes.subarray(from + 1, end))
-        this.finish()
+        this.#options.onError(this.replies, this.#element(), bytes.subarray(from + 1, end))
+        this.#finish()
         return
       case 0x3a: // :
-        if (this.pending.length === 0)
-          this.options.onInteger?.(this.replies, decimal(bytes, from + 1, end))
-        this.finish()
+        if (this.#pending.length === 0)
+          this.#options.onInteger?.(this.replies, decimal(bytes, from + 1, end))
+        this.#finish()
         return
       case 0x5f: // _ null
       case 0x23: // # boolean
       case 0x2c: // , double
       case 0x28: // ( big number
-        this.finish()
+        this.#finish()
         return
       case 0x24: // $
       case 0x3d: // = verbatim string
       case 0x21: {
         // ! blob error
         const length = decimal(bytes, from + 1, end)
-        if (length < 0) this.finish()
-        else this.skipBytes = length + 2
+        if (length < 0) this.#finish()
+        else this.#skipBytes = length + 2
         return
       }
       case 0x2a: // *
       case 0x7e: // ~ set
       case 0x3e: // > push
-        this.open(decimal(bytes, from + 1, end))
+        this.#open(decimal(bytes, from + 1, end))
         return
       case 0x25: // % map
-        this.open(2 * decimal(bytes, from + 1, end))
+        this.#open(2 * decimal(bytes, from + 1, end))
         return
       default:
         this.badByte = first ?? 0
     }
   }
 
-  private open(count: number): void {
+  #open(count: number): void {
     if (count <= 0) {
-      this.finish()
+      this.#finish()
       return
     }
-    if (this.pending.length === 0) this.topLength = count
-    this.pending.push(count)
+    if (this.#pending.length === 0) this.#topLength = count
+    this.#pending.push(count)
   }
 
   /** A value is whole; so may be the arrays around it. */
-  private finish(): void {
-    const pending = this.pending
+  #finish(): void {
+    const pending = this.#pending
     while (pending.length > 0) {
       const left = pending[pending.length - 1]! - 1
       if (left > 0) {
@@ -173,8 +173,8 @@ export class ReplyCounter {
     this.replies += 1
   }
 
-  private element(): number {
-    return this.pending.length === 0 ? -1 : this.topLength - this.pending[0]!
+  #element(): number {
+    return this.#pending.length === 0 ? -1 : this.#topLength - this.#pending[0]!
   }
 }
 

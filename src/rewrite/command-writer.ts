@@ -40,9 +40,9 @@ export class CommandWriter {
   readonly out: OutputBuffer
   /** Arguments of the open command so far, its name included. */
   openArgs = 0
-  private openName: Uint8Array | undefined
+  #openName: Uint8Array | undefined
   /** Digits left free for the count; the last command's count is the best guess. */
-  private digitsReserved = 1
+  #digitsReserved = 1
 
   constructor(out: OutputBuffer) {
     this.out = out
@@ -69,7 +69,7 @@ export class CommandWriter {
 
   /** True while a variadic command waits for more. */
   get isOpen(): boolean {
-    return this.openName !== undefined
+    return this.#openName !== undefined
   }
 
   /** True when the open command should be closed before the next element. */
@@ -82,24 +82,24 @@ export class CommandWriter {
     const { out } = this
     out.hold()
     out.room(24)
-    out.pos += this.digitsReserved + 3
+    out.pos += this.#digitsReserved + 3
     out.write(name)
-    this.openName = name
+    this.#openName = name
     this.openArgs = 1
   }
 
   /** Ends the open command, if there is one. */
   close(): void {
-    if (this.openName === undefined) return
+    if (this.#openName === undefined) return
     const { out } = this
     const digits = digitCount(this.openArgs)
-    const shift = digits - this.digitsReserved
+    const shift = digits - this.#digitsReserved
     if (shift !== 0) {
       out.room(8)
-      const body = out.heldAt + this.digitsReserved + 3
+      const body = out.heldAt + this.#digitsReserved + 3
       out.bytes.copyWithin(body + shift, body, out.pos)
       out.pos += shift
-      this.digitsReserved = digits
+      this.#digitsReserved = digits
     }
     const at = out.heldAt
     out.bytes[at] = STAR
@@ -107,14 +107,14 @@ export class CommandWriter {
     out.bytes[at + 1 + digits] = CR
     out.bytes[at + 2 + digits] = LF
     out.release()
-    this.openName = undefined
+    this.#openName = undefined
     this.commands += 1
   }
 
   /** Takes the open command back. */
   cancel(): void {
     this.out.drop()
-    this.openName = undefined
+    this.#openName = undefined
   }
 
   /** One argument. */
@@ -123,7 +123,7 @@ export class CommandWriter {
     const length = end - start
     this.openArgs += 1
     if (length > COPY_LOOP_MAX_BYTES) {
-      this.longBulk(source, start, end)
+      this.#longBulk(source, start, end)
       return
     }
     out.room(COPY_LOOP_MAX_BYTES + 8)
@@ -219,7 +219,7 @@ export class CommandWriter {
     out.pos += 2
   }
 
-  private longBulk(source: Uint8Array, start: number, end: number): void {
+  #longBulk(source: Uint8Array, start: number, end: number): void {
     this.openArgs -= 1
     this.bulkStart(end - start)
     this.out.write(source, start, end)

@@ -54,28 +54,28 @@ export class ElementCommands {
   protected plan!: KeyPlan
   protected readonly target: TargetCapabilities
   protected readonly onLoss: OnLoss
-  private readonly hset: Uint8Array
-  private readonly hset4: Uint8Array
+  readonly #hset: Uint8Array
+  readonly #hset4: Uint8Array
   /** HPEXPIREAT commands that wait for the end of the HSET before them. */
-  private readonly expiries: CommandWriter
+  readonly #expiries: CommandWriter
   /** Commands that wait for the end of the value. */
-  private readonly last: CommandWriter
-  private readonly scoreText = Buffer.allocUnsafeSlow(SCORE_TEXT_MAX_BYTES)
+  readonly #last: CommandWriter
+  readonly #scoreText = Buffer.allocUnsafeSlow(SCORE_TEXT_MAX_BYTES)
   /** Of a string in parts: bytes behind the bulk at hand, and bytes that it still wants. */
-  private stringLeft = 0
-  private bulkLeft = 0
-  private inSet = false
-  private wroteExpiry = false
-  private isPacked = false
-  private forcedSkiplist = false
+  #stringLeft = 0
+  #bulkLeft = 0
+  #inSet = false
+  #wroteExpiry = false
+  #isPacked = false
+  #forcedSkiplist = false
 
   constructor(target: TargetCapabilities, onLoss: OnLoss) {
     this.target = target
     this.onLoss = onLoss
-    this.hset = target.variadicHset ? HSET : HMSET
-    this.hset4 = target.variadicHset ? HSET_4 : HMSET_4
-    this.expiries = deferredWriter()
-    this.last = deferredWriter()
+    this.#hset = target.variadicHset ? HSET : HMSET
+    this.#hset4 = target.variadicHset ? HSET_4 : HMSET_4
+    this.#expiries = deferredWriter()
+    this.#last = deferredWriter()
   }
 
   /** As a visitor of its own it wants every element. */
@@ -85,20 +85,20 @@ export class ElementCommands {
 
   begin(plan: KeyPlan, header: KeyHeader): void {
     this.plan = plan
-    this.isPacked = header.type.encoding === 'ziplist' || header.type.encoding === 'listpack'
-    this.forcedSkiplist = false
-    this.wroteExpiry = false
+    this.#isPacked = header.type.encoding === 'ziplist' || header.type.encoding === 'listpack'
+    this.#forcedSkiplist = false
+    this.#wroteExpiry = false
   }
 
   /** Ends what is open. Returns whether the expiry has been written with the value. */
   finish(): boolean {
     this.closeBatch()
-    if (this.forcedSkiplist) {
-      this.lastCommand(ZREM_3)
-      this.last.constant(LONG_MEMBER)
+    if (this.#forcedSkiplist) {
+      this.#lastCommand(ZREM_3)
+      this.#last.constant(LONG_MEMBER)
     }
-    this.writeDeferred(this.last)
-    return this.wroteExpiry
+    this.#writeDeferred(this.#last)
+    return this.#wroteExpiry
   }
 
   stringValue(value: Slice): void {
@@ -113,63 +113,63 @@ export class ElementCommands {
     const refuse = conflict === 'refuse'
     const head = timed ? (refuse ? SET_6 : SET_5) : refuse ? SET_4 : SET_3
     writer.beginWithTwo(head, key, value)
-    if (timed || refuse) this.endSet(timed)
+    if (timed || refuse) this.#endSet(timed)
   }
 
   stringBegin(totalBytes: number): void {
-    this.stringLeft = totalBytes
-    this.bulkLeft = Math.min(totalBytes, MAX_BULK_BYTES)
-    this.stringLeft -= this.bulkLeft
+    this.#stringLeft = totalBytes
+    this.#bulkLeft = Math.min(totalBytes, MAX_BULK_BYTES)
+    this.#stringLeft -= this.#bulkLeft
     const { conflict, key, writer } = this.plan
     writer.begin(conflict === 'refuse' ? SET_4 : SET_3)
     writer.bulk(key.bytes, key.start, key.end)
-    this.inSet = true
-    writer.bulkStart(this.bulkLeft)
-    if (totalBytes === 0) this.endBulk()
+    this.#inSet = true
+    writer.bulkStart(this.#bulkLeft)
+    if (totalBytes === 0) this.#endBulk()
   }
 
   stringPart(part: Slice): void {
     const { writer, key } = this.plan
     let from = part.start
     while (from < part.end) {
-      if (this.bulkLeft === 0) {
-        this.bulkLeft = Math.min(this.stringLeft, MAX_BULK_BYTES)
-        this.stringLeft -= this.bulkLeft
+      if (this.#bulkLeft === 0) {
+        this.#bulkLeft = Math.min(this.#stringLeft, MAX_BULK_BYTES)
+        this.#stringLeft -= this.#bulkLeft
         writer.begin(APPEND_3)
         writer.bulk(key.bytes, key.start, key.end)
-        writer.bulkStart(this.bulkLeft)
+        writer.bulkStart(this.#bulkLeft)
       }
-      const until = Math.min(part.end, from + this.bulkLeft)
+      const until = Math.min(part.end, from + this.#bulkLeft)
       writer.out.write(part.bytes, from, until)
-      this.bulkLeft -= until - from
+      this.#bulkLeft -= until - from
       from = until
-      if (this.bulkLeft === 0) this.endBulk()
+      if (this.#bulkLeft === 0) this.#endBulk()
     }
   }
 
   listElement(element: Slice): void {
-    this.addOne(RPUSH, RPUSH_3, element)
+    this.#addOne(RPUSH, RPUSH_3, element)
   }
 
   setMember(member: Slice): void {
-    this.addOne(SADD, SADD_3, member)
+    this.#addOne(SADD, SADD_3, member)
   }
 
   zsetMember(member: Slice, score: number, scoreText: Slice): void {
     if (score === 0 && Object.is(score, -0)) {
-      this.negativeZero(member)
+      this.#negativeZero(member)
       return
     }
     const { writer } = this.plan
     const long = member.end - member.start > LONG_ELEMENT_BYTES
     if (long) this.beginAlone(ZADD_4)
-    else this.continueWith(ZADD)
+    else this.#continueWith(ZADD)
     if (scoreText.end > scoreText.start) {
       writer.bulk(scoreText.bytes, scoreText.start, scoreText.end)
     } else if (Number.isSafeInteger(score)) {
       writer.decimal(score)
     } else {
-      writer.bulk(this.scoreText, 0, writeScore(this.scoreText, 0, score))
+      writer.bulk(this.#scoreText, 0, writeScore(this.#scoreText, 0, score))
     }
     writer.bulk(member.bytes, member.start, member.end)
   }
@@ -177,12 +177,12 @@ export class ElementCommands {
   hashField(field: Slice, value: Slice, expireAtMs: number): void {
     const { writer } = this.plan
     const long = field.end - field.start + value.end - value.start > LONG_ELEMENT_BYTES
-    if (long) this.beginAlone(this.hset4)
-    else this.continueWith(this.hset)
+    if (long) this.beginAlone(this.#hset4)
+    else this.#continueWith(this.#hset)
     writer.bulk(field.bytes, field.start, field.end)
     writer.bulk(value.bytes, value.start, value.end)
-    if (expireAtMs !== -1) this.fieldExpiry(field, expireAtMs)
-    if (long) this.writeDeferred(this.expiries)
+    if (expireAtMs !== -1) this.#fieldExpiry(field, expireAtMs)
+    if (long) this.#writeDeferred(this.#expiries)
   }
 
   /**
@@ -191,32 +191,34 @@ export class ElementCommands {
    * has the score (a ziplist could) is made a skiplist by a member too long for anything else,
    * which goes again.
    */
-  private negativeZero(member: Slice): void {
-    const { last, plan } = this
-    if (this.isPacked && !this.forcedSkiplist) {
-      this.forcedSkiplist = true
-      this.lastCommand(ZADD_4)
+  #negativeZero(member: Slice): void {
+    const { plan } = this
+    const last = this.#last
+    if (this.#isPacked && !this.#forcedSkiplist) {
+      this.#forcedSkiplist = true
+      this.#lastCommand(ZADD_4)
       last.constant(ZERO)
       last.constant(LONG_MEMBER)
     }
-    this.lastCommand(ZADD_4)
+    this.#lastCommand(ZADD_4)
     last.constant(NEGATIVE_ZERO)
     last.bulk(member.bytes, member.start, member.end)
     if (last.out.pos > MAX_LAST_BYTES) {
       plan.writer.close()
-      this.writeDeferred(last)
+      this.#writeDeferred(last)
     }
   }
 
-  private lastCommand(head: Uint8Array): void {
-    const { last, plan } = this
+  #lastCommand(head: Uint8Array): void {
+    const { plan } = this
+    const last = this.#last
     last.begin(head)
     last.bulk(plan.key.bytes, plan.key.start, plan.key.end)
   }
 
-  private addOne(name: Uint8Array, alone: Uint8Array, element: Slice): void {
+  #addOne(name: Uint8Array, alone: Uint8Array, element: Slice): void {
     if (element.end - element.start > LONG_ELEMENT_BYTES) this.beginAlone(alone)
-    else this.continueWith(name)
+    else this.#continueWith(name)
     this.plan.writer.bulk(element.bytes, element.start, element.end)
   }
 
@@ -237,18 +239,18 @@ export class ElementCommands {
   openFor(kind: Kind): boolean {
     switch (kind) {
       case KIND.LIST:
-        return this.continueWith(RPUSH)
+        return this.#continueWith(RPUSH)
       case KIND.SET:
-        return this.continueWith(SADD)
+        return this.#continueWith(SADD)
       case KIND.ZSET:
-        return this.continueWith(ZADD)
+        return this.#continueWith(ZADD)
       default:
-        return this.continueWith(this.hset)
+        return this.#continueWith(this.#hset)
     }
   }
 
   /** Goes on with the open command, or begins the next: then true. */
-  private continueWith(name: Uint8Array): boolean {
+  #continueWith(name: Uint8Array): boolean {
     const { writer, key } = this.plan
     if (writer.isOpen) {
       if (!writer.isFull) return false
@@ -261,15 +263,16 @@ export class ElementCommands {
 
   protected closeBatch(): void {
     this.plan.writer.close()
-    this.writeDeferred(this.expiries)
+    this.#writeDeferred(this.#expiries)
   }
 
-  private fieldExpiry(field: Slice, expireAtMs: number): void {
+  #fieldExpiry(field: Slice, expireAtMs: number): void {
     if (!this.target.fieldExpiry) {
       this.onLoss(LOSS.FIELD_EXPIRY)
       return
     }
-    const { expiries, plan } = this
+    const { plan } = this
+    const expiries = this.#expiries
     expiries.begin(HPEXPIREAT_6)
     expiries.bulk(plan.key.bytes, plan.key.start, plan.key.end)
     expiries.decimal(expireAtMs)
@@ -278,7 +281,7 @@ export class ElementCommands {
     expiries.bulk(field.bytes, field.start, field.end)
   }
 
-  private writeDeferred(deferred: CommandWriter): void {
+  #writeDeferred(deferred: CommandWriter): void {
     const { out, commands } = deferred
     if (commands === 0) return
     const { writer } = this.plan
@@ -289,21 +292,21 @@ export class ElementCommands {
     out.hold()
   }
 
-  private endSet(withExpiry: boolean): void {
+  #endSet(withExpiry: boolean): void {
     const { writer, expireAtMs, conflict } = this.plan
     if (conflict === 'refuse') writer.constant(NX)
     if (withExpiry && expireAtMs !== -1) {
       writer.constant(PXAT)
       // SET takes no time below 1; anything that early is past anyway.
       writer.decimal(Math.max(1, expireAtMs))
-      this.wroteExpiry = true
+      this.#wroteExpiry = true
     }
   }
 
-  private endBulk(): void {
+  #endBulk(): void {
     this.plan.writer.bulkEnd()
-    if (this.inSet) this.endSet(false)
-    this.inSet = false
+    if (this.#inSet) this.#endSet(false)
+    this.#inSet = false
   }
 }
 

@@ -22,25 +22,25 @@ const MAX_KEY_BYTES = 1 << 14
 const ROOM_BYTES = BATCH_BYTES + ELEMENT_ROOM_BYTES
 
 export class ElementLane {
-  private readonly kernel: ByteKernel
-  private readonly elements: ElementCommands
+  readonly #kernel: ByteKernel
+  readonly #elements: ElementCommands
 
   constructor(kernel: ByteKernel, elements: ElementCommands) {
-    this.kernel = kernel
-    this.elements = elements
+    this.#kernel = kernel
+    this.#elements = elements
   }
 
   /** As `RdbLane.elements`. */
   take(stretch: Stretch, what: Elements, count: number, kind: Kind, writer: CommandWriter): number {
-    if (!this.canWrite(stretch, writer)) return 0
-    const { exports, stagingAddress } = this.kernel
+    if (!this.#canWrite(stretch, writer)) return 0
+    const { exports, stagingAddress } = this.#kernel
     let taken = 0
     stretch.takenTo = stretch.start
     stretch.stringBytes = 0
     stretch.largestBytes = 0
     stretch.compressed = false
     while (taken < count) {
-      const isNew = this.openFor(kind, writer)
+      const isNew = this.#openFor(kind, writer)
       const { out } = writer
       const at = out.bytes.byteOffset
       const done = exports.respElements(
@@ -59,7 +59,7 @@ export class ElementLane {
         break
       }
       taken += done
-      this.advance(stretch, writer, done, what)
+      this.#advance(stretch, writer, done, what)
       stretch.stringBytes += exports.runStringBytes()
       stretch.largestBytes = Math.max(stretch.largestBytes, exports.runLargest())
       if (exports.runCompressed() !== 0) stretch.compressed = true
@@ -71,8 +71,8 @@ export class ElementLane {
   /** As `RdbLane.packedValue`. */
   takePacked(stretch: Stretch, format: PackedFormat, kind: Kind, writer: CommandWriter): boolean {
     if (stretch.end - stretch.start > MAX_LISTPACK_BYTES) return false
-    if (!this.canWrite(stretch, writer)) return false
-    const { exports, memory } = this.kernel
+    if (!this.#canWrite(stretch, writer)) return false
+    const { exports, memory } = this.#kernel
     const isIntset = format === 'intset'
     const end = isIntset ? stretch.end : stretch.end - 1
     const width = memory[stretch.start]!
@@ -82,7 +82,7 @@ export class ElementLane {
     if (what === ELEMENTS.SCORES && exports.scoresAreSimple(stretch.takenTo, end) === 0)
       return false
     while (stretch.takenTo < end) {
-      this.openFor(kind, writer)
+      this.#openFor(kind, writer)
       const { out } = writer
       const at = out.bytes.byteOffset
       const left = argsLeft(writer, what)
@@ -91,31 +91,31 @@ export class ElementLane {
       const done = isIntset
         ? exports.respIntset(stretch.takenTo, end, left, width, to, fullAt)
         : exports.respListpack(stretch.takenTo, end, left, what, to, fullAt)
-      this.advance(stretch, writer, done, what)
+      this.#advance(stretch, writer, done, what)
     }
     return true
   }
 
   /** Whether the output lies in the kernel's memory, and will while one command is held in it. */
-  private canWrite(stretch: Stretch, { out }: CommandWriter): boolean {
-    const { kernel } = this
+  #canWrite(stretch: Stretch, { out }: CommandWriter): boolean {
+    const kernel = this.#kernel
     return (
       stretch.kernel === kernel &&
-      this.elements.keyBytes <= MAX_KEY_BYTES &&
+      this.#elements.keyBytes <= MAX_KEY_BYTES &&
       out.bytes.buffer === kernel.memory.buffer &&
       out.bytes.length >= 2 * ROOM_BYTES
     )
   }
 
   /** The next element has a command to go into, and room. True: the command has no element yet. */
-  private openFor(kind: Kind, writer: CommandWriter): boolean {
-    const isNew = this.elements.openFor(kind)
+  #openFor(kind: Kind, writer: CommandWriter): boolean {
+    const isNew = this.#elements.openFor(kind)
     writer.out.room(ROOM_BYTES)
     return isNew
   }
 
-  private advance(stretch: Stretch, writer: CommandWriter, elements: number, what: Elements): void {
-    const { exports } = this.kernel
+  #advance(stretch: Stretch, writer: CommandWriter, elements: number, what: Elements): void {
+    const { exports } = this.#kernel
     const { out } = writer
     stretch.takenTo = exports.runInputTo()
     out.pos = exports.runOutputTo() - out.bytes.byteOffset

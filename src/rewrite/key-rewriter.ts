@@ -101,65 +101,65 @@ export class KeyRewriter implements RdbVisitor {
   readonly lane: RdbLane
   functions = 0
   scripts = 0
-  private readonly options: RewriteOptions
-  private readonly target: TargetCapabilities
-  private readonly restoreMode: 'auto' | 'always' | 'never'
-  private readonly conflict: KeyPlan['conflict']
-  private readonly maxPayloadBytes: number
-  private readonly elements: StreamCommands
-  private readonly restore: RestoreWriter
-  private readonly plan: KeyPlan
-  private readonly outcome: { plan: KeyPlan; method: Method; commands: number }
-  private header: KeyHeader | undefined
-  private method: Method = METHOD.SKIP
-  private commandsBefore = 0
+  readonly #options: RewriteOptions
+  readonly #target: TargetCapabilities
+  readonly #restoreMode: 'auto' | 'always' | 'never'
+  readonly #conflict: KeyPlan['conflict']
+  readonly #maxPayloadBytes: number
+  readonly #elements: StreamCommands
+  readonly #restore: RestoreWriter
+  readonly #plan: KeyPlan
+  readonly #outcome: { plan: KeyPlan; method: Method; commands: number }
+  #header: KeyHeader | undefined
+  #method: Method = METHOD.SKIP
+  #commandsBefore = 0
   /** The value at hand is parsed a second time, from its raw bytes. */
-  private rawParser: RawValueParser | undefined
+  #rawParser: RawValueParser | undefined
   /** A stream for commands is read twice, if it is not too big for that. */
-  private readonly survey = new StreamSurvey()
-  private streamBytes: Buffer = Buffer.alloc(0)
-  private streamLength = 0
-  private collecting = false
-  private disputed = false
-  private sourceBacklen: BacklenHabit = 'wide'
+  readonly #survey = new StreamSurvey()
+  #streamBytes: Buffer = Buffer.alloc(0)
+  #streamLength = 0
+  #collecting = false
+  #disputed = false
+  #sourceBacklen: BacklenHabit = 'wide'
 
   constructor(options: RewriteOptions) {
-    this.options = options
-    this.target = options.target
-    this.restoreMode = options.restore ?? 'auto'
-    this.conflict = options.conflict ?? 'replace'
-    this.maxPayloadBytes = options.maxPayloadBytes ?? DEFAULT_MAX_PAYLOAD_BYTES
-    const onLoss = (loss: Loss): void => this.lose(loss, this.header)
-    this.elements = new StreamCommands(options.target, onLoss)
-    this.restore = new RestoreWriter(options.target)
-    this.plan = {
+    this.#options = options
+    this.#target = options.target
+    this.#restoreMode = options.restore ?? 'auto'
+    this.#conflict = options.conflict ?? 'replace'
+    this.#maxPayloadBytes = options.maxPayloadBytes ?? DEFAULT_MAX_PAYLOAD_BYTES
+    const onLoss = (loss: Loss): void => this.#lose(loss, this.#header)
+    this.#elements = new StreamCommands(options.target, onLoss)
+    this.#restore = new RestoreWriter(options.target)
+    this.#plan = {
       key: { bytes: Buffer.alloc(0), start: 0, end: 0 },
       dbnum: 0,
       method: METHOD.SKIP,
       writer: options.writer,
       expireAtMs: -1,
-      conflict: this.conflict,
+      conflict: this.#conflict,
     }
-    this.outcome = { plan: this.plan, method: METHOD.SKIP, commands: 0 }
+    this.#outcome = { plan: this.#plan, method: METHOD.SKIP, commands: 0 }
     const elements =
-      options.kernel === undefined ? undefined : new ElementLane(options.kernel, this.elements)
+      options.kernel === undefined ? undefined : new ElementLane(options.kernel, this.#elements)
     this.lane = {
-      stringRecords: this.stringRecords(),
+      stringRecords: this.#stringRecords(),
       elements:
         elements &&
         ((stretch, what, count) =>
-          elements.take(stretch, what, count, this.header!.kind, this.plan.writer)),
+          elements.take(stretch, what, count, this.#header!.kind, this.#plan.writer)),
       packedValue:
         elements &&
         ((stretch, format) =>
-          elements.takePacked(stretch, format, this.header!.kind, this.plan.writer)),
+          elements.takePacked(stretch, format, this.#header!.kind, this.#plan.writer)),
     }
   }
 
   /** Strings by SET, where nobody has to look at a key. */
-  private stringRecords(): RdbLane['stringRecords'] {
-    const { rows, writer, target } = this.options
-    const isPlain = this.restoreMode === 'never' && this.conflict !== 'refuse'
+  #stringRecords(): RdbLane['stringRecords'] {
+    const { rows, writer, target } = this.#options
+    const isPlain = this.#restoreMode === 'never' && this.#conflict !== 'refuse'
     if (rows === undefined || !isPlain || !target.pexpireat) return undefined
     const sets = new SetLane(rows.kernel, target.setPxat)
     return (stretch, dbnum) => {
@@ -173,48 +173,48 @@ export class KeyRewriter implements RdbVisitor {
 
   start(start: RdbStart): void {
     // Until an AUX field names the server: Redis changed with RDB 14, Valkey within RDB 80.
-    if (start.family === 'valkey') this.sourceBacklen = start.version > 80 ? 'narrow' : 'unknown'
-    else this.sourceBacklen = start.version >= 14 ? 'narrow' : 'wide'
+    if (start.family === 'valkey') this.#sourceBacklen = start.version > 80 ? 'narrow' : 'unknown'
+    else this.#sourceBacklen = start.version >= 14 ? 'narrow' : 'wide'
   }
 
   aux(name: Slice, value: Slice): void {
     const field = name.bytes.toString('latin1', name.start, name.end)
-    this.options.aux?.(field, value)
+    this.#options.aux?.(field, value)
     if (field === 'redis-ver' || field === 'valkey-ver') {
       const version = serverVersionNumber(value.bytes.toString('latin1', value.start, value.end))
       if (version === undefined) return
-      this.sourceBacklen = backlenHabit(field === 'redis-ver' ? 'redis' : 'valkey', version)
+      this.#sourceBacklen = backlenHabit(field === 'redis-ver' ? 'redis' : 'valkey', version)
     } else if (field === 'lua') {
-      this.script(value)
+      this.#script(value)
     }
   }
 
-  private script(code: Slice): void {
-    if (this.options.code !== undefined) {
-      this.options.code.script(code)
+  #script(code: Slice): void {
+    if (this.#options.code !== undefined) {
+      this.#options.code.script(code)
       return
     }
-    if (!this.target.scripts) {
-      this.lose(LOSS.SCRIPT, undefined)
+    if (!this.#target.scripts) {
+      this.#lose(LOSS.SCRIPT, undefined)
       return
     }
-    const { writer } = this.options
+    const { writer } = this.#options
     this.scripts += 1
     writer.begin(SCRIPT_LOAD_3)
     writer.bulk(code.bytes, code.start, code.end)
   }
 
   functionLibrary(code: Slice): void {
-    if (this.options.code !== undefined) {
-      this.options.code.functionLibrary(code)
+    if (this.#options.code !== undefined) {
+      this.#options.code.functionLibrary(code)
       return
     }
     this.functions += 1
-    if (!this.target.functions) {
-      this.lose(LOSS.FUNCTION, undefined)
+    if (!this.#target.functions) {
+      this.#lose(LOSS.FUNCTION, undefined)
       return
     }
-    const { writer } = this.options
+    const { writer } = this.#options
     writer.begin(FUNCTION_LOAD_4)
     writer.bulk(code.bytes, code.start, code.end)
   }
@@ -233,102 +233,106 @@ export class KeyRewriter implements RdbVisitor {
   }
 
   moduleAux(): void {
-    this.lose(LOSS.MODULE_AUX, undefined)
+    this.#lose(LOSS.MODULE_AUX, undefined)
   }
 
   lost(region: LostRegion): void {
-    this.options.lost?.(region)
+    this.#options.lost?.(region)
   }
 
   /** A whole command that the writing server wants applied at this point. */
   updateCommand(bytes: Buffer, start: number, end: number): void {
-    const { writer } = this.options
+    const { writer } = this.#options
     writer.out.write(bytes, start, end)
     writer.commands += 1
   }
 
   key(header: KeyHeader): Depth {
-    const { plan, options } = this
-    this.header = header
+    const options = this.#options
+    const plan = this.#plan
+    this.#header = header
     plan.key = header.key
     plan.dbnum = header.dbnum
     plan.writer = options.writer
     plan.expireAtMs = header.expireAtMs
-    plan.conflict = this.conflict
-    plan.method = this.chooseMethod(header)
+    plan.conflict = this.#conflict
+    plan.method = this.#chooseMethod(header)
     if (options.key?.(header, plan) === false) {
-      this.method = METHOD.SKIP
-      this.commandsBefore = plan.writer.commands
+      this.#method = METHOD.SKIP
+      this.#commandsBefore = plan.writer.commands
       return DEPTH.SKIP
     }
-    this.method = plan.method
-    if (plan.method === METHOD.SKIP) this.lose(lossOf(header), header)
-    if (header.metaClasses > 0 && !(plan.method === METHOD.RESTORE && this.target.keyMeta)) {
-      this.lose(LOSS.KEY_META, header)
+    this.#method = plan.method
+    if (plan.method === METHOD.SKIP) this.#lose(lossOf(header), header)
+    if (header.metaClasses > 0 && !(plan.method === METHOD.RESTORE && this.#target.keyMeta)) {
+      this.#lose(LOSS.KEY_META, header)
     }
-    return this.begin(header)
+    return this.#begin(header)
   }
 
   keyEnd(header: KeyHeader, stats: ValueStats): void {
-    const { plan, outcome } = this
-    this.header = header
-    if (this.method === METHOD.RESTORE) this.endRestore(header)
-    else if (this.method === METHOD.COMMANDS) this.endCommands(header)
-    outcome.method = this.method
-    outcome.commands = plan.writer.commands - this.commandsBefore
-    this.options.keyDone?.(header, stats, outcome)
-    this.header = undefined
+    const plan = this.#plan
+    const outcome = this.#outcome
+    this.#header = header
+    if (this.#method === METHOD.RESTORE) this.#endRestore(header)
+    else if (this.#method === METHOD.COMMANDS) this.#endCommands(header)
+    outcome.method = this.#method
+    outcome.commands = plan.writer.commands - this.#commandsBefore
+    this.#options.keyDone?.(header, stats, outcome)
+    this.#header = undefined
   }
 
   rawValue(bytes: Buffer, start: number, end: number): void {
-    if (this.rawParser !== undefined) {
-      this.rawParser.push(bytes.subarray(start, end))
+    if (this.#rawParser !== undefined) {
+      this.#rawParser.push(bytes.subarray(start, end))
       return
     }
-    if (this.collecting) {
-      this.collect(bytes, start, end)
+    if (this.#collecting) {
+      this.#collect(bytes, start, end)
       return
     }
-    this.restore.value(bytes, start, end)
-    if (this.restore.heldBytes > this.maxPayloadBytes && this.canFallBack()) this.fallBack(false)
+    this.#restore.value(bytes, start, end)
+    if (this.#restore.heldBytes > this.#maxPayloadBytes && this.#canFallBack())
+      this.#fallBack(false)
   }
 
   packed(blobBytes: number): void {
-    if (blobBytes >= DISPUTED_LISTPACK_BYTES) this.disputed = true
+    if (blobBytes >= DISPUTED_LISTPACK_BYTES) this.#disputed = true
   }
 
   stringValue(value: Slice): void {
-    this.elements.stringValue(value)
+    this.#elements.stringValue(value)
   }
 
   stringBegin(totalBytes: number): void {
-    this.elements.stringBegin(totalBytes)
+    this.#elements.stringBegin(totalBytes)
   }
 
   stringPart(part: Slice): void {
-    this.elements.stringPart(part)
+    this.#elements.stringPart(part)
   }
 
   listElement(element: Slice): void {
-    this.elements.listElement(element)
+    this.#elements.listElement(element)
   }
 
   setMember(member: Slice): void {
-    this.elements.setMember(member)
+    this.#elements.setMember(member)
   }
 
   zsetMember(member: Slice, score: number, scoreText: Slice): void {
-    this.elements.zsetMember(member, score, scoreText)
+    this.#elements.zsetMember(member, score, scoreText)
   }
 
   hashField(field: Slice, value: Slice, expireAtMs: number): void {
-    const { fieldTime } = this.options
+    const { fieldTime } = this.#options
     const isMoved = expireAtMs !== -1 && fieldTime !== undefined
-    this.elements.hashField(field, value, isMoved ? fieldTime(expireAtMs) : expireAtMs)
+    this.#elements.hashField(field, value, isMoved ? fieldTime(expireAtMs) : expireAtMs)
   }
 
-  private chooseMethod(header: KeyHeader): Method {
-    const { target, options } = this
+  #chooseMethod(header: KeyHeader): Method {
+    const options = this.#options
+    const target = this.#target
     const payload = acceptsType(target, header.type)
     switch (header.kind) {
       case KIND.MODULE:
@@ -347,80 +351,81 @@ export class KeyRewriter implements RdbVisitor {
         break
       case KIND.STRING:
         // SET is the faster of the two, but only RESTORE can bring idle time and frequency.
-        if (this.restoreMode === 'auto' && header.idleSeconds < 0 && header.freq < 0) {
+        if (this.#restoreMode === 'auto' && header.idleSeconds < 0 && header.freq < 0) {
           return METHOD.COMMANDS
         }
         break
     }
-    return payload && this.restoreMode !== 'never' ? METHOD.RESTORE : METHOD.COMMANDS
+    return payload && this.#restoreMode !== 'never' ? METHOD.RESTORE : METHOD.COMMANDS
   }
 
   /** Writes what stands before a value. */
-  private begin(header: KeyHeader): Depth {
-    const { plan } = this
-    this.commandsBefore = plan.writer.commands
-    if (this.method === METHOD.SKIP) return DEPTH.SKIP
+  #begin(header: KeyHeader): Depth {
+    const plan = this.#plan
+    this.#commandsBefore = plan.writer.commands
+    if (this.#method === METHOD.SKIP) return DEPTH.SKIP
     if (plan.writer.selectedDb !== plan.dbnum) {
       plan.writer.begin(SELECT_2)
       plan.writer.decimal(plan.dbnum)
       plan.writer.selectedDb = plan.dbnum
     }
-    this.disputed = false
-    if (this.method === METHOD.RESTORE) {
-      if (plan.conflict === 'replace' && !this.target.restoreReplace) this.remove()
-      this.restore.begin(header, plan)
+    this.#disputed = false
+    if (this.#method === METHOD.RESTORE) {
+      if (plan.conflict === 'replace' && !this.#target.restoreReplace) this.#remove()
+      this.#restore.begin(header, plan)
       return DEPTH.RAW
     }
-    this.beginCommands(header)
+    this.#beginCommands(header)
     if (header.kind !== KIND.STREAM) return DEPTH.ELEMENTS
-    this.collecting = true
-    this.streamLength = 0
+    this.#collecting = true
+    this.#streamLength = 0
     return DEPTH.RAW
   }
 
-  private beginCommands(header: KeyHeader): void {
+  #beginCommands(header: KeyHeader): void {
     // SET replaces by itself.
-    if (this.plan.conflict === 'replace' && header.kind !== KIND.STRING) this.remove()
-    this.elements.begin(this.plan, header)
+    if (this.#plan.conflict === 'replace' && header.kind !== KIND.STRING) this.#remove()
+    this.#elements.begin(this.#plan, header)
   }
 
-  private remove(): void {
-    const { plan } = this
-    plan.writer.begin(this.target.unlink ? UNLINK_2 : DEL_2)
+  #remove(): void {
+    const plan = this.#plan
+    plan.writer.begin(this.#target.unlink ? UNLINK_2 : DEL_2)
     plan.writer.bulk(plan.key.bytes, plan.key.start, plan.key.end)
   }
 
-  private endRestore(header: KeyHeader): void {
+  #endRestore(header: KeyHeader): void {
     const dispute =
-      this.disputed &&
+      this.#disputed &&
       header.type.encoding !== 'ziplist' &&
-      (this.sourceBacklen === 'unknown' || this.sourceBacklen !== this.target.backlen)
-    if (dispute && this.rawParser === undefined && this.canFallBack()) this.fallBack(true)
-    if (this.rawParser !== undefined) {
-      this.method = METHOD.COMMANDS
-      this.endCommands(header)
+      (this.#sourceBacklen === 'unknown' || this.#sourceBacklen !== this.#target.backlen)
+    if (dispute && this.#rawParser === undefined && this.#canFallBack()) this.#fallBack(true)
+    if (this.#rawParser !== undefined) {
+      this.#method = METHOD.COMMANDS
+      this.#endCommands(header)
       return
     }
-    this.restore.end()
-    if (this.plan.expireAtMs !== -1 && !this.target.restoreAbsttl) this.expire()
+    this.#restore.end()
+    if (this.#plan.expireAtMs !== -1 && !this.#target.restoreAbsttl) this.#expire()
   }
 
-  private endCommands(header: KeyHeader): void {
-    if (this.collecting) {
-      this.collecting = false
-      this.parseRaw(header, this.streamBytes.subarray(0, this.streamLength), true)
+  #endCommands(header: KeyHeader): void {
+    if (this.#collecting) {
+      this.#collecting = false
+      this.#parseRaw(header, this.#streamBytes.subarray(0, this.#streamLength), true)
     }
-    if (this.rawParser !== undefined) {
-      this.rawParser.end()
-      this.rawParser = undefined
+    if (this.#rawParser !== undefined) {
+      this.#rawParser.end()
+      this.#rawParser = undefined
     }
-    if (header.kind === KIND.STREAM) this.elements.streamEnd()
-    const expiryWritten = this.elements.finish()
-    if (this.plan.expireAtMs !== -1 && !expiryWritten) this.expire()
+    if (header.kind === KIND.STREAM) this.#elements.streamEnd()
+    const expiryWritten = this.#elements.finish()
+    if (this.#plan.expireAtMs !== -1 && !expiryWritten) this.#expire()
   }
 
-  private expire(): void {
-    const { plan, target } = this
+  #expire(): void {
+    const target = this.#target
+    const plan = this.#plan
     plan.writer.begin(target.pexpireat ? PEXPIREAT_3 : EXPIREAT_3)
     plan.writer.bulk(plan.key.bytes, plan.key.start, plan.key.end)
     // No key goes before its time.
@@ -428,53 +433,53 @@ export class KeyRewriter implements RdbVisitor {
   }
 
   /** Values of modules and the like can go as payloads only, however big. */
-  private canFallBack(): boolean {
-    return this.header!.kind < KIND.MODULE
+  #canFallBack(): boolean {
+    return this.#header!.kind < KIND.MODULE
   }
 
   /** Takes the RESTORE back and goes on with commands, from the bytes held so far. */
-  private fallBack(isWhole: boolean): void {
-    const header = this.header!
-    const value = this.restore.copyValue(header)
-    this.restore.cancel()
-    if (header.metaClasses > 0 && this.target.keyMeta) this.lose(LOSS.KEY_META, header)
-    this.beginCommands(header)
-    this.parseRaw(header, value, isWhole)
+  #fallBack(isWhole: boolean): void {
+    const header = this.#header!
+    const value = this.#restore.copyValue(header)
+    this.#restore.cancel()
+    if (header.metaClasses > 0 && this.#target.keyMeta) this.#lose(LOSS.KEY_META, header)
+    this.#beginCommands(header)
+    this.#parseRaw(header, value, isWhole)
   }
 
   /** Turns the raw bytes of the value into elements; more may follow unless they are all. */
-  private parseRaw(header: KeyHeader, value: Buffer, isWhole: boolean): void {
+  #parseRaw(header: KeyHeader, value: Buffer, isWhole: boolean): void {
     if (header.kind === KIND.STREAM) {
       if (isWhole) {
-        this.survey.clear()
-        const parser = new RawValueParser(header, this.survey)
+        this.#survey.clear()
+        const parser = new RawValueParser(header, this.#survey)
         parser.push(value)
         parser.end()
       }
-      this.elements.streamBegin(isWhole ? this.survey : undefined)
+      this.#elements.streamBegin(isWhole ? this.#survey : undefined)
     }
-    this.rawParser = new RawValueParser(header, this.elements)
-    this.rawParser.push(value)
+    this.#rawParser = new RawValueParser(header, this.#elements)
+    this.#rawParser.push(value)
   }
 
-  private collect(bytes: Buffer, start: number, end: number): void {
-    const length = this.streamLength + end - start
-    if (length > this.streamBytes.length) {
+  #collect(bytes: Buffer, start: number, end: number): void {
+    const length = this.#streamLength + end - start
+    if (length > this.#streamBytes.length) {
       const next = Buffer.allocUnsafe(Math.max(1 << 16, 2 * length))
-      this.streamBytes.copy(next, 0, 0, this.streamLength)
-      this.streamBytes = next
+      this.#streamBytes.copy(next, 0, 0, this.#streamLength)
+      this.#streamBytes = next
     }
-    bytes.copy(this.streamBytes, this.streamLength, start, end)
-    this.streamLength = length
-    if (length <= this.maxPayloadBytes) return
-    this.collecting = false
-    this.parseRaw(this.header!, this.streamBytes.subarray(0, length), false)
-    this.streamBytes = Buffer.alloc(0)
+    bytes.copy(this.#streamBytes, this.#streamLength, start, end)
+    this.#streamLength = length
+    if (length <= this.#maxPayloadBytes) return
+    this.#collecting = false
+    this.#parseRaw(this.#header!, this.#streamBytes.subarray(0, length), false)
+    this.#streamBytes = Buffer.alloc(0)
   }
 
-  private lose(loss: Loss, header: KeyHeader | undefined): void {
+  #lose(loss: Loss, header: KeyHeader | undefined): void {
     this.losses[loss] = (this.losses[loss] ?? 0) + 1
-    this.options.onLoss?.(loss, header)
+    this.#options.onLoss?.(loss, header)
   }
 }
 

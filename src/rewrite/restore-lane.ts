@@ -48,24 +48,24 @@ export class RestoreLane {
   /** By type byte: keys written, and keys left out since they are past their time. */
   readonly written: Uint32Array
   readonly expired: Uint32Array
-  private readonly kernel: ByteKernel
-  private readonly options: RestoreLaneOptions
-  private readonly settings: DataView
-  private readonly how: Uint8Array
-  private setFor: RdbFamily | undefined
-  private mayReplace = false
+  readonly #kernel: ByteKernel
+  readonly #options: RestoreLaneOptions
+  readonly #settings: DataView
+  readonly #how: Uint8Array
+  #setFor: RdbFamily | undefined
+  #mayReplace = false
 
   constructor(kernel: ByteKernel, options: RestoreLaneOptions) {
-    this.kernel = kernel
-    this.options = options
+    this.#kernel = kernel
+    this.#options = options
     const { buffer } = kernel.memory
     const { exports } = kernel
-    this.settings = new DataView(
+    this.#settings = new DataView(
       buffer,
       exports.restoreSettings(),
       RESTORE_OWN_KEY + MAX_OWN_KEY_BYTES,
     )
-    this.how = new Uint8Array(buffer, exports.restoreSettings(), RESTORE_TYPES)
+    this.#how = new Uint8Array(buffer, exports.restoreSettings(), RESTORE_TYPES)
     const counts = exports.restoreCounts()
     this.written = new Uint32Array(buffer, counts, RESTORE_TYPES)
     this.expired = new Uint32Array(buffer, counts + 4 * RESTORE_TYPES, RESTORE_TYPES)
@@ -89,8 +89,8 @@ export class RestoreLane {
     ownKey: Uint8Array | undefined,
   ): boolean {
     if (ownKey !== undefined && ownKey.length > MAX_OWN_KEY_BYTES) return false
-    const { settings } = this
-    if (family !== this.setFor || free !== this.mayReplace) this.setUp(family, free)
+    const settings = this.#settings
+    if (family !== this.#setFor || free !== this.#mayReplace) this.#setUp(family, free)
     settings.setFloat64(RESTORE_EXPIRED_UP_TO, expiredUpToMs, true)
     settings.setUint32(RESTORE_OWN_SIZE, ownKey?.length ?? NO_KEY, true)
     ownKey?.forEach((byte, index) => settings.setUint8(RESTORE_OWN_KEY + index, byte))
@@ -99,14 +99,14 @@ export class RestoreLane {
 
   /** False where the record that `stretch` begins with is certainly none for a row. */
   takes(stretch: Stretch): boolean {
-    if (stretch.kernel !== this.kernel) return false
-    const first = this.kernel.memory[stretch.start]!
-    return first <= RESTORE_LAST_TYPE ? this.how[first] !== RESTORE_LEAVE : first >= OPCODE.IDLE
+    if (stretch.kernel !== this.#kernel) return false
+    const first = this.#kernel.memory[stretch.start]!
+    return first <= RESTORE_LAST_TYPE ? this.#how[first] !== RESTORE_LEAVE : first >= OPCODE.IDLE
   }
 
   /** Writes records from `stretch.takenTo` on to bytes[at]. Returns how many keys it wrote. */
   write(stretch: Stretch, bytes: Uint8Array, at: number): number {
-    const { kernel } = this
+    const kernel = this.#kernel
     const { exports } = kernel
     this.passed = 0
     this.writtenTo = at
@@ -127,17 +127,18 @@ export class RestoreLane {
     return written
   }
 
-  private setUp(family: RdbFamily, free: boolean): void {
-    const { settings, options } = this
+  #setUp(family: RdbFamily, free: boolean): void {
+    const options = this.#options
+    const settings = this.#settings
     const { target } = options
-    this.setFor = family
-    this.mayReplace = free
+    this.#setFor = family
+    this.#mayReplace = free
     const types = typeTable(family)
     for (let type = 0; type < RESTORE_TYPES; type += 1) {
       const row = type <= RESTORE_LAST_TYPE ? types[type] : undefined
       const payload = row !== undefined && acceptsType(target, row)
       const isString = row?.kind === KIND.STRING
-      settings.setUint8(type, this.howOf(isString, payload, free))
+      settings.setUint8(type, this.#howOf(isString, payload, free))
       settings.setUint16(
         RESTORE_VERSIONS + 2 * type,
         payload ? footerVersion(target, row) : 0,
@@ -156,8 +157,8 @@ export class RestoreLane {
   }
 
   /** As `KeyRewriter` chooses. */
-  private howOf(isString: boolean, payload: boolean, free: boolean): number {
-    const { restore } = this.options
+  #howOf(isString: boolean, payload: boolean, free: boolean): number {
+    const { restore } = this.#options
     if (isString && restore !== 'always') {
       // NX would have to be said.
       if (!free) return RESTORE_LEAVE

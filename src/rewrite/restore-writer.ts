@@ -28,110 +28,111 @@ const IDLETIME = bulkOf('IDLETIME')
 const FREQ = bulkOf('FREQ')
 
 export class RestoreWriter {
-  private readonly target: TargetCapabilities
-  private readonly crc = new Crc64()
-  private plan: KeyPlan | undefined
-  private header: KeyHeader | undefined
+  readonly #target: TargetCapabilities
+  readonly #crc = new Crc64()
+  #plan: KeyPlan | undefined
+  #header: KeyHeader | undefined
   /** From the held start to the payload's length line, and to the payload. */
-  private lengthAt = 0
-  private payloadAt = 0
-  private digitsReserved = 2
+  #lengthAt = 0
+  #payloadAt = 0
+  #digitsReserved = 2
 
   constructor(target: TargetCapabilities) {
-    this.target = target
+    this.#target = target
   }
 
   begin(header: KeyHeader, plan: KeyPlan): void {
     const { writer } = plan
     const { out } = writer
-    this.plan = plan
-    this.header = header
+    this.#plan = plan
+    this.#header = header
     out.hold()
-    writer.begin(RESTORE_HEADS[this.optionCount(header, plan)]!)
+    writer.begin(RESTORE_HEADS[this.#optionCount(header, plan)]!)
     writer.bulk(plan.key.bytes, plan.key.start, plan.key.end)
     // A time below 0 is refused; anything that early is past anyway.
-    writer.decimal(this.hasAbsttl(plan) ? Math.max(1, plan.expireAtMs) : 0)
+    writer.decimal(this.#hasAbsttl(plan) ? Math.max(1, plan.expireAtMs) : 0)
     out.room(32)
-    this.lengthAt = out.pos - out.heldAt
-    out.pos += this.digitsReserved + 3
-    this.payloadAt = out.pos - out.heldAt
+    this.#lengthAt = out.pos - out.heldAt
+    out.pos += this.#digitsReserved + 3
+    this.#payloadAt = out.pos - out.heldAt
     const { meta } = header
-    if (this.carriesMeta(header)) out.write(meta.bytes, meta.start, meta.end)
+    if (this.#carriesMeta(header)) out.write(meta.bytes, meta.start, meta.end)
     out.room(1)
     out.bytes[out.pos++] = header.typeByte
   }
 
   value(bytes: Uint8Array, start: number, end: number): void {
-    this.writer.out.write(bytes, start, end)
+    this.#writer.out.write(bytes, start, end)
   }
 
   get heldBytes(): number {
-    return this.writer.out.heldBytes
+    return this.#writer.out.heldBytes
   }
 
   /** The value's bytes so far, without type byte and what stands before it. */
   copyValue(header: KeyHeader): Buffer {
-    const { out } = this.writer
-    const from = out.heldAt + this.payloadAt + 1 + this.metaBytes(header)
+    const { out } = this.#writer
+    const from = out.heldAt + this.#payloadAt + 1 + this.#metaBytes(header)
     return Buffer.from(out.bytes.subarray(from, out.pos))
   }
 
   /** Takes the command back, as if it had not been begun. */
   cancel(): void {
-    this.writer.out.drop()
-    this.writer.commands -= 1
+    this.#writer.out.drop()
+    this.#writer.commands -= 1
   }
 
   end(): void {
-    const header = this.header!
-    const { writer } = this
+    const header = this.#header!
+    const writer = this.#writer
     const { out } = writer
-    const version = footerVersion(this.target, header.type)
+    const version = footerVersion(this.#target, header.type)
     out.room(FOOTER_BYTES + 8)
     out.bytes[out.pos] = version & 255
     out.bytes[out.pos + 1] = version >> 8
     out.pos += 2
-    const payloadAt = out.heldAt + this.payloadAt
-    this.crc.reset()
-    this.crc.update(out.bytes, payloadAt, out.pos)
-    this.crc.writeTo(out.bytes, out.pos)
+    const payloadAt = out.heldAt + this.#payloadAt
+    this.#crc.reset()
+    this.#crc.update(out.bytes, payloadAt, out.pos)
+    this.#crc.writeTo(out.bytes, out.pos)
     out.pos += 8
-    this.writeLength(out.pos - payloadAt)
+    this.#writeLength(out.pos - payloadAt)
     writer.bulkEnd()
-    this.writeOptions(header)
+    this.#writeOptions(header)
     out.release()
   }
 
-  private get writer(): CommandWriter {
-    return this.plan!.writer
+  get #writer(): CommandWriter {
+    return this.#plan!.writer
   }
 
   /** Metadata of modules goes to servers that know the record. */
-  private carriesMeta(header: KeyHeader): boolean {
-    return header.meta.end > header.meta.start && this.target.keyMeta
+  #carriesMeta(header: KeyHeader): boolean {
+    return header.meta.end > header.meta.start && this.#target.keyMeta
   }
 
-  private metaBytes(header: KeyHeader): number {
-    return this.carriesMeta(header) ? header.meta.end - header.meta.start : 0
+  #metaBytes(header: KeyHeader): number {
+    return this.#carriesMeta(header) ? header.meta.end - header.meta.start : 0
   }
 
-  private hasAbsttl(plan: KeyPlan): boolean {
-    return plan.expireAtMs !== -1 && this.target.restoreAbsttl
+  #hasAbsttl(plan: KeyPlan): boolean {
+    return plan.expireAtMs !== -1 && this.#target.restoreAbsttl
   }
 
-  private optionCount(header: KeyHeader, plan: KeyPlan): number {
+  #optionCount(header: KeyHeader, plan: KeyPlan): number {
     let count = 0
-    if (plan.conflict === 'replace' && this.target.restoreReplace) count += 1
-    if (this.hasAbsttl(plan)) count += 1
-    if (this.target.restoreAbsttl && (header.idleSeconds >= 0 || header.freq >= 0)) count += 2
+    if (plan.conflict === 'replace' && this.#target.restoreReplace) count += 1
+    if (this.#hasAbsttl(plan)) count += 1
+    if (this.#target.restoreAbsttl && (header.idleSeconds >= 0 || header.freq >= 0)) count += 2
     return count
   }
 
-  private writeOptions(header: KeyHeader): void {
-    const { target, writer } = this
-    const plan = this.plan!
+  #writeOptions(header: KeyHeader): void {
+    const target = this.#target
+    const writer = this.#writer
+    const plan = this.#plan!
     if (plan.conflict === 'replace' && target.restoreReplace) writer.constant(REPLACE)
-    if (this.hasAbsttl(plan)) writer.constant(ABSTTL)
+    if (this.#hasAbsttl(plan)) writer.constant(ABSTTL)
     if (!target.restoreAbsttl) return
     if (header.idleSeconds >= 0) {
       writer.constant(IDLETIME)
@@ -142,18 +143,18 @@ export class RestoreWriter {
     }
   }
 
-  private writeLength(payloadBytes: number): void {
-    const { out } = this.writer
+  #writeLength(payloadBytes: number): void {
+    const { out } = this.#writer
     const digits = digitCount(payloadBytes)
-    const shift = digits - this.digitsReserved
+    const shift = digits - this.#digitsReserved
     if (shift !== 0) {
       out.room(8)
-      const payloadAt = out.heldAt + this.payloadAt
+      const payloadAt = out.heldAt + this.#payloadAt
       out.bytes.copyWithin(payloadAt + shift, payloadAt, out.pos)
       out.pos += shift
-      this.digitsReserved = digits
+      this.#digitsReserved = digits
     }
-    const at = out.heldAt + this.lengthAt
+    const at = out.heldAt + this.#lengthAt
     out.bytes[at] = DOLLAR
     const end = writeDecimal(out.bytes, at + 1, payloadBytes)
     out.bytes[end] = CR

@@ -11,18 +11,19 @@ import type { CommandWriter } from './command-writer.js'
 const LONGEST_BYTES = 3 * MAX_STRING_BYTES + 512
 
 export class SetLane {
-  private readonly kernel: ByteKernel
-  private readonly setPxat: boolean
+  readonly #kernel: ByteKernel
+  readonly #setPxat: boolean
 
   /** @param setPxat whether the target takes an expiry with SET */
   constructor(kernel: ByteKernel, setPxat: boolean) {
-    this.kernel = kernel
-    this.setPxat = setPxat
+    this.#kernel = kernel
+    this.#setPxat = setPxat
   }
 
   /** Returns how many keys were written. */
   records(stretch: Stretch, writer: CommandWriter): number {
-    const { kernel, setPxat } = this
+    const kernel = this.#kernel
+    const setPxat = this.#setPxat
     const { exports } = kernel
     const { out } = writer
     if (stretch.kernel !== kernel || out.bytes.buffer !== kernel.memory.buffer) return 0

@@ -77,45 +77,45 @@ const IDMP_MAXSIZE = bulkOf('IDMP-MAXSIZE')
 const XIDMPRECORD_5 = headOf(5, 'XIDMPRECORD')
 
 export class StreamCommands extends ElementCommands implements ElementVisitor {
-  private readonly idText = Buffer.allocUnsafeSlow(48)
-  private readonly liveIds = new StreamIdList()
-  private readonly pending = new PendingList()
-  private readonly lastEntry = new MutableStreamId()
-  private readonly lastId = new MutableStreamId()
-  private readonly maxDeletedId = new MutableStreamId()
-  private readonly entriesAdded = new MutableU64()
-  private hasExtended = false
-  private wantsSetId = false
-  private survey: StreamSurvey | undefined
-  private deadIds: readonly StreamId[] = []
-  private deadAdded = 0
-  private entries = 0
+  readonly #idText = Buffer.allocUnsafeSlow(48)
+  readonly #liveIds = new StreamIdList()
+  readonly #pending = new PendingList()
+  readonly #lastEntry = new MutableStreamId()
+  readonly #lastId = new MutableStreamId()
+  readonly #maxDeletedId = new MutableStreamId()
+  readonly #entriesAdded = new MutableU64()
+  #hasExtended = false
+  #wantsSetId = false
+  #survey: StreamSurvey | undefined
+  #deadIds: readonly StreamId[] = []
+  #deadAdded = 0
+  #entries = 0
   /** Copies: what the parser hands over lasts for one call only. */
-  private group: Buffer = Buffer.alloc(256)
-  private groupBytes = 0
-  private consumer: Buffer = Buffer.alloc(256)
-  private consumerBytes = 0
-  private producer: Buffer = Buffer.alloc(256)
-  private producerBytes = 0
+  #group: Buffer = Buffer.alloc(256)
+  #groupBytes = 0
+  #consumer: Buffer = Buffer.alloc(256)
+  #consumerBytes = 0
+  #producer: Buffer = Buffer.alloc(256)
+  #producerBytes = 0
 
   /** @param survey what is known of the stream beforehand, if anything */
   streamBegin(survey: StreamSurvey | undefined): void {
-    this.entries = 0
-    this.deadAdded = 0
-    this.liveIds.clear()
-    this.survey = survey
-    this.deadIds = survey?.deadIds() ?? []
+    this.#entries = 0
+    this.#deadAdded = 0
+    this.#liveIds.clear()
+    this.#survey = survey
+    this.#deadIds = survey?.deadIds() ?? []
   }
 
   streamEntry(id: StreamId, fieldCount: number): void {
     const { writer } = this.plan
-    if (this.deadAdded < this.deadIds.length) this.addDeadUpTo(id)
+    if (this.#deadAdded < this.#deadIds.length) this.#addDeadUpTo(id)
     writer.beginCounted(3 + 2 * fieldCount, XADD)
-    this.writeKey()
-    this.id(id)
-    this.entries += 1
-    this.lastEntry.copyFrom(id)
-    if (this.survey === undefined && this.entries <= MAX_KEPT_IDS) this.liveIds.add(id)
+    this.#writeKey()
+    this.#id(id)
+    this.#entries += 1
+    this.#lastEntry.copyFrom(id)
+    if (this.#survey === undefined && this.#entries <= MAX_KEPT_IDS) this.#liveIds.add(id)
   }
 
   streamField(field: Slice, value: Slice): void {
@@ -126,18 +126,18 @@ export class StreamCommands extends ElementCommands implements ElementVisitor {
 
   /** Comes behind the entries, but counters are set at the end: deleting changes them. */
   streamMeta(meta: StreamMeta): void {
-    this.addDeadUpTo(undefined)
-    if (this.entries === 0 && this.deadAdded === 0) this.makeEmpty(meta)
-    this.lastId.copyFrom(meta.lastId)
-    this.maxDeletedId.copyFrom(meta.maxDeletedId)
+    this.#addDeadUpTo(undefined)
+    if (this.#entries === 0 && this.#deadAdded === 0) this.#makeEmpty(meta)
+    this.#lastId.copyFrom(meta.lastId)
+    this.#maxDeletedId.copyFrom(meta.maxDeletedId)
     // Older files do not tell; servers that load them take the length.
-    this.entriesAdded.copyFrom(meta.hasExtended ? meta.entriesAdded : meta.length)
-    this.hasExtended = meta.hasExtended
-    this.wantsSetId =
+    this.#entriesAdded.copyFrom(meta.hasExtended ? meta.entriesAdded : meta.length)
+    this.#hasExtended = meta.hasExtended
+    this.#wantsSetId =
       this.target.streamCounters ||
-      this.entries === 0 ||
-      this.deadAdded > 0 ||
-      compareStreamIds(meta.lastId, this.lastEntry) !== 0
+      this.#entries === 0 ||
+      this.#deadAdded > 0 ||
+      compareStreamIds(meta.lastId, this.#lastEntry) !== 0
     const countersTell =
       !isZeroId(meta.maxDeletedId) || compareU64(meta.entriesAdded, meta.length) !== 0
     if (meta.hasExtended && countersTell && !this.target.streamCounters) {
@@ -148,76 +148,76 @@ export class StreamCommands extends ElementCommands implements ElementVisitor {
   /** Everything of the stream has been told. */
   streamEnd(): void {
     const { writer } = this.plan
-    this.removeDead()
-    if (!this.wantsSetId) return
+    this.#removeDead()
+    if (!this.#wantsSetId) return
     writer.begin(this.target.streamCounters ? XSETID_7 : XSETID_3)
-    this.writeKey()
-    this.id(this.lastId)
+    this.#writeKey()
+    this.#id(this.#lastId)
     if (!this.target.streamCounters) return
     writer.constant(ENTRIESADDED)
-    this.u64(this.entriesAdded)
+    this.#u64(this.#entriesAdded)
     writer.constant(MAXDELETEDID)
-    this.id(this.maxDeletedId)
+    this.#id(this.#maxDeletedId)
   }
 
   streamGroup(group: StreamGroup): void {
     const { writer } = this.plan
-    this.pending.clear()
-    this.group = copyInto(this.group, group.name)
-    this.groupBytes = group.name.end - group.name.start
+    this.#pending.clear()
+    this.#group = copyInto(this.#group, group.name)
+    this.#groupBytes = group.name.end - group.name.start
     const known = group.hasEntriesRead && !isU64Max(group.entriesRead)
     const withCounter = known && this.target.streamCounters
     writer.begin(withCounter ? XGROUP_CREATE_7 : XGROUP_CREATE_5)
-    this.writeKey()
-    writer.bulk(this.group, 0, this.groupBytes)
-    this.id(group.lastId)
+    this.#writeKey()
+    writer.bulk(this.#group, 0, this.#groupBytes)
+    this.#id(group.lastId)
     if (withCounter) {
       writer.constant(ENTRIESREAD)
-      this.u64(group.entriesRead)
+      this.#u64(group.entriesRead)
     } else if (known) {
       this.onLoss(LOSS.STREAM_COUNTERS)
     }
   }
 
   streamGroupPending(id: StreamId, deliveryTimeMs: number, deliveryCount: number): void {
-    this.pending.add(id, deliveryTimeMs, deliveryCount)
+    this.#pending.add(id, deliveryTimeMs, deliveryCount)
   }
 
   streamConsumer(consumer: StreamConsumer): void {
     const { writer } = this.plan
-    this.consumer = copyInto(this.consumer, consumer.name)
-    this.consumerBytes = consumer.name.end - consumer.name.start
+    this.#consumer = copyInto(this.#consumer, consumer.name)
+    this.#consumerBytes = consumer.name.end - consumer.name.start
     if (this.target.createConsumer) {
       writer.begin(XGROUP_CREATECONSUMER_5)
-      this.writeKey()
-      writer.bulk(this.group, 0, this.groupBytes)
-      writer.bulk(this.consumer, 0, this.consumerBytes)
+      this.#writeKey()
+      writer.bulk(this.#group, 0, this.#groupBytes)
+      writer.bulk(this.#consumer, 0, this.#consumerBytes)
     } else {
       // Reading what is pending for a consumer, which is nothing yet, makes it as well.
       writer.begin(XREADGROUP_7)
-      writer.bulk(this.group, 0, this.groupBytes)
-      writer.bulk(this.consumer, 0, this.consumerBytes)
+      writer.bulk(this.#group, 0, this.#groupBytes)
+      writer.bulk(this.#consumer, 0, this.#consumerBytes)
       writer.constant(STREAMS)
-      this.writeKey()
+      this.#writeKey()
       writer.constant(ZERO)
     }
   }
 
   streamConsumerPending(id: StreamId): void {
     const { writer } = this.plan
-    const index = this.pending.ids.indexOf(id)
+    const index = this.#pending.ids.indexOf(id)
     // The parser has made sure that every consumer's id is the group's.
-    if (index === -1 || this.isGone(id)) return
+    if (index === -1 || this.#isGone(id)) return
     writer.begin(XCLAIM_12)
-    this.writeKey()
-    writer.bulk(this.group, 0, this.groupBytes)
-    writer.bulk(this.consumer, 0, this.consumerBytes)
+    this.#writeKey()
+    writer.bulk(this.#group, 0, this.#groupBytes)
+    writer.bulk(this.#consumer, 0, this.#consumerBytes)
     writer.constant(ZERO)
-    this.id(id)
+    this.#id(id)
     writer.constant(TIME)
-    writer.decimal(this.pending.deliveryTimeMs(index))
+    writer.decimal(this.#pending.deliveryTimeMs(index))
     writer.constant(RETRYCOUNT)
-    const count = this.pending.deliveryCount(index)
+    const count = this.#pending.deliveryCount(index)
     if (isLargestCount(count)) writer.constant(LARGEST_COUNT)
     else writer.decimal(count)
     writer.constant(FORCE)
@@ -230,18 +230,18 @@ export class StreamCommands extends ElementCommands implements ElementVisitor {
       this.onLoss(LOSS.PENDING_NACKED)
       return
     }
-    const index = this.pending.ids.indexOf(id)
-    if (index === -1 || this.isGone(id)) return
+    const index = this.#pending.ids.indexOf(id)
+    if (index === -1 || this.#isGone(id)) return
     const { writer } = this.plan
-    const count = this.pending.deliveryCount(index)
+    const count = this.#pending.deliveryCount(index)
     const isFatal = isLargestCount(count)
     writer.begin(isFatal ? XNACK_8 : XNACK_10)
-    this.writeKey()
-    writer.bulk(this.group, 0, this.groupBytes)
+    this.#writeKey()
+    writer.bulk(this.#group, 0, this.#groupBytes)
     writer.constant(isFatal ? FATAL : FAIL)
     writer.constant(IDS)
     writer.constant(ONE)
-    this.id(id)
+    this.#id(id)
     if (!isFatal) {
       writer.constant(RETRYCOUNT)
       writer.decimal(count)
@@ -250,9 +250,9 @@ export class StreamCommands extends ElementCommands implements ElementVisitor {
   }
 
   /** Told as a loss: no command makes what is pending of an entry that the stream does not hold. */
-  private isGone(id: StreamId): boolean {
-    const isKnown = this.survey === undefined && this.entries <= MAX_KEPT_IDS
-    if (!isKnown || this.liveIds.indexOf(id) !== -1) return false
+  #isGone(id: StreamId): boolean {
+    const isKnown = this.#survey === undefined && this.#entries <= MAX_KEPT_IDS
+    if (!isKnown || this.#liveIds.indexOf(id) !== -1) return false
     this.onLoss(LOSS.PENDING_OF_DELETED)
     return true
   }
@@ -267,7 +267,7 @@ export class StreamCommands extends ElementCommands implements ElementVisitor {
     }
     if (isDefault && producers === 0) return
     writer.begin(XCFGSET_6)
-    this.writeKey()
+    this.#writeKey()
     writer.constant(IDMP_DURATION)
     writer.decimal(durationSeconds)
     writer.constant(IDMP_MAXSIZE)
@@ -288,32 +288,32 @@ export class StreamCommands extends ElementCommands implements ElementVisitor {
   gcra(): void {}
 
   streamProducer(producerId: Slice): void {
-    this.producer = copyInto(this.producer, producerId)
-    this.producerBytes = producerId.end - producerId.start
+    this.#producer = copyInto(this.#producer, producerId)
+    this.#producerBytes = producerId.end - producerId.start
   }
 
   streamProducerId(iid: Slice, entryId: StreamId): void {
     if (!this.target.idempotence) return
     const { writer } = this.plan
     writer.begin(XIDMPRECORD_5)
-    this.writeKey()
-    writer.bulk(this.producer, 0, this.producerBytes)
+    this.#writeKey()
+    writer.bulk(this.#producer, 0, this.#producerBytes)
     writer.bulk(iid.bytes, iid.start, iid.end)
-    this.id(entryId)
+    this.#id(entryId)
   }
 
   /** Adds what must be claimed and is deleted, in front of `id`; undefined: all that is left. */
-  private addDeadUpTo(id: StreamId | undefined): void {
+  #addDeadUpTo(id: StreamId | undefined): void {
     const { writer } = this.plan
-    while (this.deadAdded < this.deadIds.length) {
-      const dead = this.deadIds[this.deadAdded]!
+    while (this.#deadAdded < this.#deadIds.length) {
+      const dead = this.#deadIds[this.#deadAdded]!
       if (id !== undefined && compareStreamIds(dead, id) > 0) return
       writer.begin(XADD_5)
-      this.writeKey()
-      this.id(dead)
+      this.#writeKey()
+      this.#id(dead)
       writer.constant(PLACEHOLDER)
       writer.constant(PLACEHOLDER)
-      this.deadAdded += 1
+      this.#deadAdded += 1
     }
   }
 
@@ -321,51 +321,56 @@ export class StreamCommands extends ElementCommands implements ElementVisitor {
    * XDEL leaves a mark, the highest deleted id, which XSETID can set but not clear. A stream
    * without that mark has lost its entries by trimming, and gets rid of these the same way.
    */
-  private removeDead(): void {
-    const { survey } = this
-    if (survey === undefined || this.deadAdded === 0) return
-    const last = this.deadIds[this.deadAdded - 1]!
+  #removeDead(): void {
+    const survey = this.#survey
+    if (survey === undefined || this.#deadAdded === 0) return
+    const last = this.#deadIds[this.#deadAdded - 1]!
     const trimmed = survey.liveEntries === 0 || compareStreamIds(last, survey.firstLiveId) < 0
     const { writer } = this.plan
-    if (this.target.streamCounters && this.hasExtended && isZeroId(this.maxDeletedId) && trimmed) {
+    if (
+      this.target.streamCounters &&
+      this.#hasExtended &&
+      isZeroId(this.#maxDeletedId) &&
+      trimmed
+    ) {
       writer.begin(XTRIM_4)
-      this.writeKey()
+      this.#writeKey()
       writer.constant(survey.liveEntries === 0 ? MAXLEN : MINID)
       if (survey.liveEntries === 0) writer.constant(ZERO)
-      else this.id(survey.firstLiveId)
+      else this.#id(survey.firstLiveId)
       return
     }
-    for (const id of this.deadIds) {
+    for (const id of this.#deadIds) {
       writer.begin(XDEL_3)
-      this.writeKey()
-      this.id(id)
+      this.#writeKey()
+      this.#id(id)
     }
   }
 
-  private makeEmpty(meta: StreamMeta): void {
+  #makeEmpty(meta: StreamMeta): void {
     const { writer } = this.plan
     writer.begin(XADD_EMPTY_7)
-    this.writeKey()
+    this.#writeKey()
     writer.constant(MAXLEN)
     writer.constant(ZERO)
     // An entry cannot be 0-0; XSETID puts the last id right.
     if (isZeroId(meta.lastId)) writer.constant(FIRST_ID)
-    else this.id(meta.lastId)
+    else this.#id(meta.lastId)
     writer.constant(PLACEHOLDER)
     writer.constant(PLACEHOLDER)
   }
 
-  private writeKey(): void {
+  #writeKey(): void {
     const { writer, key } = this.plan
     writer.bulk(key.bytes, key.start, key.end)
   }
 
-  private id(id: StreamId): void {
-    this.plan.writer.bulk(this.idText, 0, writeStreamId(id, this.idText, 0))
+  #id(id: StreamId): void {
+    this.plan.writer.bulk(this.#idText, 0, writeStreamId(id, this.#idText, 0))
   }
 
-  private u64(value: U64): void {
-    this.plan.writer.bulk(this.idText, 0, writeU64(value, this.idText, 0))
+  #u64(value: U64): void {
+    this.plan.writer.bulk(this.#idText, 0, writeU64(value, this.#idText, 0))
   }
 }
 

@@ -10,13 +10,13 @@ import { StreamIdList } from './pending-list.js'
 export class StreamSurvey implements RdbVisitor {
   readonly firstLiveId = new MutableStreamId()
   liveEntries = 0
-  private readonly live = new StreamIdList()
-  private dead: StreamId[] = []
+  readonly #live = new StreamIdList()
+  #dead: StreamId[] = []
 
   clear(): void {
     this.liveEntries = 0
-    this.live.clear()
-    this.dead = []
+    this.#live.clear()
+    this.#dead = []
   }
 
   key(): Depth {
@@ -26,27 +26,27 @@ export class StreamSurvey implements RdbVisitor {
   streamEntry(id: StreamId): void {
     if (this.liveEntries === 0) this.firstLiveId.copyFrom(id)
     this.liveEntries += 1
-    this.live.add(id)
+    this.#live.add(id)
   }
 
   streamGroupPending(id: StreamId): void {
-    this.need(id)
+    this.#need(id)
   }
 
   streamProducerId(_iid: Slice, entryId: StreamId): void {
-    this.need(entryId)
+    this.#need(entryId)
   }
 
-  private need(id: StreamId): void {
-    if (this.live.indexOf(id) !== -1) return
+  #need(id: StreamId): void {
+    if (this.#live.indexOf(id) !== -1) return
     const copy = new MutableStreamId()
     copy.copyFrom(id)
-    this.dead.push(copy)
+    this.#dead.push(copy)
   }
 
   /** Ids that are told of but have no stream entry: ascending, each once. */
   deadIds(): readonly StreamId[] {
-    return this.dead
+    return this.#dead
       .sort(compareStreamIds)
       .filter((id, index, all) => index === 0 || compareStreamIds(id, all[index - 1]!) !== 0)
   }

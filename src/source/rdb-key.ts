@@ -101,8 +101,8 @@ type StreamVisitor = Pick<ElementVisitor, Extract<keyof ElementVisitor, `stream$
 export class KeyBuilder {
   keys: RdbKey[] = []
   readonly visitor: RdbVisitor
-  private value: unknown = undefined
-  private list: unknown[] = []
+  #value: unknown = undefined
+  #list: unknown[] = []
 
   constructor(withValues: boolean, filter: ((header: KeyHeader) => boolean) | undefined) {
     let isWanted = true
@@ -110,14 +110,14 @@ export class KeyBuilder {
       key: (header) => {
         isWanted = filter?.(header) ?? true
         if (!isWanted || !withValues) return DEPTH.SKIP
-        this.list = []
-        this.value =
-          header.kind === KIND.STRING || header.kind === KIND.GCRA ? undefined : this.list
+        this.#list = []
+        this.#value =
+          header.kind === KIND.STRING || header.kind === KIND.GCRA ? undefined : this.#list
         return DEPTH.ELEMENTS
       },
       keyEnd: (header, stats) => {
         if (!isWanted) return
-        const value = withValues ? this.value : undefined
+        const value = withValues ? this.#value : undefined
         const module =
           header.kind === KIND.MODULE
             ? { moduleName: header.moduleName, moduleEncver: header.moduleEncver }
@@ -136,18 +136,18 @@ export class KeyBuilder {
           ...module,
           value,
         } as RdbKey)
-        this.value = undefined
-        this.list = []
+        this.#value = undefined
+        this.#list = []
       },
-      ...(withValues ? this.elements() : {}),
+      ...(withValues ? this.#elements() : {}),
     }
   }
 
-  private elements(): ElementVisitor {
-    const add = (element: unknown): void => void this.list.push(element)
+  #elements(): ElementVisitor {
+    const add = (element: unknown): void => void this.#list.push(element)
     return {
       stringValue: (value) => {
-        this.value = copy(value)
+        this.#value = copy(value)
       },
       listElement: (element) => add(copy(element)),
       setMember: (member) => add(copy(member)),
@@ -161,31 +161,31 @@ export class KeyBuilder {
       arrayMeta: ignore,
       arrayElement: (index, value) => add({ index: u64ToBigInt(index), value: copy(value) }),
       gcra: (value) => {
-        this.value = u64ToBigInt(value)
+        this.#value = u64ToBigInt(value)
       },
       moduleSigned: (value) => add(u64ToSignedBigInt(value)),
       moduleUnsigned: (value) => add(u64ToBigInt(value)),
       moduleFloat: add,
       moduleDouble: add,
       moduleString: (value) => add(copy(value)),
-      ...this.streams(),
+      ...this.#streams(),
     }
   }
 
-  private streams(): StreamVisitor {
+  #streams(): StreamVisitor {
     let entries: RdbStream['entries'] = []
     let group: RdbStreamGroup | undefined
     let consumer: Buffer | undefined
     let pendingById = new Map<string, RdbStreamGroup['pending'][number]>()
     return {
       streamEntry: (id) => {
-        entries = this.list as RdbStream['entries']
+        entries = this.#list as RdbStream['entries']
         entries.push({ id: streamIdText(id), fields: [] })
       },
       streamField: (field, value) => entries.at(-1)?.fields.push([copy(field), copy(value)]),
       streamMeta: (meta) => {
         const stream: RdbStream = {
-          entries: this.list as RdbStream['entries'],
+          entries: this.#list as RdbStream['entries'],
           lastId: streamIdText(meta.lastId),
           groups: [],
         }
@@ -194,7 +194,7 @@ export class KeyBuilder {
           stream.maxDeletedId = streamIdText(meta.maxDeletedId)
           stream.entriesAdded = u64ToBigInt(meta.entriesAdded)
         }
-        this.value = stream
+        this.#value = stream
       },
       streamGroup: (head) => {
         pendingById = new Map()
@@ -205,7 +205,7 @@ export class KeyBuilder {
           pending: [],
           consumers: [],
         }
-        ;(this.value as RdbStream).groups.push(group)
+        ;(this.#value as RdbStream).groups.push(group)
       },
       streamGroupPending: (id, deliveryTimeMs, deliveryCount) => {
         const entry = { id: streamIdText(id), consumer: undefined, deliveryTimeMs, deliveryCount }
@@ -228,7 +228,7 @@ export class KeyBuilder {
       streamNacked: ignore,
       streamGroupEnd: ignore,
       streamIdmp: (durationSeconds, maxEntries) => {
-        const stream = this.value as RdbStream
+        const stream = this.#value as RdbStream
         stream.idempotence = {
           durationSeconds,
           maxEntries,
@@ -238,14 +238,14 @@ export class KeyBuilder {
         }
       },
       streamProducer: (producerId) => {
-        ;(this.value as RdbStream).idempotence?.producers.push({ id: copy(producerId), ids: [] })
+        ;(this.#value as RdbStream).idempotence?.producers.push({ id: copy(producerId), ids: [] })
       },
       streamProducerId: (iid, entryId) => {
-        const producer = (this.value as RdbStream).idempotence?.producers.at(-1)
+        const producer = (this.#value as RdbStream).idempotence?.producers.at(-1)
         producer?.ids.push({ iid: copy(iid), entryId: streamIdText(entryId) })
       },
       streamIdmpEnd: (idsAdded, idsDuplicate) => {
-        const { idempotence } = this.value as RdbStream
+        const { idempotence } = this.#value as RdbStream
         if (idempotence === undefined) return
         idempotence.idsAdded = u64ToBigInt(idsAdded)
         idempotence.idsDuplicate = u64ToBigInt(idsDuplicate)

@@ -17,76 +17,76 @@ import { RawValueParser } from '../rdb/raw-value-parser.js'
 
 export class SizeGate implements RdbVisitor {
   keysTooSmall = 0
-  private readonly inner: RdbVisitor
-  private readonly minSizeBytes: number
-  private held: Buffer = Buffer.alloc(1 << 16)
-  private heldBytes = 0
-  private header: KeyHeader | undefined
-  private depth: Depth = DEPTH.SKIP
-  private open = false
-  private parser: RawValueParser | undefined
+  readonly #inner: RdbVisitor
+  readonly #minSizeBytes: number
+  #held: Buffer = Buffer.alloc(1 << 16)
+  #heldBytes = 0
+  #header: KeyHeader | undefined
+  #depth: Depth = DEPTH.SKIP
+  #open = false
+  #parser: RawValueParser | undefined
   /** The inner visitor as one that is asked nothing about the key. */
-  private readonly elements: RdbVisitor
+  readonly #elements: RdbVisitor
 
-  private readonly onTooSmall: ((header: KeyHeader) => void) | undefined
+  readonly #onTooSmall: ((header: KeyHeader) => void) | undefined
 
   constructor(inner: RdbVisitor, minSizeBytes: number, onTooSmall?: (header: KeyHeader) => void) {
-    this.inner = inner
-    this.onTooSmall = onTooSmall
-    this.minSizeBytes = minSizeBytes
-    this.elements = { key: () => DEPTH.ELEMENTS, ...forwardElements(inner) }
+    this.#inner = inner
+    this.#onTooSmall = onTooSmall
+    this.#minSizeBytes = minSizeBytes
+    this.#elements = { key: () => DEPTH.ELEMENTS, ...forwardElements(inner) }
     // Elements of values that pass unseen, and all that stands between keys.
     Object.assign(this, forwardElements(inner), forwardFile(inner))
   }
 
   key(header: KeyHeader): Depth {
-    this.header = header
-    this.heldBytes = 0
+    this.#header = header
+    this.#heldBytes = 0
     // Values that refer to other records of their file cannot be read on their own: they pass.
-    this.open = !header.type.restorable
-    if (this.open) return this.inner.key(header)
+    this.#open = !header.type.restorable
+    if (this.#open) return this.#inner.key(header)
     return DEPTH.RAW
   }
 
   rawValue(bytes: Buffer, start: number, end: number): void {
-    if (this.open) {
-      this.pass(bytes, start, end)
+    if (this.#open) {
+      this.#pass(bytes, start, end)
       return
     }
-    this.hold(bytes, start, end)
-    if (this.heldBytes < this.minSizeBytes) return
-    this.open = true
-    this.depth = this.inner.key(this.header!)
-    if (this.depth === DEPTH.ELEMENTS) {
-      this.parser = new RawValueParser(this.header!, this.elements)
+    this.#hold(bytes, start, end)
+    if (this.#heldBytes < this.#minSizeBytes) return
+    this.#open = true
+    this.#depth = this.#inner.key(this.#header!)
+    if (this.#depth === DEPTH.ELEMENTS) {
+      this.#parser = new RawValueParser(this.#header!, this.#elements)
     }
-    this.pass(this.held, 0, this.heldBytes)
+    this.#pass(this.#held, 0, this.#heldBytes)
   }
 
   keyEnd(header: KeyHeader, stats: ValueStats): void {
-    if (!this.open) {
+    if (!this.#open) {
       this.keysTooSmall += 1
-      this.onTooSmall?.(header)
+      this.#onTooSmall?.(header)
       return
     }
-    this.parser?.end()
-    this.parser = undefined
-    this.inner.keyEnd?.(header, stats)
+    this.#parser?.end()
+    this.#parser = undefined
+    this.#inner.keyEnd?.(header, stats)
   }
 
-  private pass(bytes: Buffer, start: number, end: number): void {
-    if (this.parser !== undefined) this.parser.push(bytes.subarray(start, end))
-    else if (this.depth === DEPTH.RAW) this.inner.rawValue?.(bytes, start, end)
+  #pass(bytes: Buffer, start: number, end: number): void {
+    if (this.#parser !== undefined) this.#parser.push(bytes.subarray(start, end))
+    else if (this.#depth === DEPTH.RAW) this.#inner.rawValue?.(bytes, start, end)
   }
 
-  private hold(bytes: Buffer, start: number, end: number): void {
-    const needed = this.heldBytes + end - start
-    if (needed > this.held.length) {
+  #hold(bytes: Buffer, start: number, end: number): void {
+    const needed = this.#heldBytes + end - start
+    if (needed > this.#held.length) {
       const next = Buffer.allocUnsafe(2 * needed)
-      this.held.copy(next, 0, 0, this.heldBytes)
-      this.held = next
+      this.#held.copy(next, 0, 0, this.#heldBytes)
+      this.#held = next
     }
-    bytes.copy(this.held, this.heldBytes, start, end)
-    this.heldBytes = needed
+    bytes.copy(this.#held, this.#heldBytes, start, end)
+    this.#heldBytes = needed
   }
 }

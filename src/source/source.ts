@@ -163,18 +163,18 @@ class PlainFile implements ByteInput {
   readonly sizeBytes: number
   readonly head: Buffer
   consumedBytes = 0
-  private fd: number | undefined
+  #fd: number | undefined
 
   constructor(name: string, fd: number, sizeBytes: number, head: Buffer) {
     this.name = name
-    this.fd = fd
+    this.#fd = fd
     this.sizeBytes = sizeBytes
     this.head = Buffer.from(head)
     this.kind = kindOf(head)
   }
 
   async pump(push: Push, options: PumpOptions = {}): Promise<void> {
-    const fd = this.fd
+    const fd = this.#fd
     if (fd === undefined) throw new InternalError(`${this.name} was closed`)
     const buffer = options.buffer ?? Buffer.allocUnsafeSlow(BUFFER_BYTES)
     let at = options.startByteOffset ?? 0
@@ -197,15 +197,15 @@ class PlainFile implements ByteInput {
   }
 
   readTail(byteCount: number): Buffer | undefined {
-    if (this.fd === undefined) throw new InternalError(`${this.name} was closed`)
+    if (this.#fd === undefined) throw new InternalError(`${this.name} was closed`)
     const tail = Buffer.alloc(Math.min(byteCount, this.sizeBytes))
-    readAt(this.fd, this.name, tail, this.sizeBytes - tail.length)
+    readAt(this.#fd, this.name, tail, this.sizeBytes - tail.length)
     return tail
   }
 
   close(): void {
-    if (this.fd !== undefined) closeSync(this.fd)
-    this.fd = undefined
+    if (this.#fd !== undefined) closeSync(this.#fd)
+    this.#fd = undefined
   }
 }
 
@@ -215,11 +215,11 @@ class StreamInput implements ByteInput {
   readonly compression: 'none' | 'gzip' | 'zstd'
   readonly sizeBytes: number | undefined
   readonly head: Buffer
-  private readonly bytes: PeekedStream
-  private readonly counter: ByteCounter | undefined
+  readonly #bytes: PeekedStream
+  readonly #counter: ByteCounter | undefined
   /** What is unpacked: it ends by itself only where it is read to its end. */
-  private readonly packed: PeekedStream | undefined
-  private pumpedBytes = 0
+  readonly #packed: PeekedStream | undefined
+  #pumpedBytes = 0
 
   constructor(
     name: string,
@@ -235,21 +235,21 @@ class StreamInput implements ByteInput {
     this.compression = compression
     this.head = head
     this.kind = kindOf(head)
-    this.bytes = bytes
-    this.counter = counter
-    this.packed = packed
+    this.#bytes = bytes
+    this.#counter = counter
+    this.#packed = packed
   }
 
   get consumedBytes(): number {
-    return this.counter?.byteCount ?? this.pumpedBytes
+    return this.#counter?.byteCount ?? this.#pumpedBytes
   }
 
   async pump(push: Push, options: PumpOptions = {}): Promise<void> {
     let skip = options.startByteOffset ?? 0
     try {
-      for await (const chunk of this.bytes.chunks()) {
+      for await (const chunk of this.#bytes.chunks()) {
         checkAbort(options.signal)
-        this.pumpedBytes += chunk.length
+        this.#pumpedBytes += chunk.length
         if (skip >= chunk.length) {
           skip -= chunk.length
           continue
@@ -271,8 +271,8 @@ class StreamInput implements ByteInput {
   }
 
   close(): void {
-    this.bytes.destroy()
-    this.packed?.destroy()
+    this.#bytes.destroy()
+    this.#packed?.destroy()
   }
 }
 
@@ -284,15 +284,15 @@ function isEnough(head: Buffer): boolean {
 
 /** A readable whose first bytes can be looked at and come again. */
 class PeekedStream {
-  private readonly source: Readable
-  private readonly iterator: AsyncIterator<Buffer>
-  private readonly stored: Buffer[] = []
-  private readonly signal: AbortSignal | undefined
+  readonly #source: Readable
+  readonly #iterator: AsyncIterator<Buffer>
+  readonly #stored: Buffer[] = []
+  readonly #signal: AbortSignal | undefined
 
   constructor(source: Readable, signal: AbortSignal | undefined) {
-    this.source = source
-    this.signal = signal
-    this.iterator = source[Symbol.asyncIterator]() as AsyncIterator<Buffer>
+    this.#source = source
+    this.#signal = signal
+    this.#iterator = source[Symbol.asyncIterator]() as AsyncIterator<Buffer>
     // Without this, a reader that waits for a byte would not hear of an abort.
     const abort = (): void => {
       source.destroy(new AbortedError())
@@ -302,12 +302,12 @@ class PeekedStream {
   }
 
   async peek(byteCount: number): Promise<Buffer> {
-    checkAbort(this.signal)
+    checkAbort(this.#signal)
     let head: Buffer = Buffer.alloc(0)
     while (head.length < byteCount && !isEnough(head)) {
-      const next = await this.iterator.next()
+      const next = await this.#iterator.next()
       if (next.done === true) break
-      this.stored.push(next.value)
+      this.#stored.push(next.value)
       head = Buffer.concat([head, next.value])
     }
     return head.subarray(0, byteCount)
@@ -315,19 +315,19 @@ class PeekedStream {
 
   async *chunks(): AsyncGenerator<Buffer> {
     for (;;) {
-      const stored = this.stored.shift()
+      const stored = this.#stored.shift()
       if (stored !== undefined) {
         yield stored
         continue
       }
-      const next = await this.iterator.next()
+      const next = await this.#iterator.next()
       if (next.done === true) return
       yield next.value
     }
   }
 
   destroy(): void {
-    this.source.destroy()
+    this.#source.destroy()
   }
 }
 

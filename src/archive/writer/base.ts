@@ -35,10 +35,10 @@ const LAST_RELATIVE_RDB_VERSION = 9
 export class BaseWriter {
   readonly origin: SnapshotOrigin
   readonly file: AppendFile
-  private readonly store: ArchiveStore
-  private readonly unixMs: number
-  private readonly name: { file: string; seq: number }
-  private head: Buffer = Buffer.alloc(0)
+  readonly #store: ArchiveStore
+  readonly #unixMs: number
+  readonly #name: { file: string; seq: number }
+  #head: Buffer = Buffer.alloc(0)
 
   constructor(
     store: ArchiveStore,
@@ -46,18 +46,18 @@ export class BaseWriter {
     unixMs: number,
     onError: (error: Error) => void,
   ) {
-    this.store = store
+    this.#store = store
     this.origin = origin
-    this.unixMs = unixMs
-    this.name = store.newBaseFile()
+    this.#unixMs = unixMs
+    this.#name = store.newBaseFile()
     // Servers delete what begins with `temp-`; so does the next run.
-    this.file = new AppendFile(store.temporaryPath(this.name.file), { onError })
+    this.file = new AppendFile(store.temporaryPath(this.#name.file), { onError })
   }
 
   append(bytes: Uint8Array, start: number, end: number): void {
-    if (this.head.length < HEAD_BYTES) {
-      const wanted = Math.min(end - start, HEAD_BYTES - this.head.length)
-      this.head = Buffer.concat([this.head, bytes.subarray(start, start + wanted)])
+    if (this.#head.length < HEAD_BYTES) {
+      const wanted = Math.min(end - start, HEAD_BYTES - this.#head.length)
+      this.#head = Buffer.concat([this.#head, bytes.subarray(start, start + wanted)])
     }
     this.file.append(bytes, start, end)
     this.file.kick()
@@ -66,11 +66,11 @@ export class BaseWriter {
   /** Database that the stream behind the snapshot is in: what a replica that is asked for its
    * own snapshot writes there; 0 from a master, which sends SELECT first. */
   get streamDbnum(): number {
-    return streamDbOf(this.head)
+    return streamDbOf(this.#head)
   }
 
   get sendsRelativeTimes(): boolean {
-    const magic = rdbMagicOf(this.head)
+    const magic = rdbMagicOf(this.#head)
     return magic?.family === 'redis' && magic.version <= LAST_RELATIVE_RDB_VERSION
   }
 
@@ -97,18 +97,18 @@ export class BaseWriter {
   async #finish(rdbVersion: number, checksum: SnapshotFacts['checksum']): Promise<BaseRecord> {
     await this.check(checksum)
     await this.file.close()
-    const path = this.store.path(this.name.file)
+    const path = this.#store.path(this.#name.file)
     try {
       renameSync(this.file.path, path)
     } catch (error) {
       throw fileError(path, 'rename', error)
     }
-    syncDirectory(this.store.partsDir)
+    syncDirectory(this.#store.partsDir)
     return {
       kind: 'base',
-      ...this.name,
+      ...this.#name,
       ...this.origin,
-      unixMs: this.unixMs,
+      unixMs: this.#unixMs,
       bytes: this.file.position,
       rdbVersion,
     }

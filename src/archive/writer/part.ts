@@ -73,15 +73,15 @@ export class PartWriter {
   /** A command too large to hold is being written in pieces. */
   inPiece = false
   /** Last stream byte stored, counting what is held. */
-  private storedReplOffset: number
+  #storedReplOffset: number
   /** Stream bytes since then that are not stored. */
   unstoredBytes: number
-  private readonly held = new CommandEncoder(4096)
-  private holding = false
-  private segments: Segment[] | undefined
-  private readonly owner: PartOwner
+  readonly #held = new CommandEncoder(4096)
+  #holding = false
+  #segments: Segment[] | undefined
+  readonly #owner: PartOwner
   /** Where a transaction grows that is too large to hold. */
-  private aside: AppendFile | undefined
+  #aside: AppendFile | undefined
 
   constructor(
     { record, file }: PartFile,
@@ -90,8 +90,8 @@ export class PartWriter {
   ) {
     this.record = record
     this.file = file
-    this.owner = owner
-    this.storedReplOffset = at.storedReplOffset
+    this.#owner = owner
+    this.#storedReplOffset = at.storedReplOffset
     this.unstoredBytes = at.unstoredBytes
     this.dbnum = at.dbnum
     this.replid = at.replid
@@ -119,23 +119,23 @@ export class PartWriter {
 
   /** Last stream byte that has passed. */
   get replOffset(): number {
-    return this.storedReplOffset + this.unstoredBytes
+    return this.#storedReplOffset + this.unstoredBytes
   }
 
   drain(): Promise<void> | undefined {
-    return (this.aside ?? this.file).drain()
+    return (this.#aside ?? this.file).drain()
   }
 
   /** Closes without writing what is queued. What grew aside goes. */
   async abandon(): Promise<void> {
     await this.file.abandon()
-    await this.aside?.remove()
+    await this.#aside?.remove()
   }
 
   /** Starts writing what has come. */
   kick(): void {
     this.file.kick()
-    this.aside?.kick()
+    this.#aside?.kick()
   }
 
   get atBoundary(): boolean {
@@ -145,32 +145,33 @@ export class PartWriter {
   /** A mark that settles the offset, and with it what was left out so far. At a boundary only. */
   writeMark(timestamp = ''): void {
     const before = this.file.position
-    const beforeReplOffset = this.storedReplOffset
-    this.storedReplOffset += this.unstoredBytes
+    const beforeReplOffset = this.#storedReplOffset
+    this.#storedReplOffset += this.unstoredBytes
     this.unstoredBytes = 0
-    const { storedReplOffset: replOffset, dbnum, replid } = this
+    const { dbnum, replid } = this
+    const replOffset = this.#storedReplOffset
     this.file.appendAscii(timestamp + formatMark({ replOffset, dbnum, replid }))
     this.noteBoundary()
-    this.noteSegment(before, beforeReplOffset, 'mark')
+    this.#noteSegment(before, beforeReplOffset, 'mark')
   }
 
   /** Commands as they came: `bytes` of the stream, the same in the file. */
   store(bytes: Uint8Array, start: number, end: number): void {
-    if (this.unstoredBytes !== 0) this.settle()
-    this.write(bytes, start, end)
-    this.storedReplOffset += end - start
+    if (this.unstoredBytes !== 0) this.#settle()
+    this.#write(bytes, start, end)
+    this.#storedReplOffset += end - start
   }
 
   /** A command in another form than it came in. */
   storeInstead(bytes: Uint8Array, start: number, end: number, streamBytes: number): void {
-    if (this.unstoredBytes !== 0) this.settle()
+    if (this.unstoredBytes !== 0) this.#settle()
     const before = this.file.position
-    const beforeReplOffset = this.storedReplOffset
+    const beforeReplOffset = this.#storedReplOffset
     const difference = streamBytes - (end - start)
-    if (difference !== 0) this.write(Buffer.from(formatSkew(difference), 'latin1'))
-    this.write(bytes, start, end)
-    this.storedReplOffset += streamBytes
-    if (!this.inTransaction) this.noteSegment(before, beforeReplOffset, 'commands')
+    if (difference !== 0) this.#write(Buffer.from(formatSkew(difference), 'latin1'))
+    this.#write(bytes, start, end)
+    this.#storedReplOffset += streamBytes
+    if (!this.inTransaction) this.#noteSegment(before, beforeReplOffset, 'commands')
   }
 
   /** Stream bytes that are not stored. */
@@ -181,37 +182,37 @@ export class PartWriter {
   select(dbnum: number): void {
     this.dbnum = dbnum
     if (!this.inTransaction) {
-      this.noteSegment(this.file.position, this.storedReplOffset, 'commands')
+      this.#noteSegment(this.file.position, this.#storedReplOffset, 'commands')
     }
   }
 
   beginTransaction(): void {
-    if (this.unstoredBytes !== 0) this.settle()
+    if (this.unstoredBytes !== 0) this.#settle()
     this.noteBoundary()
     this.inTransaction = true
-    this.holding = true
+    this.#holding = true
   }
 
   endTransaction(): void {
     this.inTransaction = false
-    if (this.holding) {
-      this.file.appendWhole(this.held.bytes, 0, this.held.length)
-      this.held.reset()
-      this.holding = false
+    if (this.#holding) {
+      this.file.appendWhole(this.#held.bytes, 0, this.#held.length)
+      this.#held.reset()
+      this.#holding = false
     }
-    if (this.aside !== undefined) {
-      this.moveAside(this.aside)
+    if (this.#aside !== undefined) {
+      this.#moveAside(this.#aside)
       return
     }
     // Rewritten commands inside make file and stream run apart; nobody splits in there.
-    this.noteSegment(this.boundary.filePosition, this.boundary.storedReplOffset, 'commands')
+    this.#noteSegment(this.boundary.filePosition, this.boundary.storedReplOffset, 'commands')
   }
 
   /** What has been written is whole up to here. */
   noteBoundary(): void {
     const boundary = this.boundary
     boundary.filePosition = this.file.position
-    boundary.storedReplOffset = this.storedReplOffset
+    boundary.storedReplOffset = this.#storedReplOffset
     boundary.unstoredBytes = this.unstoredBytes
     boundary.dbnum = this.dbnum
   }
@@ -219,13 +220,13 @@ export class PartWriter {
   /** Forgets an unfinished transaction or command. Returns true if the file must be cut. */
   forgetUnfinished(): boolean {
     const mustCut = this.file.position > this.boundary.filePosition
-    if (this.aside !== undefined) this.owner.discardAside(this.aside)
-    this.aside = undefined
-    this.held.reset()
-    this.holding = false
+    if (this.#aside !== undefined) this.#owner.discardAside(this.#aside)
+    this.#aside = undefined
+    this.#held.reset()
+    this.#holding = false
     this.inTransaction = false
     this.inPiece = false
-    this.storedReplOffset = this.boundary.storedReplOffset
+    this.#storedReplOffset = this.boundary.storedReplOffset
     this.unstoredBytes = this.boundary.unstoredBytes
     this.dbnum = this.boundary.dbnum
     return mustCut
@@ -234,7 +235,7 @@ export class PartWriter {
   /** Remembers places from now on, so that the part can be split at an offset already passed. */
   watchForSplit(): void {
     const { filePosition, storedReplOffset: replOffset, dbnum } = this.boundary
-    this.segments = [
+    this.#segments = [
       {
         filePosition,
         replOffset,
@@ -247,16 +248,16 @@ export class PartWriter {
   }
 
   stopWatching(): void {
-    this.segments = undefined
+    this.#segments = undefined
   }
 
   get isWatched(): boolean {
-    return this.segments !== undefined
+    return this.#segments !== undefined
   }
 
   /** Where the part can be cut so that its last stream byte is this one; undefined: nowhere. */
   placeOf(replOffset: number): SplitPlace | undefined {
-    const segments = this.segments
+    const segments = this.#segments
     if (segments === undefined || segments.length > MAX_SEGMENTS) return undefined
     const index = segments.findLastIndex((each) => each.replOffset <= replOffset)
     const segment = segments[index]
@@ -298,78 +299,78 @@ export class PartWriter {
   moveTo(to: PartFile, shift: number, place: SplitPlace): PartWriter {
     const { unstoredBytes, dbnum, replid, boundary } = this
     const isTail = place.copyFrom >= boundary.filePosition && place.unstoredBytes > 0
-    const moved = new PartWriter(to, this.owner, {
-      storedReplOffset: isTail ? this.replOffset - place.unstoredBytes : this.storedReplOffset,
+    const moved = new PartWriter(to, this.#owner, {
+      storedReplOffset: isTail ? this.replOffset - place.unstoredBytes : this.#storedReplOffset,
       unstoredBytes: isTail ? place.unstoredBytes : unstoredBytes,
       dbnum,
       replid,
     })
     moved.boundary.filePosition = boundary.filePosition + shift
-    moved.boundary.storedReplOffset = isTail ? moved.storedReplOffset : boundary.storedReplOffset
+    moved.boundary.storedReplOffset = isTail ? moved.#storedReplOffset : boundary.storedReplOffset
     moved.boundary.unstoredBytes = isTail ? moved.unstoredBytes : boundary.unstoredBytes
     moved.boundary.dbnum = boundary.dbnum
     moved.inTransaction = this.inTransaction
     moved.inPiece = this.inPiece
-    moved.holding = this.holding
-    moved.held.raw(this.held.bytes, 0, this.held.length)
-    moved.aside = this.aside
+    moved.#holding = this.#holding
+    moved.#held.raw(this.#held.bytes, 0, this.#held.length)
+    moved.#aside = this.#aside
     return moved
   }
 
-  private settle(): void {
+  #settle(): void {
     const before = this.file.position
-    const beforeReplOffset = this.storedReplOffset
-    this.write(Buffer.from(formatSkew(this.unstoredBytes), 'latin1'))
-    this.storedReplOffset += this.unstoredBytes
+    const beforeReplOffset = this.#storedReplOffset
+    this.#write(Buffer.from(formatSkew(this.unstoredBytes), 'latin1'))
+    this.#storedReplOffset += this.unstoredBytes
     this.unstoredBytes = 0
-    if (!this.inTransaction) this.noteSegment(before, beforeReplOffset, 'skew')
+    if (!this.inTransaction) this.#noteSegment(before, beforeReplOffset, 'skew')
   }
 
-  private write(bytes: Uint8Array, start = 0, end = bytes.length): void {
-    if (!this.holding) {
-      ;(this.aside ?? this.file).append(bytes, start, end)
+  #write(bytes: Uint8Array, start = 0, end = bytes.length): void {
+    if (!this.#holding) {
+      ;(this.#aside ?? this.file).append(bytes, start, end)
       return
     }
-    this.held.raw(bytes, start, end)
-    if (this.held.length <= this.owner.holdBytes) return
-    this.openAside().append(this.held.bytes, 0, this.held.length)
-    this.held.reset()
-    this.holding = false
+    this.#held.raw(bytes, start, end)
+    if (this.#held.length <= this.#owner.holdBytes) return
+    this.#openAside().append(this.#held.bytes, 0, this.#held.length)
+    this.#held.reset()
+    this.#holding = false
   }
 
-  private openAside(): AppendFile {
+  #openAside(): AppendFile {
     const { boundary, replid, file } = this
     const { storedReplOffset: replOffset, dbnum } = boundary
     // A reader of the files alone sees that their ends meet.
     file.appendAscii(formatMark({ replOffset, dbnum, replid }))
     boundary.filePosition = file.position
-    this.aside = this.owner.openAside()
-    writeHead(this.aside, replOffset, dbnum, replid)
-    return this.aside
+    this.#aside = this.#owner.openAside()
+    writeHead(this.#aside, replOffset, dbnum, replid)
+    return this.#aside
   }
 
   /** The transaction is whole: its file is the next increment. */
-  private moveAside(file: AppendFile): void {
+  #moveAside(file: AppendFile): void {
     const { boundary } = this
     const old = { record: this.record, file: this.file }
     old.record.endReplOffset = boundary.storedReplOffset
-    this.record = this.owner.nameAside(old, file, boundary.storedReplOffset, this.replid)
+    this.record = this.#owner.nameAside(old, file, boundary.storedReplOffset, this.replid)
     this.file = file
-    this.aside = undefined
+    this.#aside = undefined
     this.noteBoundary()
     // Nobody can split the old file any more.
-    if (this.segments !== undefined) this.watchForSplit()
+    if (this.#segments !== undefined) this.watchForSplit()
   }
 
-  private noteSegment(
+  #noteSegment(
     beforeFilePosition: number,
     beforeReplOffset: number,
     between: Segment['between'],
   ): void {
-    if (this.segments === undefined || this.segments.length > MAX_SEGMENTS) return
-    this.segments.push({
+    if (this.#segments === undefined || this.#segments.length > MAX_SEGMENTS) return
+    this.#segments.push({
       filePosition: this.file.position,
-      replOffset: this.storedReplOffset,
+      replOffset: this.#storedReplOffset,
       dbnum: this.dbnum,
       beforeFilePosition,
       beforeReplOffset,

@@ -28,35 +28,32 @@ export class StreamTranslator {
   /** The master has asked for an acknowledgement; whoever answers sets it back. */
   getAckSeen = false
 
-  private readonly sidecar: Pick<
-    Sidecar,
-    'relativeTimes' | 'unixSeconds' | 'highestDbnum' | 'dropped'
-  >
-  private readonly onDropped: (command: string, replOffset: number) => void
-  private readonly out = new CommandEncoder(4096)
-  private readonly companion = new CommandEncoder(256)
-  private readonly unwrapper = new RreplayUnwrapper()
-  private decoder = new CommandDecoder()
-  private special: Uint8Array = SPECIAL_NAMES
+  readonly #sidecar: Pick<Sidecar, 'relativeTimes' | 'unixSeconds' | 'highestDbnum' | 'dropped'>
+  readonly #onDropped: (command: string, replOffset: number) => void
+  readonly #out = new CommandEncoder(4096)
+  readonly #companion = new CommandEncoder(256)
+  readonly #unwrapper = new RreplayUnwrapper()
+  #decoder = new CommandDecoder()
+  #special: Uint8Array = SPECIAL_NAMES
 
   /**
    * @param sidecar what it tells decides, and is kept up to date
    * @param onDropped a command with an effect cannot be kept; `replOffset` is its last byte's
    */
   constructor(
-    sidecar: StreamTranslator['sidecar'],
+    sidecar: Pick<Sidecar, 'relativeTimes' | 'unixSeconds' | 'highestDbnum' | 'dropped'>,
     onDropped: (command: string, replOffset: number) => void,
   ) {
-    this.sidecar = sidecar
-    this.onDropped = onDropped
+    this.#sidecar = sidecar
+    this.#onDropped = onDropped
     this.reset()
   }
 
   /** For a stream that begins anew, perhaps from another kind of master. */
   reset(): void {
-    const { relativeTimes } = this.sidecar
-    this.special = relativeTimes ? SPECIAL_NAMES_RELATIVE : SPECIAL_NAMES
-    this.decoder = new CommandDecoder({
+    const { relativeTimes } = this.#sidecar
+    this.#special = relativeTimes ? SPECIAL_NAMES_RELATIVE : SPECIAL_NAMES
+    this.#decoder = new CommandDecoder({
       pieceBytes: PIECE_BYTES,
       holdWhole: relativeTimes ? REWRITABLE_NAMES_RELATIVE : REWRITABLE_NAMES,
     })
@@ -64,16 +61,16 @@ export class StreamTranslator {
 
   /** Forgets an unfinished command. */
   forgetUnfinished(): void {
-    this.decoder.reset()
+    this.#decoder.reset()
   }
 
   /** Bytes of an unfinished command that are held in memory. */
   get heldBytes(): number {
-    return this.decoder.heldBytes
+    return this.#decoder.heldBytes
   }
 
   get atBoundary(): boolean {
-    return this.decoder.atBoundary
+    return this.#decoder.atBoundary
   }
 
   /**
@@ -82,23 +79,23 @@ export class StreamTranslator {
    * @param nowMs when they were received, unix ms
    */
   take(part: PartWriter, bytes: Uint8Array, start: number, end: number, nowMs: number): void {
-    const decoder = this.decoder
+    const decoder = this.#decoder
     const nowSeconds = Math.floor(nowMs / 1000)
     decoder.feed(bytes, start, end)
     for (;;) {
-      const skipped = decoder.skip(this.special)
+      const skipped = decoder.skip(this.#special)
       if (skipped > 0) {
-        this.stamp(part, nowSeconds)
+        this.#stamp(part, nowSeconds)
         part.store(decoder.bytes, decoder.start, decoder.end)
         this.commands += skipped
       }
       const status = decoder.next()
       if (status === RESP.COMMAND) {
-        this.takeSpecial(part, decoder, nowMs, nowSeconds)
+        this.#takeSpecial(part, decoder, nowMs, nowSeconds)
       } else if (status === RESP.MORE) {
         break
       } else if (status === RESP.PIECE) {
-        this.takePiece(part, decoder, nowSeconds)
+        this.#takePiece(part, decoder, nowSeconds)
       } else if (status === RESP.NEWLINE) {
         part.leaveOut(1)
       } else {
@@ -109,42 +106,32 @@ export class StreamTranslator {
     part.kick()
   }
 
-  private takeSpecial(
-    part: PartWriter,
-    command: CommandDecoder,
-    nowMs: number,
-    nowSeconds: number,
-  ): void {
+  #takeSpecial(part: PartWriter, command: CommandDecoder, nowMs: number, nowSeconds: number): void {
     const streamBytes = command.end - command.start
     if (RreplayUnwrapper.wraps(command)) {
-      this.takeWrapped(part, command, nowMs, nowSeconds)
+      this.#takeWrapped(part, command, nowMs, nowSeconds)
     } else {
-      this.takeCommand(part, command, streamBytes, nowMs, nowSeconds)
+      this.#takeCommand(part, command, streamBytes, nowMs, nowSeconds)
     }
     if (part.atBoundary) part.noteBoundary()
   }
 
   /** KeyDB's RREPLAY: what it wraps, behind a SELECT of its db, which that stream never has. */
-  private takeWrapped(
-    part: PartWriter,
-    command: CommandDecoder,
-    nowMs: number,
-    nowSeconds: number,
-  ): void {
-    const inner = this.unwrapper.unwrap(command)
-    const { dbnum } = this.unwrapper
+  #takeWrapped(part: PartWriter, command: CommandDecoder, nowMs: number, nowSeconds: number): void {
+    const inner = this.#unwrapper.unwrap(command)
+    const { dbnum } = this.#unwrapper
     if (inner === undefined) throw unknownRreplay(part.replOffset + 1)
     if (dbnum >= 0 && dbnum !== part.dbnum && !isPlumbing(inner)) {
-      this.stamp(part, nowSeconds)
+      this.#stamp(part, nowSeconds)
       const select = encodeCommand('SELECT', String(dbnum))
       part.storeInstead(select, 0, select.length, 0)
-      this.selected(part, dbnum)
+      this.#selected(part, dbnum)
     }
-    this.takeCommand(part, inner, command.end - command.start, nowMs, nowSeconds)
+    this.#takeCommand(part, inner, command.end - command.start, nowMs, nowSeconds)
   }
 
   /** @param streamBytes what the command takes in the stream; more than it has where it was wrapped */
-  private takeCommand(
+  #takeCommand(
     part: PartWriter,
     command: CommandDecoder,
     streamBytes: number,
@@ -154,12 +141,12 @@ export class StreamTranslator {
     if (isArg(command, 0, 'SELECT')) {
       const dbnum = selectedDb(command)
       if (dbnum < 0) throw desyncError(part.replOffset + 1, 'SELECT of no database')
-      this.stamp(part, nowSeconds)
+      this.#stamp(part, nowSeconds)
       storeAs(part, command, streamBytes)
-      this.selected(part, dbnum)
+      this.#selected(part, dbnum)
     } else if (isArg(command, 0, 'MULTI')) {
       if (part.inTransaction) throw desyncError(part.replOffset + 1, 'MULTI inside MULTI')
-      this.stamp(part, nowSeconds)
+      this.#stamp(part, nowSeconds)
       part.beginTransaction()
       storeAs(part, command, streamBytes)
     } else if (isArg(command, 0, 'EXEC')) {
@@ -167,34 +154,35 @@ export class StreamTranslator {
       storeAs(part, command, streamBytes)
       part.endTransaction()
     } else {
-      this.takeLoadable(part, command, streamBytes, nowMs, nowSeconds)
+      this.#takeLoadable(part, command, streamBytes, nowMs, nowSeconds)
     }
   }
 
-  private selected(part: PartWriter, dbnum: number): void {
+  #selected(part: PartWriter, dbnum: number): void {
     part.select(dbnum)
-    const { sidecar } = this
+    const sidecar = this.#sidecar
     if (dbnum > sidecar.highestDbnum) sidecar.highestDbnum = dbnum
   }
 
-  private takeLoadable(
+  #takeLoadable(
     part: PartWriter,
     command: CommandDecoder,
     streamBytes: number,
     nowMs: number,
     nowSeconds: number,
   ): void {
-    const { out, companion } = this
+    const out = this.#out
+    const companion = this.#companion
     out.reset()
     companion.reset()
     switch (makeLoadable(command, out, companion, nowMs)) {
       case LOADABLE.AS_IS:
-        this.stamp(part, nowSeconds)
+        this.#stamp(part, nowSeconds)
         storeAs(part, command, streamBytes)
         this.commands += 1
         break
       case LOADABLE.REWRITTEN:
-        this.stamp(part, nowSeconds)
+        this.#stamp(part, nowSeconds)
         part.storeInstead(out.bytes, 0, out.length, streamBytes)
         if (companion.length > 0) part.storeInstead(companion.bytes, 0, companion.length, 0)
         this.commands += 1
@@ -205,20 +193,20 @@ export class StreamTranslator {
         break
       case LOADABLE.DROPPED: {
         part.leaveOut(streamBytes)
-        this.drop(nameOf(command), part.replOffset)
+        this.#drop(nameOf(command), part.replOffset)
       }
     }
   }
 
-  private drop(name: string, replOffset: number): void {
-    const { dropped } = this.sidecar
+  #drop(name: string, replOffset: number): void {
+    const { dropped } = this.#sidecar
     dropped[name] = (dropped[name] ?? 0) + 1
-    this.onDropped(name, replOffset)
+    this.#onDropped(name, replOffset)
   }
 
-  private takePiece(part: PartWriter, decoder: CommandDecoder, nowSeconds: number): void {
+  #takePiece(part: PartWriter, decoder: CommandDecoder, nowSeconds: number): void {
     if (decoder.pieceFirst) {
-      this.stamp(part, nowSeconds)
+      this.#stamp(part, nowSeconds)
       if (part.atBoundary) part.noteBoundary()
       part.inPiece = true
     }
@@ -230,8 +218,8 @@ export class StreamTranslator {
   }
 
   /** Before the first command of each second, outside of transactions. Never goes back. */
-  private stamp(part: PartWriter, nowSeconds: number): void {
-    const { sidecar } = this
+  #stamp(part: PartWriter, nowSeconds: number): void {
+    const sidecar = this.#sidecar
     if (nowSeconds <= sidecar.unixSeconds || !part.atBoundary) return
     sidecar.unixSeconds = nowSeconds
     part.writeMark(`#TS:${nowSeconds}\r\n`)

@@ -311,21 +311,21 @@ function jsonView(output: PendingText, strings: 'text' | 'base64'): KeyView {
 
 /** Text that is written between two chunks of the input. */
 class PendingText {
-  private texts: string[] = []
-  private readonly write: (text: string) => Promise<void>
+  #texts: string[] = []
+  readonly #write: (text: string) => Promise<void>
 
   constructor(write: (text: string) => Promise<void>) {
-    this.write = write
+    this.#write = write
   }
 
   push(...texts: string[]): void {
-    this.texts.push(...texts)
+    this.#texts.push(...texts)
   }
 
   drain(): Promise<void> | undefined {
-    const text = this.texts.join('')
-    this.texts = []
-    return text === '' ? undefined : this.write(text)
+    const text = this.#texts.join('')
+    this.#texts = []
+    return text === '' ? undefined : this.#write(text)
   }
 }
 

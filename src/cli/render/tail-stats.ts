@@ -11,42 +11,42 @@ import { formatSize } from '../units.js'
 const ROWS = 10
 
 export class TailStatsView {
-  private readonly talk: Talk
-  private readonly io: Io
-  private readonly refreshes: boolean
-  private opened = false
+  readonly #talk: Talk
+  readonly #io: Io
+  readonly #refreshes: boolean
+  #opened = false
 
   constructor(talk: Talk, io: Io) {
-    this.talk = talk
-    this.io = io
-    this.refreshes = io.stdoutIsTty && !talk.json
+    this.#talk = talk
+    this.#io = io
+    this.#refreshes = io.stdoutIsTty && !talk.json
   }
 
   show(stats: TailStats): void {
-    if (this.talk.json) {
-      this.io.stdout.write(jsonLine({ event: 'stats', time: new Date().toISOString(), ...stats }))
+    if (this.#talk.json) {
+      this.#io.stdout.write(jsonLine({ event: 'stats', time: new Date().toISOString(), ...stats }))
       return
     }
-    const text = safeText(this.render(stats), this.talk.out.level > 0)
-    if (!this.refreshes) {
-      this.io.stdout.write(`${text}\n`)
+    const text = safeText(this.#render(stats), this.#talk.out.level > 0)
+    if (!this.#refreshes) {
+      this.#io.stdout.write(`${text}\n`)
       return
     }
     // Home, and each line cleared to its end: no flicker.
-    if (!this.opened) this.io.stdout.write('\u001b[2J\u001b[?25l')
-    this.opened = true
-    this.io.stdout.write(`\u001b[H${text.replaceAll('\n', '\u001b[K\n')}\u001b[J`)
+    if (!this.#opened) this.#io.stdout.write('\u001b[2J\u001b[?25l')
+    this.#opened = true
+    this.#io.stdout.write(`\u001b[H${text.replaceAll('\n', '\u001b[K\n')}\u001b[J`)
   }
 
   /** Gives the cursor back. */
   end(): void {
-    if (this.opened) this.io.stdout.write('\u001b[?25h')
-    this.opened = false
+    if (this.#opened) this.#io.stdout.write('\u001b[?25h')
+    this.#opened = false
   }
 
-  private render(stats: TailStats): string {
+  #render(stats: TailStats): string {
     const seconds = stats.intervalMs / 1000
-    const { out } = this.talk
+    const { out } = this.#talk
     const lag = stats.lagBytes === undefined ? '' : `, ${formatSize(stats.lagBytes)} behind`
     const lines = [
       out.bold(

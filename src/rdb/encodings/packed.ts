@@ -41,59 +41,59 @@ export class PackedReader {
   /** Entries so far. */
   entries = 0
 
-  private format: Format = FORMAT.LISTPACK
-  private at = 0
+  #format: Format = FORMAT.LISTPACK
+  #at = 0
   /** Position of the terminator. */
-  private stop = 0
-  private expected = 0
-  private previousSize = 0
-  private tailAt = 0
-  private width = 0
-  private inValue = false
-  private readonly fail: BlobFail
+  #stop = 0
+  #expected = 0
+  #previousSize = 0
+  #tailAt = 0
+  #width = 0
+  #inValue = false
+  readonly #fail: BlobFail
 
   /** @param fail makes the error; `at` is a position in the blob's `bytes` */
   constructor(fail: BlobFail) {
-    this.fail = fail
+    this.#fail = fail
   }
 
   /**
    *   u32le total · u16le count · entries · ff
    */
   openListpack(bytes: Buffer, start: number, end: number): void {
-    this.open(FORMAT.LISTPACK, bytes, start, end)
+    this.#open(FORMAT.LISTPACK, bytes, start, end)
     const length = end - start
-    if (length < 7) throw this.fail(`a listpack of ${length} bytes is too short`, start)
+    if (length < 7) throw this.#fail(`a listpack of ${length} bytes is too short`, start)
     const total = u32le(bytes, start)
     if (total !== length) {
-      throw this.fail(`the listpack says it has ${total} bytes, it has ${length}`, start)
+      throw this.#fail(`the listpack says it has ${total} bytes, it has ${length}`, start)
     }
-    if (bytes[end - 1] !== 0xff) throw this.fail('the listpack does not end in 0xff', end - 1)
-    this.expected = bytes[start + 4]! | (bytes[start + 5]! << 8)
-    this.at = start + 6
-    this.stop = end - 1
+    if (bytes[end - 1] !== 0xff) throw this.#fail('the listpack does not end in 0xff', end - 1)
+    this.#expected = bytes[start + 4]! | (bytes[start + 5]! << 8)
+    this.#at = start + 6
+    this.#stop = end - 1
   }
 
   /**
    *   u32le total · u32le offset of the last entry · u16le count · entries · ff
    */
   openZiplist(bytes: Buffer, start: number, end: number): void {
-    this.open(FORMAT.ZIPLIST, bytes, start, end)
+    this.#open(FORMAT.ZIPLIST, bytes, start, end)
     const length = end - start
-    if (length < 11) throw this.fail(`a ziplist of ${length} bytes is too short`, start)
+    if (length < 11) throw this.#fail(`a ziplist of ${length} bytes is too short`, start)
     const total = u32le(bytes, start)
     if (total !== length) {
-      throw this.fail(`the ziplist says it has ${total} bytes, it has ${length}`, start)
+      throw this.#fail(`the ziplist says it has ${total} bytes, it has ${length}`, start)
     }
-    this.tailAt = start + u32le(bytes, start + 4)
-    if (this.tailAt >= end || this.tailAt < start + 10) {
-      throw this.fail("the ziplist's tail offset points outside", start + 4)
+    this.#tailAt = start + u32le(bytes, start + 4)
+    if (this.#tailAt >= end || this.#tailAt < start + 10) {
+      throw this.#fail("the ziplist's tail offset points outside", start + 4)
     }
-    if (bytes[end - 1] !== 0xff) throw this.fail('the ziplist does not end in 0xff', end - 1)
-    this.expected = bytes[start + 8]! | (bytes[start + 9]! << 8)
-    this.at = start + 10
-    this.stop = end - 1
-    this.previousSize = 0
+    if (bytes[end - 1] !== 0xff) throw this.#fail('the ziplist does not end in 0xff', end - 1)
+    this.#expected = bytes[start + 8]! | (bytes[start + 9]! << 8)
+    this.#at = start + 10
+    this.#stop = end - 1
+    this.#previousSize = 0
     this.entryAt = start + 10
   }
 
@@ -101,40 +101,40 @@ export class PackedReader {
    *   u32le width (2, 4, 8) · u32le count · count signed integers, ascending
    */
   openIntset(bytes: Buffer, start: number, end: number): void {
-    this.open(FORMAT.INTSET, bytes, start, end)
+    this.#open(FORMAT.INTSET, bytes, start, end)
     const length = end - start
-    if (length < 8) throw this.fail(`an intset of ${length} bytes is too short`, start)
-    this.width = u32le(bytes, start)
-    if (this.width !== 2 && this.width !== 4 && this.width !== 8) {
-      throw this.fail(`an intset cannot have a width of ${this.width} bytes`, start)
+    if (length < 8) throw this.#fail(`an intset of ${length} bytes is too short`, start)
+    this.#width = u32le(bytes, start)
+    if (this.#width !== 2 && this.#width !== 4 && this.#width !== 8) {
+      throw this.#fail(`an intset cannot have a width of ${this.#width} bytes`, start)
     }
-    this.expected = u32le(bytes, start + 4)
-    if (length !== 8 + this.expected * this.width) {
-      throw this.fail(
-        `the intset says it has ${this.expected} members of ${this.width} bytes, ` +
+    this.#expected = u32le(bytes, start + 4)
+    if (length !== 8 + this.#expected * this.#width) {
+      throw this.#fail(
+        `the intset says it has ${this.#expected} members of ${this.#width} bytes, ` +
           `its length is ${length}`,
         start + 4,
       )
     }
-    this.at = start + 8
-    this.stop = end
+    this.#at = start + 8
+    this.#stop = end
   }
 
   /**
    *   u8 count (254 and more: unknown) · pairs of (length key, length free value, unused bytes) · ff
    */
   openZipmap(bytes: Buffer, start: number, end: number): void {
-    this.open(FORMAT.ZIPMAP, bytes, start, end)
-    if (end - start < 2) throw this.fail(`a zipmap of ${end - start} bytes is too short`, start)
-    if (bytes[end - 1] !== 0xff) throw this.fail('the zipmap does not end in 0xff', end - 1)
-    this.expected = bytes[start]! < 254 ? bytes[start]! * 2 : -1
-    this.at = start + 1
-    this.stop = end - 1
-    this.inValue = false
+    this.#open(FORMAT.ZIPMAP, bytes, start, end)
+    if (end - start < 2) throw this.#fail(`a zipmap of ${end - start} bytes is too short`, start)
+    if (bytes[end - 1] !== 0xff) throw this.#fail('the zipmap does not end in 0xff', end - 1)
+    this.#expected = bytes[start]! < 254 ? bytes[start]! * 2 : -1
+    this.#at = start + 1
+    this.#stop = end - 1
+    this.#inValue = false
   }
 
-  private open(format: Format, bytes: Buffer, start: number, end: number): void {
-    this.format = format
+  #open(format: Format, bytes: Buffer, start: number, end: number): void {
+    this.#format = format
     this.bytes = bytes
     this.entries = 0
     this.start = start
@@ -143,21 +143,21 @@ export class PackedReader {
 
   /** What the header says; -1 where only walking would tell. */
   get statedEntries(): number {
-    if (this.format === FORMAT.INTSET || this.format === FORMAT.ZIPMAP) return this.expected
-    return this.expected === COUNT_UNKNOWN ? -1 : this.expected
+    if (this.#format === FORMAT.INTSET || this.#format === FORMAT.ZIPMAP) return this.#expected
+    return this.#expected === COUNT_UNKNOWN ? -1 : this.#expected
   }
 
   /** Moves to the next element; false at the end, which has then been checked. */
   next(): boolean {
-    switch (this.format) {
+    switch (this.#format) {
       case FORMAT.LISTPACK:
-        return this.nextListpack()
+        return this.#nextListpack()
       case FORMAT.ZIPLIST:
-        return this.nextZiplist()
+        return this.#nextZiplist()
       case FORMAT.INTSET:
-        return this.nextIntset()
+        return this.#nextIntset()
       case FORMAT.ZIPMAP:
-        return this.nextZipmap()
+        return this.#nextZipmap()
     }
   }
 
@@ -191,12 +191,12 @@ export class PackedReader {
 
   /** Goes to where another reader stands in the same blob, to read the elements behind again. */
   follow(other: PackedReader): void {
-    this.format = other.format
+    this.#format = other.#format
     this.bytes = other.bytes
-    this.at = other.at
-    this.stop = other.stop
+    this.#at = other.#at
+    this.#stop = other.#stop
     this.entries = other.entries
-    this.expected = other.expected
+    this.#expected = other.#expected
   }
 
   /** Steps over elements; false if there are not so many. */
@@ -213,17 +213,18 @@ export class PackedReader {
    *
    * and behind each the size of that, 7 bits a byte, highest first, all but the first with bit 7.
    */
-  private nextListpack(): boolean {
-    const { bytes, stop } = this
-    const at = this.at
+  #nextListpack(): boolean {
+    const { bytes } = this
+    const stop = this.#stop
+    const at = this.#at
     if (at >= stop) {
-      this.endOfWalk(this.expected === COUNT_UNKNOWN)
+      this.#endOfWalk(this.#expected === COUNT_UNKNOWN)
       return false
     }
     const code = bytes[at]!
     let size: number
     if (code < 0x80) {
-      this.setNumber(code)
+      this.#setNumber(code)
       size = 1
     } else if (code < 0xc0) {
       this.isInteger = false
@@ -231,7 +232,7 @@ export class PackedReader {
       size = 1 + (code & 0x3f)
       this.end = at + size
     } else if (code < 0xe0) {
-      this.setNumber(((((code & 0x1f) << 8) | bytes[at + 1]!) << 19) >> 19)
+      this.#setNumber(((((code & 0x1f) << 8) | bytes[at + 1]!) << 19) >> 19)
       size = 2
     } else if (code < 0xf0) {
       this.isInteger = false
@@ -239,17 +240,17 @@ export class PackedReader {
       size = 2 + (((code & 0x0f) << 8) | bytes[at + 1]!)
       this.end = at + size
     } else if (code === 0xf0) {
-      if (at + 5 > stop) throw this.overrun('listpack', at)
+      if (at + 5 > stop) throw this.#overrun('listpack', at)
       this.isInteger = false
       this.start = at + 5
       size = 5 + u32le(bytes, at + 1)
       this.end = at + size
     } else if (code <= 0xf4) {
       size = code === 0xf4 ? 9 : code === 0xf3 ? 5 : code - 0xf1 + 3
-      if (at + size > stop) throw this.overrun('listpack', at)
-      this.readSigned(at + 1, size - 1)
+      if (at + size > stop) throw this.#overrun('listpack', at)
+      this.#readSigned(at + 1, size - 1)
     } else {
-      throw this.fail(
+      throw this.#fail(
         code === 0xff
           ? 'the listpack ends before its end'
           : `0x${code.toString(16)} is no listpack encoding`,
@@ -262,31 +263,31 @@ export class PackedReader {
     this.codeEnd = codeEnd
     this.entries += 1
     if (size < 128) {
-      if (codeEnd >= stop) throw this.overrun('listpack', at)
-      if (bytes[codeEnd] !== size) throw this.wrongBacklen(codeEnd)
-      this.at = codeEnd + 1
+      if (codeEnd >= stop) throw this.#overrun('listpack', at)
+      if (bytes[codeEnd] !== size) throw this.#wrongBacklen(codeEnd)
+      this.#at = codeEnd + 1
     } else {
-      this.at = this.checkBacklen(codeEnd, size)
+      this.#at = this.#checkBacklen(codeEnd, size)
     }
     return true
   }
 
-  private setNumber(value: number): void {
+  #setNumber(value: number): void {
     this.isInteger = true
     this.isWide = false
     this.number = value
   }
 
-  private readSigned(at: number, width: number): void {
+  #readSigned(at: number, width: number): void {
     const { bytes } = this
     if (width === 2) {
-      this.setNumber(((bytes[at]! | (bytes[at + 1]! << 8)) << 16) >> 16)
+      this.#setNumber(((bytes[at]! | (bytes[at + 1]! << 8)) << 16) >> 16)
     } else if (width === 3) {
-      this.setNumber(((bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16)) << 8) >> 8)
+      this.#setNumber(((bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16)) << 8) >> 8)
     } else if (width === 4) {
-      this.setNumber(u32le(bytes, at) | 0)
+      this.#setNumber(u32le(bytes, at) | 0)
     } else if (width === 1) {
-      this.setNumber((bytes[at]! << 24) >> 24)
+      this.#setNumber((bytes[at]! << 24) >> 24)
     } else {
       this.low = u32le(bytes, at)
       this.high = u32le(bytes, at + 4)
@@ -300,26 +301,27 @@ export class PackedReader {
    * At the sizes 16383, 2097151 and 268435455 servers disagree on the width: Valkey 9.1 and Redis
    * 8.8 have one byte less there. Both are read: a first byte of 0 tells the wide form.
    */
-  private checkBacklen(at: number, size: number): number {
-    const { bytes, stop } = this
+  #checkBacklen(at: number, size: number): number {
+    const { bytes } = this
+    const stop = this.#stop
     let width = size < 16383 ? 2 : size < 2097151 ? 3 : size < 268435455 ? 4 : 5
     if ((size === 16383 || size === 2097151 || size === 268435455) && bytes[at] === 0x7f) width -= 1
-    if (at + width > stop) throw this.overrun('listpack', this.entryAt)
+    if (at + width > stop) throw this.#overrun('listpack', this.entryAt)
     let rest = size
     for (let index = at + width - 1; index >= at; index -= 1) {
       const bits = index === at ? rest : (rest & 0x7f) | 0x80
-      if (bytes[index] !== bits) throw this.wrongBacklen(at)
+      if (bytes[index] !== bits) throw this.#wrongBacklen(at)
       rest = Math.floor(rest / 128)
     }
     return at + width
   }
 
-  private wrongBacklen(at: number): Error {
-    return this.fail("a listpack entry's back-length does not match its size", at)
+  #wrongBacklen(at: number): Error {
+    return this.#fail("a listpack entry's back-length does not match its size", at)
   }
 
-  private overrun(what: string, at: number): Error {
-    return this.fail(`a ${what} entry runs past the end of the ${what}`, at)
+  #overrun(what: string, at: number): Error {
+    return this.#fail(`a ${what} entry runs past the end of the ${what}`, at)
   }
 
   /**
@@ -329,32 +331,33 @@ export class PackedReader {
    *   01llllll l …    string, 14 bits    f1…fd      0…12
    *   10------ u32be  string
    */
-  private nextZiplist(): boolean {
-    const { bytes, stop } = this
-    let at = this.at
+  #nextZiplist(): boolean {
+    const { bytes } = this
+    const stop = this.#stop
+    let at = this.#at
     if (at >= stop) {
-      this.endOfWalk(this.expected === COUNT_UNKNOWN)
-      if (this.tailAt !== this.entryAt) {
-        throw this.fail("the ziplist's tail offset is not that of its last entry", this.tailAt)
+      this.#endOfWalk(this.#expected === COUNT_UNKNOWN)
+      if (this.#tailAt !== this.entryAt) {
+        throw this.#fail("the ziplist's tail offset is not that of its last entry", this.#tailAt)
       }
       return false
     }
     const entryAt = at
     let previous = bytes[at]!
     at += 1
-    if (previous === 0xff) throw this.fail('the ziplist ends before its end', entryAt)
+    if (previous === 0xff) throw this.#fail('the ziplist ends before its end', entryAt)
     if (previous === 0xfe) {
-      if (at + 4 > stop) throw this.overrun('ziplist', entryAt)
+      if (at + 4 > stop) throw this.#overrun('ziplist', entryAt)
       previous = u32le(bytes, at)
       at += 4
     }
-    if (previous !== this.previousSize) {
-      throw this.fail(
-        `a ziplist entry says the one before has ${previous} bytes, it has ${this.previousSize}`,
+    if (previous !== this.#previousSize) {
+      throw this.#fail(
+        `a ziplist entry says the one before has ${previous} bytes, it has ${this.#previousSize}`,
         entryAt,
       )
     }
-    if (at >= stop) throw this.overrun('ziplist', entryAt)
+    if (at >= stop) throw this.#overrun('ziplist', entryAt)
     const code = bytes[at]!
     this.codeAt = at
     if (code < 0xc0) {
@@ -367,7 +370,7 @@ export class PackedReader {
         length = ((code & 0x3f) << 8) | bytes[at + 1]!
         at += 2
       } else {
-        if (at + 5 > stop) throw this.overrun('ziplist', entryAt)
+        if (at + 5 > stop) throw this.#overrun('ziplist', entryAt)
         length =
           ((bytes[at + 1]! << 24) |
             (bytes[at + 2]! << 16) |
@@ -380,7 +383,7 @@ export class PackedReader {
       at += length
       this.end = at
     } else if (code >= 0xf1 && code <= 0xfd) {
-      this.setNumber(code - 0xf1)
+      this.#setNumber(code - 0xf1)
       at += 1
     } else {
       const width =
@@ -395,82 +398,83 @@ export class PackedReader {
                 : code === 0xfe
                   ? 1
                   : 0
-      if (width === 0) throw this.fail(`0x${code.toString(16)} is no ziplist encoding`, at)
-      if (at + 1 + width > stop) throw this.overrun('ziplist', entryAt)
-      this.readSigned(at + 1, width)
+      if (width === 0) throw this.#fail(`0x${code.toString(16)} is no ziplist encoding`, at)
+      if (at + 1 + width > stop) throw this.#overrun('ziplist', entryAt)
+      this.#readSigned(at + 1, width)
       at += 1 + width
     }
-    if (at > stop) throw this.overrun('ziplist', entryAt)
+    if (at > stop) throw this.#overrun('ziplist', entryAt)
     this.codeEnd = at
     this.entryAt = entryAt
-    this.previousSize = at - entryAt
+    this.#previousSize = at - entryAt
     this.entries += 1
-    this.at = at
+    this.#at = at
     return true
   }
 
-  private nextIntset(): boolean {
-    const at = this.at
-    if (at >= this.stop) return false
+  #nextIntset(): boolean {
+    const at = this.#at
+    if (at >= this.#stop) return false
     const { number, high, low } = this
-    this.readSigned(at, this.width)
+    this.#readSigned(at, this.#width)
     if (this.entries > 0) {
       const ascending =
-        this.width < 8 || number !== this.number
+        this.#width < 8 || number !== this.number
           ? this.number > number
           : (this.high | 0) > (high | 0) || (this.high === high && this.low > low)
-      if (!ascending) throw this.fail('the members of an intset are not in ascending order', at)
+      if (!ascending) throw this.#fail('the members of an intset are not in ascending order', at)
     }
     this.entryAt = at
     this.codeAt = at
-    this.codeEnd = at + this.width
+    this.codeEnd = at + this.#width
     this.entries += 1
-    this.at = this.codeEnd
+    this.#at = this.codeEnd
     return true
   }
 
-  private nextZipmap(): boolean {
-    const { bytes, stop } = this
-    let at = this.at
+  #nextZipmap(): boolean {
+    const { bytes } = this
+    const stop = this.#stop
+    let at = this.#at
     if (at >= stop) {
-      if (this.inValue) throw this.fail('the last field of a zipmap has no value', at)
-      this.endOfWalk(this.expected < 0)
+      if (this.#inValue) throw this.#fail('the last field of a zipmap has no value', at)
+      this.#endOfWalk(this.#expected < 0)
       return false
     }
     this.entryAt = at
     let length = bytes[at]!
     at += 1
     if (length === 0xfe) {
-      if (at + 4 > stop) throw this.overrun('zipmap', this.entryAt)
+      if (at + 4 > stop) throw this.#overrun('zipmap', this.entryAt)
       length = u32le(bytes, at)
       at += 4
     } else if (length === 0xff) {
-      throw this.fail('the zipmap ends before its end', this.entryAt)
+      throw this.#fail('the zipmap ends before its end', this.entryAt)
     }
     let unused = 0
-    if (this.inValue) {
-      if (at >= stop) throw this.overrun('zipmap', this.entryAt)
+    if (this.#inValue) {
+      if (at >= stop) throw this.#overrun('zipmap', this.entryAt)
       unused = bytes[at]!
       at += 1
     }
-    if (at + length + unused > stop) throw this.overrun('zipmap', this.entryAt)
+    if (at + length + unused > stop) throw this.#overrun('zipmap', this.entryAt)
     this.isInteger = false
     this.start = at
     this.end = at + length
     this.codeAt = at
     this.codeEnd = this.end
-    this.at = this.end + unused
-    this.inValue = !this.inValue
+    this.#at = this.end + unused
+    this.#inValue = !this.#inValue
     this.entries += 1
     return true
   }
 
-  private endOfWalk(unknown: boolean): void {
-    if (this.at !== this.stop) throw this.fail('the last entry runs over the end', this.at)
-    if (!unknown && this.entries !== this.expected) {
-      throw this.fail(
-        `the header says ${this.expected} entries, there are ${this.entries}`,
-        this.stop,
+  #endOfWalk(unknown: boolean): void {
+    if (this.#at !== this.#stop) throw this.#fail('the last entry runs over the end', this.#at)
+    if (!unknown && this.entries !== this.#expected) {
+      throw this.#fail(
+        `the header says ${this.#expected} entries, there are ${this.entries}`,
+        this.#stop,
       )
     }
   }

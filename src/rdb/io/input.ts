@@ -26,11 +26,11 @@ export class RdbInput extends ChunkInput {
   /** True once a compressed string was met; reset by the parser. */
   sawCompressed = false
 
-  private readonly fail: Fail
+  readonly #fail: Fail
 
   constructor(fail: Fail) {
     super()
-    this.fail = fail
+    this.#fail = fail
   }
 
   readByte(): number {
@@ -55,10 +55,10 @@ export class RdbInput extends ChunkInput {
       this.pos += 1
       return first
     }
-    return this.readLongLength(first)
+    return this.#readLongLength(first)
   }
 
-  private readLongLength(first: number): number {
+  #readLongLength(first: number): number {
     const { buf, pos } = this
     if (first < 0x80) {
       if (pos + 2 > this.end) throw NEED_MORE
@@ -68,18 +68,18 @@ export class RdbInput extends ChunkInput {
     if (first === 0x80) {
       this.need(5)
       this.pos += 5
-      return this.u32be(pos + 1)
+      return this.#u32be(pos + 1)
     }
     if (first === 0x81) {
       this.need(9)
-      const length = this.u32be(pos + 1) * 0x100000000 + this.u32be(pos + 5)
+      const length = this.#u32be(pos + 1) * 0x100000000 + this.#u32be(pos + 5)
       if (length > MAX_LENGTH) {
-        throw this.fail(`a length of ${length} is more than any file holds`, this.base + pos)
+        throw this.#fail(`a length of ${length} is more than any file holds`, this.base + pos)
       }
       this.pos += 9
       return length
     }
-    throw this.fail(
+    throw this.#fail(
       first >= 0xc0
         ? `a string encoding (byte 0x${first.toString(16)}) where a length belongs`
         : `0x${first.toString(16)} starts no length`,
@@ -92,7 +92,7 @@ export class RdbInput extends ChunkInput {
     if (this.pos >= this.end) throw NEED_MORE
     if (this.buf[this.pos] === 0x81) {
       this.need(9)
-      into.set(this.u32be(this.pos + 1), this.u32be(this.pos + 5))
+      into.set(this.#u32be(this.pos + 1), this.#u32be(this.pos + 5))
       this.pos += 9
     } else {
       into.set(0, this.readLength())
@@ -109,7 +109,7 @@ export class RdbInput extends ChunkInput {
   /** 8 bytes big endian, as halves: one part of a stream id. */
   readU64be(into: MutableU64): void {
     this.need(8)
-    into.set(this.u32be(this.pos), this.u32be(this.pos + 4))
+    into.set(this.#u32be(this.pos), this.#u32be(this.pos + 4))
     this.pos += 8
   }
 
@@ -150,7 +150,7 @@ export class RdbInput extends ChunkInput {
     if (this.pos >= this.end) throw NEED_MORE
     const first = this.buf[this.pos]!
     if (first >= 0xc0) {
-      this.readEncodedString(first, slot, transient)
+      this.#readEncodedString(first, slot, transient)
       return
     }
     const length = this.readLength()
@@ -161,19 +161,19 @@ export class RdbInput extends ChunkInput {
     slot.point(this.buf, start, this.pos)
   }
 
-  private readEncodedString(first: number, slot: StringSlot, transient: boolean): void {
+  #readEncodedString(first: number, slot: StringSlot, transient: boolean): void {
     if (first !== 0xc3) {
-      slot.setInteger(this.readIntegerString(first))
+      slot.setInteger(this.#readIntegerString(first))
       return
     }
     const at = this.base + this.pos
     this.pos += 1
-    const { compressed, length } = this.readLzfHead(at)
+    const { compressed, length } = this.#readLzfHead(at)
     this.need(compressed)
     const start = this.pos
     const end = start + compressed
     // Before memory is taken for it: does the data give what is claimed?
-    if (length > 1 << 20 && lzfLength(this.buf, start, end) !== length) throw this.lzfError(at)
+    if (length > 1 << 20 && lzfLength(this.buf, start, end) !== length) throw this.#lzfError(at)
     const { kernel } = this
     if (transient && kernel !== undefined && length <= kernel.stagingBytes) {
       const to = kernel.stagingAddress
@@ -182,7 +182,7 @@ export class RdbInput extends ChunkInput {
       slot.room(length)
     }
     if (!lzfDecompress(this.buf, start, end, slot.bytes, slot.start, length)) {
-      throw this.lzfError(at)
+      throw this.#lzfError(at)
     }
     this.pos = end
     this.stored = STORED.LZF
@@ -199,13 +199,13 @@ export class RdbInput extends ChunkInput {
       this.stored = STORED.RAW
       return length
     }
-    if (first !== 0xc3) return decimalLength(this.readIntegerString(first))
+    if (first !== 0xc3) return decimalLength(this.#readIntegerString(first))
     const at = this.base + this.pos
     this.pos += 1
-    const { compressed, length } = this.readLzfHead(at)
+    const { compressed, length } = this.#readLzfHead(at)
     if (verify) {
       this.need(compressed)
-      if (lzfLength(this.buf, this.pos, this.pos + compressed) !== length) throw this.lzfError(at)
+      if (lzfLength(this.buf, this.pos, this.pos + compressed) !== length) throw this.#lzfError(at)
     }
     this.pos += compressed
     this.stored = STORED.LZF
@@ -230,19 +230,19 @@ export class RdbInput extends ChunkInput {
       return length
     }
     if (first !== 0xc3) {
-      slot.setInteger(this.readIntegerString(first))
+      slot.setInteger(this.#readIntegerString(first))
       return slot.end
     }
     const at = this.base + this.pos
     this.pos += 1
-    const { compressed, length } = this.readLzfHead(at)
+    const { compressed, length } = this.#readLzfHead(at)
     // Each token gives at least half of its own bytes; one may begin right before the last one.
     this.need(Math.min(compressed, 2 * wanted + 4))
     const shown = Math.min(wanted, length)
     const out = slot.room(shown)
     const end = this.pos + compressed
     if (lzfDecompressPrefix(this.buf, this.pos, end, out, 0, shown) !== shown) {
-      throw this.lzfError(at)
+      throw this.#lzfError(at)
     }
     this.pos = end
     this.stored = STORED.LZF
@@ -254,20 +254,20 @@ export class RdbInput extends ChunkInput {
   readLzfLengths(): { readonly compressed: number; readonly length: number } {
     const at = this.base + this.pos
     this.pos += 1
-    const head = this.readLzfHead(at)
+    const head = this.#readLzfHead(at)
     this.stored = STORED.LZF
     this.sawCompressed = true
     return head
   }
 
-  private readonly lzfHead = { compressed: 0, length: 0 }
+  readonly #lzfHead = { compressed: 0, length: 0 }
 
-  private readLzfHead(at: number): { compressed: number; length: number } {
-    const head = this.lzfHead
+  #readLzfHead(at: number): { compressed: number; length: number } {
+    const head = this.#lzfHead
     head.compressed = this.readLength()
     head.length = this.readLength()
     if (head.length > LZF_MAX_EXPANSION * head.compressed) {
-      throw this.fail(
+      throw this.#fail(
         `${head.compressed} compressed bytes cannot hold the ${head.length} that are claimed`,
         at,
       )
@@ -275,11 +275,11 @@ export class RdbInput extends ChunkInput {
     return head
   }
 
-  private lzfError(at: number): Error {
-    return this.fail('bad LZF data: not what its header says, or points before its start', at)
+  #lzfError(at: number): Error {
+    return this.#fail('bad LZF data: not what its header says, or points before its start', at)
   }
 
-  private readIntegerString(first: number): number {
+  #readIntegerString(first: number): number {
     const { pos, buf } = this
     this.stored = STORED.INTEGER
     if (first === 0xc0) {
@@ -297,7 +297,7 @@ export class RdbInput extends ChunkInput {
       this.pos += 5
       return this.u32le(pos + 1) | 0
     }
-    throw this.fail(`unknown string encoding ${first & 0x3f}`, this.base + pos)
+    throw this.#fail(`unknown string encoding ${first & 0x3f}`, this.base + pos)
   }
 
   u32le(at: number): number {
@@ -305,7 +305,7 @@ export class RdbInput extends ChunkInput {
     return (buf[at]! | (buf[at + 1]! << 8) | (buf[at + 2]! << 16) | (buf[at + 3]! << 24)) >>> 0
   }
 
-  private u32be(at: number): number {
+  #u32be(at: number): number {
     const { buf } = this
     return ((buf[at]! << 24) | (buf[at + 1]! << 16) | (buf[at + 2]! << 8) | buf[at + 3]!) >>> 0
   }

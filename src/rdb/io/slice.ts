@@ -16,7 +16,7 @@ export class StringSlot implements Slice {
   bytes: Buffer = EMPTY
   start = 0
   end = 0
-  private own = EMPTY
+  #own = EMPTY
 
   point(bytes: Buffer, start: number, end: number): void {
     this.bytes = bytes
@@ -30,11 +30,11 @@ export class StringSlot implements Slice {
 
   /** Memory of the slot's own, at least so long. The slot points at its first `length` bytes. */
   room(length: number): Buffer {
-    if (this.own.length < length) {
-      this.own = Buffer.allocUnsafeSlow(Math.max(length, OWN_BYTES, this.own.length * 2))
+    if (this.#own.length < length) {
+      this.#own = Buffer.allocUnsafeSlow(Math.max(length, OWN_BYTES, this.#own.length * 2))
     }
-    this.point(this.own, 0, length)
-    return this.own
+    this.point(this.#own, 0, length)
+    return this.#own
   }
 
   setInteger(value: number): void {
@@ -55,7 +55,7 @@ export class StringSlot implements Slice {
 
   /** Copies what it points at into its own memory: the input is about to move. */
   retain(): void {
-    if (this.bytes === this.own || this.start === this.end) return
+    if (this.bytes === this.#own || this.start === this.end) return
     const { bytes, start, end } = this
     const own = this.room(end - start)
     bytes.copy(own, 0, start, end)
@@ -63,8 +63,8 @@ export class StringSlot implements Slice {
 
   /** A huge string must not stay in memory for the rest of the file. */
   release(): void {
-    if (this.own.length <= KEEP_BYTES) return
-    this.own = EMPTY
+    if (this.#own.length <= KEEP_BYTES) return
+    this.#own = EMPTY
     this.clear()
   }
 }

@@ -8,30 +8,30 @@ const P5 = 0x165667b1
 const STRIPE_BYTES = 16
 
 export class XxHash32 {
-  private readonly lanes = Int32Array.of(P1 + P2, P2, 0, -P1)
-  private readonly held = new Uint8Array(STRIPE_BYTES)
-  private heldBytes = 0
-  private total = 0
+  readonly #lanes = Int32Array.of(P1 + P2, P2, 0, -P1)
+  readonly #held = new Uint8Array(STRIPE_BYTES)
+  #heldBytes = 0
+  #total = 0
 
   update(bytes: Uint8Array, start = 0, end = bytes.length): void {
-    this.total += end - start
+    this.#total += end - start
     let at = start
-    if (this.heldBytes > 0) {
-      const more = Math.min(STRIPE_BYTES - this.heldBytes, end - at)
-      this.held.set(bytes.subarray(at, at + more), this.heldBytes)
-      this.heldBytes += more
+    if (this.#heldBytes > 0) {
+      const more = Math.min(STRIPE_BYTES - this.#heldBytes, end - at)
+      this.#held.set(bytes.subarray(at, at + more), this.#heldBytes)
+      this.#heldBytes += more
       at += more
-      if (this.heldBytes < STRIPE_BYTES) return
-      this.stripe(this.held, 0)
-      this.heldBytes = 0
+      if (this.#heldBytes < STRIPE_BYTES) return
+      this.#stripe(this.#held, 0)
+      this.#heldBytes = 0
     }
-    for (; at + STRIPE_BYTES <= end; at += STRIPE_BYTES) this.stripe(bytes, at)
-    this.held.set(bytes.subarray(at, end))
-    this.heldBytes = end - at
+    for (; at + STRIPE_BYTES <= end; at += STRIPE_BYTES) this.#stripe(bytes, at)
+    this.#held.set(bytes.subarray(at, end))
+    this.#heldBytes = end - at
   }
 
-  private stripe(bytes: Uint8Array, at: number): void {
-    const { lanes } = this
+  #stripe(bytes: Uint8Array, at: number): void {
+    const lanes = this.#lanes
     for (let lane = 0; lane < 4; lane += 1) {
       const mixed = (lanes[lane]! + Math.imul(u32le(bytes, at + lane * 4), P2)) | 0
       lanes[lane] = Math.imul(rotate(mixed, 13), P1)
@@ -40,20 +40,21 @@ export class XxHash32 {
 
   /** The hash so far, unsigned. */
   get value(): number {
-    const { lanes, held } = this
+    const lanes = this.#lanes
+    const held = this.#held
     let hash =
-      this.total >= STRIPE_BYTES
+      this.#total >= STRIPE_BYTES
         ? rotate(lanes[0]!, 1) +
           rotate(lanes[1]!, 7) +
           rotate(lanes[2]!, 12) +
           rotate(lanes[3]!, 18)
         : P5
-    hash = (hash + this.total) | 0
+    hash = (hash + this.#total) | 0
     let at = 0
-    for (; at + 4 <= this.heldBytes; at += 4) {
+    for (; at + 4 <= this.#heldBytes; at += 4) {
       hash = Math.imul(rotate((hash + Math.imul(u32le(held, at), P3)) | 0, 17), P4)
     }
-    for (; at < this.heldBytes; at += 1) {
+    for (; at < this.#heldBytes; at += 1) {
       hash = Math.imul(rotate((hash + Math.imul(held[at]!, P5)) | 0, 11), P1)
     }
     hash = Math.imul(hash ^ (hash >>> 15), P2)

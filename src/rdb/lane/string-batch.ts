@@ -29,72 +29,72 @@ export class KernelStringBatch implements StringBatch {
   count = 0
   dbnum = 0
   bytes: Buffer = Buffer.alloc(0)
-  private readonly separatorByte: number
-  private kernel: ByteKernel | undefined
-  private words: Uint32Array = NO_WORDS
-  private doubles: Float64Array = NO_DOUBLES
+  readonly #separatorByte: number
+  #kernel: ByteKernel | undefined
+  #words: Uint32Array = NO_WORDS
+  #doubles: Float64Array = NO_DOUBLES
 
   constructor(separatorByte: number) {
-    this.separatorByte = separatorByte
+    this.#separatorByte = separatorByte
   }
 
   /** Reads records from bytes[start, end) in the kernel's memory; returns where the rest begins. */
   read(kernel: ByteKernel, start: number, end: number): number {
-    if (this.kernel !== kernel) this.view(kernel)
-    this.count = kernel.exports.readStringRows(start, end, this.separatorByte)
+    if (this.#kernel !== kernel) this.#view(kernel)
+    this.count = kernel.exports.readStringRows(start, end, this.#separatorByte)
     return kernel.exports.stringRowsEnd()
   }
 
   keyStart(index: number): number {
-    return this.words[index * WORDS + (ROW_KEY >> 2)]!
+    return this.#words[index * WORDS + (ROW_KEY >> 2)]!
   }
 
   keyEnd(index: number): number {
-    return this.keyStart(index) + this.words[index * WORDS + (ROW_KEY_BYTES >> 2)]!
+    return this.keyStart(index) + this.#words[index * WORDS + (ROW_KEY_BYTES >> 2)]!
   }
 
   separators(index: number): number {
-    return this.words[index * WORDS + (ROW_SEPARATORS >> 2)]!
+    return this.#words[index * WORDS + (ROW_SEPARATORS >> 2)]!
   }
 
   shape(index: number): number {
-    return this.words[index * WORDS + (ROW_SHAPE >> 2)]!
+    return this.#words[index * WORDS + (ROW_SHAPE >> 2)]!
   }
 
   valueBytes(index: number): number {
-    return this.words[index * WORDS + (ROW_VALUE_BYTES >> 2)]!
+    return this.#words[index * WORDS + (ROW_VALUE_BYTES >> 2)]!
   }
 
   commonBytes(index: number): number {
-    return this.words[index * WORDS + (ROW_FLAGS >> 2)]! >>> ROW_COMMON_SHIFT
+    return this.#words[index * WORDS + (ROW_FLAGS >> 2)]! >>> ROW_COMMON_SHIFT
   }
 
   isInteger(index: number): boolean {
-    return (this.words[index * WORDS + (ROW_FLAGS >> 2)]! & ROW_INTEGER) !== 0
+    return (this.#words[index * WORDS + (ROW_FLAGS >> 2)]! & ROW_INTEGER) !== 0
   }
 
   isCompressed(index: number): boolean {
-    return (this.words[index * WORDS + (ROW_FLAGS >> 2)]! & ROW_COMPRESSED) !== 0
+    return (this.#words[index * WORDS + (ROW_FLAGS >> 2)]! & ROW_COMPRESSED) !== 0
   }
 
   isHyperLogLog(index: number): boolean {
-    return (this.words[index * WORDS + (ROW_FLAGS >> 2)]! & ROW_HYPERLOGLOG) !== 0
+    return (this.#words[index * WORDS + (ROW_FLAGS >> 2)]! & ROW_HYPERLOGLOG) !== 0
   }
 
   hasExpiry(index: number): boolean {
-    return (this.words[index * WORDS + (ROW_FLAGS >> 2)]! & ROW_EXPIRES) !== 0
+    return (this.#words[index * WORDS + (ROW_FLAGS >> 2)]! & ROW_EXPIRES) !== 0
   }
 
   expireAtMs(index: number): number {
-    return this.doubles[index * DOUBLES + (ROW_EXPIRE_AT >> 3)]!
+    return this.#doubles[index * DOUBLES + (ROW_EXPIRE_AT >> 3)]!
   }
 
-  private view(kernel: ByteKernel): void {
-    this.kernel = kernel
+  #view(kernel: ByteKernel): void {
+    this.#kernel = kernel
     this.bytes = kernel.memory
     const at = kernel.exports.stringRows()
     const { buffer } = kernel.memory
-    this.words = new Uint32Array(buffer, at, MAX_ROWS * WORDS)
-    this.doubles = new Float64Array(buffer, at, MAX_ROWS * DOUBLES)
+    this.#words = new Uint32Array(buffer, at, MAX_ROWS * WORDS)
+    this.#doubles = new Float64Array(buffer, at, MAX_ROWS * DOUBLES)
   }
 }

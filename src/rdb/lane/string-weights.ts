@@ -8,17 +8,17 @@ export class ChosenWeights {
   /** Arguments of `walkStrings`. */
   mode: number = WEIGH_NOTHING
   known = 0
-  private kernel: ByteKernel | undefined
-  private kind = -1
+  #kernel: ByteKernel | undefined
+  #kind = -1
   /** Asked for once, by kind. */
-  private readonly answers: (PlainWeights | undefined | null)[] = []
+  readonly #answers: (PlainWeights | undefined | null)[] = []
 
   /** False: the consumer wants to hear of each string. */
   choose(kernel: ByteKernel, weighing: StringWeighing | undefined, kind: Kind): boolean {
-    if (kind === this.kind && kernel === this.kernel) return this.mode !== WEIGH_NOTHING
-    this.kind = kind
-    this.kernel = kernel
-    const weights = this.ask(weighing, kind)
+    if (kind === this.#kind && kernel === this.#kernel) return this.mode !== WEIGH_NOTHING
+    this.#kind = kind
+    this.#kernel = kernel
+    const weights = this.#ask(weighing, kind)
     if (weights === undefined) {
       this.mode = WEIGH_NOTHING
       return false
@@ -31,11 +31,11 @@ export class ChosenWeights {
     return true
   }
 
-  private ask(weighing: StringWeighing | undefined, kind: Kind): PlainWeights | undefined {
-    let answer = this.answers[kind]
+  #ask(weighing: StringWeighing | undefined, kind: Kind): PlainWeights | undefined {
+    let answer = this.#answers[kind]
     if (answer === undefined) {
       answer = weighing?.ofKind(kind) ?? null
-      this.answers[kind] = answer
+      this.#answers[kind] = answer
     }
     return answer ?? undefined
   }

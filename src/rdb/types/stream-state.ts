@@ -62,52 +62,52 @@ const MAX_IDS = 1 << 20
  * sums are, which tell at the end of the group whether both sides were the same.
  */
 export class PendingIds {
-  private ids = new Uint32Array(256)
-  private count = 0
-  private isExact = true
-  private sumOfGroup = 0
-  private sumOfOwners = 0
-  private ownedCount = 0
+  #ids = new Uint32Array(256)
+  #count = 0
+  #isExact = true
+  #sumOfGroup = 0
+  #sumOfOwners = 0
+  #ownedCount = 0
 
   reset(): void {
-    this.count = 0
-    this.isExact = true
-    this.sumOfGroup = 0
-    this.sumOfOwners = 0
-    this.ownedCount = 0
-    if (this.ids.length > 65536) this.ids = new Uint32Array(256)
+    this.#count = 0
+    this.#isExact = true
+    this.#sumOfGroup = 0
+    this.#sumOfOwners = 0
+    this.#ownedCount = 0
+    if (this.#ids.length > 65536) this.#ids = new Uint32Array(256)
   }
 
   /** An id of the group; they come in ascending order. */
   add(id: StreamId): void {
-    this.sumOfGroup = (this.sumOfGroup + mix(id)) % Number.MAX_SAFE_INTEGER
-    const at = this.count * 4
-    this.count += 1
-    if (this.count > MAX_IDS) this.isExact = false
-    if (!this.isExact) return
+    this.#sumOfGroup = (this.#sumOfGroup + mix(id)) % Number.MAX_SAFE_INTEGER
+    const at = this.#count * 4
+    this.#count += 1
+    if (this.#count > MAX_IDS) this.#isExact = false
+    if (!this.#isExact) return
     // A look-up needs the order; without it only the sums are left.
-    if (this.count > 1 && this.compareAt(this.count - 2, id) >= 0) this.isExact = false
-    if (at + 4 > this.ids.length) {
-      const more = new Uint32Array(this.ids.length * 2)
-      more.set(this.ids)
-      this.ids = more
+    if (this.#count > 1 && this.#compareAt(this.#count - 2, id) >= 0) this.#isExact = false
+    if (at + 4 > this.#ids.length) {
+      const more = new Uint32Array(this.#ids.length * 2)
+      more.set(this.#ids)
+      this.#ids = more
     }
-    this.ids[at] = id.ms.high
-    this.ids[at + 1] = id.ms.low
-    this.ids[at + 2] = id.seq.high
-    this.ids[at + 3] = id.seq.low
+    this.#ids[at] = id.ms.high
+    this.#ids[at + 1] = id.ms.low
+    this.#ids[at + 2] = id.seq.high
+    this.#ids[at + 3] = id.seq.low
   }
 
   /** An id that a consumer (or nobody, NACKed) has. False: the group does not have it. */
   own(id: StreamId): boolean {
-    this.sumOfOwners = (this.sumOfOwners + mix(id)) % Number.MAX_SAFE_INTEGER
-    this.ownedCount += 1
-    if (!this.isExact) return true
+    this.#sumOfOwners = (this.#sumOfOwners + mix(id)) % Number.MAX_SAFE_INTEGER
+    this.#ownedCount += 1
+    if (!this.#isExact) return true
     let low = 0
-    let high = this.count - 1
+    let high = this.#count - 1
     while (low <= high) {
       const middle = (low + high) >> 1
-      const order = this.compareAt(middle, id)
+      const order = this.#compareAt(middle, id)
       if (order === 0) return true
       if (order < 0) low = middle + 1
       else high = middle - 1
@@ -117,11 +117,11 @@ export class PendingIds {
 
   /** At the end of the group: has each id exactly one owner? */
   get isConsistent(): boolean {
-    return this.count === this.ownedCount && this.sumOfGroup === this.sumOfOwners
+    return this.#count === this.#ownedCount && this.#sumOfGroup === this.#sumOfOwners
   }
 
-  private compareAt(index: number, id: StreamId): number {
-    const { ids } = this
+  #compareAt(index: number, id: StreamId): number {
+    const ids = this.#ids
     const at = index * 4
     return (
       ids[at]! - id.ms.high ||

@@ -40,12 +40,12 @@ export const HLL_MIN_BYTES = 16
 export type StringEncoding = 'int' | 'embstr' | 'raw'
 
 export class ObjectEncoding {
-  private family: RdbFamily = 'redis'
-  private version = 0
+  #family: RdbFamily = 'redis'
+  #version = 0
 
   start(start: RdbStart): void {
-    this.family = start.family
-    this.version = versionOfRdb(start.version)
+    this.#family = start.family
+    this.#version = versionOfRdb(start.version)
   }
 
   /** An AUX field; those that name the server count. */
@@ -55,8 +55,8 @@ export class ObjectEncoding {
     const version = serverVersionNumber(value.bytes.toString('latin1', value.start, value.end))
     // Without one the file's version says more.
     if (version === undefined) return
-    this.family = field === 'redis-ver' ? 'redis' : 'valkey'
-    this.version = version
+    this.#family = field === 'redis-ver' ? 'redis' : 'valkey'
+    this.#version = version
   }
 
   string(header: KeyHeader, value: Slice): StringEncoding {
@@ -79,7 +79,7 @@ export class ObjectEncoding {
 
   /** True where a list's encoding is known only when all of it has been seen. */
   get listsVary(): boolean {
-    return this.version >= SINCE.LIST_LISTPACK
+    return this.#version >= SINCE.LIST_LISTPACK
   }
 
   list(header: KeyHeader, stats: ValueStats): string {
@@ -91,18 +91,18 @@ export class ObjectEncoding {
   /** Of all other kinds. */
   other(header: KeyHeader): string {
     const { encoding } = header.type
-    if (encoding === 'stream' && this.version < SINCE.STREAM_NAMED) return 'unknown'
+    if (encoding === 'stream' && this.#version < SINCE.STREAM_NAMED) return 'unknown'
     return encoding === 'module' ? 'raw' : encoding
   }
 
   /** Measured with servers of each generation: lengths beyond are `raw`. */
   embstrLimit(keyBytes: number, hasExpiry: boolean): number {
-    const { version } = this
-    if (this.family === 'redis' && version >= SINCE.REDIS_KEY_EMBEDDED) return 41 - keyBytes
-    if (this.family === 'valkey' && version >= SINCE.VALKEY_KEY_EMBEDDED_128) {
+    const version = this.#version
+    if (this.#family === 'redis' && version >= SINCE.REDIS_KEY_EMBEDDED) return 41 - keyBytes
+    if (this.#family === 'valkey' && version >= SINCE.VALKEY_KEY_EMBEDDED_128) {
       return (keyBytes < 32 ? 113 : 111) - keyBytes - (hasExpiry ? 8 : 0)
     }
-    if (this.family === 'valkey' && version >= SINCE.VALKEY_KEY_EMBEDDED) {
+    if (this.#family === 'valkey' && version >= SINCE.VALKEY_KEY_EMBEDDED) {
       return (hasExpiry && keyBytes <= 33 ? 33 : 41) - keyBytes
     }
     if (version >= SINCE.EMBSTR_44) return 44

@@ -34,21 +34,22 @@ const NO_BYTES = new Uint8Array(0)
 const NAMES = typeTable('redis').map((type) => type && KIND_NAMES[type.kind])
 
 export class LoadLane {
-  private readonly options: LoadLaneOptions
-  private readonly rows: RestoreLane
+  readonly #options: LoadLaneOptions
+  readonly #rows: RestoreLane
   /** Of the db at hand: counters by type byte, made when they are wanted, and its SELECT. */
-  private counts: (KeyCounts | undefined)[] = []
-  private dbnum = -1
-  private select: Uint8Array = NO_BYTES
+  #counts: (KeyCounts | undefined)[] = []
+  #dbnum = -1
+  #select: Uint8Array = NO_BYTES
 
   constructor(kernel: ByteKernel, options: LoadLaneOptions) {
-    this.options = options
-    this.rows = new RestoreLane(kernel, options)
+    this.#options = options
+    this.#rows = new RestoreLane(kernel, options)
   }
 
   /** As `RdbLane.anyRecords`, from a file of this family. */
   take(stretch: Stretch, dbnum: number, family: RdbFamily): number {
-    const { options, rows } = this
+    const options = this.#options
+    const rows = this.#rows
     const { writer } = options
     const db = options.mapDb(dbnum)
     if (db >= options.databases) return 0
@@ -58,22 +59,22 @@ export class LoadLane {
     if (!rows.begin(family, free, expiredUpToMs, ownKey)) return 0
     stretch.takenTo = stretch.start
     if (!rows.takes(stretch)) return 0
-    if (dbnum !== this.dbnum) this.enter(dbnum, db)
+    if (dbnum !== this.#dbnum) this.#enter(dbnum, db)
     const { commands } = writer
     const { out } = commands
     let taken = 0
     for (;;) {
-      const select = commands.selectedDb === db ? NO_BYTES : this.select
+      const select = commands.selectedDb === db ? NO_BYTES : this.#select
       out.room(select.length + MIN_ROOM_BYTES)
       const keys = rows.write(stretch, out.bytes, out.pos + select.length)
       taken += rows.passed
-      if (rows.passed > 0) this.count()
+      if (rows.passed > 0) this.#count()
       if (keys > 0) {
         out.bytes.set(select, out.pos)
         out.pos = rows.writtenTo
         commands.selectedDb = db
         commands.commands += select.length > 0 ? keys + 1 : keys
-        writer.addRow!(db, keys, !free, this.counts, rows.written)
+        writer.addRow!(db, keys, !free, this.#counts, rows.written)
       }
       if (!rows.wantsRoom) return taken
       // Not even an empty buffer has room for it.
@@ -83,20 +84,20 @@ export class LoadLane {
   }
 
   /** Keys of the row into the ledger; whether they are written shows when they are answered. */
-  private count(): void {
-    const { written, expired } = this.rows
+  #count(): void {
+    const { written, expired } = this.#rows
     for (let type = 0; type < RESTORE_TYPES; type += 1) {
       const keys = written[type]! + expired[type]!
       if (keys === 0) continue
-      const counts = (this.counts[type] ??= this.options.ledger.of(this.dbnum, NAMES[type]!))
+      const counts = (this.#counts[type] ??= this.#options.ledger.of(this.#dbnum, NAMES[type]!))
       counts.read += keys
       counts.expired += expired[type]!
     }
   }
 
-  private enter(dbnum: number, db: number): void {
-    this.dbnum = dbnum
-    this.counts = []
-    this.select = encodeCommand('SELECT', String(db))
+  #enter(dbnum: number, db: number): void {
+    this.#dbnum = dbnum
+    this.#counts = []
+    this.#select = encodeCommand('SELECT', String(db))
   }
 }

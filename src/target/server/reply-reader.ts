@@ -36,33 +36,33 @@ const INCOMPLETE = Symbol('incomplete')
 
 /** Collects bytes until whole replies stand in them. */
 export class ReplyReader {
-  private bytes = Buffer.alloc(0)
-  private at = 0
+  #bytes = Buffer.alloc(0)
+  #at = 0
 
   push(chunk: Uint8Array): void {
-    this.bytes = Buffer.concat([this.bytes.subarray(this.at), chunk])
-    this.at = 0
+    this.#bytes = Buffer.concat([this.#bytes.subarray(this.#at), chunk])
+    this.#at = 0
   }
 
   /** The next whole reply, or undefined. */
   next(): Reply | undefined {
-    const from = this.at
-    const reply = this.read()
+    const from = this.#at
+    const reply = this.#read()
     if (reply !== INCOMPLETE) return reply
-    this.at = from
+    this.#at = from
     return undefined
   }
 
   get isEmpty(): boolean {
-    return this.at === this.bytes.length
+    return this.#at === this.#bytes.length
   }
 
-  private read(): Reply | typeof INCOMPLETE {
-    const end = this.bytes.indexOf('\r\n', this.at, 'latin1')
+  #read(): Reply | typeof INCOMPLETE {
+    const end = this.#bytes.indexOf('\r\n', this.#at, 'latin1')
     if (end < 0) return INCOMPLETE
-    const first = this.bytes[this.at]!
-    const line = this.bytes.toString('latin1', this.at + 1, end)
-    this.at = end + 2
+    const first = this.#bytes[this.#at]!
+    const line = this.#bytes.toString('latin1', this.#at + 1, end)
+    this.#at = end + 2
     switch (first) {
       case 0x2b: // +
         return Buffer.from(line, 'latin1')
@@ -73,9 +73,9 @@ export class ReplyReader {
       case 0x24: {
         const length = Number(line)
         if (length < 0) return null
-        if (this.bytes.length - this.at < length + 2) return INCOMPLETE
-        const value = Buffer.from(this.bytes.subarray(this.at, this.at + length))
-        this.at += length + 2
+        if (this.#bytes.length - this.#at < length + 2) return INCOMPLETE
+        const value = Buffer.from(this.#bytes.subarray(this.#at, this.#at + length))
+        this.#at += length + 2
         return value
       }
       case 0x2a: {
@@ -83,7 +83,7 @@ export class ReplyReader {
         if (count < 0) return null
         const items: Reply[] = []
         for (let i = 0; i < count; i += 1) {
-          const item = this.read()
+          const item = this.#read()
           if (item === INCOMPLETE) return INCOMPLETE
           items.push(item)
         }

@@ -23,32 +23,35 @@ export class KeyComparison {
   readonly kinds: DifferenceKind[] = []
   /** On one side only, and past its time. */
   isExpired = false
-  private readonly options: CompareOptions
-  private a!: RecordTable
-  private b!: RecordTable
-  private atA = -1
-  private atB = -1
+  readonly #options: CompareOptions
+  #a!: RecordTable
+  #b!: RecordTable
+  #atA = -1
+  #atB = -1
 
   constructor(options: CompareOptions) {
-    this.options = options
+    this.#options = options
   }
 
   /** Offsets are -1 where the side lacks the key. */
   look(a: RecordTable, atA: number, b: RecordTable, atB: number): void {
-    this.a = a
-    this.atA = atA
-    this.b = b
-    this.atB = atB
+    this.#a = a
+    this.#atA = atA
+    this.#b = b
+    this.#atB = atB
     this.kinds.length = 0
     this.isExpired = false
-    if (atA === -1) this.lookAtOne(b, atB, 'missing-in-a')
-    else if (atB === -1) this.lookAtOne(a, atA, 'missing-in-b')
-    else this.lookAtBoth()
+    if (atA === -1) this.#lookAtOne(b, atB, 'missing-in-a')
+    else if (atB === -1) this.#lookAtOne(a, atA, 'missing-in-b')
+    else this.#lookAtBoth()
   }
 
   /** The key lies in memory that is used again. */
   describe(kind: DifferenceKind): Difference {
-    const { a, atA, b, atB } = this
+    const a = this.#a
+    const b = this.#b
+    const atA = this.#atA
+    const atB = this.#atB
     const [side, at] = atA === -1 ? [b, atB] : [a, atA]
     const difference: Difference = {
       kind,
@@ -65,14 +68,18 @@ export class KeyComparison {
     return difference
   }
 
-  private lookAtOne(side: RecordTable, at: number, kind: DifferenceKind): void {
+  #lookAtOne(side: RecordTable, at: number, kind: DifferenceKind): void {
     const expireAtMs = side.expiryOf(at)
-    this.isExpired = expireAtMs !== -1 && expireAtMs <= this.options.nowMs
+    this.isExpired = expireAtMs !== -1 && expireAtMs <= this.#options.nowMs
     if (!this.isExpired) this.kinds.push(kind)
   }
 
-  private lookAtBoth(): void {
-    const { a, atA, b, atB, kinds } = this
+  #lookAtBoth(): void {
+    const { kinds } = this
+    const a = this.#a
+    const b = this.#b
+    const atA = this.#atA
+    const atB = this.#atB
     if (a.word(atA, DIGEST_KIND) !== b.word(atB, DIGEST_KIND)) {
       kinds.push('type')
     } else {
@@ -82,12 +89,12 @@ export class KeyComparison {
         a.word(atA, DIGEST_HAS_COUNTERS) === 1 && b.word(atB, DIGEST_HAS_COUNTERS) === 1
       if (areCounted && !a.isSame(atA, b, atB, DIGEST_COUNTERS, 8)) kinds.push('stream-counters')
     }
-    if (!this.isSameExpiry(a.expiryOf(atA), b.expiryOf(atB))) kinds.push('ttl')
+    if (!this.#isSameExpiry(a.expiryOf(atA), b.expiryOf(atB))) kinds.push('ttl')
   }
 
-  private isSameExpiry(a: number, b: number): boolean {
+  #isSameExpiry(a: number, b: number): boolean {
     if (a === -1 || b === -1) return a === b
-    return Math.abs(a - b) <= this.options.ttlToleranceMs
+    return Math.abs(a - b) <= this.#options.ttlToleranceMs
   }
 }
 

@@ -28,22 +28,22 @@ export interface PartEvents {
 export class DiffRecords {
   readonly a: DiffSide
   readonly b: DiffSide
-  private readonly parts: number
+  readonly #parts: number
 
   /** @param suspects how many keys will come, and bytes of their names */
   constructor(directory: string, suspects: { keys: number; nameBytes: number }) {
     const { keys, nameBytes } = suspects
     const byName = Math.ceil(nameBytes / NAME_BYTES_PER_PART)
-    this.parts = Math.max(1, byName, Math.ceil(keys / KEYS_PER_PART))
-    this.a = new DiffSide(join(directory, 'a'), this.parts)
-    this.b = new DiffSide(join(directory, 'b'), this.parts)
+    this.#parts = Math.max(1, byName, Math.ceil(keys / KEYS_PER_PART))
+    this.a = new DiffSide(join(directory, 'a'), this.#parts)
+    this.b = new DiffSide(join(directory, 'b'), this.#parts)
   }
 
   /** Brings the records of each key together. */
   compare(events: PartEvents): void {
     const a = new RecordTable()
     const b = new RecordTable()
-    for (let part = 0; part < this.parts; part += 1) {
+    for (let part = 0; part < this.#parts; part += 1) {
       a.load(this.a.part(part), () => events.twice('a'))
       b.load(this.b.part(part), () => events.twice('b'))
       for (let atB = b.next(0); atB >= 0; atB = b.next(b.endOf(atB))) {
@@ -65,19 +65,19 @@ interface PartBuffer {
 
 /** The records of one side while they are collected. */
 export class DiffSide {
-  private readonly parts: PartBuffer[]
+  readonly #parts: PartBuffer[]
   /** What the buffer of a part grows to. */
-  private readonly mostBytes: number
-  private readBytes: Buffer = NO_BYTES
+  readonly #mostBytes: number
+  #readBytes: Buffer = NO_BYTES
 
   constructor(path: string, parts: number) {
-    this.parts = Array.from({ length: parts }, (_, part) => ({
+    this.#parts = Array.from({ length: parts }, (_, part) => ({
       file: `${path}-${part}`,
       bytes: NO_BYTES,
       length: 0,
       hasFile: false,
     }))
-    this.mostBytes = Math.max(MIN_BUFFER_BYTES, Math.ceil(MEMORY_BYTES_PER_SIDE / parts))
+    this.#mostBytes = Math.max(MIN_BUFFER_BYTES, Math.ceil(MEMORY_BYTES_PER_SIDE / parts))
   }
 
   /** record[at, at + DIGEST_RECORD_BYTES), whatever stands behind it. */
@@ -85,8 +85,8 @@ export class DiffSide {
     const nameBytes = name.end - name.start
     const bytes = DIGEST_RECORD_BYTES + nameBytes
     // Other bits than those that choose the bucket.
-    const part = this.parts[record.readUInt32LE(at + DIGEST_NAME + 4) % this.parts.length]!
-    if (part.length + bytes > part.bytes.length) this.makeRoom(part, bytes)
+    const part = this.#parts[record.readUInt32LE(at + DIGEST_NAME + 4) % this.#parts.length]!
+    if (part.length + bytes > part.bytes.length) this.#makeRoom(part, bytes)
     const to = part.length
     if (name.bytes === record && name.start === at + DIGEST_RECORD_BYTES) {
       record.copy(part.bytes, to, at, at + bytes)
@@ -99,7 +99,7 @@ export class DiffSide {
 
   /** No more will come. */
   end(): void {
-    for (const part of this.parts) {
+    for (const part of this.#parts) {
       // Who has files keeps nothing else, so that the other side has the memory.
       if (!part.hasFile) continue
       writeOut(part)
@@ -109,12 +109,12 @@ export class DiffSide {
 
   /** All records of a part; valid until the next call. */
   part(index: number): Buffer {
-    const part = this.parts[index]!
-    return part.hasFile ? this.read(part.file) : part.bytes.subarray(0, part.length)
+    const part = this.#parts[index]!
+    return part.hasFile ? this.#read(part.file) : part.bytes.subarray(0, part.length)
   }
 
-  private makeRoom(part: PartBuffer, bytes: number): void {
-    const { mostBytes } = this
+  #makeRoom(part: PartBuffer, bytes: number): void {
+    const mostBytes = this.#mostBytes
     if (part.length + bytes > mostBytes) writeOut(part)
     // That of one very long name.
     if (part.bytes.length > mostBytes) part.bytes = NO_BYTES
@@ -125,18 +125,19 @@ export class DiffSide {
     part.bytes = next
   }
 
-  private read(file: string): Buffer {
+  #read(file: string): Buffer {
     let descriptor: number | undefined
     try {
       descriptor = openSync(file, 'r')
       const { size } = fstatSync(descriptor)
-      if (size > this.readBytes.length) this.readBytes = Buffer.allocUnsafeSlow(size + (size >> 3))
+      if (size > this.#readBytes.length)
+        this.#readBytes = Buffer.allocUnsafeSlow(size + (size >> 3))
       for (let at = 0; at < size;) {
-        const count = readSync(descriptor, this.readBytes, at, size - at, at)
+        const count = readSync(descriptor, this.#readBytes, at, size - at, at)
         if (count === 0) throw new Error('it has become shorter')
         at += count
       }
-      return this.readBytes.subarray(0, size)
+      return this.#readBytes.subarray(0, size)
     } catch (error) {
       throw fileError(file, 'read', error)
     } finally {

@@ -57,31 +57,31 @@ export async function diff(options: DiffOptions): Promise<DiffResult> {
 }
 
 class DiffRun {
-  private readonly options: DiffOptions
-  private readonly directory: string
-  private readonly filter: KeyFilter
-  private readonly kernel = new DigestKernel(RDB_READ_BYTES, randomBytes(DIGEST_SECRET_BYTES))
-  private nowMs = 0
+  readonly #options: DiffOptions
+  readonly #directory: string
+  readonly #filter: KeyFilter
+  readonly #kernel = new DigestKernel(RDB_READ_BYTES, randomBytes(DIGEST_SECRET_BYTES))
+  #nowMs = 0
 
   constructor(options: DiffOptions, directory: string) {
-    this.options = options
-    this.directory = directory
+    this.#options = options
+    this.#directory = directory
     const { a, b } = options
     const ofA = withAddressDb(options.filter, a.kind === 'server' ? a.server.address.db : 0)
-    this.filter = compileKeyFilter(
+    this.#filter = compileKeyFilter(
       withAddressDb(ofA, b.kind === 'server' ? b.server.address.db : 0),
     )
   }
 
   async compare(): Promise<DiffResult> {
     // One after the other, but both before the reading: the two moments are close together.
-    const a = await this.open('a', this.options.a)
-    const b = await this.open('b', this.options.b)
+    const a = await this.#open('a', this.#options.a)
+    const b = await this.#open('b', this.#options.b)
     // What has gone by its time on a server that was just read is past its time now.
-    this.nowMs = Date.now()
-    const { sums, suspects: flags } = this.kernel
-    await this.sum(a, sums.a)
-    await this.sum(b, sums.b)
+    this.#nowMs = Date.now()
+    const { sums, suspects: flags } = this.#kernel
+    await this.#sum(a, sums.a)
+    await this.#sum(b, sums.b)
     const suspects = findSuspects(sums.a, sums.b, flags)
     const trusted = a.result.built?.complete !== false && b.result.built?.complete !== false
     const result: DiffResult = {
@@ -94,54 +94,55 @@ class DiffRun {
       keysExpired: 0,
     }
     if (suspects.count === 0) return result
-    const records = new DiffRecords(this.directory, suspects)
-    await this.collect(a, records.a)
-    await this.collect(b, records.b)
-    const shown = this.count(records, result)
-    if (this.options.values === true) await addValueDetails(shown, { a, b })
-    for (const each of shown) this.options.onDifference?.(each)
+    const records = new DiffRecords(this.#directory, suspects)
+    await this.#collect(a, records.a)
+    await this.#collect(b, records.b)
+    const shown = this.#count(records, result)
+    if (this.#options.values === true) await addValueDetails(shown, { a, b })
+    for (const each of shown) this.#options.onDifference?.(each)
     return result
   }
 
-  private async open(side: 'a' | 'b', source: DiffSource): Promise<OpenSide> {
-    return await OpenSide.open(side, source, this.options, this.directory)
+  async #open(side: 'a' | 'b', source: DiffSource): Promise<OpenSide> {
+    return await OpenSide.open(side, source, this.#options, this.#directory)
   }
 
   /** First reading: all keys, sums only. */
-  private async sum(open: OpenSide, sums: Buffer): Promise<void> {
-    await open.read('read', this.kernel.input, () => {
+  async #sum(open: OpenSide, sums: Buffer): Promise<void> {
+    await open.read('read', this.#kernel.input, () => {
       sums.fill(0)
-      return this.digests(open, sums)
+      return this.#digests(open, sums)
     })
     open.result.keys = keysIn(sums)
   }
 
   /** Second reading: only keys of buckets that disagree, each with its record. */
-  private async collect(open: OpenSide, records: DiffSide): Promise<void> {
-    const digests = this.digests(open, (record, at, name) => records.add(record, at, name))
-    await open.read('compare', this.kernel.input, () => digests)
+  async #collect(open: OpenSide, records: DiffSide): Promise<void> {
+    const digests = this.#digests(open, (record, at, name) => records.add(record, at, name))
+    await open.read('compare', this.#kernel.input, () => digests)
     records.end()
   }
 
-  private digests(open: OpenSide, to: DigestOptions['to']): KeyDigests {
-    const { filter, kernel } = this
+  #digests(open: OpenSide, to: DigestOptions['to']): KeyDigests {
+    const filter = this.#filter
+    const kernel = this.#kernel
     return new KeyDigests({
       kernel,
       shiftMs: open.shiftMs,
       wanted: filter.passesAll
         ? undefined
-        : (header, expireAtMs) => wantsKey(filter, header, this.nowMs, expireAtMs),
+        : (header, expireAtMs) => wantsKey(filter, header, this.#nowMs, expireAtMs),
       to,
     })
   }
 
   /** Counts all, and returns those to be shown. */
-  private count(records: DiffRecords, result: DiffResult): Difference[] {
-    const limit = this.options.limit ?? DEFAULT_LIMIT
+  #count(records: DiffRecords, result: DiffResult): Difference[] {
+    const limit = this.#options.limit ?? DEFAULT_LIMIT
     const shown: Difference[] = []
     const comparison = new KeyComparison({
-      ttlToleranceMs: this.options.ttlToleranceMs ?? DEFAULT_TTL_TOLERANCE_MS,
-      nowMs: this.nowMs,
+      ttlToleranceMs: this.#options.ttlToleranceMs ?? DEFAULT_TTL_TOLERANCE_MS,
+      nowMs: this.#nowMs,
     })
     const { kinds } = comparison
     records.compare({

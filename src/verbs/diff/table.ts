@@ -21,27 +21,27 @@ const SHORT_BYTES = 64
 export class RecordTable {
   bytes: Buffer = Buffer.alloc(0)
   /** Offset of a record + 1, or 0. */
-  private slots = new Uint32Array(MIN_SLOTS)
-  private mask = MIN_SLOTS - 1
+  #slots = new Uint32Array(MIN_SLOTS)
+  #mask = MIN_SLOTS - 1
 
   /** Of records with the same name the last one counts. Changes the bytes. */
   load(bytes: Buffer, onTwice: () => void): void {
     this.bytes = bytes
-    this.clear(Math.floor(bytes.length / DIGEST_RECORD_BYTES))
+    this.#clear(Math.floor(bytes.length / DIGEST_RECORD_BYTES))
     for (let at = 0; at < bytes.length; at = this.endOf(at)) {
-      const slot = this.slotOf(this, at)
-      const before = this.slots[slot]!
+      const slot = this.#slotOf(this, at)
+      const before = this.#slots[slot]!
       if (before !== 0) {
         this.remove(before - 1)
         onTwice()
       }
-      this.slots[slot] = at + 1
+      this.#slots[slot] = at + 1
     }
   }
 
   /** The record of the same db and name as `other` has there, or -1. */
   find(other: RecordTable, at: number): number {
-    return this.slots[this.slotOf(other, at)]! - 1
+    return this.#slots[this.#slotOf(other, at)]! - 1
   }
 
   remove(at: number): void {
@@ -82,18 +82,19 @@ export class RecordTable {
   }
 
   /** The slot with the record of the same name, or that it would have. */
-  private slotOf(other: RecordTable, otherAt: number): number {
-    const { slots, mask } = this
+  #slotOf(other: RecordTable, otherAt: number): number {
+    const slots = this.#slots
+    const mask = this.#mask
     let slot = Math.imul(other.word(otherAt, DIGEST_NAME), 0x9e3779b1) >>> 7
     for (;;) {
       slot &= mask
       const at = slots[slot]! - 1
-      if (at === -1 || this.hasName(at, other, otherAt)) return slot
+      if (at === -1 || this.#hasName(at, other, otherAt)) return slot
       slot += 1
     }
   }
 
-  private hasName(at: number, other: RecordTable, otherAt: number): boolean {
+  #hasName(at: number, other: RecordTable, otherAt: number): boolean {
     if (at === otherAt && other === this) return true
     if (!this.isSame(at, other, otherAt, DIGEST_NAME, 8)) return false
     // Db and length of the name, then the name.
@@ -109,11 +110,11 @@ export class RecordTable {
     return true
   }
 
-  private clear(records: number): void {
+  #clear(records: number): void {
     let size = MIN_SLOTS
     while (size < records + (records >> 1)) size *= 2
-    if (size > this.slots.length) this.slots = new Uint32Array(size)
-    else this.slots.fill(0, 0, size)
-    this.mask = size - 1
+    if (size > this.#slots.length) this.#slots = new Uint32Array(size)
+    else this.#slots.fill(0, 0, size)
+    this.#mask = size - 1
   }
 }

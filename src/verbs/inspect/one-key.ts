@@ -47,166 +47,166 @@ export async function inspectKey(
 
 /** Analyses every key as usual, and tells the elements of one. */
 class KeyFinder extends KeyAnalysis implements ElementVisitor {
-  private readonly wanted: Uint8Array
-  private readonly dbs: readonly number[] | undefined
-  private readonly tell: (element: KeyElement) => void
-  private readonly begin: ((place: KeyPlace) => void) | undefined
+  readonly #wanted: Uint8Array
+  readonly #dbs: readonly number[] | undefined
+  readonly #tell: (element: KeyElement) => void
+  readonly #begin: ((place: KeyPlace) => void) | undefined
   readonly rawWithElements = true
-  private raw: Buffer[] = []
-  private rawRoom = 0
-  private readonly json: JsonKeys | undefined
-  private readonly out: OutputBuffer | undefined
+  #raw: Buffer[] = []
+  #rawRoom = 0
+  readonly #json: JsonKeys | undefined
+  readonly #out: OutputBuffer | undefined
 
   constructor({ key, onBegin, onElement, onFound, nowMs, filter, json }: InspectKeyOptions) {
     super({
       nowMs: nowMs ?? 0,
       top: 0,
       onKey: (found) => {
-        if (this.matches(found.header)) onFound(detailOf(found, Buffer.concat(this.raw)))
+        if (this.#matches(found.header)) onFound(detailOf(found, Buffer.concat(this.#raw)))
       },
     })
-    this.wanted = key
-    this.dbs = filter?.dbs
-    this.tell = onElement ?? noElement
-    this.begin = onBegin
+    this.#wanted = key
+    this.#dbs = filter?.dbs
+    this.#tell = onElement ?? noElement
+    this.#begin = onBegin
     if (json === undefined) return
     const kernel = new ByteKernel(JSON_BYTES)
-    this.out = new OutputBuffer(json.write, kernel.allocate(JSON_BYTES))
-    this.json = new JsonKeys(this.out, kernel, { strings: json.strings, layout: 'lines' })
-    Object.assign(this, forwardElements(this.json))
+    this.#out = new OutputBuffer(json.write, kernel.allocate(JSON_BYTES))
+    this.#json = new JsonKeys(this.#out, kernel, { strings: json.strings, layout: 'lines' })
+    Object.assign(this, forwardElements(this.#json))
   }
 
   override start(start: RdbStart): void {
     super.start(start)
-    this.json?.start(start)
+    this.#json?.start(start)
   }
 
   override aux(name: Slice, value: Slice): void {
     super.aux(name, value)
-    this.json?.aux(name, value)
+    this.#json?.aux(name, value)
   }
 
   override key(header: KeyHeader): Depth {
     super.key(header)
-    if (!this.matches(header)) return DEPTH.SKIP
-    this.raw = []
-    this.rawRoom = MAX_RAW_BYTES
+    if (!this.#matches(header)) return DEPTH.SKIP
+    this.#raw = []
+    this.#rawRoom = MAX_RAW_BYTES
     this.flush()
-    this.begin?.(placeOf(header))
-    return this.json?.key(header) ?? DEPTH.ELEMENTS
+    this.#begin?.(placeOf(header))
+    return this.#json?.key(header) ?? DEPTH.ELEMENTS
   }
 
   override keyEnd(header: KeyHeader, stats: ValueStats): void {
-    if (this.json !== undefined && this.matches(header)) {
-      this.json.keyEnd(header, stats)
-      this.json.finish()
+    if (this.#json !== undefined && this.#matches(header)) {
+      this.#json.keyEnd(header, stats)
+      this.#json.finish()
     }
     super.keyEnd(header, stats)
   }
 
   /** Hands out what was written of a key whose end did not come. */
   flush(): void {
-    this.out?.drop()
-    this.out?.flush()
+    this.#out?.drop()
+    this.#out?.flush()
   }
 
   rawValue(bytes: Buffer, start: number, end: number): void {
-    const count = Math.min(this.rawRoom, end - start)
+    const count = Math.min(this.#rawRoom, end - start)
     if (count === 0) return
-    this.raw.push(Buffer.from(bytes.subarray(start, start + count)))
-    this.rawRoom -= count
+    this.#raw.push(Buffer.from(bytes.subarray(start, start + count)))
+    this.#rawRoom -= count
   }
 
-  private matches({ key, dbnum }: KeyHeader): boolean {
+  #matches({ key, dbnum }: KeyHeader): boolean {
     return (
-      (this.dbs?.includes(dbnum) ?? true) &&
-      key.end - key.start === this.wanted.length &&
-      key.bytes.compare(this.wanted, 0, this.wanted.length, key.start, key.end) === 0
+      (this.#dbs?.includes(dbnum) ?? true) &&
+      key.end - key.start === this.#wanted.length &&
+      key.bytes.compare(this.#wanted, 0, this.#wanted.length, key.start, key.end) === 0
     )
   }
 
   stringValue(value: Slice): void {
-    this.tell({ kind: 'string', value: copy(value) })
+    this.#tell({ kind: 'string', value: copy(value) })
   }
 
   stringPart(part: Slice): void {
-    this.tell({ kind: 'part', value: copy(part) })
+    this.#tell({ kind: 'part', value: copy(part) })
   }
 
   listElement(value: Slice): void {
-    this.tell({ kind: 'element', value: copy(value) })
+    this.#tell({ kind: 'element', value: copy(value) })
   }
 
   setMember(value: Slice): void {
-    this.tell({ kind: 'member', value: copy(value) })
+    this.#tell({ kind: 'member', value: copy(value) })
   }
 
   zsetMember(value: Slice, score: number): void {
-    this.tell({ kind: 'scored', value: copy(value), score })
+    this.#tell({ kind: 'scored', value: copy(value), score })
   }
 
   hashField(field: Slice, value: Slice, expireAtMs: number): void {
-    this.tell({ kind: 'field', field: copy(field), value: copy(value), expireAtMs })
+    this.#tell({ kind: 'field', field: copy(field), value: copy(value), expireAtMs })
   }
 
   streamEntry(id: StreamId): void {
-    this.tell({ kind: 'entry', id: streamIdText(id) })
+    this.#tell({ kind: 'entry', id: streamIdText(id) })
   }
 
   streamField(field: Slice, value: Slice): void {
-    this.tell({ kind: 'field', field: copy(field), value: copy(value), expireAtMs: -1 })
+    this.#tell({ kind: 'field', field: copy(field), value: copy(value), expireAtMs: -1 })
   }
 
   streamMeta(meta: StreamMeta): void {
-    this.meta('last id', streamIdText(meta.lastId))
+    this.#meta('last id', streamIdText(meta.lastId))
     if (!meta.hasExtended) return
-    this.meta('entries added', u64Text(meta.entriesAdded))
-    this.meta('max deleted id', streamIdText(meta.maxDeletedId))
+    this.#meta('entries added', u64Text(meta.entriesAdded))
+    this.#meta('max deleted id', streamIdText(meta.maxDeletedId))
   }
 
   streamGroup(group: StreamGroup): void {
-    this.meta('group', copy(group.name))
-    this.meta('  last delivered id', streamIdText(group.lastId))
-    if (group.hasEntriesRead) this.meta('  entries read', u64Text(group.entriesRead))
-    this.meta('  pending', String(group.pending))
+    this.#meta('group', copy(group.name))
+    this.#meta('  last delivered id', streamIdText(group.lastId))
+    if (group.hasEntriesRead) this.#meta('  entries read', u64Text(group.entriesRead))
+    this.#meta('  pending', String(group.pending))
   }
 
   streamGroupPending(id: StreamId, deliveryTimeMs: number, deliveryCount: number): void {
-    this.meta(
+    this.#meta(
       '    pending entry',
       `${streamIdText(id)}, delivered ${deliveryCountText(deliveryCount)} times, last at ${deliveryTimeMs}`,
     )
   }
 
   streamConsumer(consumer: StreamConsumer): void {
-    this.meta('  consumer', copy(consumer.name))
-    this.meta('    pending', String(consumer.pending))
+    this.#meta('  consumer', copy(consumer.name))
+    this.#meta('    pending', String(consumer.pending))
   }
 
   streamConsumerPending(id: StreamId): void {
-    this.meta('    pending entry', streamIdText(id))
+    this.#meta('    pending entry', streamIdText(id))
   }
 
   streamNacked(id: StreamId): void {
-    this.meta('  pending entry of nobody', streamIdText(id))
+    this.#meta('  pending entry of nobody', streamIdText(id))
   }
 
   streamIdmp(durationSeconds: number, maxEntries: number): void {
-    this.meta('ids of producers are kept', `${durationSeconds} s, at most ${maxEntries}`)
+    this.#meta('ids of producers are kept', `${durationSeconds} s, at most ${maxEntries}`)
   }
 
   streamProducer(producerId: Slice, ids: number): void {
-    this.meta('producer', copy(producerId))
-    this.meta('  ids', String(ids))
+    this.#meta('producer', copy(producerId))
+    this.#meta('  ids', String(ids))
   }
 
   streamProducerId(iid: Slice, entryId: StreamId): void {
-    this.meta(`  id of entry ${streamIdText(entryId)}`, copy(iid))
+    this.#meta(`  id of entry ${streamIdText(entryId)}`, copy(iid))
   }
 
   streamIdmpEnd(idsAdded: U64, idsDuplicate: U64): void {
-    this.meta('ids added', u64Text(idsAdded))
-    this.meta('ids refused as duplicates', u64Text(idsDuplicate))
+    this.#meta('ids added', u64Text(idsAdded))
+    this.#meta('ids refused as duplicates', u64Text(idsDuplicate))
   }
 
   streamGroupEnd(): void {
@@ -218,35 +218,35 @@ class KeyFinder extends KeyAnalysis implements ElementVisitor {
   }
 
   moduleSigned(value: U64): void {
-    this.meta('integer', BigInt.asIntN(64, BigInt(u64Text(value))).toString())
+    this.#meta('integer', BigInt.asIntN(64, BigInt(u64Text(value))).toString())
   }
 
   moduleUnsigned(value: U64): void {
-    this.meta('integer', u64Text(value))
+    this.#meta('integer', u64Text(value))
   }
 
   moduleFloat(value: number): void {
-    this.meta('float', String(value))
+    this.#meta('float', String(value))
   }
 
   moduleDouble(value: number): void {
-    this.meta('double', String(value))
+    this.#meta('double', String(value))
   }
 
   moduleString(value: Slice): void {
-    this.meta('string', copy(value))
+    this.#meta('string', copy(value))
   }
 
   arrayElement(index: U64, value: Slice): void {
-    this.meta(u64Text(index), copy(value))
+    this.#meta(u64Text(index), copy(value))
   }
 
   gcra(value: U64): void {
-    this.meta('value', u64Text(value))
+    this.#meta('value', u64Text(value))
   }
 
-  private meta(name: string, value: string | Buffer): void {
-    this.tell({ kind: 'meta', name, value })
+  #meta(name: string, value: string | Buffer): void {
+    this.#tell({ kind: 'meta', name, value })
   }
 }
 

@@ -53,102 +53,102 @@ export async function archive(options: ArchiveOptions): Promise<ArchiveResult> {
 }
 
 class ArchiveRun implements LinkConsumer {
-  private readonly options: ArchiveOptions
-  private readonly store: ArchiveStore
-  private readonly archive: ArchiveWriter
-  private link: ReplicationLink | undefined
-  private failure: Error | undefined
-  private connected = false
-  private snapshotBytes = 0
-  private snapshots = 0
-  private reason: FullResyncReason = 'first'
-  private readonly snapshotHalt = new AbortController()
-  private snapshotting: Promise<void> | undefined
-  private lastSnapshotMs = Date.now()
+  readonly #options: ArchiveOptions
+  readonly #store: ArchiveStore
+  readonly #archive: ArchiveWriter
+  #link: ReplicationLink | undefined
+  #failure: Error | undefined
+  #connected = false
+  #snapshotBytes = 0
+  #snapshots = 0
+  #reason: FullResyncReason = 'first'
+  readonly #snapshotHalt = new AbortController()
+  #snapshotting: Promise<void> | undefined
+  #lastSnapshotMs = Date.now()
 
   constructor(options: ArchiveOptions, store: ArchiveStore) {
-    this.options = options
-    this.store = store
-    this.archive = new ArchiveWriter(store, {
+    this.#options = options
+    this.#store = store
+    this.#archive = new ArchiveWriter(store, {
       rotateBytes: options.rotateBytes ?? DEFAULT_ROTATE_BYTES,
       fsync: options.fsync ?? 'everysec',
       syncOnGetAck: options.durable === true,
       keep: options.keep,
       onEvent: (event) => {
-        if (event.event === 'snapshot') this.snapshots += 1
+        if (event.event === 'snapshot') this.#snapshots += 1
         options.onEvent?.(event)
       },
-      onError: (error) => this.fail(error),
+      onError: (error) => this.#fail(error),
       onSynced: () => {
-        if (options.durable === true) this.link?.acknowledge()
+        if (options.durable === true) this.#link?.acknowledge()
       },
       ...(options.sync === undefined ? {} : { sync: options.sync }),
     })
     const base = store.currentBase
-    if (base !== undefined) this.lastSnapshotMs = base.unixMs
+    if (base !== undefined) this.#lastSnapshotMs = base.unixMs
   }
 
   async run(): Promise<ArchiveResult> {
-    const { signal, durationMs, server, dir } = this.options
-    this.tellRecovery()
-    const timers = [setInterval(() => this.tick(), TICK_MS)]
-    if (durationMs !== undefined) timers.push(setTimeout(() => this.link?.stop(), durationMs))
+    const { signal, durationMs, server, dir } = this.#options
+    this.#tellRecovery()
+    const timers = [setInterval(() => this.#tick(), TICK_MS)]
+    if (durationMs !== undefined) timers.push(setTimeout(() => this.#link?.stop(), durationMs))
     try {
-      await this.follow()
+      await this.#follow()
     } catch (error) {
-      this.failure ??= error instanceof Error ? error : new Error(String(error))
+      this.#failure ??= error instanceof Error ? error : new Error(String(error))
     } finally {
       for (const timer of timers) clearTimeout(timer)
-      this.snapshotHalt.abort()
-      await this.snapshotting
+      this.#snapshotHalt.abort()
+      await this.#snapshotting
     }
     try {
-      await this.archive.close()
+      await this.#archive.close()
     } catch (error) {
-      this.failure ??= error instanceof Error ? error : new Error(String(error))
+      this.#failure ??= error instanceof Error ? error : new Error(String(error))
     }
-    const { failure } = this
+    const failure = this.#failure
     if (failure !== undefined && !(failure instanceof AbortedError)) throw failure
     const result: ArchiveResult = {
       source: formatServerAddress(server.address),
       dir,
-      replid: this.archive.replid,
-      replOffset: this.archive.replOffset,
-      streamBytes: this.archive.streamBytes,
-      commands: this.archive.commands,
-      snapshots: this.snapshots,
-      gaps: this.archive.gaps,
-      dropped: this.archive.dropped,
-      droppedCommands: this.archive.droppedCommands,
-      highestDbnum: this.archive.highestDbnum,
+      replid: this.#archive.replid,
+      replOffset: this.#archive.replOffset,
+      streamBytes: this.#archive.streamBytes,
+      commands: this.#archive.commands,
+      snapshots: this.#snapshots,
+      gaps: this.#archive.gaps,
+      dropped: this.#archive.dropped,
+      droppedCommands: this.#archive.droppedCommands,
+      highestDbnum: this.#archive.highestDbnum,
     }
-    this.options.onEvent?.({ event: 'stopped', ...result })
+    this.#options.onEvent?.({ event: 'stopped', ...result })
     if (failure !== undefined) throw failure
     if (signal?.aborted === true) throw new AbortedError()
     return result
   }
 
   /** One link after the other: the next only where the stream made no sense. */
-  private async follow(): Promise<void> {
-    const { server, signal, retries, onWire } = this.options
-    let start: 'full' | ResumePoint = this.archive.resumePoint ?? 'full'
-    if (start !== 'full') this.reason = 'refused'
+  async #follow(): Promise<void> {
+    const { server, signal, retries, onWire } = this.#options
+    let start: 'full' | ResumePoint = this.#archive.resumePoint ?? 'full'
+    if (start !== 'full') this.#reason = 'refused'
     for (let desyncs = 0; ;) {
-      const before = this.archive.commands
-      this.link = new ReplicationLink(
+      const before = this.#archive.commands
+      this.#link = new ReplicationLink(
         { server, purpose: 'stream', start, retries: retries ?? Infinity, signal, onWire },
         this,
       )
       try {
-        await this.link.run()
+        await this.#link.run()
         return
       } catch (error) {
         const isDesync = error instanceof ProtocolError && error.code === 'ERR_STREAM_DESYNC'
-        desyncs = this.archive.commands > before ? 1 : desyncs + 1
+        desyncs = this.#archive.commands > before ? 1 : desyncs + 1
         if (!isDesync || desyncs > MAX_DESYNCS) throw error
-        this.options.onEvent?.({ event: 'link-lost', message: error.message, retryInMs: 0 })
-        this.archive.linkLost()
-        this.reason = 'desync'
+        this.#options.onEvent?.({ event: 'link-lost', message: error.message, retryInMs: 0 })
+        this.#archive.linkLost()
+        this.#reason = 'desync'
         start = 'full'
       }
     }
@@ -165,20 +165,21 @@ class ArchiveRun implements LinkConsumer {
         },
       )
     }
-    this.refuseOther(replid)
-    this.connected = true
-    this.snapshotBytes = 0
-    const isOther = this.reason === 'refused' && !this.store.replids.has(replid)
-    const reason = isOther ? 'other-history' : this.reason
-    this.options.onEvent?.({ event: 'full-resync', replid, replOffset, reason })
-    this.archive.beginSnapshot({ replid, replOffset })
-    this.lastSnapshotMs = Date.now()
+    this.#refuseOther(replid)
+    this.#connected = true
+    this.#snapshotBytes = 0
+    const isOther = this.#reason === 'refused' && !this.#store.replids.has(replid)
+    const reason = isOther ? 'other-history' : this.#reason
+    this.#options.onEvent?.({ event: 'full-resync', replid, replOffset, reason })
+    this.#archive.beginSnapshot({ replid, replOffset })
+    this.#lastSnapshotMs = Date.now()
   }
 
   /** An archive is one master's: another one's snapshot would be its newest state, and with --keep
    * push the first one's out. */
-  private refuseOther(replid: string): void {
-    const { store, options } = this
+  #refuseOther(replid: string): void {
+    const options = this.#options
+    const store = this.#store
     if (store.timeline.length > 0 && store.isOfOtherSource && options.adopt !== true) {
       if (!store.replids.has(replid)) {
         throw new UsageError(
@@ -195,21 +196,21 @@ class ArchiveRun implements LinkConsumer {
   }
 
   onSnapshotBytes(bytes: Buffer, start: number, end: number): void {
-    this.snapshotBytes += end - start
-    this.archive.snapshotBytes(bytes, start, end)
+    this.#snapshotBytes += end - start
+    this.#archive.snapshotBytes(bytes, start, end)
   }
 
   onSnapshotEnd(info: SnapshotEndInfo): void {
-    this.archive.endSnapshot(info)
-    this.reason = 'refused'
+    this.#archive.endSnapshot(info)
+    this.#reason = 'refused'
   }
 
   onContinue(info: ContinueInfo): void {
-    this.connected = true
+    this.#connected = true
     const { replid, previousReplid, nextReplOffset } = info
-    this.store.noteSource()
-    this.archive.continued(replid, nextReplOffset)
-    this.options.onEvent?.({
+    this.#store.noteSource()
+    this.#archive.continued(replid, nextReplOffset)
+    this.#options.onEvent?.({
       event: 'continued',
       replid,
       replOffset: nextReplOffset - 1,
@@ -218,64 +219,64 @@ class ArchiveRun implements LinkConsumer {
   }
 
   onStream(bytes: Buffer, start: number, end: number): void {
-    this.archive.stream(bytes, start, end)
+    this.#archive.stream(bytes, start, end)
   }
 
   onLinkLost(info: LinkLostInfo): void {
-    this.archive.linkLost()
+    this.#archive.linkLost()
     const { error, retryInMs, attempt } = info
-    this.options.onEvent?.({ event: 'link-lost', message: error.message, retryInMs })
-    if (!this.connected && this.options.retries === undefined && attempt > DEFAULT_RETRIES) {
+    this.#options.onEvent?.({ event: 'link-lost', message: error.message, retryInMs })
+    if (!this.#connected && this.#options.retries === undefined && attempt > DEFAULT_RETRIES) {
       throw error
     }
   }
 
   drain(): Promise<void> | undefined {
-    return this.archive.drain()
+    return this.#archive.drain()
   }
 
   resumePoint(): ResumePoint | 'full' | undefined {
-    return this.archive.resumePoint ?? 'full'
+    return this.#archive.resumePoint ?? 'full'
   }
 
   /** Durable: only what is fsynced, of a cluster node too, which then waits for the fsync. */
   ackOffsets(): AckOffsets | undefined {
-    if (this.options.durable !== true) return undefined
-    const synced = this.archive.syncedReplOffset
+    if (this.#options.durable !== true) return undefined
+    const synced = this.#archive.syncedReplOffset
     return synced < 0 ? { ack: 0 } : { ack: synced, fack: synced }
   }
 
-  private tick(): void {
-    if ((this.options.fsync ?? 'everysec') === 'everysec') {
+  #tick(): void {
+    if ((this.#options.fsync ?? 'everysec') === 'everysec') {
       // Its failure comes by onError.
-      void this.archive.sync()
+      void this.#archive.sync()
     }
-    const { snapshotEveryMs, onProgress } = this.options
+    const { snapshotEveryMs, onProgress } = this.#options
     if (
       snapshotEveryMs !== undefined &&
-      this.link?.state === 'stream' &&
-      this.snapshotting === undefined &&
-      Date.now() - this.lastSnapshotMs >= snapshotEveryMs
+      this.#link?.state === 'stream' &&
+      this.#snapshotting === undefined &&
+      Date.now() - this.#lastSnapshotMs >= snapshotEveryMs
     ) {
-      this.lastSnapshotMs = Date.now()
-      this.snapshotting = this.snapshot().finally(() => (this.snapshotting = undefined))
+      this.#lastSnapshotMs = Date.now()
+      this.#snapshotting = this.#snapshot().finally(() => (this.#snapshotting = undefined))
     }
     onProgress?.({
-      state: this.link?.state ?? 'idle',
-      snapshotBytes: this.snapshotBytes,
-      streamBytes: this.archive.streamBytes,
-      commands: this.archive.commands,
-      replOffset: this.archive.replOffset,
-      syncedReplOffset: this.archive.syncedReplOffset,
+      state: this.#link?.state ?? 'idle',
+      snapshotBytes: this.#snapshotBytes,
+      streamBytes: this.#archive.streamBytes,
+      commands: this.#archive.commands,
+      replOffset: this.#archive.replOffset,
+      syncedReplOffset: this.#archive.syncedReplOffset,
     })
   }
 
-  private async snapshot(): Promise<void> {
-    const { server, onEvent, onWire } = this.options
+  async #snapshot(): Promise<void> {
+    const { server, onEvent, onWire } = this.#options
     try {
-      await takeSnapshot(this.archive, server, this.snapshotHalt.signal, onWire)
+      await takeSnapshot(this.#archive, server, this.#snapshotHalt.signal, onWire)
     } catch (error) {
-      if (this.snapshotHalt.signal.aborted) return
+      if (this.#snapshotHalt.signal.aborted) return
       onEvent?.({
         event: 'snapshot-failed',
         message: error instanceof Error ? error.message : String(error),
@@ -283,19 +284,20 @@ class ArchiveRun implements LinkConsumer {
     }
   }
 
-  private tellRecovery(): void {
-    for (const message of this.store.notices) this.options.onEvent?.({ event: 'warning', message })
-    const resume = this.store.resume
+  #tellRecovery(): void {
+    for (const message of this.#store.notices)
+      this.#options.onEvent?.({ event: 'warning', message })
+    const resume = this.#store.resume
     if (resume === undefined) return
     const { part, incr } = resume
     const cutBytes = part.fileBytes - part.filePosition
     if (cutBytes === 0) return
     const { replOffset } = part
-    this.options.onEvent?.({ event: 'recovered', file: incr.file, cutBytes, replOffset })
+    this.#options.onEvent?.({ event: 'recovered', file: incr.file, cutBytes, replOffset })
   }
 
-  private fail(error: Error): void {
-    this.failure ??= error
-    this.link?.stop()
+  #fail(error: Error): void {
+    this.#failure ??= error
+    this.#link?.stop()
   }
 }

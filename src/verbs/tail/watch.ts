@@ -36,36 +36,36 @@ export async function tail(options: TailOptions): Promise<TailResult> {
 }
 
 class TailRun implements LinkConsumer {
-  private readonly options: TailOptions
-  private readonly view: CommandView
-  private readonly decoder = new CommandDecoder({ pieceBytes: LARGE_BYTES, oldMasters: true })
-  private readonly unwrapper = new RreplayUnwrapper()
-  private readonly place: CommandPlace = { replOffset: -1, dbnum: -1, unixMs: 0 }
-  private readonly link: ReplicationLink
-  private failure: Error | undefined
-  private started = false
+  readonly #options: TailOptions
+  readonly #view: CommandView
+  readonly #decoder = new CommandDecoder({ pieceBytes: LARGE_BYTES, oldMasters: true })
+  readonly #unwrapper = new RreplayUnwrapper()
+  readonly #place: CommandPlace = { replOffset: -1, dbnum: -1, unixMs: 0 }
+  readonly #link: ReplicationLink
+  #failure: Error | undefined
+  #started = false
   /** Of the history followed; undefined before, and from masters that name none (<= 2.6). */
-  private replid: string | undefined
-  private finished = false
-  private streamCommands = 0
-  private streamBytes = 0
-  private gaps = 0
-  private largeBytes = 0
-  private largePasses = false
-  private largeName: Buffer = Buffer.alloc(0)
-  private keys: number | undefined
-  private usedMemoryBytes: number | undefined
-  private lagBytes: number | undefined
-  private control: ControlClient | undefined
+  #replid: string | undefined
+  #finished = false
+  #streamCommands = 0
+  #streamBytes = 0
+  #gaps = 0
+  #largeBytes = 0
+  #largePasses = false
+  #largeName: Buffer = Buffer.alloc(0)
+  #keys: number | undefined
+  #usedMemoryBytes: number | undefined
+  #lagBytes: number | undefined
+  #control: ControlClient | undefined
 
   constructor(options: TailOptions) {
-    this.options = options
+    this.#options = options
     const { server, from, allowFullResync, retries, signal, onWire } = options
-    this.view = new CommandView(
+    this.#view = new CommandView(
       { ...options, filter: withAddressDb(options.filter, server.address.db) },
-      (error) => this.end(error),
+      (error) => this.#end(error),
     )
-    this.link = new ReplicationLink(
+    this.#link = new ReplicationLink(
       {
         server,
         purpose: 'stream',
@@ -80,59 +80,60 @@ class TailRun implements LinkConsumer {
   }
 
   async run(): Promise<TailResult> {
-    const { signal, durationMs, stats, server } = this.options
-    await this.askServer()
+    const { signal, durationMs, stats, server } = this.#options
+    await this.#askServer()
     const timers: NodeJS.Timeout[] = []
-    if (durationMs !== undefined) timers.push(setTimeout(() => this.end(), durationMs))
+    if (durationMs !== undefined) timers.push(setTimeout(() => this.#end(), durationMs))
     if (stats !== undefined) {
       const intervalMs = stats.intervalMs ?? 1000
       let lastMs = performance.now()
       timers.push(
         setInterval(() => {
           const nowMs = performance.now()
-          this.tellStats(stats, nowMs - lastMs)
+          this.#tellStats(stats, nowMs - lastMs)
           lastMs = nowMs
         }, intervalMs),
       )
     }
     try {
-      await this.link.run()
+      await this.#link.run()
     } catch (error) {
-      this.failure ??= error instanceof Error ? error : new Error(String(error))
+      this.#failure ??= error instanceof Error ? error : new Error(String(error))
     } finally {
       for (const timer of timers) clearTimeout(timer)
-      this.control?.close()
+      this.#control?.close()
     }
-    await this.view.finish(signal)
-    if (this.failure !== undefined) throw this.failure
-    if (signal?.aborted === true && !this.finished) throw new AbortedError()
+    await this.#view.finish(signal)
+    if (this.#failure !== undefined) throw this.#failure
+    if (signal?.aborted === true && !this.#finished) throw new AbortedError()
     return {
       source: formatServerAddress(server.address),
-      commands: this.view.shown,
-      streamCommands: this.streamCommands,
-      streamBytes: this.streamBytes,
-      replid: this.replid,
-      replOffset: this.place.replOffset,
-      gaps: this.gaps,
+      commands: this.#view.shown,
+      streamCommands: this.#streamCommands,
+      streamBytes: this.#streamBytes,
+      replid: this.#replid,
+      replOffset: this.#place.replOffset,
+      gaps: this.#gaps,
     }
   }
 
   onResyncPlanned(plan: 'partial' | 'empty-snapshot' | 'full-snapshot'): void {
-    const { keys, usedMemoryBytes } = this
-    this.options.onNotice?.({ kind: 'resync-planned', plan, keys, usedMemoryBytes })
+    const keys = this.#keys
+    const usedMemoryBytes = this.#usedMemoryBytes
+    this.#options.onNotice?.({ kind: 'resync-planned', plan, keys, usedMemoryBytes })
   }
 
   onFullResync(info: FullResyncInfo): void {
-    if (this.started) {
-      this.gaps += 1
-      const fromReplOffset = this.place.replOffset + 1
-      this.options.onNotice?.({ kind: 'gap', fromReplOffset, toReplOffset: info.replOffset })
+    if (this.#started) {
+      this.#gaps += 1
+      const fromReplOffset = this.#place.replOffset + 1
+      this.#options.onNotice?.({ kind: 'gap', fromReplOffset, toReplOffset: info.replOffset })
     }
-    this.decoder.reset()
-    this.place.replOffset = info.replOffset
+    this.#decoder.reset()
+    this.#place.replOffset = info.replOffset
     // The master selects anew behind a snapshot.
-    this.place.dbnum = 0
-    this.begin(info.replid, info.replOffset + 1)
+    this.#place.dbnum = 0
+    this.#begin(info.replid, info.replOffset + 1)
   }
 
   onSnapshotBytes(): void {
@@ -144,40 +145,43 @@ class TailRun implements LinkConsumer {
   }
 
   onContinue(info: ContinueInfo): void {
-    this.decoder.reset()
-    this.place.replOffset = info.nextReplOffset - 1
-    this.begin(info.replid, info.nextReplOffset)
+    this.#decoder.reset()
+    this.#place.replOffset = info.nextReplOffset - 1
+    this.#begin(info.replid, info.nextReplOffset)
   }
 
   onLinkLost(info: LinkLostInfo): void {
-    this.largeBytes = 0
+    this.#largeBytes = 0
     const { retryInMs } = info
-    this.options.onNotice?.({ kind: 'link-lost', message: info.error.message, retryInMs })
+    this.#options.onNotice?.({ kind: 'link-lost', message: info.error.message, retryInMs })
   }
 
   /** Behind the last whole command: a promoted replica may not have the half one. */
   resumePoint(): ResumePoint | 'full' | undefined {
-    const { started, replid } = this
+    const started = this.#started
+    const replid = this.#replid
     if (!started) return undefined
     if (replid === undefined) return 'full'
-    return { replid, nextReplOffset: this.place.replOffset + 1 }
+    return { replid, nextReplOffset: this.#place.replOffset + 1 }
   }
 
   drain(): Promise<void> | undefined {
-    return this.view.output?.drain()
+    return this.#view.output?.drain()
   }
 
   onStream(bytes: Buffer, start: number, end: number): void {
-    const { decoder, place, view } = this
+    const view = this.#view
+    const decoder = this.#decoder
+    const place = this.#place
     place.unixMs = Date.now()
-    this.streamBytes += end - start
+    this.#streamBytes += end - start
     decoder.feed(bytes, start, end)
-    while (!this.finished) {
+    while (!this.#finished) {
       const status = decoder.next()
       if (status === RESP.MORE) break
       place.replOffset += decoder.end - decoder.start
-      if (status === RESP.COMMAND) this.take(decoder)
-      else if (status === RESP.PIECE) this.takePiece(decoder)
+      if (status === RESP.COMMAND) this.#take(decoder)
+      else if (status === RESP.PIECE) this.#takePiece(decoder)
       else if (status === RESP.BAD) {
         throw new ProtocolError(
           'ERR_STREAM_DESYNC',
@@ -193,56 +197,56 @@ class TailRun implements LinkConsumer {
     view.output?.flush()
   }
 
-  private take(command: CommandDecoder): void {
-    this.streamCommands += 1
-    if (RreplayUnwrapper.wraps(command)) this.takeWrapped(command)
-    else this.view.take(command, this.place)
+  #take(command: CommandDecoder): void {
+    this.#streamCommands += 1
+    if (RreplayUnwrapper.wraps(command)) this.#takeWrapped(command)
+    else this.#view.take(command, this.#place)
   }
 
   /** KeyDB's RREPLAY: what it wraps. Its stream has no SELECT, and one that is not known is shown
    * as it is. */
-  private takeWrapped(command: CommandDecoder): void {
-    const inner = this.unwrapper.unwrap(command)
-    const { dbnum } = this.unwrapper
-    if (dbnum >= 0 && dbnum !== this.place.dbnum) {
-      this.place.dbnum = dbnum
-      if (this.options.output?.format === 'resp') {
+  #takeWrapped(command: CommandDecoder): void {
+    const inner = this.#unwrapper.unwrap(command)
+    const { dbnum } = this.#unwrapper
+    if (dbnum >= 0 && dbnum !== this.#place.dbnum) {
+      this.#place.dbnum = dbnum
+      if (this.#options.output?.format === 'resp') {
         const select = encodeCommand('SELECT', String(dbnum))
-        this.view.formatter?.raw(select, 0, select.length)
+        this.#view.formatter?.raw(select, 0, select.length)
       }
     }
-    this.view.take(inner ?? command, this.place)
+    this.#view.take(inner ?? command, this.#place)
   }
 
   /** A command too large to hold. Its keys are not known, so a filter on keys passes it. */
-  private takePiece(command: CommandDecoder): void {
+  #takePiece(command: CommandDecoder): void {
     if (command.pieceFirst) {
-      this.largeBytes = 0
-      this.largeName = Buffer.from(command.arg(0))
-      const name = this.largeName.toString('latin1').toUpperCase()
-      this.largePasses = this.view.passesName(name, this.place.dbnum)
+      this.#largeBytes = 0
+      this.#largeName = Buffer.from(command.arg(0))
+      const name = this.#largeName.toString('latin1').toUpperCase()
+      this.#largePasses = this.#view.passesName(name, this.#place.dbnum)
     }
-    this.largeBytes += command.end - command.start
-    if (this.largePasses && this.options.output?.format === 'resp') {
-      this.view.formatter?.raw(command.bytes, command.start, command.end)
+    this.#largeBytes += command.end - command.start
+    if (this.#largePasses && this.#options.output?.format === 'resp') {
+      this.#view.formatter?.raw(command.bytes, command.start, command.end)
     }
     if (!command.pieceLast) return
-    this.streamCommands += 1
-    if (!this.largePasses) return
-    this.view.takeTooLarge(this.largeName, this.largeBytes, this.place)
+    this.#streamCommands += 1
+    if (!this.#largePasses) return
+    this.#view.takeTooLarge(this.#largeName, this.#largeBytes, this.#place)
   }
 
-  private begin(replid: string | undefined, nextReplOffset: number): void {
-    this.started = true
-    this.replid = replid
-    const { dbnum } = this.place
-    this.options.onNotice?.({ kind: 'started', replid, nextReplOffset, dbnum })
+  #begin(replid: string | undefined, nextReplOffset: number): void {
+    this.#started = true
+    this.#replid = replid
+    const { dbnum } = this.#place
+    this.#options.onNotice?.({ kind: 'started', replid, nextReplOffset, dbnum })
   }
 
-  private end(error?: Error): void {
-    this.failure ??= error
-    this.finished = true
-    this.link.stop()
+  #end(error?: Error): void {
+    this.#failure ??= error
+    this.#finished = true
+    this.#link.stop()
   }
 
   /**
@@ -250,42 +254,43 @@ class TailRun implements LinkConsumer {
    * partial resync repeats no SELECT; where all keys lie in one database it can only be that one
    * (or one that is empty now and is written to again without a SELECT, which is rare).
    */
-  private async askServer(): Promise<void> {
+  async #askServer(): Promise<void> {
     try {
-      const { server, signal } = this.options
+      const { server, signal } = this.#options
       const control = await ControlClient.open(server, signal, 'ask')
-      this.control = control
+      this.#control = control
       const info = await control.info()
-      this.usedMemoryBytes = numberOf(info.get('used_memory'))
+      this.#usedMemoryBytes = numberOf(info.get('used_memory'))
       const dbs = [...info.keys()].filter((field) => /^db\d+$/.test(field))
-      this.keys = dbs.reduce(
+      this.#keys = dbs.reduce(
         (sum, db) => sum + Number(/keys=(\d+)/.exec(info.get(db) ?? '')?.[1] ?? 0),
         0,
       )
-      if (dbs.length === 0) this.place.dbnum = 0
-      if (dbs.length === 1) this.place.dbnum = Number(dbs[0]!.slice(2))
-      if (this.view.filtersKeys) this.view.table.learn(await control.call('COMMAND'))
+      if (dbs.length === 0) this.#place.dbnum = 0
+      if (dbs.length === 1) this.#place.dbnum = Number(dbs[0]!.slice(2))
+      if (this.#view.filtersKeys) this.#view.table.learn(await control.call('COMMAND'))
     } catch {
       // Not allowed, or not reachable: the link will tell, or do without.
     }
-    if (this.view.stats === undefined) {
-      this.control?.close()
-      this.control = undefined
+    if (this.#view.stats === undefined) {
+      this.#control?.close()
+      this.#control = undefined
     }
   }
 
-  private tellStats(stats: TailStatsOptions, intervalMs: number): void {
-    const snapshot = this.view.stats?.take(intervalMs)
+  #tellStats(stats: TailStatsOptions, intervalMs: number): void {
+    const snapshot = this.#view.stats?.take(intervalMs)
     if (snapshot === undefined) return
-    const { replOffset } = this.place
-    stats.onStats({ ...snapshot, replOffset, lagBytes: this.lagBytes })
-    this.control
+    const { replOffset } = this.#place
+    stats.onStats({ ...snapshot, replOffset, lagBytes: this.#lagBytes })
+    this.#control
       ?.info('replication')
       .then((info) => {
         const ahead = numberOf(info.get('master_repl_offset'))
-        this.lagBytes = ahead === undefined ? undefined : Math.max(0, ahead - this.place.replOffset)
+        this.#lagBytes =
+          ahead === undefined ? undefined : Math.max(0, ahead - this.#place.replOffset)
       })
-      .catch(() => (this.lagBytes = undefined))
+      .catch(() => (this.#lagBytes = undefined))
   }
 }
 
