@@ -9,6 +9,10 @@
  * they never hold a password, and bytes from a server stand in them only as printable text.
  */
 
+import type { RrepErrorCode } from './error-codes.js'
+
+export { ERROR_CODES, type RrepErrorCode } from './error-codes.js'
+
 export type ErrorDetails = Readonly<Record<string, string | number | boolean | null | undefined>>
 
 export interface ErrorOptions {
@@ -19,13 +23,13 @@ export interface ErrorOptions {
 }
 
 export abstract class RrepError extends Error {
-  /** Stable, upper case, begins with `ERR_`. */
-  readonly code: string
+  /** Stable: see ERROR_CODES. */
+  readonly code: RrepErrorCode
   readonly retriable: boolean
   readonly hint: string | undefined
   readonly details: ErrorDetails
 
-  constructor(code: string, message: string, options: ErrorOptions = {}) {
+  constructor(code: RrepErrorCode, message: string, options: ErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause })
     this.name = new.target.name
     this.code = code
@@ -83,7 +87,7 @@ export class AbortedError extends RrepError {
 export class InternalError extends RrepError {
   constructor(message: string, options: ErrorOptions = {}) {
     super('ERR_INTERNAL', message, {
-      hint: 'this is a bug in rrep: please report it with the command and its --debug output',
+      hint: 'this is a bug in rrep: please report it with what was called and the stack of this error',
       ...options,
     })
   }
@@ -106,8 +110,16 @@ export interface InputErrorWhere {
 /** Bad bytes in a file or payload. The subclass names the format. */
 export abstract class InputError extends RrepError {
   readonly where: InputErrorWhere
+  /** Where a call of the library rejects with it: what the call would have resolved with, of all
+   * that was read before. */
+  partial: object | undefined
 
-  constructor(code: string, where: InputErrorWhere, message: string, options: ErrorOptions = {}) {
+  constructor(
+    code: RrepErrorCode,
+    where: InputErrorWhere,
+    message: string,
+    options: ErrorOptions = {},
+  ) {
     super(code, `${message}${formatWhere(where)}`, {
       ...options,
       details: { ...where, ...options.details },

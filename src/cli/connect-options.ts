@@ -108,7 +108,7 @@ export async function readServerSettings(
     passwordHint:
       which === 'target'
         ? 'give one by RREP_TARGET_AUTH, --target-password-file or --target-askpass'
-        : undefined,
+        : 'give one by REDISCLI_AUTH, --password-file or --askpass',
     tls: flag('tls'),
     caFile: text('cacert'),
     certFile: text('cert'),

@@ -10,6 +10,7 @@ import { createContext, type CommandOutcome } from './command.js'
 import { registerCommands } from './commands/index.js'
 import { EXIT, exitCodeOf, EXIT_STATUS_HELP, interruptionCode } from './exit-codes.js'
 import { jsonLine, safeLine, safeText } from './guard.js'
+import { inFlags } from './words.js'
 import { hintOf } from './hints.js'
 import type { Io } from './io.js'
 import { packageFile } from './package-file.js'
@@ -103,14 +104,14 @@ function report(
   io: Io,
 ): void {
   const known = error instanceof RrepError ? error : undefined
-  const hint = known && hintOf(known, argv)
-  const message = error instanceof Error ? error.message : String(error)
+  const hint = known && inFlags(hintOf(known, argv) ?? '')
+  const message = inFlags(error instanceof Error ? error.message : String(error))
   const debug = options?.debug === true
   if (options?.json === true) {
     const line = {
       error: known?.code ?? 'ERR_INTERNAL',
       message,
-      ...(hint === undefined ? {} : { hint }),
+      ...(hint === undefined || hint === '' ? {} : { hint }),
       ...known?.details,
       ...(debug && error instanceof Error ? { stack: error.stack } : {}),
     }
@@ -120,7 +121,7 @@ function report(
   const color = options?.color !== false && (io.env['NO_COLOR'] ?? '') === ''
   const chalk = new Chalk({ level: color && io.stderrIsTty ? 1 : 0 })
   io.stderr.write(`${chalk.red('rrep:')} ${safeLine(message)}\n`)
-  if (hint !== undefined) {
+  if (hint !== undefined && hint !== '') {
     io.stderr.write(`${chalk.cyan('hint:')} ${safeLine(hint)}\n`)
   }
   if (known instanceof UsageError) io.stderr.write(`(${helpFor(argv)} tells more)\n`)

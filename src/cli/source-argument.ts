@@ -6,6 +6,9 @@ import type { Io } from './io.js'
 import type { Talk } from './talk.js'
 import { parseMoment, type Moment } from './units.js'
 
+/** What is shown of a source before its keys are read. */
+export const PREPARING = { sync: 'taking the snapshot', build: 'applying commands' } as const
+
 export interface MomentOptions {
   until?: Moment
   baseOnly?: boolean
@@ -27,8 +30,6 @@ export async function readSourceArgument(
   talk: Talk,
 ): Promise<Source> {
   const spec = classifySource(sourceOf(argument, io))
-  if (spec.kind === 'stdin') return { kind: 'file', path: '-' }
-  if (spec.kind !== 'server') return { kind: 'file', path: spec.path }
-  const server = await readServerSettings(spec.address, values, io, talk)
-  return { kind: 'server', server, retries: values.retries }
+  if (spec.kind !== 'server') return spec
+  return { kind: 'server', server: await readServerSettings(spec.address, values, io, talk) }
 }

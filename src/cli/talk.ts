@@ -6,6 +6,7 @@
 import type { Writable } from 'node:stream'
 import { Chalk, type ChalkInstance } from 'chalk'
 import { jsonLine, safeLine, safeText, TerminalGuard } from './guard.js'
+import { inFlags } from './words.js'
 import type { Io } from './io.js'
 import { createProgress, type Progress } from './render/progress.js'
 
@@ -62,7 +63,9 @@ export function createTalk(io: Io, options: CommonOptions): Talk {
   const isTerminal = io.stdoutIsTty
   const data = isTerminal ? new TerminalGuard(io.stdout, false) : io.stdout
   const warn = (text: string): void =>
-    line(json ? jsonLine({ warning: text }).trimEnd() : err.yellow(safeLine(text)))
+    line(
+      json ? jsonLine({ warning: inFlags(text) }).trimEnd() : err.yellow(safeLine(inFlags(text))),
+    )
   const line = (text: string): void => {
     // A line through a turning spinner would be torn.
     for (const progress of open) progress.clear()
@@ -80,9 +83,9 @@ export function createTalk(io: Io, options: CommonOptions): Talk {
     stdout: (isJson) => (isTerminal ? new TerminalGuard(io.stdout, isJson) : io.stdout),
     write: async (bytes) => await writeTo(io, data, bytes),
     writeOut: async (bytes) => await writeOut(io, data, bytes),
-    event: async (object) => await writeTo(io, io.stdout, jsonLine(object)),
+    event: async (object) => await writeTo(io, io.stdout, jsonLine(spoken(object))),
     say: (text) => {
-      if (!quiet && !json) line(safeLine(text))
+      if (!quiet && !json) line(safeLine(inFlags(text)))
     },
     show: (text) => {
       if (!quiet && !json) line(safeText(text, err.level > 0))
@@ -107,6 +110,12 @@ export function createTalk(io: Io, options: CommonOptions): Talk {
       for (const progress of open) progress.stop()
     },
   }
+}
+
+/** What an event says in words is said as a person would type it. */
+function spoken(object: object): object {
+  const { message } = object as { message?: unknown }
+  return typeof message === 'string' ? { ...object, message: inFlags(message) } : object
 }
 
 async function writeOut(io: Io, out: Writable, data: Uint8Array): Promise<void> {

@@ -1,8 +1,8 @@
 /** What the system says about a local file, as errors that say what happened and what to do. The
  * only place that knows what an errno means: one trouble has one code, whoever meets it. */
-import { FileError } from '../errors.js'
+import { FileError, type RrepErrorCode } from '../errors.js'
 
-type Fault = readonly [code: string, what: string, hint?: string]
+type Fault = readonly [code: RrepErrorCode, what: string, hint?: string]
 
 const FAULTS: Readonly<Record<string, Fault>> = {
   ENOSPC: ['ERR_DISK_FULL', 'no space left on the disk', 'make room, or write to another disk'],

@@ -28,7 +28,7 @@ export function makeSpoolDirectory(directory: string): void {
     const uid = process.getuid?.()
     if (!stat.isDirectory() || (uid !== undefined && stat.uid !== uid)) {
       throw new FileError('ERR_CANNOT_WRITE', `${directory} is not a directory of ours`, {
-        hint: 'name another one with --spool-dir',
+        hint: 'name another one with `spoolDir`',
       })
     }
   } catch (error) {

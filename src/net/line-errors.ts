@@ -3,7 +3,7 @@
  * by themselves (`retriable`) is decided here: a refused or reset connection may, a wrong
  * certificate or an unknown host may not.
  */
-import { LinkError } from '../errors.js'
+import { LinkError, type RrepErrorCode } from '../errors.js'
 import { formatServerAddress } from './address.js'
 import type { ServerSettings } from './server-settings.js'
 
@@ -54,7 +54,7 @@ export function timeoutError(settings: ServerSettings, what: string): LinkError 
   const seconds = settings.timeoutMs / 1000
   return new LinkError('ERR_TIMEOUT', `${name}: ${what} within ${seconds} s`, {
     retriable: true,
-    hint: 'a server that is busy or far away may need a longer --timeout',
+    hint: 'a server that is busy or far away may need a longer `timeoutMs`',
     details: { server: name, timeoutMs: settings.timeoutMs },
   })
 }
@@ -66,7 +66,7 @@ export function noTlsError(settings: ServerSettings): LinkError {
   const seconds = settings.timeoutMs / 1000
   return new LinkError('ERR_TIMEOUT', `${name}: connected, but no TLS answer within ${seconds} s`, {
     retriable: true,
-    hint: 'does this port speak TLS? redis:// is without; a busy server may need a longer --timeout',
+    hint: 'does this port speak TLS? redis:// is without; a busy server may need a longer `timeoutMs`',
     details: { server: name, timeoutMs: settings.timeoutMs },
   })
 }
@@ -81,7 +81,12 @@ export function plainPortError(settings: ServerSettings): LinkError {
   })
 }
 
-type Fault = readonly [code: string, what: string, retriable: boolean, hint: string | undefined]
+type Fault = readonly [
+  code: RrepErrorCode,
+  what: string,
+  retriable: boolean,
+  hint: string | undefined,
+]
 
 const CONNECT_FAULTS: Readonly<Record<string, Fault>> = {
   ECONNREFUSED: [
@@ -131,9 +136,9 @@ function tlsError(name: string, cause: SystemError): LinkError {
   const code = cause.code ?? ''
   let hint: string | undefined
   if (UNTRUSTED.has(code)) {
-    hint = 'name the authority that signed the certificate with --cacert'
+    hint = 'name the authority that signed the certificate with `caFile`'
   } else if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') {
-    hint = 'name the host as its certificate does, with --sni'
+    hint = 'name the host as its certificate does, with `sni`'
   } else if (code === 'CERT_HAS_EXPIRED') {
     hint = 'the certificate of the server has to be renewed'
   } else if (
@@ -141,7 +146,7 @@ function tlsError(name: string, cause: SystemError): LinkError {
   ) {
     hint = 'the server may not speak TLS on this port'
   } else if (/certificate required|bad certificate|unknown ca/i.test(cause.message)) {
-    hint = 'the server wants a client certificate that it trusts: --cert and --key'
+    hint = 'the server wants a client certificate that it trusts: `certFile` and `keyFile`'
   }
   // openssl's own text begins with a thread id and a source line.
   const what = /:SSL routines:[^:]*:([^:]+):/.exec(cause.message)?.[1] ?? cause.message

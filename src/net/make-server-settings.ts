@@ -42,7 +42,9 @@ export function makeServerSettings(addressText: string, wishes: ServerWishes = {
     })
   }
   if ((wishes.certFile === undefined) !== (wishes.keyFile === undefined)) {
-    throw new UsageError('a certificate and its key go together: give both --cert and --key')
+    throw new UsageError(
+      'a certificate and its key go together: give both `certFile` and `keyFile`',
+    )
   }
   const address = tlsAsked ? { ...parsed, transport: 'tls' as const } : parsed
   const tls = address.transport === 'tls' ? readTls(wishes) : undefined

@@ -39,7 +39,7 @@ export interface ServerSettings {
 }
 
 /** Where the caller has no better one. */
-export const PASSWORD_HINT = 'give one by REDISCLI_AUTH, --password-file or --askpass'
+export const PASSWORD_HINT = 'give one with `password`'
 export const DEFAULT_TIMEOUT_MS = 30_000
 export const DEFAULT_LOADING_WAIT_MS = 30 * 60_000
 export const DEFAULT_RETRIES = 5

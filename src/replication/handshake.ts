@@ -283,7 +283,7 @@ function notRedis(state: HandshakeState, line: string): Transition {
   const shown = printable(Buffer.from(line, 'latin1'), 0, line.length, 80)
   const tls = line.charCodeAt(0) === 0x15 || line.charCodeAt(0) === 0x16
   const error = new ProtocolError('ERR_NOT_REDIS', `${server} is no Redis server: '${shown}'`, {
-    hint: tls ? 'it speaks TLS on this port: use --tls or rediss://' : 'check host and port',
+    hint: tls ? 'it speaks TLS on this port: use `tls` or rediss://' : 'check host and port',
     details: { server, reply: shown },
   })
   return { state, outcome: { kind: 'failed', error } }
@@ -301,7 +301,7 @@ export function closedInHandshake(state: HandshakeState, cause?: Error): RrepErr
     cause,
     retriable: true,
     hint: first
-      ? 'if it speaks TLS on this port, use --tls or rediss://'
+      ? 'if it speaks TLS on this port, use `tls` or rediss://'
       : state.step === 'header'
         ? 'its save may have failed or it was restarted: its log says why'
         : undefined,

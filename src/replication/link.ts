@@ -266,7 +266,7 @@ export class ReplicationLink {
     return new ProtocolError(
       'ERR_FULL_RESYNC_NEEDED',
       `${this.#server} would have to make a full snapshot: ${why}`,
-      { hint: 'allow it by leaving --no-full-sync out', details: { server: this.#server } },
+      { hint: 'allow it with `allowFullResync`', details: { server: this.#server } },
     )
   }
 

@@ -3,7 +3,13 @@
  * itself, what to do about it. Servers word them differently from version to version, so only
  * prefixes are looked at.
  */
-import { AuthError, LinkError, ProtocolError, type RrepError } from '../errors.js'
+import {
+  AuthError,
+  LinkError,
+  ProtocolError,
+  type RrepError,
+  type RrepErrorCode,
+} from '../errors.js'
 import { printable } from '../bytes/printable.js'
 import { PASSWORD_HINT } from '../net/server-settings.js'
 
@@ -22,7 +28,7 @@ export interface RefusalContext {
 }
 
 /** Begins of lines that mean "not now": try again in a moment. */
-const TRANSIENT: readonly (readonly [begin: string, code: string, meaning: string])[] = [
+const TRANSIENT: readonly (readonly [begin: string, code: RrepErrorCode, meaning: string])[] = [
   ['LOADING', 'ERR_LOADING', 'it is loading its data'],
   ['NOMASTERLINK', 'ERR_NOMASTERLINK', 'it is a replica without a link to its own master'],
   [
@@ -120,7 +126,7 @@ function authError(line: string, shown: string, context: RefusalContext): AuthEr
     return new AuthError('ERR_AUTH', `${server} refused AUTH (${shown})`, {
       hint:
         username !== undefined && line.includes('wrong number of arguments')
-          ? 'servers before 6.0 know no users: leave --user out'
+          ? 'servers before 6.0 know no users: leave `username` out'
           : undefined,
       details,
     })

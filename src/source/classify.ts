@@ -5,6 +5,7 @@
 import { resolve } from 'node:path'
 import { FileError, ProtocolError, UsageError } from '../errors.js'
 import { formatServerAddress, maskSecrets, parseServerAddress } from '../net/address.js'
+import { makeServerSettings } from '../net/make-server-settings.js'
 import type { ServerSettings } from '../net/server-settings.js'
 import { statOf } from '../disk/stat.js'
 
@@ -15,11 +16,56 @@ export type SourceSpec =
   | { kind: 'directory'; path: string }
   | { kind: 'stdin' }
 
-/** What keys can be read of. A file may be an RDB, an AOF, a directory in multi-part form, its
- * manifest, a pipe, or `-` for standard input. */
+/** What a verb reads. `file`: an RDB, an AOF, a manifest or a pipe; its kind is found from its
+ * bytes. `directory`: in multi-part AOF form. `stdin`: what the options name so. */
 export type Source =
+  | { kind: 'server'; server: ServerSettings }
   | { kind: 'file'; path: string }
-  | { kind: 'server'; server: ServerSettings; retries?: number | undefined }
+  | { kind: 'directory'; path: string }
+  | { kind: 'stdin' }
+
+/** What lies somewhere, in place of a server. */
+export type StoredSource = Exclude<Source, { kind: 'server' }>
+
+/** As a name (a path, an address, `-`) or opened up already. */
+export type SourceName = string | Source | ServerSettings
+/** `host:6379`, `redis://…`, `unix://…`, or all that is known of how to reach it. */
+export type ServerName = string | ServerSettings
+
+/** What a name stands for. Throws as `classifySource` does, and UsageError for a bad address. */
+export function readSource(name: SourceName): Source {
+  if (typeof name !== 'string') return 'kind' in name ? name : { kind: 'server', server: name }
+  const spec = classifySource(name)
+  if (spec.kind !== 'server') return spec
+  return { kind: 'server', server: readServer(spec.address) }
+}
+
+export function readServer(name: ServerName): ServerSettings {
+  return typeof name === 'string' ? makeServerSettings(name) : name
+}
+
+/** The same of what cannot be a server: a path that is not there is told as such later. */
+export function readStored(name: string | StoredSource): StoredSource {
+  if (typeof name !== 'string') return name
+  if (name === '-') return { kind: 'stdin' }
+  return { kind: statOf(name)?.isDirectory() === true ? 'directory' : 'file', path: name }
+}
+
+/** As `openInput` takes it: `-` is standard input. */
+export function pathOf(source: StoredSource): string {
+  return source.kind === 'stdin' ? '-' : source.path
+}
+
+/** For messages, without secrets. */
+export function nameOfSource(source: Source): string {
+  if (source.kind === 'server') return formatServerAddress(source.server.address)
+  return source.kind === 'stdin' ? 'stdin' : source.path
+}
+
+/** The database that an address names (`/2`); 0 for what has none. */
+export function dbOfSource(source: Source): number {
+  return source.kind === 'server' ? source.server.address.db : 0
+}
 
 const SERVER_SCHEME = /^(rediss?|valkeys?|unix|redis\+unix|redis\+socket):\/\//i
 const LATER_SCHEME = /^(redis|valkey)s?-(sentinel|cluster):\/\//i

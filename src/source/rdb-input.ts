@@ -116,7 +116,7 @@ async function openSet(path: string, options: RdbInputOptions): Promise<RdbInput
   const { base, increments } = archive.at('end')
   if (base === undefined) {
     throw new ProtocolError('ERR_NO_BASE', `${path} names no base file: there are only commands`, {
-      hint: 'load it with rrep replay',
+      hint: 'load it with `replay()`',
     })
   }
   const input = await openInput(base.path, options)
@@ -140,7 +140,7 @@ function checked(input: ByteInput, increments: readonly string[]): RdbInput {
     case 'aof':
       fail(
         new ProtocolError('ERR_NO_RDB', `${name} holds commands only, no snapshot`, {
-          hint: 'load it into a server with rrep replay, then look at that',
+          hint: 'load it into a server with `replay()`, then look at that',
           details: { file: name },
         }),
       )

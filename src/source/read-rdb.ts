@@ -24,6 +24,7 @@ import { RdbParser, type RdbParserOptions } from '../rdb/parser.js'
 import type { RdbSummary, RdbVisitor } from '../rdb/visitor.js'
 import { KeyBuilder, type RdbKey } from './rdb-key.js'
 import { openRdbInput, pumpRdb, type RdbInput } from './rdb-input.js'
+import type { Progress } from './progress.js'
 import { openStream } from './source.js'
 
 const PIECE_BYTES = 1 << 20
@@ -33,8 +34,8 @@ export type RdbSource = string | Uint8Array | Readable
 
 export interface WalkRdbOptions extends Omit<RdbParserOptions, 'baseByteOffset'> {
   signal?: AbortSignal | undefined
-  /** Called between chunks. `consumedBytes` counts the input as it is stored (compressed). */
-  onProgress?: ((consumedBytes: number, keysRead: number) => void) | undefined
+  /** Called between chunks. */
+  onProgress?: ((progress: Progress<'read'>) => void) | undefined
   /** Asked between chunks; a promise is waited for before more is read: backpressure. */
   drain?: (() => Promise<void> | undefined) | undefined
 }
@@ -64,7 +65,12 @@ export async function walkRdb(
   const rdb = await open(source, signal)
   try {
     const parser = new RdbParser(visitor, { file: rdb.name, ...parserOptions })
-    return await pumpRdb(rdb, parser, { signal, onProgress, drain })
+    const total = rdb.input.sizeBytes
+    return await pumpRdb(rdb, parser, {
+      signal,
+      onProgress: (done, keys) => onProgress?.({ phase: 'read', done, total, unit: 'bytes', keys }),
+      drain,
+    })
   } finally {
     rdb.close()
   }
@@ -80,7 +86,9 @@ async function walkBytes(
   for (let at = 0; at < bytes.length; at += PIECE_BYTES) {
     if (signal?.aborted === true) throw new AbortedError()
     taken += parser.push(bytes.subarray(at, at + PIECE_BYTES))
-    onProgress?.(Math.min(bytes.length, at + PIECE_BYTES), parser.keysRead)
+    const done = Math.min(bytes.length, at + PIECE_BYTES)
+    const keys = parser.keysRead
+    onProgress?.({ phase: 'read', done, total: bytes.length, unit: 'bytes', keys })
     const waiting = drain?.()
     if (waiting !== undefined) await waiting
   }

@@ -91,7 +91,7 @@ function findServer(family: 'redis' | 'valkey'): string {
     'what commands make of a snapshot only a server can tell, and PATH has neither redis-server ' +
       'nor valkey-server',
     {
-      hint: 'name one with --with-server, or load it into a server (rrep replay) and name that',
+      hint: 'name one with `withServer`, or load it into a server (`replay()`) and name that',
     },
   )
 }
@@ -233,7 +233,7 @@ class KeptServer implements ScratchServer {
   #startFault(what: string): ProtocolError {
     return new ProtocolError('ERR_NO_SERVER', `${this.description} ${what}${this.#lastLine()}`, {
       cause: this.#spawnFault,
-      hint: 'name another server with --with-server',
+      hint: 'name another server with `withServer`',
     })
   }
 

@@ -382,7 +382,7 @@ function openFile(path: string): number {
     const isServer = hasServerScheme(path)
     throw new FileError(fault, `cannot open ${maskSecrets(path)}: ${why ?? 'failed'}`, {
       ...(isServer
-        ? { hint: 'this names a server: take its snapshot with rrep sync -o, and name that' }
+        ? { hint: 'this names a server: take its snapshot with `sync()`, and name that' }
         : { cause: error }),
     })
   }

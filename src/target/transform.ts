@@ -59,7 +59,7 @@ export function transformOf(module: unknown, file: string): Transform {
   const found = module as { transform?: unknown; default?: unknown }
   const candidate = found.transform ?? found.default
   if (typeof candidate !== 'function') {
-    throw new UsageError(`${file} exports no function \`transform\``, {
+    throw new UsageError(`${file} exports no function of the name transform`, {
       hint: 'write: export function transform(item) { return item }',
     })
   }

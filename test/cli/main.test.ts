@@ -83,13 +83,13 @@ test('no command, or one that does not exist, is wrong usage', async () => {
 
 test.each([
   [new UsageError('x'), 2],
-  [new LinkError('ERR_X', 'x'), 3],
-  [new AuthError('ERR_X', 'x'), 4],
-  [new ProtocolError('ERR_X', 'x'), 5],
+  [new LinkError('ERR_CONNECT', 'x'), 3],
+  [new AuthError('ERR_NOAUTH', 'x'), 4],
+  [new ProtocolError('ERR_PROTOCOL', 'x'), 5],
   [new RdbError('ERR_RDB_CORRUPT', {}, 'x'), 6],
   [new AofError('ERR_AOF_TRUNCATED', {}, 'x'), 6],
-  [new TargetError('ERR_X', 'x'), 7],
-  [new FileError('ERR_X', 'x'), 1],
+  [new TargetError('ERR_TARGET_REFUSES', 'x'), 7],
+  [new FileError('ERR_DISK_FULL', 'x'), 1],
   [new InternalError('x'), 1],
   [new TypeError('x'), 1],
 ])('%o ends with its code', (error, code) => expect(exitCodeOf(error, undefined)).toBe(code))

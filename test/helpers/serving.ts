@@ -1,4 +1,5 @@
 /** `serve` in this process: started, asked, stopped; and real replicas pointed to it. */
+import type { SourceName } from '../../src/source/classify.js'
 import type { ServeEvent, ServeHandle, ServeOptions } from '../../src/verbs/serve/run.js'
 import { serve } from '../../src/verbs/serve/run.js'
 import { makeServerSettings, type ServerSettings } from '../../src/net/make-server-settings.js'
@@ -16,14 +17,15 @@ export interface Serving {
   ended: Promise<unknown>
 }
 
-export async function startServing(
-  options: Partial<ServeOptions> & Pick<ServeOptions, 'source'>,
-): Promise<Serving> {
+export async function startServing({
+  source,
+  ...options
+}: Partial<ServeOptions> & { source: SourceName }): Promise<Serving> {
   const abort = new AbortController()
   const events: ServeEvent[] = []
   let handle: ServeHandle | undefined
   let failure: unknown
-  const ended = serve({
+  const ended = serve(source, {
     listen: { host: '127.0.0.1', port: 0 },
     connectionsPerSecond: 10_000,
     signal: abort.signal,

@@ -41,8 +41,7 @@ afterAll(async () => {
 async function record(master: TestServer): Promise<void> {
   const stop = new AbortController()
   let keptReplOffset = -1
-  const ended = archive({
-    server: makeServerSettings(`127.0.0.1:${master.port}`),
+  const ended = archive(makeServerSettings(`127.0.0.1:${master.port}`), {
     dir,
     snapshotEveryMs: 1,
     rotateBytes: 2000,

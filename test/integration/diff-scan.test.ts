@@ -50,7 +50,7 @@ async function fill(target: TestServer): Promise<void> {
 describe('rrep diff --by scan', () => {
   beforeEach(async () => {
     await fill(server)
-    await sync({ server: makeServerSettings(address), output: rdb })
+    await sync(makeServerSettings(address), { output: rdb })
   })
 
   test('a server at rest is the same as its snapshot; a change is found', async () => {
@@ -155,7 +155,7 @@ describe('what servers DUMP is what they save', () => {
         await holder.client.call('DEBUG', 'SET-ACTIVE-EXPIRE', '0')
         const from = `127.0.0.1:${holder.port}`
         const saved = join(holder.dir, 'synced.rdb')
-        await sync({ server: makeServerSettings(from), output: saved })
+        await sync(makeServerSettings(from), { output: saved })
         const result = await runCli(['diff', from, saved, '--by', 'scan'])
         expect(result.out).toBe('')
         expect(result.err).toMatch(/[1-9]\d* keys, RDB \d+, key after key/)

@@ -64,8 +64,7 @@ test('serve unpacks it for its replicas, with the commands behind it', async () 
     [packed, 2],
     [withCommands, 3],
   ] as const) {
-    // prettier-ignore
-    const serving = await startServing({ source: { kind: 'files', path } })
+    const serving = await startServing({ source: path })
     const replica = await startServer()
     try {
       await follow(replica, serving.port)

@@ -2,6 +2,7 @@
  * Append-only files into real servers: the multi-part fixtures to each of their steps, single
  * files with and without a preamble, unfinished ends, and a second run behind an interrupted one.
  */
+import type { SourceName } from '../../src/source/classify.js'
 import {
   appendFileSync,
   mkdtempSync,
@@ -33,16 +34,12 @@ interface Steps {
 
 async function load(
   target: TestServer,
-  source: ReplayOptions['source'],
+  source: SourceName,
   options: Partial<ReplayOptions> = {},
 ): Promise<ReplayResult> {
   await target.client.flushall()
   await target.client.call('FUNCTION', 'FLUSH')
-  return await replay({
-    source,
-    target: makeServerSettings(`127.0.0.1:${target.port}`),
-    ...options,
-  })
+  return await replay(source, makeServerSettings(`127.0.0.1:${target.port}`), { ...options })
 }
 
 /** The target has what the file says; keys whose time is past by now are gone from both. */

@@ -52,9 +52,7 @@ async function load(
 ): Promise<ReplayResult> {
   await target.client.flushall()
   await target.client.call('FUNCTION', 'FLUSH')
-  return await replay({
-    source: { kind: 'file', path: rdb },
-    target: makeServerSettings(`127.0.0.1:${target.port}`),
+  return await replay({ kind: 'file', path: rdb }, makeServerSettings(`127.0.0.1:${target.port}`), {
     restore,
   })
 }

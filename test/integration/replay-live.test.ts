@@ -6,12 +6,15 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { replay, type ReplayEvent, type ReplayOptions } from '../../src/verbs/replay/run.js'
+import { replay, type ReplayEvent, type ReplayCall } from '../../src/verbs/replay/run.js'
 import { makeServerSettings } from '../../src/net/make-server-settings.js'
 import { startProxy, type CuttingProxy } from '../helpers/cutting-proxy.js'
 import { startWriter } from '../helpers/relay-fleet.js'
 import { spawnRrep } from '../helpers/rrep-process.js'
 import { digest, serverBinary, startServer, waitFor, type TestServer } from '../helpers/servers.js'
+
+const start = ({ source, target, ...rest }: ReplayCall): ReturnType<typeof replay> =>
+  replay(source, target, rest)
 
 const settings = (port: number): ReturnType<typeof makeServerSettings> =>
   makeServerSettings(`127.0.0.1:${port}`)
@@ -40,8 +43,8 @@ describe('replay of a live server', () => {
     proxies.push(proxy)
     return proxy
   }
-  const options = (extra: Partial<ReplayOptions> = {}): ReplayOptions => ({
-    source: { kind: 'server', settings: settings(source.port) },
+  const options = (extra: Partial<ReplayCall> = {}): ReplayCall => ({
+    source: { kind: 'server', server: settings(source.port) },
     target: settings(target.port),
     untilQuiet: true,
     spoolDir: join(dir, 'spool'),
@@ -60,7 +63,7 @@ describe('replay of a live server', () => {
     })()
     try {
       const untilMs = Date.now() + 2000
-      const result = await replay(options({ untilQuiet: false, until: { unixMs: untilMs } }))
+      const result = await start(options({ untilQuiet: false, until: { unixMs: untilMs } }))
       expect(result).toMatchObject({ complete: true, stopped: false })
       const last = Number(await target.client.get('time'))
       // The spool notes times of arrival 5 ms apart.
@@ -72,14 +75,14 @@ describe('replay of a live server', () => {
       stopped = true
       await writing
     }
-    const past = replay(options({ until: { unixMs: Date.now() - 1 } }))
+    const past = start(options({ until: { unixMs: Date.now() - 1 } }))
     await expect(past).rejects.toMatchObject({ code: 'ERR_USAGE' })
   })
 
   test('--until TIME ends a run whose source is quiet', async () => {
     await source.client.set('a', '1')
     const untilMs = Date.now() + 1500
-    await replay(options({ untilQuiet: false, until: { unixMs: untilMs } }))
+    await start(options({ untilQuiet: false, until: { unixMs: untilMs } }))
     expect(Date.now()).toBeGreaterThan(untilMs)
     expect(await target.client.get('a')).toBe('1')
   })
@@ -88,7 +91,7 @@ describe('replay of a live server', () => {
     const writer = startWriter(source.port, 2000)
     await waitFor(() => writer.writes > 1000, { what: 'some writes' })
     const events: string[] = []
-    const running = replay(options({ onEvent: ({ event }: ReplayEvent) => events.push(event) }))
+    const running = start(options({ onEvent: ({ event }: ReplayEvent) => events.push(event) }))
     await waitFor(() => writer.writes > 6000, { what: 'more writes' })
     await writer.stop()
     const result = await running
@@ -106,9 +109,9 @@ describe('replay of a live server', () => {
     const up = await proxied(source)
     const down = await proxied(target)
     const writer = startWriter(source.port, 3000)
-    const running = replay(
+    const running = start(
       options({
-        source: { kind: 'server', settings: settings(up.port) },
+        source: { kind: 'server', server: settings(up.port) },
         target: settings(down.port),
         retries: 20,
       }),
@@ -166,7 +169,7 @@ describe('replay of a live server', () => {
   test('stopped by SIGINT it keeps its place, and the same call goes on from there', async () => {
     await source.client.set('a', '1', 'EX', 1000)
     const stop = new AbortController()
-    const running = replay(options({ untilQuiet: false, signal: stop.signal }))
+    const running = start(options({ untilQuiet: false, signal: stop.signal }))
     await source.client.incr('n')
     await waitFor(async () => (await target.client.get('n')) === '1', { what: 'the stream' })
     stop.abort('SIGINT')
@@ -174,7 +177,7 @@ describe('replay of a live server', () => {
     expect(first).toMatchObject({ stopped: true, complete: true })
     expect(await target.client.ttl('a')).toBeLessThanOrEqual(1000)
     await source.client.incr('n')
-    const second = await replay(options())
+    const second = await start(options())
     expect(second.ledger.keys.read).toBe(0)
     expect(await target.client.get('n')).toBe('2')
     expect(await target.client.call('PEXPIRETIME', 'a')).toBe(
@@ -203,7 +206,7 @@ describe('replay of a live server', () => {
         await renew()
         const timer = setInterval(() => void renew(), 500)
         const began = performance.now()
-        const running = replay(
+        const running = start(
           options({
             target: settings(other.port),
             rateBytesPerSecond: 400_000,

@@ -96,7 +96,7 @@ async function expectState(replica: TestServer, fixture: Fixture): Promise<void>
   await replica.client.flushall()
   await replica.client.select(0)
   await replica.client.set('own', 'data')
-  const serving = await startServing({ source: { kind: 'files', path: fixture.rdb } })
+  const serving = await startServing({ source: { kind: 'file', path: fixture.rdb } })
   try {
     const { family, version, neededVersion } = serving.handle.frozen!.rdb!
     const accepted = acceptedBy(replica.binary)

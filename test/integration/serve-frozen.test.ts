@@ -25,7 +25,8 @@ async function startReplica(prefix = '', args: string[] = []): Promise<TestServe
 
 async function serveFile(path: string, until?: { unixMs: number }, port = 0): Promise<Serving> {
   const serving = await startServing({
-    source: { kind: 'files', path, until },
+    source: path,
+    until,
     listen: { host: '127.0.0.1', port },
   })
   cleanups.push(() => serving.stop())

@@ -74,8 +74,7 @@ beforeAll(async () => {
   target = await startServer()
   const stop = new AbortController()
   let replOffset = -1
-  const kept = keepArchive({
-    server: makeServerSettings(`127.0.0.1:${master.port}`),
+  const kept = keepArchive(makeServerSettings(`127.0.0.1:${master.port}`), {
     dir: join(dir, 'archive'),
     signal: stop.signal,
     onProgress: (progress) => (replOffset = progress.replOffset),
@@ -157,8 +156,7 @@ async function goOn(name: string, options: { snapshotEveryMs?: number } = {}): P
   const bases = (): number =>
     readdirSync(join(path, 'appendonlydir')).filter((file) => file.endsWith('.base.rdb')).length
   const wanted = options.snapshotEveryMs === undefined ? 2 : 3
-  const kept = keepArchive({
-    server: makeServerSettings(`127.0.0.1:${master.port}`),
+  const kept = keepArchive(makeServerSettings(`127.0.0.1:${master.port}`), {
     dir: path,
     signal: stop.signal,
     ...options,

@@ -89,8 +89,7 @@ async function syncFrom(
   file: string,
   wishes: ServerWishes = {},
 ): Promise<SyncResult> {
-  return await sync({
-    server: makeServerSettings(address, { timeoutMs: 10_000, ...wishes }),
+  return await sync(makeServerSettings(address, { timeoutMs: 10_000, ...wishes }), {
     output: file,
     retries: 3,
   })
@@ -199,12 +198,11 @@ test('TLS: verified, with a client certificate, and with --insecure said aloud',
   expect(insecure.err).toContain('the certificate is not checked')
   // Plain words to a port that speaks TLS.
   await expect(
-    sync({
-      server: makeServerSettings(`localhost:${port}`, { timeoutMs: 2000 }),
+    sync(makeServerSettings(`localhost:${port}`, { timeoutMs: 2000 }), {
       output: file,
       retries: 0,
     }),
-  ).rejects.toMatchObject({ hint: expect.stringContaining('--tls') as string })
+  ).rejects.toMatchObject({ hint: expect.stringContaining('`tls`') as string })
 })
 
 test('a unix socket, and a database in the address that changes nothing', async () => {
@@ -234,11 +232,7 @@ test('a replica of a replica gives the same history; one without its master does
     what: 'the loss of the master',
   })
   await expect(
-    sync({
-      server: makeServerSettings(`127.0.0.1:${last.port}`),
-      output: file,
-      retries: 0,
-    }),
+    sync(makeServerSettings(`127.0.0.1:${last.port}`), { output: file, retries: 0 }),
   ).rejects.toMatchObject({ code: 'ERR_NOMASTERLINK', retriable: true })
 })
 
@@ -262,11 +256,7 @@ test('a master whose save fails', async () => {
   await server.client.config('SET', 'repl-diskless-sync', 'no')
   const file = join(dir, 'failing.rdb')
   writeFileSync(file, 'old')
-  const failing = sync({
-    server: makeServerSettings(`127.0.0.1:${server.port}`),
-    output: file,
-    retries: 0,
-  })
+  const failing = sync(makeServerSettings(`127.0.0.1:${server.port}`), { output: file, retries: 0 })
   failing.catch(() => undefined)
   await waitFor(async () => (await server.client.info()).includes('rdb_bgsave_in_progress:1'), {
     what: 'the save',

@@ -61,8 +61,7 @@ function keep(port: number, dir: string, options: Partial<ArchiveOptions> = {}):
   const controller = new AbortController()
   const events: ArchiveEvent[] = []
   let last = { replOffset: -1, syncedReplOffset: -1 }
-  const ended = archive({
-    server: makeServerSettings(`127.0.0.1:${port}`),
+  const ended = archive(makeServerSettings(`127.0.0.1:${port}`), {
     dir,
     signal: controller.signal,
     onEvent: (event) => events.push(event),

@@ -3,8 +3,8 @@ import { Writable } from 'node:stream'
 import { afterEach, expect, test } from 'vitest'
 import { makeServerSettings } from '../../src/net/make-server-settings.js'
 import {
-  tail,
-  type TailNotice,
+  watch as tail,
+  type TailEvent,
   type TailOptions,
   type TailStats,
 } from '../../src/verbs/tail/watch.js'
@@ -35,17 +35,16 @@ async function withBacklog(): Promise<TestServer> {
 
 interface Watching {
   out: () => string
-  notices: TailNotice[]
+  notices: TailEvent[]
   ended: Promise<Awaited<ReturnType<typeof tail>>>
   started: Promise<void>
 }
 
 function watch(server: { port: number }, options: Partial<TailOptions> = {}): Watching {
   const chunks: Buffer[] = []
-  const notices: TailNotice[] = []
-  const ended = tail({
-    server: makeServerSettings(`127.0.0.1:${server.port}`),
-    onNotice: (notice) => notices.push(notice),
+  const notices: TailEvent[] = []
+  const ended = tail(makeServerSettings(`127.0.0.1:${server.port}`), {
+    onEvent: (notice) => notices.push(notice),
     ...options,
     output: { format: 'text', ...options.output, to: collect(chunks) },
   })
@@ -54,7 +53,7 @@ function watch(server: { port: number }, options: Partial<TailOptions> = {}): Wa
     out: () => Buffer.concat(chunks).toString('latin1'),
     notices,
     ended,
-    started: waitFor(() => notices.some((notice) => notice.kind === 'started'), {
+    started: waitFor(() => notices.some((notice) => notice.event === 'started'), {
       what: 'the tail to start',
     }),
   }
@@ -95,7 +94,7 @@ test('tail from now asks a master with a backlog for no fork and no snapshot', a
   expect(result).toMatchObject({ commands: 2, gaps: 0 })
   expect(await infoNumber(master, 'stats', 'total_forks')).toBe(forks)
   expect(await infoNumber(master, 'stats', 'sync_full')).toBe(full)
-  expect(watching.notices[0]).toMatchObject({ kind: 'resync-planned', plan: 'partial' })
+  expect(watching.notices[0]).toMatchObject({ event: 'resync-planned', plan: 'partial' })
 })
 
 test('without a backlog an empty snapshot is asked for, and said before', async () => {
@@ -256,8 +255,7 @@ test('figures by command, prefix and db, and how far the master is ahead', async
 
 test('a reader that takes nothing ends the run with an error, not the master', async () => {
   const master = await withBacklog()
-  const stuck = tail({
-    server: makeServerSettings(`127.0.0.1:${master.port}`),
+  const stuck = tail(makeServerSettings(`127.0.0.1:${master.port}`), {
     output: {
       to: new Writable({ write: () => undefined }),
       format: 'text',

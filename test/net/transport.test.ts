@@ -199,10 +199,10 @@ test('a certificate is verified against the authorities named, and against the n
   }
   const unknown = await refused(`rediss://localhost:${port}`, {})
   expect(unknown).toMatchObject({ code: 'ERR_TLS', retriable: false })
-  expect(unknown.hint).toContain('--cacert')
+  expect(unknown.hint).toContain('`caFile`')
   expect((await refused(`rediss://localhost:${port}`, { ca: otherCa })).code).toBe('ERR_TLS')
   const name = await refused(`rediss://localhost:${port}`, { ca, sni: 'elsewhere.test' })
-  expect(name.hint).toContain('--sni')
+  expect(name.hint).toContain('`sni`')
   await open(`rediss://localhost:${port}`, reader(), { ca })
   await open(`rediss://127.0.0.1:${port}`, reader(), { ca })
   await open(`rediss://127.0.0.1:${port}`, reader(), { ca, sni: 'redis.test' })

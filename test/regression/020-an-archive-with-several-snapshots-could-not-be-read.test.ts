@@ -55,7 +55,8 @@ test('replay and serve go back before the newest snapshot, by time and by offset
   const served = new Set<string>()
   for (const until of [{ offset: state.replOffset }, { unixMs: state.unixSeconds * 1000 }]) {
     const serving = await startServing({
-      source: { kind: 'files', path: archive.dir, until },
+      source: archive.dir,
+      until,
     })
     try {
       expect(serving.handle.frozen?.rdb?.savedAtMs).toBe(archive.states[0]!.unixSeconds * 1000)

@@ -36,8 +36,7 @@ interface Running {
 function keep(port: number, dir: string, options: object = {}): Running {
   const controller = new AbortController()
   const events: ArchiveEvent[] = []
-  const ended = archive({
-    server: makeServerSettings(`127.0.0.1:${port}`),
+  const ended = archive(makeServerSettings(`127.0.0.1:${port}`), {
     dir,
     retries: 0,
     signal: controller.signal,

@@ -48,7 +48,7 @@ test.each(Object.keys(forms))('%s: replay and serve refuse it alike', async (nam
     expect(await target.client.exists('k')).toBe(0)
   }
   const until = { unixMs: UNTIL.getTime() }
-  const serving = startServing({ source: { kind: 'files', path, until } })
+  const serving = startServing({ source: path, until })
   await expect(serving).rejects.toMatchObject({ reason: 'no-times' })
 })
 

@@ -69,8 +69,7 @@ test('another history at the same address is called so', async () => {
   cleanups.push(() => proxy.stop())
   const stop = new AbortController()
   const events: ArchiveEvent[] = []
-  const ended = archive({
-    server: makeServerSettings(`127.0.0.1:${proxy.port}`),
+  const ended = archive(makeServerSettings(`127.0.0.1:${proxy.port}`), {
     dir: join(temporaryDirs(cleanups)(), 'archive'),
     signal: stop.signal,
     onEvent: (event) => events.push(event),

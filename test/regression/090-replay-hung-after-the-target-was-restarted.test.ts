@@ -20,9 +20,7 @@ test('replay ends, and lets go of the target, once it has said that it was resta
     copyFileSync(join(target.dir, 'dump.rdb'), path)
     rmSync(join(target.dir, 'dump.rdb'))
     await target.client.flushall()
-    const running = replay({
-      source: { kind: 'file', path },
-      target: makeServerSettings(`127.0.0.1:${target.port}`),
+    const running = replay({ kind: 'file', path }, makeServerSettings(`127.0.0.1:${target.port}`), {
       rateBytesPerSecond: 1_000_000,
       retries: 20,
     })

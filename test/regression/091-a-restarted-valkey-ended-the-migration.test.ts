@@ -21,13 +21,11 @@ for (const prefix of ['valkey-8.1', 'valkey-9']) {
     const writer = startWriter(source.port, 1000)
     const stop = new AbortController()
     try {
-      const running = replay({
-        source: { kind: 'server', settings: makeServerSettings(`127.0.0.1:${source.port}`) },
-        target: makeServerSettings(`127.0.0.1:${target.port}`),
-        signal: stop.signal,
-        spoolDir: join(dir, 'spool'),
-        retries: 20,
-      })
+      const running = replay(
+        { kind: 'server', server: makeServerSettings(`127.0.0.1:${source.port}`) },
+        makeServerSettings(`127.0.0.1:${target.port}`),
+        { signal: stop.signal, spoolDir: join(dir, 'spool'), retries: 20 },
+      )
       const outcome = running.catch((error: unknown) => error)
       const follows = async (): Promise<boolean> =>
         (await target.client.hget('rrep:checkpoint', 'phase')) === 'stream'

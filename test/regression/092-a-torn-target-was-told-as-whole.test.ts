@@ -8,8 +8,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { makeServerSettings } from '../../src/net/make-server-settings.js'
-import { replay, type ReplayEvent, type ReplayOptions } from '../../src/verbs/replay/run.js'
+import type { ServerSettings } from '../../src/net/server-settings.js'
+import { replay, type ReplayEvent, type ReplayCall } from '../../src/verbs/replay/run.js'
 import { digest, startServer, waitFor, type TestServer } from '../helpers/servers.js'
+
+const start = ({ source, target, ...rest }: ReplayCall): ReturnType<typeof replay> =>
+  replay(source, target, rest)
 
 const KEYS = 20_000
 
@@ -30,7 +34,7 @@ afterEach(async () => {
   rmSync(dir, { recursive: true, force: true })
 })
 
-const settings = (server: TestServer): ReplayOptions['target'] =>
+const settings = (server: TestServer): ServerSettings =>
   makeServerSettings(`127.0.0.1:${server.port}`)
 const aofPath = (): string => {
   const files = join(target.dir, 'appendonlydir')
@@ -47,8 +51,8 @@ async function comeBackWith(aofBytes: (size: number) => number): Promise<void> {
 }
 const loaded = async (keys: number): Promise<void> =>
   await waitFor(async () => (await target.client.dbsize()) > keys, { what: `${keys} keys` })
-const live = (events: ReplayEvent[]): ReplayOptions => ({
-  source: { kind: 'server', settings: settings(source) },
+const live = (events: ReplayEvent[]): ReplayCall => ({
+  source: { kind: 'server', server: settings(source) },
   target: settings(target),
   untilQuiet: true,
   spoolDir: dir,
@@ -62,9 +66,7 @@ const isLoadedAgain = (event: ReplayEvent): boolean =>
 test('a file whose keys a target has lost again is not told as written', async () => {
   await source.client.save()
   copyFileSync(join(source.dir, 'dump.rdb'), join(dir, 'dump.rdb'))
-  const running = replay({
-    source: { kind: 'file', path: join(dir, 'dump.rdb') },
-    target: settings(target),
+  const running = replay({ kind: 'file', path: join(dir, 'dump.rdb') }, settings(target), {
     retries: 30,
     rateBytesPerSecond: 2_000_000,
   })
@@ -77,9 +79,7 @@ test('a file whose keys a target has lost again is not told as written', async (
 test('a file goes on where the restarted target has all that it had confirmed', async () => {
   await source.client.save()
   copyFileSync(join(source.dir, 'dump.rdb'), join(dir, 'dump.rdb'))
-  const running = replay({
-    source: { kind: 'file', path: join(dir, 'dump.rdb') },
-    target: settings(target),
+  const running = replay({ kind: 'file', path: join(dir, 'dump.rdb') }, settings(target), {
     retries: 30,
     rateBytesPerSecond: 2_000_000,
   })
@@ -91,7 +91,7 @@ test('a file goes on where the restarted target has all that it had confirmed', 
 
 test('a live load whose keys the target has lost again is begun again', async () => {
   const events: ReplayEvent[] = []
-  const running = replay(live(events))
+  const running = start(live(events))
   await loaded(KEYS / 3)
   await source.client.incr('counter')
   await comeBackWith((size) => Math.floor(size * 0.5))
@@ -104,7 +104,7 @@ test('a live load whose keys the target has lost again is begun again', async ()
 test('a target thrown back from the stream into the load is loaded again', async () => {
   const events: ReplayEvent[] = []
   const stop = new AbortController()
-  const running = replay({ ...live(events), untilQuiet: false, signal: stop.signal })
+  const running = start({ ...live(events), untilQuiet: false, signal: stop.signal })
   await loaded(KEYS / 3)
   const inLoad = statSync(aofPath()).size
   const phase = async (): Promise<string | null> =>

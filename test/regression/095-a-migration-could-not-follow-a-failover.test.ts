@@ -2,12 +2,13 @@
  * The source failed over while a migration was stopped: its promoted replica, which has the same
  * history, was refused as "the checkpoint of another replay".
  */
+import type { ServerSettings } from '../../src/net/server-settings.js'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { makeServerSettings } from '../../src/net/make-server-settings.js'
-import { replay, type ReplayEvent, type ReplayOptions } from '../../src/verbs/replay/run.js'
+import { replay, type ReplayEvent } from '../../src/verbs/replay/run.js'
 import { digest, startServer, waitFor, type TestServer } from '../helpers/servers.js'
 
 test('a migration goes on from the replica that was promoted', async () => {
@@ -15,14 +16,12 @@ test('a migration goes on from the replica that was promoted', async () => {
   const master = await startServer()
   const replica = await startServer({ args: ['--replicaof', `127.0.0.1 ${master.port}`] })
   const target = await startServer()
-  const settings = (server: TestServer): ReplayOptions['target'] =>
+  const settings = (server: TestServer): ServerSettings =>
     makeServerSettings(`127.0.0.1:${server.port}`)
   const stop = new AbortController()
   try {
     await master.client.set('a', '1', 'EX', 1000)
-    const first = replay({
-      source: { kind: 'server', settings: settings(master) },
-      target: settings(target),
+    const first = replay({ kind: 'server', server: settings(master) }, settings(target), {
       spoolDir: dir,
       signal: stop.signal,
     })
@@ -36,9 +35,7 @@ test('a migration goes on from the replica that was promoted', async () => {
     await master.kill('SIGKILL')
     await replica.client.incr('n')
     const events: ReplayEvent[] = []
-    const second = await replay({
-      source: { kind: 'server', settings: settings(replica) },
-      target: settings(target),
+    const second = await replay({ kind: 'server', server: settings(replica) }, settings(target), {
       spoolDir: dir,
       untilQuiet: true,
       onEvent: (event) => events.push(event),

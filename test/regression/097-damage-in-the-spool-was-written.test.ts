@@ -40,13 +40,11 @@ test('what is damaged in the spool is asked of the source again', async () => {
     writeFileSync(segment, bytes)
     await target.client.call('CLIENT', 'UNPAUSE')
     const events: ReplayEvent[] = []
-    await replay({
-      source: { kind: 'server', settings: makeServerSettings(`127.0.0.1:${source.port}`) },
-      target: makeServerSettings(`127.0.0.1:${target.port}`),
-      spoolDir: dir,
-      untilQuiet: true,
-      onEvent: (event) => events.push(event),
-    })
+    await replay(
+      { kind: 'server', server: makeServerSettings(`127.0.0.1:${source.port}`) },
+      makeServerSettings(`127.0.0.1:${target.port}`),
+      { spoolDir: dir, untilQuiet: true, onEvent: (event) => events.push(event) },
+    )
     expect(events).toContainEqual({
       event: 'warning',
       message: expect.stringContaining('the spool is damaged') as string,

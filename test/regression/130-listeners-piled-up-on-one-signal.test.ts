@@ -16,12 +16,11 @@ import {
   finishReplay,
   inspect,
   makeServerSettings,
-  openInput,
   replay,
   sync,
-  tail,
-  tailRecorded,
+  watch,
 } from '../../src/index.js'
+import { openInput } from '../../src/source/source.js'
 import { startServer, waitFor, type TestServer } from '../helpers/servers.js'
 
 const DUMP = resolve(import.meta.dirname, '../../fixtures/demo/ecommerce.rdb')
@@ -91,53 +90,45 @@ describe('no listener is left on the signal', () => {
       'inspect of a server',
       async () => await inspect({ kind: 'server', server: source() }, { signal }),
     ],
-    [
-      'export',
-      async () => await exportKeys({ source: packed, output: join(dir, 'out.jsonl'), signal }),
-    ],
-    [
-      'export to a stream',
-      async () => await exportKeys({ source: packed, output: nothing(), signal }),
-    ],
-    ['sync', async () => await sync({ server: source(), output: join(dir, 'dump.rdb'), signal })],
-    ['sync to a stream', async () => await sync({ server: source(), output: nothing(), signal })],
+    ['export', async () => await exportKeys(packed, { output: join(dir, 'out.jsonl'), signal })],
+    ['export to a stream', async () => await exportKeys(packed, { output: nothing(), signal })],
+    ['sync', async () => await sync(source(), { output: join(dir, 'dump.rdb'), signal })],
+    ['sync to a stream', async () => await sync(source(), { output: nothing(), signal })],
     [
       'sync of nobody',
       async () => {
         const server = makeServerSettings('127.0.0.1:1')
         const output = join(dir, 'dump.rdb')
-        await expect(sync({ server, output, retries: 1, signal })).rejects.toThrow(/connect/)
+        await expect(sync(server, { output, retries: 1, signal })).rejects.toThrow(/connect/)
       },
     ],
     [
       'diff',
       async () =>
-        await diff({
-          a: { kind: 'file', path: packed },
-          b: { kind: 'server', server: source() },
-          signal,
-        }),
+        await diff(
+          { kind: 'file', path: packed },
+          { kind: 'server', server: source() },
+          { signal },
+        ),
     ],
     [
       'diff by SCAN',
       async () =>
-        await diff({
-          a: { kind: 'server', server: source() },
-          b: { kind: 'server', server: other() },
-          by: 'scan',
-          signal,
-        }),
+        await diff(
+          { kind: 'server', server: source() },
+          { kind: 'server', server: other() },
+          { by: 'scan', signal },
+        ),
     ],
     [
       'diff of an AOF',
       async () =>
-        await diff({ a: { kind: 'file', path: log }, b: { kind: 'file', path: packed }, signal }),
+        await diff({ kind: 'file', path: log }, { kind: 'file', path: packed }, { signal }),
     ],
     [
       'tail',
       async () =>
-        await tail({
-          server: source(),
+        await watch(source(), {
           durationMs: 20,
           output: { to: nothing(), format: 'text' },
           signal,
@@ -146,19 +137,12 @@ describe('no listener is left on the signal', () => {
     [
       'replay of a file',
       async () =>
-        await replay({
-          source: { kind: 'file', path: packed },
-          target: other(),
-          onConflict: 'replace',
-          signal,
-        }),
+        await replay({ kind: 'file', path: packed }, other(), { onConflict: 'replace', signal }),
     ],
     [
       'replay of a live server',
       async () =>
-        await replay({
-          source: { kind: 'server', settings: source() },
-          target: other(),
+        await replay({ kind: 'server', server: source() }, other(), {
           onConflict: 'replace',
           untilQuiet: true,
           signal,
@@ -166,15 +150,13 @@ describe('no listener is left on the signal', () => {
     ],
     [
       'tail of an AOF',
-      async () =>
-        await tailRecorded({ path: log, output: { to: nothing(), format: 'text' }, signal }),
+      async () => await watch(log, { output: { to: nothing(), format: 'text' }, signal }),
     ],
     [
       'tail -o',
-      async () =>
-        await archive({ server: source(), dir: join(dir, 'archive'), durationMs: 20, signal }),
+      async () => await archive(source(), { dir: join(dir, 'archive'), durationMs: 20, signal }),
     ],
-    ['finish', async () => await finishReplay({ target: other(), signal })],
+    ['finish', async () => await finishReplay(other(), { signal })],
   ]
   test.each(calls)('of %s', async (_name, call) => {
     await call()

@@ -28,7 +28,7 @@ const NEEDS_10 = Buffer.concat([
 beforeAll(async () => {
   const file = join(dir, 'dump.rdb')
   writeFileSync(file, NEEDS_10)
-  serving = await startServing({ source: { kind: 'files', path: file } })
+  serving = await startServing({ source: { kind: 'file', path: file } })
 })
 
 afterAll(async () => {
@@ -92,7 +92,7 @@ test('Redict is known by its own version, as the writer of a dump and as a repli
   const info =
     '# Server\r\nredis_version:7.2.4\r\nredict_version:7.3.6\r\nredis_mode:standalone\r\n' +
     'os:Linux\r\nprocess_id:7\r\nrun_id:x\r\n'
-  const redict = await startServing({ source: { kind: 'files', path: file } })
+  const redict = await startServing({ source: { kind: 'file', path: file } })
   const before = serving
   serving = redict
   try {

@@ -503,7 +503,7 @@ test('a consumer that cannot take more stops the reading until it can', async ()
 test('what a consumer throws ends the run, without another attempt', async () => {
   const { port, connections } = await master({})
   const recorder = new LinkRecorder()
-  const fault = new LinkError('ERR_MINE', 'mine', { retriable: true })
+  const fault = new LinkError('ERR_CANNOT_WRITE', 'mine', { retriable: true })
   recorder.onSnapshotEnd = () => {
     throw fault
   }

@@ -86,8 +86,7 @@ async function scenario(
   // What the master still had to send when it was stopped.
   const controller = new AbortController()
   let replOffset = -1
-  const rest = archive({
-    server: makeServerSettings(`127.0.0.1:${proxy.port}`),
+  const rest = archive(makeServerSettings(`127.0.0.1:${proxy.port}`), {
     dir,
     signal: controller.signal,
     onProgress: (progress) => (replOffset = progress.replOffset),

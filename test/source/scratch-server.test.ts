@@ -83,7 +83,7 @@ test('a server that does not start is named with what it said', async () => {
   process.env['PATH'] = '/nowhere'
   await expect(startScratchServer({})).rejects.toMatchObject({
     code: 'ERR_NO_SERVER',
-    hint: expect.stringContaining('--with-server') as string,
+    hint: expect.stringContaining('`withServer`') as string,
   })
   expect(left()).toEqual([])
 })

@@ -36,12 +36,14 @@ export function registerDemo(program: Command, context: CommandContext): void {
       signal.addEventListener('abort', stop, { once: true })
       let ready: (handle: ServeHandle) => void = () => undefined
       const listening = new Promise<ServeHandle>((resolve) => (ready = resolve))
-      const master = serve({
-        source: { kind: 'files', path: FIXTURE },
-        listen: { host: '127.0.0.1', port: 0 },
-        signal: ended.signal,
-        onReady: (handle) => ready(handle),
-      })
+      const master = serve(
+        { kind: 'file', path: FIXTURE },
+        {
+          listen: { host: '127.0.0.1', port: 0 },
+          signal: ended.signal,
+          onReady: (handle) => ready(handle),
+        },
+      )
       try {
         // If the master cannot start, its error is the one to show.
         const handle = await Promise.race([listening, master.then(() => undefined)])

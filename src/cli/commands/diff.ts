@@ -5,12 +5,11 @@ import {
   type Difference,
   type DiffResult,
   type DiffSideResult,
-  type DiffSource,
   type ServerWay,
 } from '../../verbs/diff/run.js'
 import { printableText } from '../../bytes/key-text.js'
-import { formatServerAddress, maskSecrets } from '../../net/make-server-settings.js'
-import { classifySource } from '../../source/classify.js'
+import { maskSecrets } from '../../net/make-server-settings.js'
+import { classifySource, nameOfSource, type Source } from '../../source/classify.js'
 import { UsageError } from '../../errors.js'
 import { addCommonOptions, type CommandCall, type CommandContext } from '../command.js'
 import { addConnectOptions, readServerSettings, type ConnectValues } from '../connect-options.js'
@@ -107,9 +106,9 @@ export function registerDiff(program: Command, context: CommandContext): void {
       const progress = talk.progress('comparing')
       const shown: string[] = []
       try {
-        const result = await diff({
-          a,
-          b,
+        const result = await diff(a, b, {
+          until: { a: options.until, b: options.targetUntil },
+          retries: options.retries,
           stdin: io.stdin,
           ttlToleranceMs: options.ttlTolerance,
           limit: options.limit,
@@ -118,15 +117,15 @@ export function registerDiff(program: Command, context: CommandContext): void {
           by: options.by,
           withServer: options.withServer,
           signal,
-          onWarning: (message) => talk.warn(message),
+          onEvent: ({ message }) => talk.warn(message),
           onDifference: (difference) =>
             shown.push(talk.json ? jsonOf(difference) : textOf(difference, talk)),
-          onProgress: ({ phase, side, bytes, totalBytes }) =>
+          onProgress: ({ phase, side, done, total, unit }) =>
             progress.update({
-              label: `${phase} ${nameOf(side === 'a' ? a : b)}`,
-              done: bytes,
-              total: totalBytes,
-              unit: 'bytes',
+              label: `${phase} ${nameOfSource(side === 'a' ? a : b)}`,
+              done,
+              total,
+              unit,
             }),
         })
         progress.stop()
@@ -146,23 +145,16 @@ async function sourceFor(
   text: string,
   which: 'source' | 'target',
   { options, io, talk }: CommandCall<DiffCommandOptions>,
-): Promise<DiffSource> {
+): Promise<Source> {
   const spec = classifySource(text)
   const until = which === 'source' ? options.until : options.targetUntil
-  if (spec.kind === 'stdin') return { kind: 'file', path: '-', until }
-  if (spec.kind !== 'server') return { kind: 'file', path: spec.path, until }
+  if (spec.kind !== 'server') return spec
   if (until !== undefined) {
     const option = which === 'source' ? '--until' : '--target-until'
     throw new UsageError(`${option} is for an AOF or an archive: ${maskSecrets(text)} is a server`)
   }
   const server = await readServerSettings(spec.address, options, io, talk, which)
-  return { kind: 'server', server, retries: options.retries }
-}
-
-/** Without what an address may hold of secrets. */
-function nameOf(source: DiffSource): string {
-  if (source.kind === 'server') return formatServerAddress(source.server.address)
-  return source.path === '-' ? 'stdin' : source.path
+  return { kind: 'server', server }
 }
 
 async function summarize(

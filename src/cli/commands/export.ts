@@ -16,12 +16,19 @@ import { EXIT } from '../exit-codes.js'
 import { addConnectOptions, type ConnectValues } from '../connect-options.js'
 import { renderLosses } from '../render/ledger.js'
 import { describeLost, lostObject } from '../render/lost-regions.js'
-import { addMomentOptions, readSourceArgument, type MomentOptions } from '../source-argument.js'
+import {
+  addMomentOptions,
+  readSourceArgument,
+  type MomentOptions,
+  PREPARING,
+} from '../source-argument.js'
 import { addFilterOptions, readFilterOptions, type FilterOptions } from '../filter-options.js'
 import { jsonLine } from '../guard.js'
 import { describeFileNotice } from '../render/notices.js'
 import type { Talk } from '../talk.js'
 import { countOf, formatCount, formatSize } from '../units.js'
+
+const LABEL = { ...PREPARING, read: 'exporting' } as const
 
 interface ExportCommandOptions extends ConnectValues, FilterOptions, MomentOptions {
   salvage?: boolean
@@ -96,22 +103,13 @@ export function registerExport(program: Command, context: CommandContext): void 
       const source = await readSourceArgument(args[0], options, io, talk)
       const progress = talk.progress('reading')
       try {
-        const result = await exportKeys({
-          source,
+        const result = await exportKeys(source, {
           stdin: io.stdin,
           until: options.until,
           baseOnly: options.baseOnly,
           withServer: options.withServer,
           salvage: options.salvage,
-          onWarning: (message) => talk.warn(message),
-          onRetry: (error) => talk.warn(error.message),
-          onPrepare: (phase, bytes, total) =>
-            progress.update({
-              label: phase === 'sync' ? 'taking the snapshot' : 'applying commands',
-              done: bytes,
-              total,
-              unit: 'bytes',
-            }),
+          onEvent: ({ message }) => talk.warn(message),
           output: output === '-' ? talk.stdout(!KEY_FORMATS[format].isBinary) : output,
           format,
           compress: compression,
@@ -119,13 +117,13 @@ export function registerExport(program: Command, context: CommandContext): void 
           target: options.for === undefined ? undefined : parseTarget(options.for),
           filter: readFilterOptions(options),
           signal,
-          onProgress: ({ readBytes, totalBytes, keys }) =>
+          onProgress: ({ phase, done, total, unit, keys }) =>
             progress.update({
-              label: 'exporting',
-              done: readBytes,
-              total: totalBytes,
-              unit: 'bytes',
-              note: `${formatCount(keys)} keys`,
+              label: LABEL[phase],
+              done,
+              total,
+              unit,
+              note: keys === undefined ? undefined : `${formatCount(keys)} keys`,
             }),
         })
         progress.stop()

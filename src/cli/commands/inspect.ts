@@ -4,7 +4,6 @@ import {
   checkRdb,
   inspect,
   type InspectOptions,
-  type InspectProgress,
   type InspectResult,
   type ReadOutcome,
 } from '../../verbs/inspect/run.js'
@@ -30,7 +29,12 @@ import { renderSummary } from '../render/inspect-summary.js'
 import { renderLosses } from '../render/ledger.js'
 import { describeFileNotice } from '../render/notices.js'
 import type { Progress } from '../render/progress.js'
-import { addMomentOptions, readSourceArgument, type MomentOptions } from '../source-argument.js'
+import {
+  addMomentOptions,
+  readSourceArgument,
+  type MomentOptions,
+  PREPARING,
+} from '../source-argument.js'
 import type { Talk } from '../talk.js'
 import { countOf, formatCount, formatSize, parseCount } from '../units.js'
 
@@ -137,9 +141,9 @@ export function registerInspect(program: Command, context: CommandContext): void
   )
 }
 
-type Show = (state: InspectProgress & { phase?: 'sync' | 'build' }) => void
+type Show = NonNullable<InspectOptions['onProgress']>
 
-const LABEL = { read: 'reading', sync: 'taking the snapshot', build: 'applying commands' } as const
+const LABEL = { ...PREPARING, read: 'reading' } as const
 
 async function run(call: Call, show: Show, stop: () => void): Promise<number> {
   const { args, options, io, signal, talk } = call
@@ -150,10 +154,9 @@ async function run(call: Call, show: Show, stop: () => void): Promise<number> {
     until: options.until,
     baseOnly: options.baseOnly,
     withServer: options.withServer,
-    onPrepare: (phase, bytes, total) =>
-      show({ bytesRead: bytes, totalBytes: total, keysRead: 0, phase }),
-    onWarning: (message) => talk.warn(message),
-    onRetry: (error) => talk.warn(error.message),
+    onEvent: (event) => {
+      if (event.event !== 'notice') talk.warn(event.message)
+    },
     salvage: options.salvage,
     filter: readFilterOptions(options),
     top: options.top ?? DEFAULT_TOP,
@@ -347,15 +350,15 @@ function lateProgress(talk: Talk): { show: Show; stop: () => void } {
   let progress: Progress | undefined
   let stopped = false
   return {
-    show: (state) => {
+    show: ({ phase, done, total, unit, keys }) => {
       if (stopped || performance.now() - startMs < PROGRESS_AFTER_MS) return
       progress ??= talk.progress('reading')
       progress.update({
-        label: LABEL[state.phase ?? 'read'],
-        done: state.bytesRead,
-        total: state.totalBytes,
-        unit: 'bytes',
-        note: state.phase === undefined ? `${formatCount(state.keysRead)} keys` : '',
+        label: LABEL[phase],
+        done,
+        total,
+        unit,
+        note: keys === undefined ? '' : `${formatCount(keys)} keys`,
       })
     },
     stop: () => {

@@ -7,12 +7,15 @@ import {
   replay,
   transformOf,
   type ReplayOptions,
-  type ReplaySource,
   type Transform,
 } from '../../verbs/replay/run.js'
 import { finishReplay } from '../../verbs/replay/finish.js'
-import { formatServerAddress, maskSecrets } from '../../net/make-server-settings.js'
-import { classifySource } from '../../source/classify.js'
+import {
+  formatServerAddress,
+  maskSecrets,
+  type ServerSettings,
+} from '../../net/make-server-settings.js'
+import { classifySource, type Source } from '../../source/classify.js'
 import { FileError, UsageError } from '../../errors.js'
 import type { CommandContext } from '../command.js'
 import { readServerSettings } from '../connect-options.js'
@@ -52,7 +55,8 @@ export function registerReplay(program: Command, context: CommandContext): void 
       if (options.emptyTarget === true && options.yes !== true && options.dryRun !== true) {
         await confirmEmpty(formatServerAddress(target.address), io)
       }
-      return await runReplay({ ...optionsOf(options), source, target, transform, signal }, talk)
+      const call = { ...optionsOf(options), stdin: io.stdin, transform, signal }
+      return await runReplay(source, target, call, talk)
     }),
   )
 }
@@ -71,18 +75,12 @@ async function runFinish(
   const name = formatServerAddress(target.address)
   const progress = talk.progress(`connecting to ${name}`)
   try {
-    const result = await finishReplay({
-      target,
+    const result = await finishReplay(target, {
       checkpointKey: options.checkpointKey,
       retries: options.retries,
       signal,
-      onProgress: (keys, totalKeys) =>
-        progress.update({
-          label: 'putting expiries right',
-          done: keys,
-          total: totalKeys,
-          unit: 'keys',
-        }),
+      onProgress: ({ done, total, unit }) =>
+        progress.update({ label: 'putting expiries right', done, total, unit }),
     })
     progress.stop()
     if (talk.json) {
@@ -96,10 +94,15 @@ async function runFinish(
   }
 }
 
-async function runReplay(call: ReplayOptions, talk: Talk): Promise<number> {
-  const progress = talk.progress(`connecting to ${formatServerAddress(call.target.address)}`)
+async function runReplay(
+  source: Source,
+  target: ServerSettings,
+  call: ReplayOptions,
+  talk: Talk,
+): Promise<number> {
+  const progress = talk.progress(`connecting to ${formatServerAddress(target.address)}`)
   try {
-    const result = await replay({
+    const result = await replay(source, target, {
       ...call,
       onProgress: (state) => showProgress(progress, state),
       onEvent: (event) => showEvent(event, talk, call.dryRun),
@@ -156,16 +159,10 @@ async function readSource(
   options: ReplayCommandOptions,
   io: Io,
   talk: Talk,
-): Promise<ReplaySource> {
+): Promise<Source> {
   const spec = classifySource(text)
-  switch (spec.kind) {
-    case 'server':
-      return { kind: 'server', settings: await readServerSettings(spec.address, options, io, talk) }
-    case 'stdin':
-      return { kind: 'stdin', stream: io.stdin }
-    default:
-      return spec
-  }
+  if (spec.kind !== 'server') return spec
+  return { kind: 'server', server: await readServerSettings(spec.address, options, io, talk) }
 }
 
 function isOnDisk(text: string): boolean {

@@ -7,8 +7,7 @@ import {
   type ServeHandle,
   type ServeOptions,
 } from '../../verbs/serve/run.js'
-import { formatServerAddress } from '../../net/make-server-settings.js'
-import { classifySource, refuseDb } from '../../source/classify.js'
+import { classifySource, nameOfSource, refuseDb, type Source } from '../../source/classify.js'
 import { UsageError } from '../../errors.js'
 import { addCommonOptions, type CommandContext } from '../command.js'
 import {
@@ -127,21 +126,22 @@ export function registerServe(program: Command, context: CommandContext): void {
           : io.onHangup(() => void hangup(args[0], options, io, talk, () => handle))
       const progress = talk.progress('reading the source')
       try {
-        await serve({
+        await serve(source, {
           ...toServeOptions(options, talk),
-          source,
+          until: options.until,
+          stdin: io.stdin,
           signal,
           onEvent: (event) => {
             progress.stop()
             showEvent(event, talk)
           },
           onWire: (direction, line) => talk.trace(`${direction === 'sent' ? '>' : '<'} ${line}`),
-          onProgress: (done, total) =>
-            progress.update({ label: 'checking', done, total, unit: 'bytes' }),
+          onProgress: ({ done, total, unit }) =>
+            progress.update({ label: 'checking', done, total, unit }),
           onReady: (ready) => {
             progress.stop()
             handle = ready
-            void showReady(ready, describe(source), talk)
+            void showReady(ready, nameOfSource(source), talk)
           },
         })
       } finally {
@@ -153,10 +153,7 @@ export function registerServe(program: Command, context: CommandContext): void {
   )
 }
 
-function toServeOptions(
-  options: ServeCommandOptions,
-  talk: Talk,
-): Omit<ServeOptions, 'source' | 'signal'> {
+function toServeOptions(options: ServeCommandOptions, talk: Talk): Omit<ServeOptions, 'signal'> {
   const { tlsCertFile, tlsKeyFile, tlsCaFile } = options
   if ((tlsCertFile === undefined) !== (tlsKeyFile === undefined)) {
     throw new UsageError('--tls-cert-file and --tls-key-file go together')
@@ -191,15 +188,14 @@ async function readSource(
   options: ServeCommandOptions,
   io: Io,
   talk: Talk,
-): Promise<ServeOptions['source']> {
+): Promise<Source> {
   const { sourceFile, until } = options
   if (argument !== undefined && sourceFile !== undefined) {
     throw new UsageError('a source and --source-file were both given: choose one')
   }
   const text = sourceFile === undefined ? sourceOf(argument, io) : readSourceFile(sourceFile)
   const spec = classifySource(text)
-  if (spec.kind === 'stdin') return { kind: 'files', path: '-', until, stdin: io.stdin }
-  if (spec.kind !== 'server') return { kind: 'files', path: spec.path, until }
+  if (spec.kind !== 'server') return spec
   if (until !== undefined) throw new UsageError('--until is for an AOF or an archive')
   refuseDb(spec.address, 'a replica')
   return { kind: 'server', server: await readServerSettings(spec.address, options, io, talk) }
@@ -232,10 +228,6 @@ async function hangup(
     const message = error instanceof Error ? error.message : String(error)
     talk.warn(`SIGHUP changes nothing: ${message}`)
   }
-}
-
-function describe(source: ServeOptions['source']): string {
-  return source.kind === 'server' ? formatServerAddress(source.server.address) : source.path
 }
 
 async function showReady(handle: ServeHandle, source: string, talk: Talk): Promise<void> {

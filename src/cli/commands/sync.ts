@@ -78,15 +78,14 @@ export function registerSync(program: Command, context: CommandContext): void {
       const progress = talk.progress(`connecting to ${formatServerAddress(server.address)}`)
       const startMs = performance.now()
       try {
-        const result = await sync({
-          server,
+        const result = await sync(server, {
           output: toStdout ? io.stdout : output,
           compress,
           retries: options.retries,
           signal,
           onProgress: (state) => showProgress(progress, state, startMs),
-          onRetry: (error, retryInMs) =>
-            talk.say(`${error.message}; next attempt in ${formatDuration(retryInMs)}`),
+          onEvent: ({ message, retryInMs }) =>
+            talk.say(`${message}; next attempt in ${formatDuration(retryInMs)}`),
           onWire: (direction, line) => talk.trace(`${direction === 'sent' ? '>' : '<'} ${line}`),
         })
         progress.stop()
@@ -122,13 +121,13 @@ function showProgress(progress: Progress, state: SyncProgress, startMs: number):
     case 'transfer':
       progress.update({
         label: 'receiving',
-        done: state.bytes,
-        total: state.totalBytes,
+        done: state.done,
+        total: state.total,
         unit: 'bytes',
       })
       break
     case 'storing':
-      progress.text(`bringing ${formatSize(state.bytes)} to disk`)
+      progress.text(`bringing ${formatSize(state.done)} to disk`)
   }
 }
 

@@ -4,9 +4,9 @@ import { archive, type ArchiveEvent, type ArchiveResult } from '../../verbs/tail
 import { formatServerAddress, type ServerSettings } from '../../net/make-server-settings.js'
 import { tailRecorded } from '../../verbs/tail/recorded.js'
 import {
-  tail,
+  watch,
   type CommandFormat,
-  type TailNotice,
+  type TailEvent,
   type TailViewOptions,
 } from '../../verbs/tail/watch.js'
 import { FileError, UsageError } from '../../errors.js'
@@ -15,7 +15,7 @@ import type { CommandCall, CommandContext } from '../command.js'
 import { readServerSettings, sourceOf } from '../connect-options.js'
 import { EXIT } from '../exit-codes.js'
 import { readFilterOptions } from '../filter-options.js'
-import { describeEvent, describeNotice } from '../render/tail.js'
+import { describeEvent, describeTailEvent } from '../render/tail.js'
 import { TailStatsView } from '../render/tail-stats.js'
 import type { Io } from '../io.js'
 import type { Talk } from '../talk.js'
@@ -41,7 +41,7 @@ export function registerTail(program: Command, context: CommandContext): void {
         talk.warn('--insecure: the certificate is not checked; anyone may be at the other end')
       }
       return options.output === undefined
-        ? await watch(call, server)
+        ? await show(call, server)
         : await keep(call, server, options.output)
     }),
   )
@@ -68,19 +68,18 @@ async function showRecorded(
   }
   const view = options.stats === true ? new TailStatsView(talk, io) : undefined
   try {
-    const result = await tailRecorded({
-      path: spec.kind === 'stdin' ? '-' : spec.path,
+    const result = await tailRecorded(spec.kind === 'stdin' ? '-' : spec.path, {
       stdin: io.stdin,
       fromMs: options.from,
       until: options.until,
       ...viewOptions(options, io, talk, view),
       signal,
-      onNotice: (notice) =>
+      onEvent: (event) =>
         talk.warn(
-          notice.kind === 'warning'
-            ? notice.message
-            : `gap: what came from offset ${notice.fromReplOffset} on is missing; ` +
-                `going on behind ${notice.toReplOffset}`,
+          event.event === 'warning'
+            ? event.message
+            : `gap: what came from offset ${event.fromReplOffset} on is missing; ` +
+                `going on behind ${event.toReplOffset}`,
         ),
     })
     if (result.cutBytes > 0) {
@@ -126,7 +125,7 @@ function viewOptions(
   }
 }
 
-async function watch(
+async function show(
   call: CommandCall<TailCommandOptions>,
   server: ServerSettings,
 ): Promise<number> {
@@ -134,8 +133,7 @@ async function watch(
   const { fromOffset, replid } = options
   const view = options.stats === true ? new TailStatsView(talk, io) : undefined
   try {
-    const result = await tail({
-      server,
+    const result = await watch(server, {
       from:
         fromOffset === undefined || replid === undefined
           ? undefined
@@ -145,7 +143,7 @@ async function watch(
       durationMs: options.for,
       retries: options.retries,
       signal,
-      onNotice: (notice) => tellNotice(notice, talk, server),
+      onEvent: (event) => tellEvent(event, talk, server),
       onWire: (direction, line) => talk.trace(`${direction === 'sent' ? '>' : '<'} ${line}`),
     })
     view?.end()
@@ -163,10 +161,10 @@ async function watch(
   }
 }
 
-function tellNotice(notice: TailNotice, talk: Talk, server: ServerSettings): void {
-  const line = describeNotice(notice, formatServerAddress(server.address))
+function tellEvent(event: TailEvent, talk: Talk, server: ServerSettings): void {
+  const line = describeTailEvent(event, formatServerAddress(server.address))
   if (line === undefined) return
-  if (notice.kind === 'gap') talk.problem(line)
+  if (event.event === 'gap') talk.problem(line)
   else talk.say(line)
 }
 
@@ -188,8 +186,7 @@ async function keep(
     if (event.event === 'stopped') warnOfResult(event, talk)
   }
   try {
-    const result = await archive({
-      server,
+    const result = await archive(server, {
       dir,
       rotateBytes: options.rotate,
       snapshotEveryMs: options.snapshotEvery,
@@ -203,11 +200,11 @@ async function keep(
       onEvent: tell,
       onProgress: (state) => {
         progress.text(
-          state.state === 'snapshot'
+          state.phase === 'snapshot'
             ? `snapshot: ${formatSize(state.snapshotBytes)}`
             : state.replOffset < 0
-              ? state.state
-              : `${state.state}: offset ${state.replOffset}, ${countOf(state.commands, 'command')}, ` +
+              ? state.phase
+              : `${state.phase}: offset ${state.replOffset}, ${countOf(state.commands, 'command')}, ` +
                 `${formatSize(state.streamBytes)} of stream`,
         )
       },

@@ -1,35 +1,35 @@
 /** One line for people for each thing that a tail tells, with `-o` or without. */
 import type { ArchiveEvent } from '../../verbs/tail/archive.js'
-import type { TailNotice } from '../../verbs/tail/watch.js'
+import type { TailEvent } from '../../verbs/tail/watch.js'
 import { countOf, formatDuration, formatSize } from '../units.js'
 
-export function describeNotice(notice: TailNotice, server: string): string | undefined {
-  switch (notice.kind) {
+export function describeTailEvent(event: TailEvent, server: string): string | undefined {
+  switch (event.event) {
     case 'resync-planned': {
-      if (notice.plan === 'partial') return undefined
-      if (notice.plan === 'empty-snapshot') {
+      if (event.plan === 'partial') return undefined
+      if (event.plan === 'empty-snapshot') {
         return `${server} has no backlog: asking for an empty snapshot, which costs it a fork`
       }
-      const keys = notice.keys === undefined ? '' : ` of ${notice.keys} keys`
+      const keys = event.keys === undefined ? '' : ` of ${event.keys} keys`
       const memory =
-        notice.usedMemoryBytes === undefined
+        event.usedMemoryBytes === undefined
           ? ''
-          : ` (${formatSize(notice.usedMemoryBytes)} in memory)`
+          : ` (${formatSize(event.usedMemoryBytes)} in memory)`
       return (
         `${server} can give no stream without a snapshot: it forks and saves a full one${keys}` +
         `${memory}, which is thrown away; --no-full-sync would have prevented it`
       )
     }
     case 'started': {
-      const db = notice.dbnum < 0 ? ', db unknown until the next SELECT' : ''
-      return `${server}: from offset ${notice.nextReplOffset} of ${notice.replid ?? 'its history'}${db}`
+      const db = event.dbnum < 0 ? ', db unknown until the next SELECT' : ''
+      return `${server}: from offset ${event.nextReplOffset} of ${event.replid ?? 'its history'}${db}`
     }
     case 'link-lost':
-      return lostLink(notice)
+      return lostLink(event)
     case 'gap':
       return (
-        `gap: what came from offset ${notice.fromReplOffset} on is lost; ` +
-        `going on behind ${notice.toReplOffset}`
+        `gap: what came from offset ${event.fromReplOffset} on is lost; ` +
+        `going on behind ${event.toReplOffset}`
       )
   }
 }

@@ -44,12 +44,12 @@ export function checkExposure(
   if (reach === 'loopback') return
   if (!has.password) {
     throw new UsageError(`listening on ${host} without a password gives the data to anybody`, {
-      hint: 'use --requirepass-file, listen on 127.0.0.1, or say --unprotected',
+      hint: 'use `password`, listen on 127.0.0.1, or say `unprotected`',
     })
   }
   if (reach === 'public' && !has.tls) {
     throw new UsageError(`listening on ${host} without TLS sends password and data in clear`, {
-      hint: 'use --tls-cert-file and --tls-key-file, listen on a private address, or say --unprotected',
+      hint: 'use `tls.certFile` and `tls.keyFile`, listen on a private address, or say `unprotected`',
     })
   }
 }

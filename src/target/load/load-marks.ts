@@ -143,6 +143,6 @@ function lostWrites(): TargetError {
   return new TargetError(
     'ERR_TARGET_RESTARTED',
     'the target was restarted, or thrown back, and has lost some of what it had confirmed',
-    { hint: 'run again, with --on-conflict replace or --empty-target' },
+    { hint: "run again, with `onConflict: 'replace'` or `emptyTarget`" },
   )
 }

@@ -110,7 +110,7 @@ export class LoadVerdicts {
           new TargetError(
             'ERR_TARGET_CONFLICT',
             `the key ${source.bigKeyName} exists in the target, and is too large to be set aside`,
-            { hint: 'filter it out with --no-match, or use --on-conflict replace' },
+            { hint: "filter it out with `filter.noMatch`, or use `onConflict: 'replace'`" },
           ),
         )
         return false

@@ -356,7 +356,7 @@ export class SnapshotWriter implements KeyTarget {
       new TargetError(
         'ERR_TARGET_LOST_IN_KEY',
         `the connection broke inside the key ${batch.bigKeyName}, which is too large to be kept`,
-        { retriable: true, hint: 'run again, with --on-conflict replace or --empty-target' },
+        { retriable: true, hint: "run again, with `onConflict: 'replace'` or `emptyTarget`" },
       ),
     )
   }

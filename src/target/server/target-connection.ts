@@ -254,7 +254,7 @@ export class TargetConnection {
       })
     }
     throw new TargetError('ERR_TARGET_SCRIPT', `${what}, and was ended`, {
-      hint: 'a script that needs longer is waited for with a longer --timeout',
+      hint: 'a script that needs longer is waited for with a longer `timeoutMs`',
     })
   }
 
@@ -334,7 +334,7 @@ export class TargetConnection {
     this.#fail(
       new LinkError('ERR_TIMEOUT', `${name}: no answer for ${Math.round(silentMs / 1000)} s`, {
         retriable: true,
-        hint: 'a target that is busy or far away may need a longer --timeout',
+        hint: 'a target that is busy or far away may need a longer `timeoutMs`',
       }),
     )
   }

@@ -8,7 +8,7 @@ import { errorKind } from './reply-reader.js'
 export function refusal(text: string): TargetError {
   const kind = errorKind(text)
   const hints: Readonly<Record<string, string>> = {
-    OOM: 'raise maxmemory of the target, or load less (--match, --db)',
+    OOM: 'raise maxmemory of the target, or load less (`filter`)',
     READONLY: 'the target is a replica: name its master',
     MISCONF: 'the target cannot save its own snapshots: see its log, free its disk',
   }

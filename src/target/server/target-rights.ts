@@ -55,7 +55,7 @@ export async function requireRights(settings: ServerSettings, needed: NeededRigh
       throw new ProtocolError(
         'ERR_TARGET_TOO_OLD',
         `the target does not know ${unknown.join(', ')}, which a live replay needs`,
-        { hint: 'a dump needs less: rrep sync, then replay the file' },
+        { hint: 'a dump needs less: `sync()`, then replay the file' },
       )
     }
   } finally {

@@ -55,7 +55,7 @@ export class TargetRewound extends TargetError {
     super('ERR_TARGET_REWOUND', 'the target has gone back to an earlier state', {
       hint:
         checkpoint.phase === 'load'
-          ? 'begin anew with --empty-target'
+          ? 'begin anew with `emptyTarget`'
           : 'the same call again goes on from there',
     })
     this.checkpoint = checkpoint
@@ -372,12 +372,12 @@ export class StreamWriter implements ConnectionOwner {
       throw new TargetError(
         'ERR_TARGET_LOST_STATE',
         'the target has no checkpoint any more: it was restarted without its data, or emptied',
-        { hint: 'run again with --empty-target to begin anew' },
+        { hint: 'run again with `emptyTarget` to begin anew' },
       )
     }
     if (found.owner !== expected.owner && found.epoch >= expected.epoch) {
       throw new TargetError('ERR_TAKEN_OVER', 'another rrep has taken over this replay', {
-        hint: 'two replays into one target need two checkpoints: --checkpoint-key',
+        hint: 'two replays into one target need two checkpoints: `checkpointKey`',
       })
     }
     this.#connection = connection

@@ -1,19 +1,10 @@
 /** What a comparison is asked for, what it tells on the way, and what it says at the end. */
 import type { Buffer } from 'node:buffer'
 import type { Readable } from 'node:stream'
-import type { ServerSettings } from '../../net/server-settings.js'
+import type { Until } from '../../archive/moment.js'
+import type { Progress, RetryEvent, WarningEvent } from '../../source/progress.js'
 import type { KeyFilterOptions } from '../../source/key-filter.js'
 import type { LedgerReport } from '../../target/ledger.js'
-
-export type DiffSource =
-  | {
-      kind: 'file'
-      /** An RDB, an AOF, a directory in multi-part form; `-` is stdin. */
-      path: string
-      /** AOF and archive: the state at this moment. */
-      until?: { unixMs: number } | { offset: number } | undefined
-    }
-  | { kind: 'server'; server: ServerSettings; retries?: number | undefined }
 
 /** How a server is read: see `DiffOptions.by`. */
 export type ServerWay = 'sync' | 'scan'
@@ -49,8 +40,10 @@ export interface Difference {
 }
 
 export interface DiffOptions {
-  a: DiffSource
-  b: DiffSource
+  /** Where a side is an AOF or an archive: its state at this moment. Default: its end. */
+  until?: { a?: Until; b?: Until } | undefined
+  /** Servers: attempts after a failure that can pass. Default 5. */
+  retries?: number | undefined
   /** What `-` reads. */
   stdin?: Readable | undefined
   /** Expiries that differ by no more than this are the same. Default 1000 ms. */
@@ -60,23 +53,22 @@ export interface DiffOptions {
   filter?: KeyFilterOptions | undefined
   /** Also look what differs inside the values that are shown: two more readings of both sides. */
   values?: boolean | undefined
-  /** How servers are read. Default: by a sync; where a server refuses that, by SCAN and DUMP, which
-   * `onWarning` is told. */
+  /** How servers are read. Default: by a sync; where a server refuses that, by SCAN and DUMP, with a
+   * warning. */
   by?: ServerWay | undefined
   /** The redis-server or valkey-server that commands are applied in. Default: that of PATH. */
   withServer?: string | undefined
   signal?: AbortSignal | undefined
-  onWarning?: ((message: string) => void) | undefined
+  onEvent?: ((event: WarningEvent | RetryEvent) => void) | undefined
   onDifference?: ((difference: Difference) => void) | undefined
   onProgress?: ((progress: DiffProgress) => void) | undefined
 }
 
-export interface DiffProgress {
-  /** `build`: commands into a scratch server. `scan`: keys by DUMP. */
-  phase: 'sync' | 'scan' | 'build' | 'read' | 'compare' | 'values'
+/** `build`: commands into a scratch server. `scan`: keys by DUMP. */
+export interface DiffProgress extends Progress<
+  'sync' | 'scan' | 'build' | 'read' | 'compare' | 'values'
+> {
   side: 'a' | 'b'
-  bytes: number
-  totalBytes: number | undefined
 }
 
 export interface DiffResult {

@@ -24,7 +24,7 @@ import { KeyDigests, type DigestOptions } from '../../analyze/value-digest.js'
 import { findSuspects, keysIn } from './buckets.js'
 import { KeyComparison } from './compare.js'
 import { DiffRecords, type DiffSide } from './records.js'
-import type { DiffOptions, DiffResult, DiffSource, Difference } from './options.js'
+import type { DiffOptions, DiffResult, Difference } from './options.js'
 import { addValueDetails } from './values.js'
 import { OpenSide } from './side.js'
 import {
@@ -33,6 +33,7 @@ import {
   withAddressDb,
   type KeyFilter,
 } from '../../source/key-filter.js'
+import { dbOfSource, readSource, type Source, type SourceName } from '../../source/classify.js'
 import { RDB_READ_BYTES } from '../../source/rdb-input.js'
 import { makeTemporaryDir } from '../../disk/temporary-dir.js'
 
@@ -43,13 +44,17 @@ const DEFAULT_LIMIT = 100
 
 /** Rejects with LinkError, AuthError, ProtocolError, InputError, FileError, UsageError (of
  * `withServer`, `until`) or AbortedError. */
-export async function diff(options: DiffOptions): Promise<DiffResult> {
+export async function diff(
+  a: SourceName,
+  b: SourceName,
+  options: DiffOptions = {},
+): Promise<DiffResult> {
   if (options.filter?.minSizeBytes !== undefined) {
     throw new UsageError('a size cannot be compared by: it depends on the encoding')
   }
   const directory = makeTemporaryDir('rrep-diff-')
   try {
-    const run = new DiffRun(options, directory)
+    const run = new DiffRun(readSource(a), readSource(b), options, directory)
     return await run.compare()
   } finally {
     rmSync(directory, { recursive: true, force: true })
@@ -57,26 +62,25 @@ export async function diff(options: DiffOptions): Promise<DiffResult> {
 }
 
 class DiffRun {
+  readonly #sources: { readonly a: Source; readonly b: Source }
   readonly #options: DiffOptions
   readonly #directory: string
   readonly #filter: KeyFilter
   readonly #kernel = new DigestKernel(RDB_READ_BYTES, randomBytes(DIGEST_SECRET_BYTES))
   #nowMs = 0
 
-  constructor(options: DiffOptions, directory: string) {
+  constructor(a: Source, b: Source, options: DiffOptions, directory: string) {
+    this.#sources = { a, b }
     this.#options = options
     this.#directory = directory
-    const { a, b } = options
-    const ofA = withAddressDb(options.filter, a.kind === 'server' ? a.server.address.db : 0)
-    this.#filter = compileKeyFilter(
-      withAddressDb(ofA, b.kind === 'server' ? b.server.address.db : 0),
-    )
+    const ofA = withAddressDb(options.filter, dbOfSource(a))
+    this.#filter = compileKeyFilter(withAddressDb(ofA, dbOfSource(b)))
   }
 
   async compare(): Promise<DiffResult> {
     // One after the other, but both before the reading: the two moments are close together.
-    const a = await this.#open('a', this.#options.a)
-    const b = await this.#open('b', this.#options.b)
+    const a = await this.#open('a')
+    const b = await this.#open('b')
     // What has gone by its time on a server that was just read is past its time now.
     this.#nowMs = Date.now()
     const { sums, suspects: flags } = this.#kernel
@@ -103,8 +107,10 @@ class DiffRun {
     return result
   }
 
-  async #open(side: 'a' | 'b', source: DiffSource): Promise<OpenSide> {
-    return await OpenSide.open(side, source, this.#options, this.#directory)
+  async #open(side: 'a' | 'b'): Promise<OpenSide> {
+    const until = this.#options.until?.[side]
+    const options = { ...this.#options, until }
+    return await OpenSide.open(side, this.#sources[side], options, this.#directory)
   }
 
   /** First reading: all keys, sums only. */

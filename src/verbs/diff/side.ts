@@ -7,28 +7,31 @@ import { createReadStream } from 'node:fs'
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import { AuthError, ProtocolError, UsageError } from '../../errors.js'
-import { formatServerAddress } from '../../net/address.js'
 import type { ServerSettings } from '../../net/server-settings.js'
 import type { WithLane } from '../../rdb/lane/lane.js'
 import { RdbParser } from '../../rdb/parser.js'
 import type { RdbVisitor } from '../../rdb/visitor.js'
 import { buildState } from '../keys/built-state.js'
-import type { DiffProgress, DiffSideResult, DiffSource, ServerWay } from './options.js'
+import type { DiffProgress, DiffSideResult, ServerWay } from './options.js'
 import { checkMomentOfDump, hasPreamble, type Until } from '../../source/dump-head.js'
 import { openRdbInput, pumpRdb } from '../../source/rdb-input.js'
+import { nameOfSource, pathOf, type Source, type StoredSource } from '../../source/classify.js'
 import { openInput } from '../../source/source.js'
 import { scanToRdb } from '../../source/scan-server.js'
 import { isPipe, storePipe } from '../../source/stored-pipe.js'
+import type { RetryEvent, WarningEvent } from '../../source/progress.js'
 import { sync } from '../sync/run.js'
 import { statOf } from '../../disk/stat.js'
 
 export interface SideOptions {
+  until?: Until
+  retries?: number | undefined
   stdin?: Readable | undefined
   by?: ServerWay | undefined
   withServer?: string | undefined
   signal?: AbortSignal | undefined
   onProgress?: ((progress: DiffProgress) => void) | undefined
-  onWarning?: ((message: string) => void) | undefined
+  onEvent?: ((event: WarningEvent | RetryEvent) => void) | undefined
 }
 
 export class OpenSide {
@@ -36,42 +39,30 @@ export class OpenSide {
   /** Times from here on carry it as a constant; undefined: none do. */
   shiftMs: number | undefined
   readonly #side: 'a' | 'b'
-  readonly #source: DiffSource
   readonly #options: SideOptions
   readonly #directory: string
   /** Where the RDB is. */
   #path: string
 
-  private constructor(
-    side: 'a' | 'b',
-    source: DiffSource,
-    options: SideOptions,
-    directory: string,
-  ) {
+  private constructor(side: 'a' | 'b', source: Source, options: SideOptions, directory: string) {
     this.#side = side
-    this.#source = source
     this.#options = options
     this.#directory = directory
-    this.#path = source.kind === 'file' ? source.path : ''
-    const name =
-      source.kind === 'server'
-        ? formatServerAddress(source.server.address)
-        : source.path === '-'
-          ? 'stdin'
-          : source.path
-    const by = source.kind === 'file' ? 'file' : (options.by ?? 'sync')
+    this.#path = source.kind === 'server' ? '' : pathOf(source)
+    const name = nameOfSource(source)
+    const by = source.kind === 'server' ? (options.by ?? 'sync') : 'file'
     this.result = { name, keys: 0, rdbVersion: 0, by }
   }
 
   /** Takes what a server holds, and applies commands; a file that is read as it is waits. */
   static async open(
     side: 'a' | 'b',
-    source: DiffSource,
+    source: Source,
     options: SideOptions,
     directory: string,
   ): Promise<OpenSide> {
     const opened = new OpenSide(side, source, options, directory)
-    if (source.kind === 'server') await opened.#take(source)
+    if (source.kind === 'server') await opened.#take(source.server)
     else await opened.#look(source)
     return opened
   }
@@ -112,17 +103,18 @@ export class OpenSide {
     }
   }
 
-  async #look(source: DiffSource & { kind: 'file' }): Promise<void> {
+  async #look(source: StoredSource): Promise<void> {
+    const { until } = this.#options
     // All is read twice, which a pipe cannot be.
-    if (source.path === '-') {
+    if (source.kind === 'stdin') {
       const { stdin } = this.#options
       if (stdin === undefined) throw new UsageError('there is no standard input to read')
       await this.#copy(stdin)
     } else if (isPipe(source.path)) {
       await this.#copy(createReadStream(source.path))
     }
-    if (source.until !== undefined && (await this.#isDumpOf(source.until))) return
-    if (source.until !== undefined || (await this.#isMoreThanSnapshot())) await this.#build()
+    if (until !== undefined && (await this.#isDumpOf(until))) return
+    if (until !== undefined || (await this.#isMoreThanSnapshot())) await this.#build()
   }
 
   /** A dump by itself; throws where it is younger than that. */
@@ -154,16 +146,16 @@ export class OpenSide {
   }
 
   async #build(): Promise<void> {
-    const { withServer, signal, onWarning } = this.#options
+    const { until, withServer, signal, onEvent } = this.#options
     const { name } = this.result
     const state = await buildState({
       path: this.#path,
       name,
-      until: this.#source.kind === 'file' ? this.#source.until : undefined,
+      until,
       withServer,
       signal,
-      onProgress: ({ bytes, totalBytes }) => this.#progress('build', bytes, totalBytes),
-      onWarning: (message) => onWarning?.(`${name}: ${message}`),
+      onProgress: ({ done, total }) => this.#progress('build', done, total),
+      onEvent: ({ message }) => onEvent?.({ event: 'warning', message: `${name}: ${message}` }),
     })
     try {
       const { complete, ledger } = state
@@ -178,23 +170,22 @@ export class OpenSide {
     }
   }
 
-  async #take(source: DiffSource & { kind: 'server' }): Promise<void> {
+  async #take(server: ServerSettings): Promise<void> {
     this.#path = this.#temporary('rdb')
     if (this.result.by === 'scan') {
-      await this.#scan(source.server)
+      await this.#scan(server)
       return
     }
     try {
-      const { replid, replOffset } = await this.#sync(source.server, source.retries)
+      const { replid, replOffset } = await this.#sync(server, this.#options.retries)
       this.result.replid = replid
       this.result.replOffset = replOffset
     } catch (error) {
       if (this.#options.by !== undefined || !isRefusal(error)) throw error
-      this.#options.onWarning?.(
-        `${error.message}: going on by SCAN and DUMP, key after key while the server moves`,
-      )
+      const message = `${error.message}: going on by SCAN and DUMP, key after key while the server moves`
+      this.#options.onEvent?.({ event: 'warning', message })
       this.result.by = 'scan'
-      await this.#scan(source.server)
+      await this.#scan(server)
     }
   }
 
@@ -202,12 +193,12 @@ export class OpenSide {
     server: ServerSettings,
     retries: number | undefined,
   ): Promise<{ replid: string | undefined; replOffset: number | undefined }> {
-    return await sync({
-      server,
+    return await sync(server, {
       output: this.#path,
       retries,
       signal: this.#options.signal,
-      onProgress: ({ bytes, totalBytes }) => this.#progress('sync', bytes, totalBytes),
+      onEvent: this.#options.onEvent,
+      onProgress: ({ done, total }) => this.#progress('sync', done, total),
     })
   }
 
@@ -224,8 +215,9 @@ export class OpenSide {
     return join(this.#directory, `${this.#side}.${what}`)
   }
 
-  #progress(phase: DiffProgress['phase'], bytes: number, totalBytes: number | undefined): void {
-    this.#options.onProgress?.({ phase, side: this.#side, bytes, totalBytes })
+  #progress(phase: DiffProgress['phase'], done: number, total: number | undefined): void {
+    const side = this.#side
+    this.#options.onProgress?.({ phase, side, done, total, unit: 'bytes' })
   }
 }
 

@@ -6,15 +6,12 @@ import type { KeyFormatName } from '../../formats/formats.js'
 import type { ChecksumState, LostRegion } from '../../rdb/visitor.js'
 import type { LossCounts } from '../../rewrite/loss.js'
 import type { ServerFamily } from '../../servers/capabilities.js'
-import type { Source } from '../../source/classify.js'
 import type { KeyFilterOptions } from '../../source/key-filter.js'
 import type { BuiltFrom, OpenKeysOptions } from '../keys/open.js'
 
 export type ExportFormat = KeyFormatName
 
 export interface ExportOptions extends OpenKeysOptions {
-  /** What to read: a path (`-` for stdin) or a server. */
-  source: string | Source
   /** A path (the file appears when it is whole) or a stream, which is not ended. */
   output: string | Writable
   /** Pack what is written. */
@@ -28,15 +25,6 @@ export interface ExportOptions extends OpenKeysOptions {
   filter?: KeyFilterOptions | undefined
   /** Goes on behind damage where that is safe: what was lost is in the result, with the error. */
   salvage?: boolean | undefined
-  onProgress?: ((progress: ExportProgress) => void) | undefined
-}
-
-export interface ExportProgress {
-  /** Bytes of the file read so far, as it lies on disk. */
-  readBytes: number
-  /** Undefined for a pipe. */
-  totalBytes: number | undefined
-  keys: number
 }
 
 export interface ExportResult {

@@ -25,6 +25,7 @@ import {
 import { pumpRdb, RDB_READ_BYTES, type PumpedRdb } from '../../source/rdb-input.js'
 import { openKeys, type OpenKeys } from '../keys/open.js'
 import { findDamage, type Damage } from '../../source/damage.js'
+import { dbOfSource, readSource, type SourceName } from '../../source/classify.js'
 import { SizeGate } from '../../source/size-gate.js'
 import type { ExportOptions, ExportResult } from './options.js'
 
@@ -35,12 +36,10 @@ export type * from './options.js'
 const OUTPUT_BYTES = 1 << 20
 
 /** Rejects with FileError, RdbError, AofError, ProtocolError, UsageError or AbortedError. */
-export async function exportKeys(options: ExportOptions): Promise<ExportResult> {
-  const { source } = options
-  const isServer = typeof source !== 'string' && source.kind === 'server'
-  const filter = compileKeyFilter(
-    withAddressDb(options.filter, isServer ? source.server.address.db : 0),
-  )
+export async function exportKeys(name: SourceName, options: ExportOptions): Promise<ExportResult> {
+  const source = readSource(name)
+  const isServer = source.kind === 'server'
+  const filter = compileKeyFilter(withAddressDb(options.filter, dbOfSource(source)))
   // What is damaged cannot be applied: with salvage the snapshot is read as it lies there.
   const baseOnly = options.baseOnly === true || (options.salvage === true && !isServer)
   const keys = await openKeys(source, { ...options, baseOnly, isReadTwice: options.salvage })
@@ -73,8 +72,14 @@ export async function exportKeys(options: ExportOptions): Promise<ExportResult> 
             run.drain()
             return output.drain()
           },
-          onProgress: (readBytes, read) =>
-            options.onProgress?.({ readBytes, keys: read, totalBytes: rdb.input.sizeBytes }),
+          onProgress: (done, keys) =>
+            options.onProgress?.({
+              phase: 'read',
+              done,
+              total: rdb.input.sizeBytes,
+              unit: 'bytes',
+              keys,
+            }),
         })
       } finally {
         rdb.close()

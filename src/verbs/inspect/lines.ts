@@ -4,14 +4,14 @@ import { KeyRows, RowBuffer } from '../../formats/key-lines.js'
 import { JsonKeyLines } from '../../formats/json-key-lines.js'
 import { Buffer } from 'node:buffer'
 import type { InspectResult, InspectRowsOptions } from './options.js'
-import type { Source } from '../../source/classify.js'
+import type { SourceName } from '../../source/classify.js'
 import { inspect } from './run.js'
 
 export type { InspectRowsOptions } from './options.js'
 
 /** Throws as `inspect` does; damage is in the result, behind the rows before it. */
 export async function inspectRows(
-  source: string | Source,
+  source: SourceName,
   options: InspectRowsOptions,
 ): Promise<InspectResult> {
   const { format, write, ...rest } = options

@@ -26,7 +26,7 @@ import {
 import { deliveryCountText } from '../../rdb/values/delivery-count.js'
 import { streamIdText, u64Text } from '../../rdb/values/u64.js'
 import type { InspectKeyOptions, KeyDetail, KeyElement, KeyPlace, ReadOutcome } from './options.js'
-import type { Source } from '../../source/classify.js'
+import type { SourceName } from '../../source/classify.js'
 import { readRdbFile } from './run.js'
 
 export type { InspectKeyOptions, KeyDetail, KeyElement, KeyPlace } from './options.js'
@@ -36,7 +36,7 @@ const JSON_BYTES = 1 << 18
 
 /** Throws as `inspect` does; damage is in the result. */
 export async function inspectKey(
-  source: string | Source,
+  source: SourceName,
   options: InspectKeyOptions,
 ): Promise<ReadOutcome> {
   const finder = new KeyFinder(options)

@@ -7,9 +7,9 @@ import type { DatabaseRow, Row, TtlRow, TypeRow } from '../../analyze/totals.js'
 import type { InputError } from '../../errors.js'
 import type { ChecksumState, LostRegion } from '../../rdb/visitor.js'
 import type { KeyFilterOptions } from '../../source/key-filter.js'
-import type { BuiltFrom, OpenKeysOptions } from '../keys/open.js'
+import type { BuiltFrom, KeysEvent, OpenKeysOptions } from '../keys/open.js'
 
-export interface InspectOptions extends OpenKeysOptions {
+export interface InspectOptions extends Omit<OpenKeysOptions, 'onEvent'> {
   /** How many of the largest keys to keep. Default 10. */
   top?: number | undefined
   /** Most prefixes told. Default 100. */
@@ -31,17 +31,11 @@ export interface InspectOptions extends OpenKeysOptions {
   onStrings?: ((strings: AnalyzedStrings) => void) | undefined
   /** Awaited between chunks: where what `onKey` wrote can go on. */
   drain?: (() => Promise<void> | undefined) | undefined
-  onProgress?: ((progress: InspectProgress) => void) | undefined
-  onNotice?: ((message: string, byteOffset: number) => void) | undefined
+  onEvent?: ((event: InspectEvent) => void) | undefined
 }
 
-export interface InspectProgress {
-  /** Bytes read, as they are on disk. */
-  readonly bytesRead: number
-  /** Undefined for a pipe. */
-  readonly totalBytes: number | undefined
-  readonly keysRead: number
-}
+/** `notice`: something in the file is odd but readable. */
+export type InspectEvent = KeysEvent | { event: 'notice'; message: string; byteOffset: number }
 
 /** How a file was read to its end, or where not. */
 export interface ReadOutcome {

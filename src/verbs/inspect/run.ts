@@ -9,7 +9,7 @@ import { InputError, RdbError } from '../../errors.js'
 import type { WithLane } from '../../rdb/lane/lane.js'
 import { RdbParser } from '../../rdb/parser.js'
 import { DEPTH, type LostRegion, type RdbSummary, type RdbVisitor } from '../../rdb/visitor.js'
-import type { Source } from '../../source/classify.js'
+import { dbOfSource, readSource, type SourceName } from '../../source/classify.js'
 import {
   compileKeyFilter,
   wantsKey,
@@ -31,11 +31,12 @@ const MAX_LOST = 1000
 
 /** Throws UsageError, FileError, AbortedError; damage of the input is in the result. */
 export async function inspect(
-  source: string | Source,
+  source: SourceName,
   options: InspectOptions = {},
 ): Promise<InspectResult> {
   const nowMs = options.nowMs ?? Date.now()
-  const chosen = filterOf(source, options)
+  const opened = readSource(source)
+  const chosen = withAddressDb(options.filter, dbOfSource(opened))
   const filter = compileKeyFilter(chosen)
   const depth = options.prefixDepth ?? 2
   const analysis = new KeyAnalysis({
@@ -48,9 +49,10 @@ export async function inspect(
     ...filterHooks(filter, chosen, nowMs),
     onKey: options.onKey,
     onStrings: options.onStrings,
-    onNotice: (_code, message, byteOffset) => options.onNotice?.(message, byteOffset),
+    onNotice: (_code, message, byteOffset) =>
+      options.onEvent?.({ event: 'notice', message, byteOffset }),
   })
-  const outcome = await readRdbFile(source, analysis, options, false)
+  const outcome = await readRdbFile(opened, analysis, options, false)
   return {
     ...outcome,
     aux: analysis.auxFields,
@@ -76,7 +78,7 @@ export async function inspect(
  * Throws UsageError, FileError, AbortedError; damage is in the result.
  */
 export async function checkRdb(
-  source: string | Source,
+  source: SourceName,
   options: InspectOptions = {},
 ): Promise<ReadOutcome> {
   return await readRdbFile(source, { key: () => DEPTH.SKIP }, options, true, true)
@@ -87,7 +89,7 @@ const CHECK_READ_BYTES = 2 << 20
 
 /** Reads the whole of a file for a visitor. For `inspect` and its kin. */
 export async function readRdbFile(
-  source: string | Source,
+  source: SourceName,
   visitor: RdbVisitor & WithLane,
   options: InspectOptions,
   validate: boolean,
@@ -95,7 +97,9 @@ export async function readRdbFile(
 ): Promise<ReadOutcome> {
   // What is damaged cannot be applied: with salvage the snapshot is read as it lies there.
   const baseOnly = options.baseOnly === true || options.salvage === true
-  const keys = await openKeys(source, { ...options, baseOnly: isServer(source) ? false : baseOnly })
+  const opened = readSource(source)
+  const isServer = opened.kind === 'server'
+  const keys = await openKeys(opened, { ...options, baseOnly: isServer ? false : baseOnly })
   const { rdb, name } = keys
   const { input } = rdb
   const lost: LostRegion[] = []
@@ -124,8 +128,8 @@ export async function readRdbFile(
       signal: options.signal,
       buffer: checkOnly ? allocateInputBuffer(CHECK_READ_BYTES) : undefined,
       drain: options.drain,
-      onProgress: (bytesRead, keysRead) =>
-        options.onProgress?.({ bytesRead, totalBytes: input.sizeBytes, keysRead }),
+      onProgress: (done, keys) =>
+        options.onProgress?.({ phase: 'read', done, total: input.sizeBytes, unit: 'bytes', keys }),
     })
     summary = pumped.summary
     trailingBytes = pumped.trailingBytes
@@ -142,7 +146,7 @@ export async function readRdbFile(
     keys.close()
   }
   return {
-    file: isServer(source) || keys.built !== undefined ? name : rdb.name,
+    file: isServer || keys.built !== undefined ? name : rdb.name,
     bytes: input.sizeBytes ?? input.consumedBytes,
     compression: input.compression,
     family: parser.family,
@@ -168,14 +172,6 @@ function trailingError({ rdbBytes, keysRead }: RdbSummary, bytes: number, file: 
     `${bytes} bytes stand behind the end that are no part of it`,
     { hint: 'servers load what is in front of them; the file was not written as it is now' },
   )
-}
-
-function isServer(source: string | Source): source is Source & { kind: 'server' } {
-  return typeof source !== 'string' && source.kind === 'server'
-}
-
-function filterOf(source: string | Source, options: InspectOptions): KeyFilterOptions | undefined {
-  return isServer(source) ? withAddressDb(options.filter, source.server.address.db) : options.filter
 }
 
 function damageOf(

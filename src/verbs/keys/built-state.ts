@@ -11,6 +11,7 @@ import { AbortedError, UsageError } from '../../errors.js'
 import type { LedgerReport } from '../../target/ledger.js'
 import type { ServerFamily } from '../../servers/capabilities.js'
 import { capabilitiesOfWriter } from '../../rewrite/writing-server.js'
+import type { WarningEvent } from '../../source/progress.js'
 import type { ReplayOptions, ReplayProgress } from '../replay/options.js'
 import { replayFiles } from '../replay/files.js'
 import { ReplaySession } from '../replay/session.js'
@@ -28,7 +29,7 @@ export interface BuildOptions {
   withServer?: string | undefined
   signal?: AbortSignal | undefined
   onProgress?: ((progress: ReplayProgress) => void) | undefined
-  onWarning?: ((message: string) => void) | undefined
+  onEvent?: ((event: WarningEvent) => void) | undefined
 }
 
 export interface BuiltState {
@@ -63,7 +64,7 @@ export async function buildState(options: BuildOptions): Promise<BuiltState> {
       signal: options.signal,
       onProgress: options.onProgress,
       onEvent: (event) => {
-        if (event.event === 'warning') options.onWarning?.(event.message)
+        if (event.event === 'warning') options.onEvent?.(event)
       },
     },
     { keepHeld: true },
@@ -77,7 +78,7 @@ export async function buildState(options: BuildOptions): Promise<BuiltState> {
       throw new UsageError(
         `${options.name ?? options.path} is a snapshot: it has one moment only`,
         {
-          hint: 'leave out --until, which is for AOFs and archives',
+          hint: 'leave out `until`, which is for AOFs and archives',
         },
       )
     }

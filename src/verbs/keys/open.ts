@@ -23,9 +23,11 @@ import { RdbParser } from '../../rdb/parser.js'
 import { DEPTH } from '../../rdb/visitor.js'
 import { isArg } from '../../resp/command-table.js'
 import type { CommandDecoder } from '../../resp/decoder.js'
-import type { Source } from '../../source/classify.js'
+import type { ServerSettings } from '../../net/server-settings.js'
+import { pathOf, type Source } from '../../source/classify.js'
 import { checkMomentOfDump, hasPreamble, type Until } from '../../source/dump-head.js'
 import { openRdbInput, pumpRdb, type RdbInput } from '../../source/rdb-input.js'
+import type { Progress, RetryEvent, WarningEvent } from '../../source/progress.js'
 import { openInput, type ByteInput } from '../../source/source.js'
 import type { LedgerReport } from '../../target/ledger.js'
 import { sync } from '../sync/run.js'
@@ -43,13 +45,17 @@ export interface OpenKeysOptions {
   withServer?: string | undefined
   /** It will be opened again: what comes through a pipe is kept for that. */
   isReadTwice?: boolean | undefined
+  /** A server: attempts after a failure that can pass. Default 5. */
+  retries?: number | undefined
   signal?: AbortSignal | undefined
-  /** Before the reading begins: a server's snapshot comes in, or commands are applied. */
-  onPrepare?:
-    ((phase: 'sync' | 'build', bytes: number, total: number | undefined) => void) | undefined
-  onWarning?: ((message: string) => void) | undefined
-  onRetry?: ((error: Error, retryInMs: number) => void) | undefined
+  onProgress?: ((progress: KeysProgress) => void) | undefined
+  onEvent?: ((event: KeysEvent) => void) | undefined
 }
+
+/** Before the reading begins: a server's snapshot comes in (`sync`), or commands are applied in a
+ * scratch server (`build`). */
+export type KeysProgress = Progress<'sync' | 'build' | 'read'>
+export type KeysEvent = WarningEvent | RetryEvent
 
 export interface OpenKeys {
   readonly rdb: RdbInput
@@ -74,14 +80,11 @@ export interface BuiltFrom {
 }
 
 /** Rejects with LinkError, AuthError, ProtocolError, InputError, FileError, UsageError, AbortedError. */
-export async function openKeys(
-  source: string | Source,
-  options: OpenKeysOptions,
-): Promise<OpenKeys> {
-  const named: Source = typeof source === 'string' ? { kind: 'file', path: source } : source
+export async function openKeys(source: Source, options: OpenKeysOptions): Promise<OpenKeys> {
   const opening = new Opening(options)
   try {
-    return named.kind === 'server' ? await opening.server(named) : await opening.file(named.path)
+    if (source.kind === 'server') return await opening.server(source.server)
+    return await opening.file(pathOf(source))
   } catch (error) {
     opening.removeTemporary()
     throw error
@@ -96,16 +99,16 @@ class Opening {
     this.#options = options
   }
 
-  async server(source: Source & { kind: 'server' }): Promise<OpenKeys> {
-    const { until, baseOnly } = this.#options
-    const name = formatServerAddress(source.server.address)
+  async server(server: ServerSettings): Promise<OpenKeys> {
+    const { until, baseOnly, retries } = this.#options
+    const name = formatServerAddress(server.address)
     if (until !== undefined || baseOnly === true) {
       throw new UsageError(`${name} is a server: its state is that of now`, {
         hint: 'a moment, or the snapshot in front, is for AOFs and archives',
       })
     }
     const path = this.#temporary('snapshot.rdb')
-    await this.#sync(source.server, path, source.retries)
+    await this.#sync(server, path, retries)
     return await this.#read(path, name)
   }
 
@@ -185,15 +188,15 @@ class Opening {
   }
 
   async #build(path: string, name: string): Promise<OpenKeys> {
-    const { until, withServer, signal, onPrepare, onWarning } = this.#options
+    const { until, withServer, signal, onProgress, onEvent } = this.#options
     const state = await buildState({
       path,
       name,
       until,
       withServer,
       signal,
-      onProgress: ({ bytes, totalBytes }) => onPrepare?.('build', bytes, totalBytes),
-      onWarning,
+      onProgress: ({ done, total, unit }) => onProgress?.({ phase: 'build', done, total, unit }),
+      onEvent,
     })
     try {
       const snapshot = this.#temporary('built.rdb')
@@ -206,19 +209,14 @@ class Opening {
     }
   }
 
-  async #sync(
-    server: (Source & { kind: 'server' })['server'],
-    output: string,
-    retries: number | undefined,
-  ): Promise<void> {
-    const { signal, onPrepare, onRetry } = this.#options
-    await sync({
-      server,
+  async #sync(server: ServerSettings, output: string, retries: number | undefined): Promise<void> {
+    const { signal, onProgress, onEvent } = this.#options
+    await sync(server, {
       output,
       retries,
       signal,
-      onRetry,
-      onProgress: ({ bytes, totalBytes }) => onPrepare?.('sync', bytes, totalBytes),
+      onEvent,
+      onProgress: ({ done, total, unit }) => onProgress?.({ phase: 'sync', done, total, unit }),
     })
   }
 

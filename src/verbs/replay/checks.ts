@@ -2,13 +2,14 @@
 import { MAX_LANES } from '../../target/load/load-marks.js'
 import { UsageError } from '../../errors.js'
 import { isPipe } from '../../source/stored-pipe.js'
-import type { ReplayOptions, ReplaySource } from './options.js'
+import type { Source } from '../../source/classify.js'
+import type { ReplayCall } from './options.js'
 
 /** Each has memory for what it sends ahead. */
 const MAX_CONNECTIONS = MAX_LANES
 
 /** Before anything is connected to. Throws UsageError. */
-export function checkOptions(options: ReplayOptions): void {
+export function checkOptions(options: ReplayCall): void {
   const live = options.source.kind === 'server'
   const { until } = options
   const { connections = 1 } = options
@@ -16,14 +17,14 @@ export function checkOptions(options: ReplayOptions): void {
     throw new UsageError(`not a number of connections from 1 to ${MAX_CONNECTIONS}: ${connections}`)
   }
   if (options.fromMs !== undefined && live) {
-    throw new UsageError('--from is for files: a live source begins with its snapshot')
+    throw new UsageError('`fromMs` is for files: a live source begins with its snapshot')
   }
   if (options.untilSynced === true && !live) {
-    throw new UsageError('--until-synced is for a live source: a file has an end')
+    throw new UsageError('`untilSynced` is for a live source: a file has an end')
   }
   if (options.untilQuiet === true && (!live || options.untilSynced === true)) {
     throw new UsageError(
-      live ? 'either --until-synced or --until-quiet' : '--until-quiet is for a live source',
+      live ? 'either `untilSynced` or `untilQuiet`' : '`untilQuiet` is for a live source',
     )
   }
   if (live) refuseForStream(options)
@@ -31,14 +32,14 @@ export function checkOptions(options: ReplayOptions): void {
     const other = live
       ? 'a live source'
       : until !== undefined
-        ? '--until'
+        ? '`until`'
         : options.fromMs !== undefined
-          ? '--from'
+          ? '`fromMs`'
           : options.verify === true
-            ? '--verify'
+            ? '`verify`'
             : undefined
     if (other !== undefined) {
-      throw new UsageError(`--salvage is for a damaged dump as it is: not with ${other}`)
+      throw new UsageError(`\`salvage\` is for a damaged dump as it is: not with ${other}`)
     }
   }
   const { source, fromMs, mapDb, rewriteKey, transform } = options
@@ -46,24 +47,26 @@ export function checkOptions(options: ReplayOptions): void {
   const hasGone = isReadOnce(source) || (live && until !== undefined)
   if (options.verify === true && (isChanged || hasGone)) {
     throw new UsageError(
-      '--verify compares the source as it is with what was written under the same names',
+      '`verify` compares the source as it is with what was written under the same names',
       {
         hint:
-          'not with a pipe, --from, --map-db, --rewrite-key or --transform, nor with --until of a ' +
-          'live source; else see rrep diff',
+          'not with a pipe, `fromMs`, `mapDb`, `rewriteKey` or `transform`, nor with `until` of a ' +
+          'live source; else see `diff()`',
       },
     )
   }
   if (options.verify === true && options.dryRun === true) {
-    throw new UsageError('--verify has nothing to compare after a --dry-run')
+    throw new UsageError('`verify` has nothing to compare after a `dryRun`')
   }
   if (options.verify === true && options.filter?.minSizeBytes !== undefined) {
-    throw new UsageError('--verify cannot choose by --min-size: a size depends on the encoding')
+    throw new UsageError(
+      '`verify` cannot choose by `filter.minSizeBytes`: a size depends on the encoding',
+    )
   }
   const endMs = until !== undefined && 'unixMs' in until ? until.unixMs : Infinity
   // One that goes on behind an earlier run may end in its past; this one begins.
   if (live && options.emptyTarget === true && endMs <= Date.now()) {
-    throw new UsageError('--until is past, and a live source begins with its state of now')
+    throw new UsageError('`until` is past, and a live source begins with its state of now')
   }
 }
 
@@ -72,22 +75,22 @@ export function checkOptions(options: ReplayOptions): void {
  * it had to live then, would be made of the rest alone. (A type stays what it is.) Throws
  * UsageError.
  */
-export function refuseForStream({ filter }: Pick<ReplayOptions, 'filter'>): void {
+export function refuseForStream({ filter }: Pick<ReplayCall, 'filter'>): void {
   const option =
     filter?.minSizeBytes !== undefined
-      ? '--min-size'
+      ? '`filter.minSizeBytes`'
       : filter?.ttl !== undefined
-        ? '--ttl'
+        ? '`filter.ttl`'
         : undefined
   if (option === undefined) return
   throw new UsageError(`${option} is for a snapshot: commands follow that may change any key`, {
-    hint: 'leave it out, or take a snapshot (rrep sync) and replay that',
+    hint: 'leave it out, or take a snapshot (`sync()`) and replay that',
   })
 }
 
 /** It cannot be read again. */
 export function isReadOnce(
-  source: ReplaySource,
-): source is Exclude<ReplaySource, { kind: 'server' | 'directory' }> {
+  source: Source,
+): source is Exclude<Source, { kind: 'server' | 'directory' }> {
   return source.kind === 'stdin' || (source.kind === 'file' && isPipe(source.path))
 }

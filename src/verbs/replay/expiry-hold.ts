@@ -11,11 +11,11 @@ import { setImportMode, type TargetFacts } from '../../target/server/target-prob
 import { requireRights } from '../../target/server/target-rights.js'
 import { TargetRewound, type StreamWriter } from '../../target/stream/stream-writer.js'
 import { shiftTtls } from '../../target/stream/ttl-shift.js'
-import type { ReplayEvent, ReplayOptions, ReplayProgress } from './options.js'
+import type { ReplayEvent, ReplayCall, ReplayProgress } from './options.js'
 
 /** What is needed of the run that holds it. */
 export interface ExpiryHoldHost {
-  readonly options: ReplayOptions
+  readonly options: ReplayCall
   readonly isDry: boolean
   readonly isToBeEmptied: boolean
   readonly facts: TargetFacts
@@ -96,7 +96,7 @@ export class ExpiryHold {
       : 'the same call again goes on and ends that; '
     this.#run.event({
       event: 'warning',
-      message: `${state}; ${next}replay --finish TARGET puts it right without going on`,
+      message: `${state}; ${next}\`finishReplay()\` puts it right without going on`,
     })
   }
 
@@ -123,7 +123,12 @@ export class ExpiryHold {
           fields: this.fieldsMoved || this.#run.ledger.commands.read > 0,
           target: this.#run.facts.capabilities,
           onProgress: (keys, totalKeys) =>
-            this.#run.progress({ phase: 'finish', bytes: keys, totalBytes: totalKeys }),
+            this.#run.progress({
+              phase: 'finish',
+              done: keys,
+              total: totalKeys,
+              unit: 'keys',
+            }),
         }),
     )
     this.#isReleased = true

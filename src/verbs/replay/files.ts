@@ -54,13 +54,15 @@ export async function replayFiles(session: ReplaySession): Promise<ReplayOutcome
 async function replayWhole(session: ReplaySession, opened: ReplayParts): Promise<ReplayOutcome> {
   const { source } = session.options
   // What is read once only is kept: it is read to its end before anything is deleted for it.
-  const kept = isReadOnce(source) ? await keepInput(source, session.options.signal) : undefined
+  const kept = isReadOnce(source)
+    ? await keepInput(source, session.options.stdin, session.options.signal)
+    : undefined
   try {
     const whole = kept === undefined ? opened : { ...opened, parts: [singlePart(kept.path)] }
     await checkParts(whole.parts, {
       moment: whole.moment,
       signal: session.options.signal,
-      onProgress: (bytes, totalBytes) => session.progress({ phase: 'check', bytes, totalBytes }),
+      onProgress: (done, total) => session.progress({ phase: 'check', done, total, unit: 'bytes' }),
       onCommands: () => refuseForStream(session.options),
     })
     await session.emptyTarget()
@@ -112,8 +114,7 @@ class FileReplay implements AofVisitor {
     const session = this.#session
     for (const [index, part] of this.#parts.entries()) {
       if (this.#ended) break
-      const { source, signal } = session.options
-      const stdin = source.kind === 'stdin' ? source.stream : undefined
+      const { stdin, signal } = session.options
       const input = part.input ?? (await openInput(part.path, { stdin, signal }))
       try {
         await this.#part(part, input, index === this.#parts.length - 1)
@@ -200,8 +201,9 @@ class FileReplay implements AofVisitor {
         const goesOn = await this.#pushCommands(chunk)
         this.#session.progress({
           phase: 'stream',
-          bytes: input.consumedBytes,
-          totalBytes: input.sizeBytes,
+          done: input.consumedBytes,
+          total: input.sizeBytes,
+          unit: 'bytes',
         })
         return goesOn
       },
@@ -357,6 +359,6 @@ export function interruptedLoad(): TargetError {
   return new TargetError(
     'ERR_LOAD_INTERRUPTED',
     'an earlier load into this target was interrupted, and its keys cannot be told from others',
-    { hint: 'run again with --on-conflict replace, or with --empty-target' },
+    { hint: "run again with `onConflict: 'replace'`, or with `emptyTarget`" },
   )
 }

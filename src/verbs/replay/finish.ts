@@ -5,7 +5,9 @@
  * any time and again; what keys the target holds it does not change.
  */
 import { TargetError } from '../../errors.js'
-import { DEFAULT_RETRIES, type ServerSettings } from '../../net/server-settings.js'
+import { readServer, type ServerName } from '../../source/classify.js'
+import type { Progress } from '../../source/progress.js'
+import { DEFAULT_RETRIES } from '../../net/server-settings.js'
 import { untilOpen } from '../../net/waiting.js'
 import { printable } from '../../bytes/printable.js'
 import {
@@ -23,13 +25,12 @@ import { shiftTtls } from '../../target/stream/ttl-shift.js'
 import { streamClientName } from './session.js'
 
 export interface FinishOptions {
-  target: ServerSettings
   /** Default `rrep:checkpoint`. */
   checkpointKey?: string | undefined
   retries?: number | undefined
   signal?: AbortSignal | undefined
   /** Keys whose expiry was put right, of those that have one. */
-  onProgress?: ((keys: number, totalKeys: number) => void) | undefined
+  onProgress?: ((progress: Progress<'finish'>) => void) | undefined
 }
 
 export interface FinishResult {
@@ -42,8 +43,12 @@ export interface FinishResult {
 }
 
 /** Rejects with LinkError, AuthError, ProtocolError, TargetError or AbortedError. */
-export async function finishReplay(options: FinishOptions): Promise<FinishResult> {
-  const { target, signal } = options
+export async function finishReplay(
+  name: ServerName,
+  options: FinishOptions = {},
+): Promise<FinishResult> {
+  const target = readServer(name)
+  const { signal } = options
   const key = Buffer.from(options.checkpointKey ?? DEFAULT_CHECKPOINT_KEY)
   const retries = options.retries ?? DEFAULT_RETRIES
   const facts = await untilOpen(async () => await probeTarget(target), retries, signal)
@@ -65,7 +70,8 @@ export async function finishReplay(options: FinishOptions): Promise<FinishResult
             fields: true,
             target: facts.capabilities,
             signal,
-            onProgress: options.onProgress,
+            onProgress: (done, total) =>
+              options.onProgress?.({ phase: 'finish', done, total, unit: 'keys' }),
           })
         : { keys: 0, expired: 0 }
     const importModeEnded = facts.importMode === 'yes'

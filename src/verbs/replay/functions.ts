@@ -11,14 +11,14 @@ import { isTransient } from '../../target/server/target-connection.js'
 import { backoffMs, sleep } from '../../net/waiting.js'
 import type { Ledger } from '../../target/ledger.js'
 import type { TargetFacts } from '../../target/server/target-probe.js'
-import type { ReplayOptions } from './options.js'
+import type { ReplayCall } from './options.js'
 
 /** A function refused for reasons that pass is tried so often, over about half a minute. */
 const MAX_TRANSIENT_ATTEMPTS = 10
 
 /** What is needed of the run that they belong to. */
 export interface FunctionLoadsHost {
-  readonly options: ReplayOptions
+  readonly options: ReplayCall
   readonly ledger: Ledger
   readonly facts: TargetFacts
   readonly isDry: boolean

@@ -3,7 +3,9 @@ import { createReadStream, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { makeTemporaryDir } from '../../disk/temporary-dir.js'
 import { storePipe } from '../../source/stored-pipe.js'
-import type { ReplaySource } from './options.js'
+import type { Readable } from 'node:stream'
+import { nameOfSource, type Source } from '../../source/classify.js'
+import { UsageError } from '../../errors.js'
 
 export interface KeptInput {
   readonly path: string
@@ -13,14 +15,18 @@ export interface KeptInput {
 }
 
 export async function keepInput(
-  source: Exclude<ReplaySource, { kind: 'server' | 'directory' }>,
+  source: Exclude<Source, { kind: 'server' | 'directory' }>,
+  stdin: Readable | undefined,
   signal: AbortSignal | undefined,
 ): Promise<KeptInput> {
   const dir = makeTemporaryDir('rrep-replay-')
   const path = join(dir, 'input')
   const remove = (): void => rmSync(dir, { recursive: true, force: true })
-  const input = source.kind === 'stdin' ? source.stream : createReadStream(source.path)
-  const name = source.kind === 'stdin' ? 'stdin' : source.path
+  if (source.kind === 'stdin' && stdin === undefined) {
+    throw new UsageError('there is no standard input to read')
+  }
+  const input = source.kind === 'stdin' ? stdin! : createReadStream(source.path)
+  const name = nameOfSource(source)
   try {
     await storePipe(input, path, name, signal)
   } catch (error) {

@@ -2,7 +2,9 @@
 import type { Readable } from 'node:stream'
 import type { RrepError } from '../../errors.js'
 import type { ServerSettings } from '../../net/server-settings.js'
+import type { Source } from '../../source/classify.js'
 import type { Damage } from '../../source/damage.js'
+import type { Progress } from '../../source/progress.js'
 import type { KeyFilterOptions } from '../../source/key-filter.js'
 import type { KeyRewriteRule } from '../../target/key-mapping.js'
 import type { OnConflict } from '../../target/key-target.js'
@@ -10,15 +12,9 @@ import type { LedgerReport } from '../../target/ledger.js'
 import type { Transform } from '../../target/transform.js'
 import type { DiffResult } from '../diff/options.js'
 
-export type ReplaySource =
-  | { kind: 'server'; settings: ServerSettings }
-  | { kind: 'file'; path: string }
-  | { kind: 'directory'; path: string }
-  | { kind: 'stdin'; stream: Readable }
-
 export interface ReplayOptions {
-  source: ReplaySource
-  target: ServerSettings
+  /** What `-` reads. */
+  stdin?: Readable | undefined
   /** Stop behind this moment (unix ms: by `#TS:` lines; of a live source, by when it was received, to 5 ms) or
    * behind this offset: of the replication stream for archives and servers, of the file's bytes for
    * other AOFs. */
@@ -68,13 +64,17 @@ export interface ReplayOptions {
   onWire?: ((direction: 'sent' | 'received', line: string) => void) | undefined
 }
 
-export interface ReplayProgress {
-  /** `check`: is the source whole, before the target is emptied. `receive`: the snapshot comes in.
-   * `load`: it goes out. `stream`: commands. `finish`: expiries. */
-  phase: 'check' | 'receive' | 'load' | 'stream' | 'finish'
-  /** Of the input in this phase. */
-  bytes: number
-  totalBytes: number | undefined
+/** A replay under way. */
+export interface ReplayCall extends ReplayOptions {
+  source: Source
+  target: ServerSettings
+}
+
+/** `check`: is the source whole, before the target is emptied. `receive`: the snapshot comes in.
+ * `load`: it goes out. `stream`: commands. `finish`: expiries, counted in keys. */
+export interface ReplayProgress extends Progress<
+  'check' | 'receive' | 'load' | 'stream' | 'finish'
+> {
   keys: number
   commands: number
   /** A live source: received and not yet in the target. */

@@ -11,7 +11,7 @@ import { refuseWithoutTimes } from '../../archive/times.js'
 import { FileError, UsageError } from '../../errors.js'
 import { openInput, type ByteInput } from '../../source/source.js'
 import { isPipe } from '../../source/stored-pipe.js'
-import type { ReplayOptions } from './options.js'
+import type { ReplayCall } from './options.js'
 import { statOf } from '../../disk/stat.js'
 
 export interface ReplayPart {
@@ -37,7 +37,7 @@ export interface ReplayParts {
 const MAX_OPEN = 200
 
 /** Opens them; the caller closes. Throws FileError, AofError or UsageError. */
-export async function openParts(options: ReplayOptions): Promise<ReplayParts> {
+export async function openParts(options: ReplayCall): Promise<ReplayParts> {
   const { source, until, signal } = options
   const moment = momentOf(until)
   const single = (path: string, input?: ByteInput, areTimesChecked = false): ReplayParts => {
@@ -65,7 +65,7 @@ export async function openParts(options: ReplayOptions): Promise<ReplayParts> {
   }
 }
 
-async function openArchiveParts(path: string, options: ReplayOptions): Promise<ReplayParts> {
+async function openArchiveParts(path: string, options: ReplayCall): Promise<ReplayParts> {
   const archive = openArchive(path)
   const moment = momentOf(options.until)
   const parts: ReplayPart[] = []

@@ -12,7 +12,8 @@ import { diff } from '../diff/run.js'
 import { checkOptions } from './checks.js'
 import { replayFiles } from './files.js'
 import { replayLive } from './live/live.js'
-import type { ReplayOptions, ReplayOutcome, ReplayResult } from './options.js'
+import type { ReplayCall, ReplayOptions, ReplayOutcome, ReplayResult } from './options.js'
+import { readServer, readSource, type ServerName, type SourceName } from '../../source/classify.js'
 import { replaySalvaged } from './salvage.js'
 import { ReplaySession } from './session.js'
 
@@ -43,7 +44,15 @@ export function ledgerOfFailure(error: unknown): LedgerReport | undefined {
  * (the target refuses for good) or AbortedError. Single keys that could not be written are no
  * error: they stand in the ledger, and `complete` is false.
  */
-export async function replay(options: ReplayOptions): Promise<ReplayResult> {
+export async function replay(
+  source: SourceName,
+  target: ServerName,
+  options: ReplayOptions = {},
+): Promise<ReplayResult> {
+  return await runCall({ ...options, source: readSource(source), target: readServer(target) })
+}
+
+async function runCall(options: ReplayCall): Promise<ReplayResult> {
   checkOptions(options)
   const startMs = performance.now()
   const session = new ReplaySession(options)
@@ -77,22 +86,24 @@ async function run(session: ReplaySession): Promise<ReplayOutcome> {
   return await (salvage === true ? replaySalvaged(session) : replayFiles(session))
 }
 
-async function verify(options: ReplayOptions, stopped: boolean): Promise<DiffResult | undefined> {
+async function verify(options: ReplayCall, stopped: boolean): Promise<DiffResult | undefined> {
   const { source, target, filter, retries, signal } = options
   if (options.verify !== true || source.kind === 'stdin') return undefined
   if (stopped) {
     options.onEvent?.({ event: 'warning', message: 'stopped: source and target are not compared' })
     return undefined
   }
-  return await diff({
-    a:
-      source.kind === 'server'
-        ? { kind: 'server', server: source.settings, retries }
-        : { kind: 'file', path: source.path, until: options.until },
-    b: { kind: 'server', server: target, retries },
-    filter,
-    withServer: options.withServer,
-    signal,
-    onWarning: (message) => options.onEvent?.({ event: 'warning', message }),
-  })
+  return await diff(
+    source,
+    { kind: 'server', server: target },
+    {
+      // Of a live source it is past.
+      ...(source.kind === 'server' ? {} : { until: { a: options.until } }),
+      retries,
+      filter,
+      withServer: options.withServer,
+      signal,
+      onEvent: ({ message }) => options.onEvent?.({ event: 'warning', message }),
+    },
+  )
 }

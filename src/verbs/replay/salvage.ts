@@ -8,6 +8,7 @@
 import { UsageError } from '../../errors.js'
 import { findDamage } from '../../source/damage.js'
 import { openRdbInput, type RdbInput } from '../../source/rdb-input.js'
+import { pathOf } from '../../source/classify.js'
 import { isReadOnce } from './checks.js'
 import { keepInput } from './kept-input.js'
 import type { ReplayOutcome, Salvaged } from './options.js'
@@ -18,16 +19,23 @@ export async function replaySalvaged(session: ReplaySession): Promise<ReplayOutc
   const { source, signal } = session.options
   if (source.kind === 'server') throw new UsageError('not a file')
   await session.meetTarget()
-  const kept = isReadOnce(source) ? await keepInput(source, signal) : undefined
+  const kept = isReadOnce(source)
+    ? await keepInput(source, session.options.stdin, signal)
+    : undefined
   try {
     const name = kept?.name
-    const path = kept?.path ?? (source.kind === 'stdin' ? '-' : source.path)
+    const path = kept?.path ?? pathOf(source)
     const damage = await readWith(session, path, async (rdb) =>
       findDamage(rdb, {
         file: name,
         signal,
         onProgress: (bytes) =>
-          session.progress({ phase: 'check', bytes, totalBytes: rdb.input.sizeBytes }),
+          session.progress({
+            phase: 'check',
+            done: bytes,
+            total: rdb.input.sizeBytes,
+            unit: 'bytes',
+          }),
       }),
     )
     if (session.isToBeEmptied) await session.emptyTarget()

@@ -33,7 +33,8 @@ import { backoffMs, sleep } from '../../net/waiting.js'
 import { CommandTable } from '../../resp/command-table.js'
 import { printable } from '../../bytes/printable.js'
 import { compileKeyFilter, withAddressDb, type KeyFilter } from '../../source/key-filter.js'
-import type { ReplayEvent, ReplayOptions, ReplayProgress } from './options.js'
+import { dbOfSource } from '../../source/classify.js'
+import type { ReplayEvent, ReplayCall, ReplayProgress } from './options.js'
 import { refuseForStream } from './checks.js'
 import { ExpiryHold } from './expiry-hold.js'
 
@@ -45,7 +46,7 @@ const ABORT_SETTLE_MS = 500
 /** Progress is told no more often. */
 const PROGRESS_MS = 20
 export class ReplaySession {
-  readonly options: ReplayOptions
+  readonly options: ReplayCall
   readonly ledger = new Ledger()
   readonly selection: KeyFilter
   readonly mapping: ReturnType<typeof compileKeyMapping>
@@ -68,15 +69,13 @@ export class ReplaySession {
   #toldMs = 0
 
   /** @param wishes `keepHeld`: all expiries stay moved by `shiftMs` at the end; nothing expires. */
-  constructor(options: ReplayOptions, wishes: { keepHeld?: boolean } = {}) {
+  constructor(options: ReplayCall, wishes: { keepHeld?: boolean } = {}) {
     this.options = options
     this.expiry = new ExpiryHold(this, wishes.keepHeld === true)
     this.isDry = options.dryRun === true
     this.ledger.dryRun = this.isDry
     const { source } = options
-    this.selection = compileKeyFilter(
-      withAddressDb(options.filter, source.kind === 'server' ? source.settings.address.db : 0),
-    )
+    this.selection = compileKeyFilter(withAddressDb(options.filter, dbOfSource(source)))
     this.mapping = compileKeyMapping({ mapDb: options.mapDb, rewriteKey: options.rewriteKey })
     this.checkpointKey = Buffer.from(options.checkpointKey ?? DEFAULT_CHECKPOINT_KEY)
     if (this.checkpointKey.length === 0) throw new UsageError('the checkpoint key is empty')
@@ -216,8 +215,8 @@ export class ReplaySession {
         `the target holds the checkpoint of another replay (${printable(Buffer.from(found.source))})`,
         {
           hint:
-            'if that one is over, replay --finish TARGET puts right what it left, and ' +
-            '--empty-target begins anew; two at once need --checkpoint-key',
+            'if that one is over, `finishReplay()` puts right what it left, and ' +
+            '`emptyTarget` begins anew; two at once need `checkpointKey`',
         },
       )
     }

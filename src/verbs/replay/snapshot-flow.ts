@@ -114,8 +114,9 @@ export class SnapshotFlow {
           if (drained !== undefined) await drained
           session.progress({
             phase: 'load',
-            bytes: input.consumedBytes,
-            totalBytes: input.sizeBytes,
+            done: input.consumedBytes,
+            total: input.sizeBytes,
+            unit: 'bytes',
             ...lag?.(),
           })
           if (taken < piece.length) await end()
@@ -177,7 +178,12 @@ export async function skipSnapshot(
     async (chunk) => {
       const taken = isOver ? 0 : parser.push(chunk)
       rdbBytes += taken
-      session.progress({ phase: 'load', bytes: input.consumedBytes, totalBytes: input.sizeBytes })
+      session.progress({
+        phase: 'load',
+        done: input.consumedBytes,
+        total: input.sizeBytes,
+        unit: 'bytes',
+      })
       if (taken === chunk.length) return undefined
       if (!isOver) end()
       return await behind(chunk.subarray(taken), rdbBytes)

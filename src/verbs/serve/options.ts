@@ -1,20 +1,19 @@
 /** What serving is asked for, and what it says when it listens and at the end. */
 import type { Until } from '../../archive/moment.js'
 import type { Readable } from 'node:stream'
-import type { ServerSettings } from '../../net/server-settings.js'
+import type { Progress } from '../../source/progress.js'
+import type { ServerName } from '../../source/classify.js'
 import type { ServerKind } from '../../servers/rdb-version.js'
 import type { OnServeEvent } from '../../serving/events.js'
 import type { FrozenSource } from '../../serving/origin/frozen-origin.js'
 import type { ReplicaLimits } from '../../serving/limits.js'
 import type { RdbFacts } from '../../serving/origin/rdb-scan.js'
 
-export type ServeSource =
-  | { kind: 'server'; server: ServerSettings }
-  /** An RDB, AOF, manifest, directory with one, or `-` (then `stdin`). */
-  | { kind: 'files'; path: string; until?: Until; stdin?: Readable | undefined }
-
 export interface ServeOptions {
-  source: ServeSource
+  /** An AOF or an archive: its state at this moment, for ever. */
+  until?: Until
+  /** What `-` reads. */
+  stdin?: Readable | undefined
   listen: { host: string; port: number }
   /** Replicas give it with `masterauth`. */
   password?: string | undefined
@@ -44,7 +43,7 @@ export interface ServeOptions {
   onEvent?: OnServeEvent | undefined
   onWire?: ((direction: 'sent' | 'received', line: string) => void) | undefined
   /** Called while a file is read and checked. */
-  onProgress?: ((readBytes: number, totalBytes: number | undefined) => void) | undefined
+  onProgress?: ((progress: Progress<'check'>) => void) | undefined
   /** Called once it listens. */
   onReady?: ((handle: ServeHandle) => void) | undefined
 }
@@ -59,7 +58,7 @@ export interface ServeHandle {
   frozen: FrozenFacts | undefined
   /** Another upstream from now on; replicas continue if it knows the history. Throws UsageError
    * where the source is a file. */
-  follow(server: ServerSettings): void
+  follow(server: ServerName): void
 }
 
 export interface ServeResult {

@@ -13,6 +13,7 @@ import type { Origin } from '../../serving/origin/origin.js'
 import { RelayOrigin } from '../../serving/origin/relay-origin.js'
 import { RelayDir } from '../../serving/origin/relay-state.js'
 import { openFrozenSource } from './files.js'
+import { pathOf, readServer, readSource, type SourceName } from '../../source/classify.js'
 import type { FrozenFacts, ServeOptions, ServeResult } from './options.js'
 
 export type { OnServeEvent, ServeEvent } from '../../serving/events.js'
@@ -24,8 +25,9 @@ const DEFAULT_BACKLOG_BYTES = 256 << 20
 /** Serves until `signal` is aborted; resolves after everything is put away. Rejects with LinkError
  * (upstream not reached, cannot listen), AuthError, ProtocolError, RdbError, AofError, FileError,
  * UsageError. */
-export async function serve(options: ServeOptions): Promise<ServeResult> {
-  const { signal, source, listen, metrics } = options
+export async function serve(name: SourceName, options: ServeOptions): Promise<ServeResult> {
+  const { signal, listen, metrics } = options
+  const source = readSource(name)
   checkExposure(listen.host, {
     password: options.password !== undefined,
     tls: options.tls !== undefined,
@@ -39,15 +41,18 @@ export async function serve(options: ServeOptions): Promise<ServeResult> {
   try {
     let frozen: FrozenFacts | undefined
     let relay: RelayOrigin | undefined
-    if (source.kind === 'files') {
+    if (source.kind !== 'server') {
       if (options.backlogDir !== undefined) {
         throw new UsageError('a source of files needs no backlog directory: the files are it')
       }
       frozen = await openFrozenSource({
-        ...source,
+        path: pathOf(source),
+        until: options.until,
+        stdin: options.stdin,
         temporaryDir,
         signal,
-        onProgress: options.onProgress,
+        onProgress: (done, total) =>
+          options.onProgress?.({ phase: 'check', done, total, unit: 'bytes' }),
       })
       origin = await FrozenOrigin.open(frozen.source)
     } else {
@@ -89,7 +94,7 @@ export async function serve(options: ServeOptions): Promise<ServeResult> {
       frozen,
       follow: (server) => {
         if (relay === undefined) throw new UsageError('a source of files follows nobody')
-        relay.follow(server)
+        relay.follow(readServer(server))
       },
     })
     if (relay === undefined) await aborted(signal)

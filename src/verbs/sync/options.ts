@@ -1,10 +1,10 @@
 /** What a sync is asked for, what it tells on the way, and what it says at the end. */
 import type { Writable } from 'node:stream'
 import type { Compression } from '../../disk/compression.js'
+import type { Progress, RetryEvent } from '../../source/progress.js'
 import type { ServerSettings } from '../../net/server-settings.js'
 
 export interface SyncOptions {
-  server: ServerSettings
   /** A path (`{host} {port} {time}` and strftime places are filled in; the directory must exist)
    * or a stream, which is not ended. */
   output: string | Writable
@@ -13,19 +13,19 @@ export interface SyncOptions {
   retries?: number | undefined
   signal?: AbortSignal | undefined
   onProgress?: ((progress: SyncProgress) => void) | undefined
-  /** An attempt failed and another follows. */
-  onRetry?: ((error: Error, retryInMs: number) => void) | undefined
+  onEvent?: ((event: RetryEvent) => void) | undefined
   /** Each line of the handshake, secrets masked. */
   onWire?: ((direction: 'sent' | 'received', line: string) => void) | undefined
 }
 
-export interface SyncProgress {
-  /** `waiting`: the master saves or waits. `storing`: on the way to the disk. */
-  phase: 'connecting' | 'waiting' | 'transfer' | 'storing'
-  bytes: number
-  /** Where the master told the length. */
-  totalBytes: number | undefined
+/** A sync under way. */
+export interface SyncCall extends SyncOptions {
+  server: ServerSettings
 }
+
+/** `waiting`: the master saves or waits. `storing`: on the way to the disk. The total is known where
+ * the master told the length. */
+export type SyncProgress = Progress<'connecting' | 'waiting' | 'transfer' | 'storing'>
 
 export interface SyncResult {
   /** Address without secrets. */

@@ -18,19 +18,25 @@ import { ReplicationLink } from '../../replication/link.js'
 import { openOutput } from '../../disk/output/open-output.js'
 import type { Output } from '../../disk/output/output.js'
 import { diagnoseDrop } from '../../replication/diagnose-drop.js'
-import type { SyncOptions, SyncProgress, SyncResult } from './options.js'
+import type { SyncCall, SyncOptions, SyncProgress, SyncResult } from './options.js'
 import { fillNamePattern } from './name-pattern.js'
 import { serverVersionOf } from '../../rdb/head.js'
+import { readServer, type ServerName } from '../../source/classify.js'
 import { SnapshotWalk, walkFile } from '../../source/snapshot-walk.js'
 
 export type * from './options.js'
 export type { Compression } from '../../disk/compression.js'
 
 /**
- * Rejects with LinkError, AuthError, ProtocolError, RdbError (the snapshot is damaged), FileError
+ * `source` such as `127.0.0.1:6379` or `redis://…`. Rejects with UsageError (the address), LinkError, AuthError, ProtocolError, RdbError (the snapshot is damaged), FileError
  * or AbortedError.
  */
-export async function sync(options: SyncOptions): Promise<SyncResult> {
+export async function sync(source: ServerName, options: SyncOptions): Promise<SyncResult> {
+  const server = readServer(source)
+  return await run({ ...options, server })
+}
+
+async function run(options: SyncCall): Promise<SyncResult> {
   const { server, output: target } = options
   const file =
     typeof target === 'string' ? fillNamePattern(target, server.address, new Date()) : undefined
@@ -67,7 +73,7 @@ export async function sync(options: SyncOptions): Promise<SyncResult> {
 const HEAD_BYTES = 4096
 
 class Receiver implements LinkConsumer {
-  readonly #options: SyncOptions
+  readonly #options: SyncCall
   readonly #output: Output
   readonly #startMs = performance.now()
   #attemptMs = performance.now()
@@ -88,7 +94,7 @@ class Receiver implements LinkConsumer {
   /** A second attempt was out of question. */
   notRetried = false
 
-  constructor(options: SyncOptions, output: Output) {
+  constructor(options: SyncCall, output: Output) {
     this.#options = options
     this.#output = output
   }
@@ -167,15 +173,17 @@ class Receiver implements LinkConsumer {
       this.notRetried = true
       throw withoutRetry(info.error)
     }
-    this.#options.onRetry?.(info.error, info.retryInMs)
+    const { error, retryInMs } = info
+    this.#options.onEvent?.({ event: 'retry', message: error.message, retryInMs })
   }
 
   report(phase: SyncProgress['phase']): void {
     this.#phase = phase
     this.#options.onProgress?.({
       phase: this.#phase,
-      bytes: this.#bytes,
-      totalBytes: this.#resync?.lengthBytes,
+      done: this.#bytes,
+      total: this.#resync?.lengthBytes,
+      unit: 'bytes',
     })
   }
 
@@ -216,7 +224,7 @@ function withoutRetry(error: Error): Error {
 
 /** A link lost while the master saved or sent: with the likeliest reason. A snapshot that does not
  * end as one: with the place where it goes wrong. */
-async function explained(error: unknown, options: SyncOptions, lost: Receiver): Promise<unknown> {
+async function explained(error: unknown, options: SyncCall, lost: Receiver): Promise<unknown> {
   if (error instanceof RdbError && error.code === 'ERR_RDB_TRUNCATED') {
     return lost.structureFault ?? error
   }

@@ -20,7 +20,8 @@ import { ArchiveWriter } from '../../archive/writer/writer.js'
 import { Lock } from '../../disk/lock.js'
 import { ArchiveStore } from '../../archive/store.js'
 import { takeSnapshot } from './archive-snapshot.js'
-import type { ArchiveOptions, ArchiveResult, FullResyncReason } from './options.js'
+import { readServer, type ServerName } from '../../source/classify.js'
+import type { ArchiveCall, ArchiveOptions, ArchiveResult, FullResyncReason } from './options.js'
 
 export type * from './options.js'
 export type { ArchiveWriterEvent } from '../../archive/writer/options.js'
@@ -37,23 +38,24 @@ const LOCK_FILE = 'rrep.lock'
  * disk is full, the directory is in use or foreign), LinkError, AuthError, ProtocolError, AofError
  * (what is there is damaged). In every case what was whole is on disk and the state is saved.
  */
-export async function archive(options: ArchiveOptions): Promise<ArchiveResult> {
+export async function archive(source: ServerName, options: ArchiveOptions): Promise<ArchiveResult> {
   if (options.durable === true && options.fsync === 'no') {
-    throw new UsageError('--durable acknowledges what is fsynced, and --fsync no does not fsync')
+    throw new UsageError("`durable` acknowledges what is fsynced, and `fsync: 'no'` does not fsync")
   }
-  const store = new ArchiveStore(options.dir, formatServerAddress(options.server.address))
+  const call: ArchiveCall = { ...options, server: readServer(source) }
+  const store = new ArchiveStore(options.dir, formatServerAddress(call.server.address))
   store.create()
   const lock = Lock.take(join(options.dir, LOCK_FILE), { what: options.dir })
   try {
     store.load()
-    return await new ArchiveRun(options, store).run()
+    return await new ArchiveRun(call, store).run()
   } finally {
     lock.release()
   }
 }
 
 class ArchiveRun implements LinkConsumer {
-  readonly #options: ArchiveOptions
+  readonly #options: ArchiveCall
   readonly #store: ArchiveStore
   readonly #archive: ArchiveWriter
   #link: ReplicationLink | undefined
@@ -66,7 +68,7 @@ class ArchiveRun implements LinkConsumer {
   #snapshotting: Promise<void> | undefined
   #lastSnapshotMs = Date.now()
 
-  constructor(options: ArchiveOptions, store: ArchiveStore) {
+  constructor(options: ArchiveCall, store: ArchiveStore) {
     this.#options = options
     this.#store = store
     this.#archive = new ArchiveWriter(store, {
@@ -158,7 +160,7 @@ class ArchiveRun implements LinkConsumer {
     const { replid, replOffset } = info
     if (replid === undefined) {
       throw new ProtocolError(
-        'ERR_UNSUPPORTED',
+        'ERR_NOT_SUPPORTED',
         'the master has no PSYNC: its stream has no offsets',
         {
           hint: 'archives need Redis 2.8 or newer; sync takes its snapshot',
@@ -186,7 +188,7 @@ class ArchiveRun implements LinkConsumer {
           `${options.dir} was kept from ${store.sidecar.source}, and ` +
             `${formatServerAddress(options.server.address)} knows nothing of its history`,
           {
-            hint: 'give another directory, or mean it (--adopt): its history then follows that one',
+            hint: 'give another directory, or mean it (`adopt`): its history then follows that one',
             details: { dir: options.dir, source: store.sidecar.source },
           },
         )
@@ -262,7 +264,10 @@ class ArchiveRun implements LinkConsumer {
       this.#snapshotting = this.#snapshot().finally(() => (this.#snapshotting = undefined))
     }
     onProgress?.({
-      state: this.#link?.state ?? 'idle',
+      phase: this.#link?.state ?? 'idle',
+      done: this.#snapshotBytes + this.#archive.streamBytes,
+      total: undefined,
+      unit: 'bytes',
       snapshotBytes: this.#snapshotBytes,
       streamBytes: this.#archive.streamBytes,
       commands: this.#archive.commands,

@@ -6,6 +6,7 @@ import { selectedDb } from '../../aof/aof-parser.js'
 import { CommandStats } from '../../analyze/command-stats.js'
 import { PatientOutput } from '../../disk/output/patient-output.js'
 import { CommandFormatter, type CommandPlace } from '../../formats/command-format.js'
+import { printable } from '../../bytes/printable.js'
 import { CommandTable, KeyPositions } from '../../resp/command-table.js'
 import type { CommandDecoder } from '../../resp/decoder.js'
 import { compileKeyFilter, type KeyFilter } from '../../source/key-filter.js'
@@ -93,7 +94,13 @@ export class CommandView {
   takeTooLarge(name: Uint8Array, bytes: number, place: CommandPlace): void {
     this.shown += 1
     this.formatter?.tooLarge(name, bytes, place)
+    this.#options.onTooLarge?.(printable(name), bytes, place)
     if (this.shown === this.#options.count) this.#onEnd()
+  }
+
+  /** A reader who is behind: to be waited for. */
+  drain(): Promise<void> | undefined {
+    return this.output?.drain() ?? this.#options.drain?.()
   }
 
   /** Everything is with the reader, or given up with him. */

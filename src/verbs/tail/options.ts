@@ -7,6 +7,7 @@ import type { ArchiveWriterEvent } from '../../archive/writer/options.js'
 import type { CommandFormat, CommandPlace, StringForm } from '../../formats/command-format.js'
 import type { ServerSettings } from '../../net/server-settings.js'
 import type { LinkState, ResumePoint } from '../../replication/consumer.js'
+import type { Progress, WarningEvent } from '../../source/progress.js'
 import type { CommandDecoder } from '../../resp/decoder.js'
 import type { KeyFilterOptions } from '../../source/key-filter.js'
 
@@ -22,26 +23,32 @@ export interface TailViewOptions {
   output?: TailOutput | undefined
   /** Each command that passes; its bytes are valid during the call only. Db -1: not known yet. */
   onCommand?: ((command: CommandDecoder, place: Readonly<CommandPlace>) => void) | undefined
+  /** Commands too large to be held (16 MiB and more) come here in place of `onCommand`. */
+  onTooLarge?: ((name: string, bytes: number, place: Readonly<CommandPlace>) => void) | undefined
+  /** Asked between commands: a promise is waited for before more is read. */
+  drain?: (() => Promise<void> | undefined) | undefined
   /** Figures in place of commands: each so often, of what was kept once at the end. */
   stats?: TailStatsOptions | undefined
 }
 
 /** Of what was kept. */
 export interface RecordedTailOptions extends TailViewOptions {
-  /** An AOF, an archive or another directory in multi-part form, its manifest, or `-`. */
-  path: string
+  /** What `-` reads. */
   stdin?: Readable | undefined
   /** Only commands of this time (unix ms) and later. */
   fromMs?: number | undefined
   until?: Until
   signal?: AbortSignal | undefined
-  onNotice?: ((notice: RecordedTailNotice) => void) | undefined
+  onEvent?: ((event: RecordedTailEvent) => void) | undefined
 }
 
-export type RecordedTailNotice =
+export interface RecordedTailCall extends RecordedTailOptions {
+  path: string
+}
+
+export type RecordedTailEvent =
   /** Between the two nothing was kept. */
-  | { kind: 'gap'; fromReplOffset: number; toReplOffset: number }
-  | { kind: 'warning'; message: string }
+  { event: 'gap'; fromReplOffset: number; toReplOffset: number } | WarningEvent
 
 export interface RecordedTailResult {
   path: string
@@ -59,7 +66,6 @@ export interface RecordedTailResult {
 }
 
 export interface TailOptions extends TailViewOptions {
-  server: ServerSettings
   /** Begin in the past, if the backlog still has it. Default: with the next write. */
   from?: ResumePoint | undefined
   /** False: rather fail than make the master save a full snapshot. Default true. */
@@ -69,8 +75,12 @@ export interface TailOptions extends TailViewOptions {
   /** Failed attempts in a row before giving up. Default 5. */
   retries?: number | undefined
   signal?: AbortSignal | undefined
-  onNotice?: ((notice: TailNotice) => void) | undefined
+  onEvent?: ((event: TailEvent) => void) | undefined
   onWire?: ((direction: 'sent' | 'received', line: string) => void) | undefined
+}
+
+export interface TailCall extends TailOptions {
+  server: ServerSettings
 }
 
 export interface TailOutput {
@@ -96,18 +106,18 @@ export interface TailStats extends StatsSnapshot {
   lagBytes: number | undefined
 }
 
-export type TailNotice =
+export type TailEvent =
   /** A snapshot is about to be asked for; `keys` and `usedMemoryBytes` tell what it costs. */
   | {
-      kind: 'resync-planned'
+      event: 'resync-planned'
       plan: 'partial' | 'empty-snapshot' | 'full-snapshot'
       keys: number | undefined
       usedMemoryBytes: number | undefined
     }
-  | { kind: 'started'; replid: string | undefined; nextReplOffset: number; dbnum: number }
-  | { kind: 'link-lost'; message: string; retryInMs: number | undefined }
+  | { event: 'started'; replid: string | undefined; nextReplOffset: number; dbnum: number }
+  | { event: 'link-lost'; message: string; retryInMs: number | undefined }
   /** The master no longer had what came next: commands were missed. */
-  | { kind: 'gap'; fromReplOffset: number; toReplOffset: number }
+  | { event: 'gap'; fromReplOffset: number; toReplOffset: number }
 
 export interface TailResult {
   source: string
@@ -142,14 +152,13 @@ export type ArchiveEvent =
   | { event: 'link-lost'; message: string; retryInMs: number | undefined }
   | { event: 'snapshot-failed'; message: string }
   /** Something in the directory is not as it should be; nothing was deleted for it. */
-  | { event: 'warning'; message: string }
+  | WarningEvent
   /** Cut off from what a crash left: an unfinished command or transaction. */
   | { event: 'recovered'; file: string; cutBytes: number; replOffset: number }
   /** The last one, by the signal too. */
   | ({ event: 'stopped' } & ArchiveResult)
 
 export interface ArchiveOptions {
-  server: ServerSettings
   /** Made where it does not exist; its parent must. */
   dir: string
   /** Begin a new increment above this size, bytes; 0: never. Default 256 MB. */
@@ -180,8 +189,12 @@ export interface ArchiveOptions {
   sync?: ((fd: number) => Promise<void>) | undefined
 }
 
-export interface ArchiveProgress {
-  state: LinkState
+export interface ArchiveCall extends ArchiveOptions {
+  server: ServerSettings
+}
+
+/** `done` is what has come in this run: snapshots and stream. */
+export interface ArchiveProgress extends Progress<LinkState> {
   snapshotBytes: number
   streamBytes: number
   commands: number

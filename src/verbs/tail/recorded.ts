@@ -15,7 +15,8 @@ import type { CommandDecoder } from '../../resp/decoder.js'
 import { isArg } from '../../resp/command-table.js'
 import { openInput, type ByteInput } from '../../source/source.js'
 import { CommandView } from './command-view.js'
-import type { RecordedTailOptions, RecordedTailResult } from './options.js'
+import { pathOf, readStored, type StoredSource } from '../../source/classify.js'
+import type { RecordedTailCall, RecordedTailOptions, RecordedTailResult } from './options.js'
 import { statOf } from '../../disk/stat.js'
 
 const READ_BYTES = 256 << 10
@@ -24,12 +25,15 @@ const PATIENCE_MS = 2 ** 31 - 1
 
 /** Rejects with FileError, AofError, RdbError, UsageError, ProtocolError (no commands in there) or
  * AbortedError. */
-export async function tailRecorded(options: RecordedTailOptions): Promise<RecordedTailResult> {
-  return await new RecordedTail(options).run()
+export async function tailRecorded(
+  source: string | StoredSource,
+  options: RecordedTailOptions = {},
+): Promise<RecordedTailResult> {
+  return await new RecordedTail({ ...options, path: pathOf(readStored(source)) }).run()
 }
 
 class RecordedTail {
-  readonly #options: RecordedTailOptions
+  readonly #options: RecordedTailCall
   readonly #view: CommandView
   readonly #gate: MomentGate
   readonly #place: CommandPlace = { replOffset: -1, dbnum: 0, unixMs: -1 }
@@ -42,7 +46,7 @@ class RecordedTail {
   #gaps = 0
   #cutBytes = 0
 
-  constructor(options: RecordedTailOptions) {
+  constructor(options: RecordedTailCall) {
     this.#options = options
     const { output } = options
     this.#view = new CommandView(
@@ -86,7 +90,7 @@ class RecordedTail {
 
   async #archive(): Promise<void> {
     const archive = openArchive(this.#options.path)
-    for (const message of archive.problems) this.#options.onNotice?.({ kind: 'warning', message })
+    for (const message of archive.problems) this.#options.onEvent?.({ event: 'warning', message })
     const { increments } = archive
     for (const [index, increment] of increments.entries()) {
       if (this.#isOver) return
@@ -133,7 +137,7 @@ class RecordedTail {
     this.#gaps += 1
     const toReplOffset = increment.startReplOffset ?? 0
     const fromReplOffset = this.#gate.offset + 1
-    this.#options.onNotice?.({ kind: 'gap', fromReplOffset, toReplOffset })
+    this.#options.onEvent?.({ event: 'gap', fromReplOffset, toReplOffset })
   }
 
   /** One file: a snapshot at its head is passed over. */
@@ -158,7 +162,7 @@ class RecordedTail {
         this.#view.formatter?.flush()
         this.#view.output?.flush()
         if (this.#isOver) return false
-        const waiting = this.#view.output?.drain()
+        const waiting = this.#view.drain()
         return waiting === undefined ? undefined : waiting.then(() => !this.#isOver)
       },
       { signal: this.#options.signal, buffer: Buffer.allocUnsafeSlow(READ_BYTES) },

@@ -19,7 +19,8 @@ import { RreplayUnwrapper } from '../../resp/rreplay.js'
 import type { CommandPlace } from '../../formats/command-format.js'
 import { CommandView } from './command-view.js'
 import { withAddressDb } from '../../source/key-filter.js'
-import type { TailOptions, TailResult, TailStatsOptions } from './options.js'
+import { readServer, type ServerName } from '../../source/classify.js'
+import type { TailCall, TailOptions, TailResult, TailStatsOptions } from './options.js'
 
 export type * from './options.js'
 export type { StatsRow, StatsSnapshot } from '../../analyze/command-stats.js'
@@ -31,12 +32,12 @@ const LARGE_BYTES = 16 << 20
 
 /** Rejects with LinkError, AuthError, ProtocolError, FileError (the reader went away or is too
  * slow) or AbortedError. */
-export async function tail(options: TailOptions): Promise<TailResult> {
-  return await new TailRun(options).run()
+export async function watch(source: ServerName, options: TailOptions = {}): Promise<TailResult> {
+  return await new TailRun({ ...options, server: readServer(source) }).run()
 }
 
 class TailRun implements LinkConsumer {
-  readonly #options: TailOptions
+  readonly #options: TailCall
   readonly #view: CommandView
   readonly #decoder = new CommandDecoder({ pieceBytes: LARGE_BYTES, oldMasters: true })
   readonly #unwrapper = new RreplayUnwrapper()
@@ -58,7 +59,7 @@ class TailRun implements LinkConsumer {
   #lagBytes: number | undefined
   #control: ControlClient | undefined
 
-  constructor(options: TailOptions) {
+  constructor(options: TailCall) {
     this.#options = options
     const { server, from, allowFullResync, retries, signal, onWire } = options
     this.#view = new CommandView(
@@ -120,14 +121,14 @@ class TailRun implements LinkConsumer {
   onResyncPlanned(plan: 'partial' | 'empty-snapshot' | 'full-snapshot'): void {
     const keys = this.#keys
     const usedMemoryBytes = this.#usedMemoryBytes
-    this.#options.onNotice?.({ kind: 'resync-planned', plan, keys, usedMemoryBytes })
+    this.#options.onEvent?.({ event: 'resync-planned', plan, keys, usedMemoryBytes })
   }
 
   onFullResync(info: FullResyncInfo): void {
     if (this.#started) {
       this.#gaps += 1
       const fromReplOffset = this.#place.replOffset + 1
-      this.#options.onNotice?.({ kind: 'gap', fromReplOffset, toReplOffset: info.replOffset })
+      this.#options.onEvent?.({ event: 'gap', fromReplOffset, toReplOffset: info.replOffset })
     }
     this.#decoder.reset()
     this.#place.replOffset = info.replOffset
@@ -153,7 +154,7 @@ class TailRun implements LinkConsumer {
   onLinkLost(info: LinkLostInfo): void {
     this.#largeBytes = 0
     const { retryInMs } = info
-    this.#options.onNotice?.({ kind: 'link-lost', message: info.error.message, retryInMs })
+    this.#options.onEvent?.({ event: 'link-lost', message: info.error.message, retryInMs })
   }
 
   /** Behind the last whole command: a promoted replica may not have the half one. */
@@ -166,7 +167,7 @@ class TailRun implements LinkConsumer {
   }
 
   drain(): Promise<void> | undefined {
-    return this.#view.output?.drain()
+    return this.#view.drain()
   }
 
   onStream(bytes: Buffer, start: number, end: number): void {
@@ -188,7 +189,7 @@ class TailRun implements LinkConsumer {
           `the stream is no command at offset ${place.replOffset + 1}: ${decoder.problem}`,
           {
             details: { replOffset: place.replOffset + 1 },
-            hint: 'with --from-offset: an offset must be the first byte of a command',
+            hint: 'with `from`: an offset must be the first byte of a command',
           },
         )
       }
@@ -240,7 +241,7 @@ class TailRun implements LinkConsumer {
     this.#started = true
     this.#replid = replid
     const { dbnum } = this.#place
-    this.#options.onNotice?.({ kind: 'started', replid, nextReplOffset, dbnum })
+    this.#options.onEvent?.({ event: 'started', replid, nextReplOffset, dbnum })
   }
 
   #end(error?: Error): void {

@@ -54,12 +54,11 @@ async function compare(
   options: Partial<DiffOptions> = {},
 ): Promise<{ result: DiffResult; found: Difference[] }> {
   const found: Difference[] = []
-  const result = await diff({
-    a: { kind: 'file', path: a },
-    b: { kind: 'file', path: b },
-    onDifference: (each) => found.push({ ...each, key: Buffer.from(each.key) }),
-    ...options,
-  })
+  const result = await diff(
+    { kind: 'file', path: a },
+    { kind: 'file', path: b },
+    { onDifference: (each) => found.push({ ...each, key: Buffer.from(each.key) }), ...options },
+  )
   return { result, found }
 }
 

@@ -42,12 +42,11 @@ async function saved(on: TestServer, name: string): Promise<string> {
 
 async function detailsOf(a: string, b: string): Promise<Difference[]> {
   const found: Difference[] = []
-  await diff({
-    a: { kind: 'file', path: a },
-    b: { kind: 'file', path: b },
-    values: true,
-    onDifference: (each) => found.push(each),
-  })
+  await diff(
+    { kind: 'file', path: a },
+    { kind: 'file', path: b },
+    { values: true, onDifference: (each) => found.push(each) },
+  )
   return found
 }
 

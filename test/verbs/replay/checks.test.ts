@@ -4,11 +4,7 @@ import { replay } from '../../../src/verbs/replay/run.js'
 import { UsageError } from '../../../src/errors.js'
 
 test.each([0, -1, 1.5, NaN, 1001, 5000])('%d connections', async (connections) => {
-  const run = replay({
-    source: { kind: 'file', path: 'no-such.rdb' },
-    target: { host: '127.0.0.1', port: 1 },
-    connections,
-  } as unknown as Parameters<typeof replay>[0])
+  const run = replay({ kind: 'file', path: 'no-such.rdb' }, '127.0.0.1:1', { connections })
   await expect(run).rejects.toThrow(UsageError)
   await expect(run).rejects.toThrow(`from 1 to 1000: ${connections}`)
 })

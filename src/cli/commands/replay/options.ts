@@ -131,7 +131,7 @@ export function declareReplay(program: Command): Command {
   return command
 }
 
-export function optionsOf(options: ReplayCommandOptions): Omit<ReplayOptions, 'source' | 'target'> {
+export function optionsOf(options: ReplayCommandOptions): ReplayOptions {
   return {
     until: options.until,
     fromMs: options.from,

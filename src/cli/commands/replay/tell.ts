@@ -13,21 +13,21 @@ export function showProgress(progress: Progress, state: ReplayProgress): void {
       : `lag ${formatSize(state.lagBytes)}, ${formatDuration(state.lagMs ?? 0)}`
   switch (state.phase) {
     case 'receive':
-      progress.update({ label: 'receiving', done: state.bytes, total: undefined, unit: 'bytes' })
+      progress.update({ label: 'receiving', done: state.done, total: undefined, unit: 'bytes' })
       break
     case 'check':
       progress.update({
         label: 'checking',
-        done: state.bytes,
-        total: state.totalBytes,
+        done: state.done,
+        total: state.total,
         unit: 'bytes',
       })
       break
     case 'load':
       progress.update({
         label: 'loading',
-        done: state.bytes,
-        total: state.totalBytes,
+        done: state.done,
+        total: state.total,
         unit: 'bytes',
         note: [countOf(state.keys, 'key'), ...(lag === undefined ? [] : [lag])].join(', '),
       })
@@ -38,8 +38,8 @@ export function showProgress(progress: Progress, state: ReplayProgress): void {
     case 'finish':
       progress.update({
         label: 'putting expiries right',
-        done: state.bytes,
-        total: state.totalBytes,
+        done: state.done,
+        total: state.total,
         unit: 'keys',
       })
   }

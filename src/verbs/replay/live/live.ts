@@ -34,7 +34,7 @@ export async function replayLive(session: ReplaySession): Promise<ReplayOutcome>
   const { source } = session.options
   if (source.kind !== 'server') throw new UsageError('not a server')
   await session.meetTarget()
-  const run = new LiveReplay(session, source.settings)
+  const run = new LiveReplay(session, source.server)
   try {
     return await run.run()
   } finally {
@@ -132,7 +132,7 @@ class LiveReplay {
     await this.#snapshotIsHere()
     await checkParts([singlePart(this.#spool.snapshotPath)], {
       signal,
-      onProgress: (bytes, totalBytes) => session.progress({ phase: 'check', bytes, totalBytes }),
+      onProgress: (done, total) => session.progress({ phase: 'check', done, total, unit: 'bytes' }),
     })
     await session.emptyTarget()
   }
@@ -149,8 +149,8 @@ class LiveReplay {
   async #checkUntil(): Promise<void> {
     if (this.#untilMs > Date.now()) return
     await this.#session.expiry.release()
-    throw new UsageError('--until is past, and a live source begins with its state of now', {
-      hint: 'an archive (rrep tail -o) can be replayed to a moment of the past',
+    throw new UsageError('`until` is past, and a live source begins with its state of now', {
+      hint: 'an archive (`archive()`) can be replayed to a moment of the past',
     })
   }
 
@@ -184,7 +184,7 @@ class LiveReplay {
       }
       if (!spool.isSnapshotSound) {
         throw new FileError('ERR_SPOOL_DAMAGED', 'the snapshot in the spool is damaged', {
-          hint: '--empty-target begins anew; --finish TARGET puts right what is there',
+          hint: '`emptyTarget` begins anew; `finishReplay()` puts right what is there',
         })
       }
       this.#feed.snapshotReplOffset = snapshot.replOffset
@@ -238,7 +238,7 @@ class LiveReplay {
     if (this.#feed.snapshotMs > this.#untilMs) {
       session.event({
         event: 'warning',
-        message: 'the source has made its snapshot after --until: what is written is of that time',
+        message: 'the source has made its snapshot after `until`: what is written is of that time',
       })
     }
     session.event({ event: 'snapshot', replOffset, bytes: spool.state.snapshot?.bytes ?? 0 })
@@ -275,7 +275,7 @@ class LiveReplay {
     throw new TargetError(
       'ERR_TARGET_CONFLICT',
       `${ledger.conflicts} keys exist in the target already; the stream is not played on top of them`,
-      { hint: 'use --on-conflict replace or skip, or --empty-target' },
+      { hint: "use `onConflict: 'replace'` or `onConflict: 'skip'`, or `emptyTarget`" },
     )
   }
 
@@ -307,7 +307,7 @@ class LiveReplay {
       throw new TargetError(
         'ERR_TARGET_REWOUND',
         'the target has gone back to a state older than what is kept of the source',
-        { hint: 'begin anew with --empty-target' },
+        { hint: 'begin anew with `emptyTarget`' },
       )
     }
     session.ledger.forgetPending()

@@ -87,8 +87,9 @@ export class SpoolFeed implements LinkConsumer {
     this.#spool.snapshotWrite(bytes, start, end)
     this.#session.progress({
       phase: 'receive',
-      bytes: this.#spool.snapshotBytes,
-      totalBytes: undefined,
+      done: this.#spool.snapshotBytes,
+      total: undefined,
+      unit: 'bytes',
     })
   }
 
@@ -133,7 +134,7 @@ function streamIsGone(cause: Error | undefined, replOffset?: number): ProtocolEr
     {
       cause,
       hint:
-        '--empty-target begins anew; --finish TARGET keeps what is there and puts expiries right; ' +
+        '`emptyTarget` begins anew; `finishReplay()` keeps what is there and puts expiries right; ' +
         'a larger repl-backlog-size at the source bridges longer breaks',
       details: { replOffset },
     },

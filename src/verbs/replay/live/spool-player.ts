@@ -99,7 +99,7 @@ export class SpoolPlayer {
         if (writer.isFull || session.isDry) session.applier!.seal()
         await writer.drain()
         await this.#pace(count)
-        session.progress({ phase: 'stream', bytes: 0, totalBytes: undefined, ...this.lag })
+        session.progress({ phase: 'stream', done: 0, total: undefined, unit: 'bytes', ...this.lag })
         if (this.#isOver(isQuiet, false)) return false
         isQuiet = true
         continue
@@ -125,7 +125,7 @@ export class SpoolPlayer {
       } else if (this.#isOver(false, false)) return false
       isQuiet = true
       await writer.drain()
-      session.progress({ phase: 'stream', bytes: 0, totalBytes: undefined, ...this.lag })
+      session.progress({ phase: 'stream', done: 0, total: undefined, unit: 'bytes', ...this.lag })
       await Promise.race([spool.more(), writer.progress(), tick()])
     }
   }

@@ -203,7 +203,7 @@ export class StreamSpool {
     throw new FileError(
       'ERR_SPOOL_GONE',
       `the spool does not hold the stream at offset ${replOffset} any more`,
-      { hint: 'begin anew with --empty-target' },
+      { hint: 'begin anew with `emptyTarget`' },
     )
   }
 
@@ -296,7 +296,7 @@ export class StreamSpool {
       const before = this.#segments.at(-1)
       if (before !== undefined && endOf(before) !== startReplOffset) {
         throw new FileError('ERR_SPOOL_GAP', `the spool in ${this.directory} has a gap`, {
-          hint: 'remove it, and begin anew with --empty-target',
+          hint: 'remove it, and begin anew with `emptyTarget`',
         })
       }
       const noted = readFileSync(this.#timesPath(startReplOffset))

@@ -1,0 +1,53 @@
+/**
+ * The library speaks of its own options (`emptyTarget`, `onConflict: 'replace'`) and functions
+ * (`replay()`), in backquotes. Here they become what is typed on a command line.
+ */
+
+const CALLS: Readonly<Record<string, string>> = {
+  'archive()': 'rrep tail -o',
+  'diff()': 'rrep diff',
+  'finishReplay()': 'rrep replay --finish TARGET',
+  'replay()': 'rrep replay',
+  'sync()': 'rrep sync -o',
+}
+
+/** Those whose name on the command line is not just their own, written with dashes. */
+const FLAGS: Readonly<Record<string, string>> = {
+  caFile: '--cacert',
+  certFile: '--cert',
+  keyFile: '--key',
+  username: '--user',
+  timeoutMs: '--timeout',
+  fromMs: '--from',
+  from: '--from-offset',
+  filter: '--match, --db',
+  'filter.noMatch': '--no-match',
+  'filter.minSizeBytes': '--min-size',
+  'filter.ttl': '--ttl',
+  'tls.certFile': '--tls-cert-file',
+  'tls.keyFile': '--tls-key-file',
+  password: '--requirepass-file',
+  allowFullResync: 'not saying --no-full-sync',
+}
+
+const SAME_NAME: ReadonlySet<string> = new Set([
+  ...['adopt', 'checkpointKey', 'dryRun', 'durable', 'emptyTarget', 'fsync', 'mapDb'],
+  ...['onConflict', 'rewriteKey', 'salvage', 'sni', 'spoolDir', 'tls', 'transform', 'unprotected'],
+  ...['until', 'untilQuiet', 'untilSynced', 'verify', 'withServer'],
+])
+
+/** Of what no option or function of the library is, nothing is changed. */
+export function inFlags(text: string): string {
+  return text.replace(
+    /`([A-Za-z.]+(?:\(\))?)(?:: '([a-z]+)')?`/g,
+    (whole, name: string, value: string | undefined) => {
+      const flag = CALLS[name] ?? FLAGS[name] ?? (SAME_NAME.has(name) ? dashed(name) : undefined)
+      if (flag === undefined) return whole
+      return value === undefined ? flag : `${flag} ${value}`
+    },
+  )
+}
+
+function dashed(name: string): string {
+  return `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`
+}

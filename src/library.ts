@@ -1,0 +1,201 @@
+/**
+ * The verbs as the library has them: the same as on the command line, with two promises more. A call
+ * whose signal fires rejects with the signal's own reason. A call that meets damage rejects with the
+ * error that names it, and `partial` of that error is what the call had come to (with `salvage`
+ * damage is what is asked for: it stands in the result).
+ *
+ * Sources are paths, addresses (`redis://127.0.0.1:6379`, `host:6379`) or `-` for `stdin` of the
+ * options, as on the command line; or what `makeServerSettings` makes, where there is more to say of
+ * how to reach a server. Options that are left out have the defaults named with them.
+ */
+import { AbortedError, type InputError } from './errors.js'
+import { readSource, type ServerName, type SourceName } from './source/classify.js'
+import { diff as compare, type DiffOptions, type DiffResult } from './verbs/diff/run.js'
+import {
+  exportKeys as runExport,
+  type ExportOptions,
+  type ExportResult,
+} from './verbs/export/run.js'
+import { inspectRows as runRows } from './verbs/inspect/lines.js'
+import { inspectKey as runKey } from './verbs/inspect/one-key.js'
+import type {
+  InspectKeyOptions,
+  InspectOptions,
+  InspectResult,
+  InspectRowsOptions,
+  ReadOutcome,
+} from './verbs/inspect/options.js'
+import { checkRdb as runCheck, inspect as runInspect } from './verbs/inspect/run.js'
+import {
+  finishReplay as runFinish,
+  type FinishOptions,
+  type FinishResult,
+} from './verbs/replay/finish.js'
+import { replay as runReplay, type ReplayOptions, type ReplayResult } from './verbs/replay/run.js'
+import { serve as runServe, type ServeOptions, type ServeResult } from './verbs/serve/run.js'
+import { sync as runSync, type SyncOptions, type SyncResult } from './verbs/sync/run.js'
+import {
+  archive as runArchive,
+  type ArchiveOptions,
+  type ArchiveResult,
+} from './verbs/tail/archive.js'
+import {
+  tailCommands,
+  type TailCommandsOptions,
+  type TailedCommand,
+} from './verbs/tail/commands.js'
+import type { RecordedTailOptions, RecordedTailResult } from './verbs/tail/options.js'
+import { tailRecorded } from './verbs/tail/recorded.js'
+import { watch as runWatch, type TailOptions, type TailResult } from './verbs/tail/watch.js'
+
+/**
+ * The snapshot of a master, once, into a file (which appears only when it is whole, checked and on
+ * disk) or a stream. Rejects with UsageError, LinkError, AuthError, ProtocolError, RdbError (the
+ * snapshot is damaged) or FileError.
+ */
+export async function sync(source: ServerName, options: SyncOptions): Promise<SyncResult> {
+  return await byReason(options.signal, runSync(source, options))
+}
+
+/**
+ * The write commands of a server as they happen, or of an AOF or an archive as they were kept:
+ *
+ *   for await (const { args } of tail('redis://127.0.0.1:6379')) …
+ *
+ * Each step may throw LinkError, AuthError, ProtocolError, FileError or AofError.
+ */
+export async function* tail(
+  source: SourceName,
+  options: TailCommandsOptions = {},
+): AsyncGenerator<TailedCommand, void, undefined> {
+  try {
+    yield* tailCommands(source, options)
+  } catch (error) {
+    throw reasonOf(error, options.signal)
+  }
+}
+
+/**
+ * The same with a callback in place of the loop, which allocates nothing for a command, or as lines
+ * into a stream, or as figures. Of a server: resolves after `count` or `durationMs`.
+ */
+export async function watch(
+  source: SourceName,
+  options: TailOptions & RecordedTailOptions = {},
+): Promise<TailResult | RecordedTailResult> {
+  const opened = readSource(source)
+  const running: Promise<TailResult | RecordedTailResult> =
+    opened.kind === 'server' ? runWatch(opened.server, options) : tailRecorded(opened, options)
+  return await byReason(options.signal, running)
+}
+
+/**
+ * A master's snapshot and every write since, kept in a directory that redis-server loads as it is.
+ * Called again, it goes on at the byte where it stopped. Resolves when `durationMs` is over. Rejects
+ * with LinkError, AuthError, ProtocolError, FileError or AofError; what was whole is on disk then.
+ */
+export async function archive(source: ServerName, options: ArchiveOptions): Promise<ArchiveResult> {
+  return await byReason(options.signal, runArchive(source, options))
+}
+
+/**
+ * What a dump, an AOF, an archive or a live server holds, written into another server. Single keys
+ * that could not be written are no error: they stand in the ledger, and `complete` is false. Rejects
+ * with UsageError, LinkError, AuthError, ProtocolError, InputError, FileError or TargetError; the
+ * ledger up to there is `ledgerOfFailure(error)`.
+ */
+export async function replay(
+  source: SourceName,
+  target: ServerName,
+  options: ReplayOptions = {},
+): Promise<ReplayResult> {
+  return await byReason(options.signal, runReplay(source, target, options))
+}
+
+/** Puts right what an interrupted replay of a live server left in its target. */
+export async function finishReplay(
+  target: ServerName,
+  options: FinishOptions = {},
+): Promise<FinishResult> {
+  return await byReason(options.signal, runFinish(target, options))
+}
+
+/** Do two sources hold the same keys with the same values, types and expiries? */
+export async function diff(
+  a: SourceName,
+  b: SourceName,
+  options: DiffOptions = {},
+): Promise<DiffResult> {
+  return await byReason(options.signal, compare(a, b, options))
+}
+
+/** Is a master, from a file, an archive or a live upstream, until the signal fires: then it resolves. */
+export async function serve(source: SourceName, options: ServeOptions): Promise<ServeResult> {
+  return await byReason(options.signal, runServe(source, options))
+}
+
+/** What a source holds, and where the memory goes: totals, types, encodings, prefixes, largest keys. */
+export async function inspect(
+  source: SourceName,
+  options: InspectOptions = {},
+): Promise<InspectResult> {
+  return await whole(options, byReason(options.signal, runInspect(source, options)))
+}
+
+/** Reads everything and verifies checksum and structure to the last byte of every value. */
+export async function checkRdb(
+  source: SourceName,
+  options: InspectOptions = {},
+): Promise<ReadOutcome> {
+  return await whole(options, byReason(options.signal, runCheck(source, options)))
+}
+
+/** A line for each key, as it is read. */
+export async function inspectRows(
+  source: SourceName,
+  options: InspectRowsOptions,
+): Promise<InspectResult> {
+  return await whole(options, byReason(options.signal, runRows(source, options)))
+}
+
+/** One key, whole, with how it is stored. Rejects with FileError ERR_NO_SUCH_KEY where there is none. */
+export async function inspectKey(
+  source: SourceName,
+  options: InspectKeyOptions,
+): Promise<ReadOutcome> {
+  return await whole(options, byReason(options.signal, runKey(source, options)))
+}
+
+/** Keys and values in another form: JSON lines, JSON, commands, CSV. */
+export async function exportKeys(
+  source: SourceName,
+  options: ExportOptions,
+): Promise<ExportResult> {
+  return await byReason(options.signal, runExport(source, options))
+}
+
+async function byReason<Result>(
+  signal: AbortSignal | undefined,
+  running: Promise<Result>,
+): Promise<Result> {
+  try {
+    return await running
+  } catch (error) {
+    throw reasonOf(error, signal)
+  }
+}
+
+function reasonOf(error: unknown, signal: AbortSignal | undefined): unknown {
+  return error instanceof AbortedError && signal?.aborted === true ? signal.reason : error
+}
+
+async function whole<Result extends { readonly error: InputError | undefined }>(
+  { salvage }: { salvage?: boolean | undefined },
+  running: Promise<Result>,
+): Promise<Result> {
+  const result = await running
+  const { error } = result
+  if (error === undefined || salvage === true) return result
+  error.partial = result
+  throw error
+}
