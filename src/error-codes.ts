@@ -18,6 +18,8 @@ export const ERROR_CODES = {
   ERR_LOADING: 'the server loads its data, and took longer than it was waited for',
   ERR_NOT_REDIS: 'what answers is no Redis or Valkey server',
   ERR_NOT_A_SERVER: 'the target does not tell its version',
+  ERR_NO_MASTER: 'the Sentinels do not answer, or name no master now',
+  ERR_UNKNOWN_MASTER: 'the Sentinels watch no master of this name',
   ERR_SENTINEL: 'the server is a Sentinel, which holds no keys',
 
   // Rights.

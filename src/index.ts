@@ -12,7 +12,9 @@ export {
   transformOf,
 } from './verbs/replay/run.js'
 
-export { makeServerSettings, formatServerAddress } from './net/make-server-settings.js'
+export { settingsOf as makeServerSettings } from './topology/settings.js'
+export type { DeploymentWishes } from './topology/settings.js'
+export { formatServerAddress } from './net/make-server-settings.js'
 export type { ServerWishes } from './net/make-server-settings.js'
 export type { ServerSettings, TlsSettings } from './net/server-settings.js'
 export type { ServerAddress } from './net/address.js'

@@ -19,6 +19,7 @@ const ORDER = [
   'rdb',
   'net',
   'replication',
+  'topology',
   'disk',
   'archive',
   'rewrite',
@@ -70,7 +71,7 @@ test('imports point down only', () => {
         to === folder ||
         target === join(ROOT, 'errors.js') ||
         (folder === 'cli'
-          ? ['bytes', 'verbs', 'source', 'net', 'disk', 'formats'].includes(to) ||
+          ? ['bytes', 'verbs', 'source', 'net', 'topology', 'disk', 'formats'].includes(to) ||
             target === join(ROOT, 'index.js')
           : ORDER.includes(to) && ORDER.indexOf(to) < ORDER.indexOf(folder))
       if (!allowed) wrong.push(`${relative(ROOT, file)} imports ${specifier}`)

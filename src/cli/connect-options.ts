@@ -3,11 +3,8 @@
  * target of `replay` and `diff` has the same set with a prefix.
  */
 import type { Command } from 'commander'
-import {
-  holdsPassword,
-  makeServerSettings,
-  type ServerSettings,
-} from '../net/make-server-settings.js'
+import { holdsPassword, type ServerSettings } from '../net/make-server-settings.js'
+import { settingsOf } from '../topology/settings.js'
 import { UsageError } from '../errors.js'
 import type { Io } from './io.js'
 import { readPassword } from './password.js'
@@ -24,6 +21,8 @@ const NAMES = [
   ['cert', '<file>', 'our certificate, PEM'],
   ['key', '<file>', 'key of our certificate, PEM'],
   ['sni', '<name>', 'server name to ask for and verify'],
+  ['sentinel-user', '<name>', 'ACL user of the Sentinels'],
+  ['sentinel-password-file', '<file>', 'their password (else RREP_SENTINEL_AUTH)'],
   ['insecure', '', 'accept any certificate: encrypted, but to nobody knows whom'],
 ] as const
 
@@ -102,7 +101,14 @@ export async function readServerSettings(
       hint: 'give --password-file, --askpass or the environment variable REDISCLI_AUTH',
     })
   }
-  return makeServerSettings(address, {
+  return settingsOf(address, {
+    sentinelUsername: text('sentinel-user'),
+    sentinelPassword: await readPassword(io, {
+      file: text('sentinel-password-file'),
+      label: 'Password of the Sentinels',
+      variable: which === 'target' ? 'RREP_TARGET_SENTINEL_AUTH' : 'RREP_SENTINEL_AUTH',
+      onWarning: talk.warn,
+    }),
     username: text('user'),
     password,
     passwordHint:

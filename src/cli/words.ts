@@ -27,13 +27,14 @@ const FLAGS: Readonly<Record<string, string>> = {
   'tls.certFile': '--tls-cert-file',
   'tls.keyFile': '--tls-key-file',
   password: '--requirepass-file',
+  sentinelPassword: '--sentinel-password-file',
   allowFullResync: 'not saying --no-full-sync',
 }
 
 const SAME_NAME: ReadonlySet<string> = new Set([
   ...['adopt', 'checkpointKey', 'dryRun', 'durable', 'emptyTarget', 'fsync', 'mapDb'],
   ...['onConflict', 'rewriteKey', 'salvage', 'sni', 'spoolDir', 'tls', 'transform', 'unprotected'],
-  ...['until', 'untilQuiet', 'untilSynced', 'verify', 'withServer'],
+  ...['retries', 'until', 'untilQuiet', 'untilSynced', 'verify', 'withServer'],
 ])
 
 /** Of what no option or function of the library is, nothing is changed. */

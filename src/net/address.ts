@@ -23,6 +23,10 @@ export interface ServerAddress {
   readonly db: number
   readonly username: string | undefined
   readonly password: string | undefined
+  /** What a place was found by, without secrets; while it is not found yet, `host` is empty. */
+  readonly label?: string | undefined
+  /** The short name in it, for the names of files. */
+  readonly name?: string | undefined
 }
 
 const SCHEMES: Readonly<Record<string, ServerAddress['transport']>> = {
@@ -60,8 +64,10 @@ export function parseServerAddress(text: string): ServerAddress {
 /** For people and logs: `127.0.0.1:6379`, `[::1]:6379`, `rediss://host:6379`, `unix:///path`. */
 export function formatServerAddress(address: ServerAddress): string {
   if (address.transport === 'unix') return `unix://${address.socketPath ?? ''}`
+  if (address.host === '' && address.label !== undefined) return address.label
   const host = address.host.includes(':') ? `[${address.host}]` : address.host
-  return `${address.transport === 'tls' ? 'rediss://' : ''}${host}:${address.port}`
+  const of = address.name === undefined ? '' : ` (${address.name})`
+  return `${address.transport === 'tls' ? 'rediss://' : ''}${host}:${address.port}${of}`
 }
 
 /**

@@ -19,7 +19,7 @@ import { printable } from '../bytes/printable.js'
 import { formatServerAddress } from './address.js'
 import { connectError, noTlsError, plainPortError } from './line-errors.js'
 import { LoadingWait } from './loading-wait.js'
-import { PASSWORD_HINT, type ServerSettings } from './server-settings.js'
+import { located, PASSWORD_HINT, type ServerSettings } from './server-settings.js'
 import { probePlain, watchTlsSilence } from './transport.js'
 import { sleep } from './waiting.js'
 
@@ -42,11 +42,12 @@ export class ControlClient {
    * loads its data answers INFO and CONFIG, and knows neither its keys nor its history: `wait`
    * waits for it as long as the settings say, `reject` rejects with ERR_LOADING. */
   static async open(
-    settings: ServerSettings,
+    wished: ServerSettings,
     signal?: AbortSignal,
     whileLoading: 'wait' | 'reject' | 'ask' = 'wait',
   ): Promise<ControlClient> {
     if (isAborted(signal)) throw new AbortedError()
+    const settings = await located(wished, signal)
     // Loaded only where somebody asks: it is a sixth of a second and 10 MB.
     // By its default export, which is all that a bundle of it has.
     const { Redis } = (await import('ioredis')).default
@@ -228,7 +229,7 @@ function isErrorReply(error: unknown): boolean {
 function sentinelError(settings: ServerSettings): ProtocolError {
   const name = formatServerAddress(settings.address)
   return new ProtocolError('ERR_SENTINEL', `${name} is a Sentinel: it holds no keys`, {
-    hint: 'name the master that it watches: redis-cli -p PORT SENTINEL masters lists them',
+    hint: `name the master that it watches: redis-sentinel://${name}#NAME`,
     details: { server: name },
   })
 }

@@ -20,8 +20,15 @@ export interface TlsSettings {
   insecure?: boolean | undefined
 }
 
+export interface ServerPlace {
+  readonly host: string
+  readonly port: number
+}
+
 export interface ServerSettings {
   address: ServerAddress
+  /** Where `address` is a name only: asked before each connection who it is now. */
+  locate?: ((signal?: AbortSignal) => Promise<ServerPlace>) | undefined
   /** ACL user; without it AUTH is sent with the password alone. */
   username?: string | undefined
   password?: string | undefined
@@ -36,6 +43,16 @@ export interface ServerSettings {
   /** Told each time that such a server is asked again in a while, but where a replication link
    * waits: that tells of all its waits itself. */
   onLoading?: ((error: LinkError, retryInMs: number) => void) | undefined
+}
+
+/** The settings of the connection that is opened now. Rejects with what `locate` rejects with. */
+export async function located(
+  settings: ServerSettings,
+  signal?: AbortSignal,
+): Promise<ServerSettings> {
+  if (settings.locate === undefined) return settings
+  const { host, port } = await settings.locate(signal)
+  return { ...settings, locate: undefined, address: { ...settings.address, host, port } }
 }
 
 /** Where the caller has no better one. */

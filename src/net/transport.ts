@@ -10,10 +10,10 @@ import { connect as connectPlain, isIP, type Socket, type TcpNetConnectOpts } fr
 import { connect as connectTls, type ConnectionOptions } from 'node:tls'
 import { allocateIoBuffer } from '../kernels/kernel.js'
 import { AbortedError, InternalError } from '../errors.js'
-import { formatServerAddress } from './address.js'
+import { formatServerAddress, type ServerAddress } from './address.js'
 import { connectError, lineError, noTlsError, plainPortError, timeoutError } from './line-errors.js'
 import { ReadPacer } from './read-pacer.js'
-import type { ServerSettings } from './server-settings.js'
+import { located, type ServerSettings } from './server-settings.js'
 
 export interface LineReader {
   /**
@@ -29,6 +29,8 @@ export interface LineReader {
 export interface Line {
   /** For messages; no secrets in it. */
   readonly name: string
+  /** Where it goes, in place of a name that was asked for. */
+  readonly address: ServerAddress
   /** Queues bytes; they must not be changed afterwards. */
   write(bytes: Uint8Array | string): void
   /** Bytes that are written but not yet taken by the system. */
@@ -56,15 +58,16 @@ const MINUS = 0x2d
 
 /** Opens a line. Rejects with LinkError (see line-errors.ts) or AbortedError. */
 export async function openLine(
-  settings: ServerSettings,
+  wished: ServerSettings,
   reader: LineReader,
   signal?: AbortSignal,
 ): Promise<Line> {
   if (signal?.aborted === true) throw new AbortedError()
+  const settings = await located(wished, signal)
   const buffer = new ReadBuffer(reader)
   const socket = startConnect(settings, buffer)
   await connected(socket, settings, signal)
-  return new SocketLine(formatServerAddress(settings.address), socket, buffer, reader)
+  return new SocketLine(settings.address, socket, buffer, reader)
 }
 
 function startConnect(settings: ServerSettings, buffer: ReadBuffer): Socket {
@@ -212,12 +215,15 @@ async function connected(
 
 class SocketLine implements Line {
   readonly name: string
+  readonly address: ServerAddress
   readonly #socket: Socket
   readonly #buffer: ReadBuffer
   #open = true
   #restTimer: NodeJS.Timeout | undefined
 
-  constructor(name: string, socket: Socket, buffer: ReadBuffer, reader: LineReader) {
+  constructor(address: ServerAddress, socket: Socket, buffer: ReadBuffer, reader: LineReader) {
+    const name = formatServerAddress(address)
+    this.address = address
     this.name = name
     this.#socket = socket
     this.#buffer = buffer

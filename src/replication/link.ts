@@ -6,7 +6,15 @@
  * The link promises the consumer exact offsets, a whole snapshot or none, and that the socket is
  * read as fast as the consumer takes. It understands neither keys nor commands.
  */
-import { AbortedError, AuthError, InternalError, ProtocolError, RrepError } from '../errors.js'
+import {
+  AbortedError,
+  AuthError,
+  InternalError,
+  LinkError,
+  ProtocolError,
+  RrepError,
+} from '../errors.js'
+
 import { formatServerAddress } from '../net/address.js'
 import { ControlClient, refuseSentinel } from '../net/control.js'
 import { LoadingWait } from '../net/loading-wait.js'
@@ -16,6 +24,9 @@ import type { LinkConsumer, LinkState, ResumePoint } from './consumer.js'
 import { NEWEST_VERSION, type HandshakePlan } from './handshake.js'
 import { parseReplicationInfo, pointOfNow, resumeObstacle, type ReplicationInfo } from './plan.js'
 import { Session } from './session.js'
+
+/** How often it is asked who the master is, where a name is followed. */
+const LOOK_MS = 1000
 
 export interface LinkOptions {
   server: ServerSettings
@@ -104,7 +115,7 @@ export class ReplicationLink {
       try {
         const plan = await this.#plan(start)
         session = this.#openSession(plan)
-        const end = await session.run()
+        const end = await this.#run(session)
         if (end === 'snapshot-done') return
         start = this.#replan(end, plan, start)
         continue
@@ -136,6 +147,34 @@ export class ReplicationLink {
         await this.#pause(retryInMs)
       }
       start = this.#resumeStart(start)
+    }
+  }
+
+  /** A master that is no longer the one named is left, though it goes on for a while. */
+  async #run(session: Session): ReturnType<Session['run']> {
+    const { locate } = this.#options.server
+    if (locate === undefined) return await session.run()
+    let isAsking = false
+    const look = async (): Promise<void> => {
+      const at = session.address
+      if (isAsking || at === undefined) return
+      isAsking = true
+      try {
+        const now = await locate(this.#halt.signal)
+        if (now.host === at.host && now.port === at.port) return
+        const message = `${formatServerAddress(at)} is deposed: ${now.host}:${now.port} is the master now`
+        session.abort(new LinkError('ERR_LINK_LOST', message, { retriable: true }))
+      } catch {
+        // Nobody is named, or nobody answers: what there is goes on.
+      } finally {
+        isAsking = false
+      }
+    }
+    const timer = setInterval(() => void look(), LOOK_MS)
+    try {
+      return await session.run()
+    } finally {
+      clearInterval(timer)
     }
   }
 

@@ -4,6 +4,7 @@
  * What a reply means is decided in handshake.ts, where a payload ends in payload.ts; here bytes
  * are handed from one to the other, clocks run, and the consumer's backpressure is obeyed.
  */
+import type { ServerAddress } from '../net/address.js'
 import { LinkError, ProtocolError, type RrepError } from '../errors.js'
 import { openLine, type Line, type LineReader } from '../net/transport.js'
 import { timeoutError } from '../net/line-errors.js'
@@ -91,6 +92,11 @@ export class Session implements LineReader {
   /** The stream has begun: behind a snapshot or by a partial resync. */
   get isStreaming(): boolean {
     return this.#phase === 'stream'
+  }
+
+  /** The server at the other end, once there is one. */
+  get address(): ServerAddress | undefined {
+    return this.#line?.address
   }
 
   /** Resolves when the session has done what it is for; rejects when the line is lost. */

@@ -5,7 +5,8 @@
 import { resolve } from 'node:path'
 import { FileError, ProtocolError, UsageError } from '../errors.js'
 import { formatServerAddress, maskSecrets, parseServerAddress } from '../net/address.js'
-import { makeServerSettings } from '../net/make-server-settings.js'
+import { isSentinelAddress, parseSentinelAddress } from '../topology/sentinel-address.js'
+import { settingsOf } from '../topology/settings.js'
 import type { ServerSettings } from '../net/server-settings.js'
 import { statOf } from '../disk/stat.js'
 
@@ -41,7 +42,7 @@ export function readSource(name: SourceName): Source {
 }
 
 export function readServer(name: ServerName): ServerSettings {
-  return typeof name === 'string' ? makeServerSettings(name) : name
+  return typeof name === 'string' ? settingsOf(name) : name
 }
 
 /** The same of what cannot be a server: a path that is not there is told as such later. */
@@ -68,14 +69,14 @@ export function dbOfSource(source: Source): number {
 }
 
 const SERVER_SCHEME = /^(rediss?|valkeys?|unix|redis\+unix|redis\+socket):\/\//i
-const LATER_SCHEME = /^(redis|valkey)s?-(sentinel|cluster):\/\//i
+const LATER_SCHEME = /^(redis|valkey)s?-(cluster):\/\//i
 const BACKUP_SELECTOR = /@(latest|~\d+|\d{4}-\d\d-\d\d\S*)$/
 
 /** Throws FileError where a path is meant that is not there, ProtocolError for what cannot be read
  * yet. */
 export function classifySource(text: string): SourceSpec {
   if (text === '-') return { kind: 'stdin' }
-  if (SERVER_SCHEME.test(text)) return { kind: 'server', address: text }
+  if (SERVER_SCHEME.test(text) || isSentinelAddress(text)) return { kind: 'server', address: text }
   const later = LATER_SCHEME.exec(text)?.[2]
   if (later !== undefined) {
     throw new ProtocolError('ERR_NOT_SUPPORTED', `a ${later} cannot be read as one source yet`, {
@@ -105,6 +106,10 @@ export function classifySource(text: string): SourceSpec {
 
 /** Where all databases go together, `/2` in an address cannot be done. Throws UsageError. */
 export function refuseDb(address: string, what: string): void {
+  if (isSentinelAddress(address)) {
+    if (parseSentinelAddress(address).db === 0) return
+    throw new UsageError(`${what} takes all databases, and the address says which one`)
+  }
   const parsed = parseServerAddress(address)
   if (parsed.db === 0) return
   throw new UsageError(`${what} takes all databases, and the address says /${parsed.db}`, {

@@ -8,6 +8,8 @@ export interface RrepProcess {
   readonly ended: Promise<{ code: number | null; signal: NodeJS.Signals | null; err: string }>
   /** stderr so far. */
   err(): string
+  /** stdout so far, with `stdout: 'keep'`. */
+  out(): string
 }
 
 export interface RrepProcessOptions {
@@ -15,12 +17,14 @@ export interface RrepProcessOptions {
   /** Shell text in front, such as `ulimit -f 64;`. */
   prelude?: string
   /** `pipe`: read `child.stdout` yourself. */
-  stdout?: 'ignore' | 'pipe'
+  stdout?: 'ignore' | 'pipe' | 'keep'
 }
 
 export function spawnRrep(args: readonly string[], options: RrepProcessOptions = {}): RrepProcess {
   const command = rrepCommand
-  const stdio = ['ignore', options.stdout ?? 'ignore', 'pipe'] as const
+  const keeps = options.stdout === 'keep'
+  const stdout = options.stdout === 'keep' ? 'pipe' : (options.stdout ?? 'ignore')
+  const stdio = ['ignore', stdout, 'pipe'] as const
   const env = { ...process.env, ...options.env }
   const child =
     options.prelude === undefined
@@ -30,9 +34,11 @@ export function spawnRrep(args: readonly string[], options: RrepProcessOptions =
           env,
         })
   let err = ''
+  let out = ''
+  if (keeps) child.stdout?.on('data', (chunk: Buffer) => (out += chunk.toString()))
   child.stderr?.on('data', (chunk: Buffer) => (err += chunk.toString()))
   const ended = new Promise<{ code: number | null; signal: NodeJS.Signals | null; err: string }>(
     (resolve) => child.once('close', (code, signal) => resolve({ code, signal, err })),
   )
-  return { child, ended, err: () => err }
+  return { child, ended, err: () => err, out: () => out }
 }

@@ -25,7 +25,10 @@ export function fillNamePattern(pattern: string, address: ServerAddress, time: D
 
 // A host may be a path or hold a colon: neither may make a directory or trouble a shell.
 function hostPart(address: ServerAddress): string {
-  const host = address.transport === 'unix' ? basename(address.socketPath ?? '') : address.host
+  const host =
+    address.transport === 'unix'
+      ? basename(address.socketPath ?? '')
+      : (address.name ?? address.host)
   return host.replace(/[^\w.-]/g, '_')
 }
 
