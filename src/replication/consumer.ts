@@ -115,6 +115,8 @@ export interface LinkConsumer {
   /** What is about to be asked of the master, just before PSYNC is sent. `empty-snapshot` costs it
    * a fork, `full-snapshot` a fork and the save. */
   onResyncPlanned?(plan: 'partial' | 'empty-snapshot' | 'full-snapshot'): void
+  /** The server is a node of a cluster: what it gives is its shard alone. Told by each link. */
+  onClusterNode?(): void
   /** The master still lives though it sends no data: a newline while it saves, or several. */
   onKeepalive?(count: number): void
   /** A promise as long as no more bytes can be taken, else undefined. */

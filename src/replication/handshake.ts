@@ -207,8 +207,7 @@ const REQUESTS: Readonly<
     if (password === undefined) return undefined
     return username === undefined ? ['AUTH', password] : ['AUTH', username, password]
   },
-  // A snapshot alone is never waited for by a cluster: it needs no acknowledgement.
-  hello: ({ rdbOnly }) => (rdbOnly ? undefined : ['HELLO']),
+  hello: () => ['HELLO'],
   capa: () => ['REPLCONF', 'capa', 'eof', 'capa', 'psync2'],
   version: ({ version }) => ['REPLCONF', 'version', version],
   'rdb-only': ({ rdbOnly }) => (rdbOnly ? ['REPLCONF', 'rdb-only', '1'] : undefined),

@@ -248,6 +248,9 @@ export class Session implements LineReader {
   #advance(transition: Transition): void {
     const { state, request, outcome } = transition
     if (this.#handshake?.step !== state.step && isWaiting(state)) this.#options.onState('waiting')
+    if (state.isClusterNode && this.#handshake?.isClusterNode === false) {
+      this.#consumer.onClusterNode?.()
+    }
     this.#handshake = state
     if (request !== undefined) {
       this.#options.onWire?.('sent', maskRequest(state, request))

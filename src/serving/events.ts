@@ -34,6 +34,8 @@ export type ServeEvent =
       previousReplOffset: number
     }
   /** That has no keys, where there was a history before: the replicas will be emptied. */
+  /** What is served is one shard of a cluster. */
+  | { event: 'upstream-cluster-node'; upstream: string }
   | { event: 'upstream-empty'; upstream: string; replOffset: number }
   | { event: 'upstream-snapshot'; upstream: string; bytes: number; replOffset: number }
   | { event: 'upstream-continued'; upstream: string; replid: string; nextReplOffset: number }

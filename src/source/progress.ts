@@ -18,6 +18,12 @@ export interface WarningEvent {
   message: string
 }
 
+/** One node of a cluster was named: said once a call. */
+export function clusterNodeWarning(server: string): WarningEvent {
+  const message = `${server} is one node of a cluster: this is its shard alone, not the others`
+  return { event: 'warning', message }
+}
+
 /** An attempt to reach a server failed, and another follows. */
 export interface RetryEvent {
   event: 'retry'

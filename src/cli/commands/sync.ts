@@ -84,8 +84,10 @@ export function registerSync(program: Command, context: CommandContext): void {
           retries: options.retries,
           signal,
           onProgress: (state) => showProgress(progress, state, startMs),
-          onEvent: ({ message, retryInMs }) =>
-            talk.say(`${message}; next attempt in ${formatDuration(retryInMs)}`),
+          onEvent: (event) => {
+            if (event.event === 'warning') talk.warn(event.message)
+            else talk.say(`${event.message}; next attempt in ${formatDuration(event.retryInMs)}`)
+          },
           onWire: (direction, line) => talk.trace(`${direction === 'sent' ? '>' : '<'} ${line}`),
         })
         progress.stop()

@@ -165,6 +165,7 @@ function tellEvent(event: TailEvent, talk: Talk, server: ServerSettings): void {
   const line = describeTailEvent(event, formatServerAddress(server.address))
   if (line === undefined) return
   if (event.event === 'gap') talk.problem(line)
+  else if (event.event === 'warning') talk.warn(line)
   else talk.say(line)
 }
 

@@ -13,6 +13,7 @@ export function isWarning(event: ServeEvent): boolean {
     case 'upstream-lost':
     case 'upstream-other-history':
     case 'upstream-empty':
+    case 'upstream-cluster-node':
     case 'backlog-disk-failed':
     case 'backlog-damaged':
       return true
@@ -51,6 +52,8 @@ export function describeEvent(event: ServeEvent): string {
         `${event.upstream}: has another history, ${event.replid}, than ${event.previousReplid}, ` +
         `which was at offset ${event.previousReplOffset}: all replicas are given its data instead`
       )
+    case 'upstream-cluster-node':
+      return `${event.upstream}: is one node of a cluster: its shard alone is served`
     case 'upstream-empty':
       return `${event.upstream}: has no keys any more: all replicas are emptied`
     case 'upstream-snapshot':

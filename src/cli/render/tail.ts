@@ -24,6 +24,8 @@ export function describeTailEvent(event: TailEvent, server: string): string | un
       const db = event.dbnum < 0 ? ', db unknown until the next SELECT' : ''
       return `${server}: from offset ${event.nextReplOffset} of ${event.replid ?? 'its history'}${db}`
     }
+    case 'warning':
+      return event.message
     case 'link-lost':
       return lostLink(event)
     case 'gap':

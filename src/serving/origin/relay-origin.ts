@@ -54,6 +54,7 @@ export class RelayOrigin implements Origin, LinkConsumer {
   /** Newer commands may stand in the stream: an older replica must not be let in by a label. */
   readonly mayRelabel = false
   readonly #options: RelayOptions
+  #isNode = false
   readonly #store: RelayStore
   readonly #tracker = new StreamTracker()
   #server: ServerSettings
@@ -228,6 +229,12 @@ export class RelayOrigin implements Origin, LinkConsumer {
     if (state !== 'stream') return
     this.#hasBeenUp = true
     this.#downSinceMs = undefined
+  }
+
+  onClusterNode(): void {
+    if (this.#isNode) return
+    this.#isNode = true
+    this.#options.onEvent({ event: 'upstream-cluster-node', upstream: this.upstream.address })
   }
 
   onFullResync(info: FullResyncInfo): void {

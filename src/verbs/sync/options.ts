@@ -1,7 +1,7 @@
 /** What a sync is asked for, what it tells on the way, and what it says at the end. */
 import type { Writable } from 'node:stream'
 import type { Compression } from '../../disk/compression.js'
-import type { Progress, RetryEvent } from '../../source/progress.js'
+import type { Progress, RetryEvent, WarningEvent } from '../../source/progress.js'
 import type { ServerSettings } from '../../net/server-settings.js'
 
 export interface SyncOptions {
@@ -13,7 +13,7 @@ export interface SyncOptions {
   retries?: number | undefined
   signal?: AbortSignal | undefined
   onProgress?: ((progress: SyncProgress) => void) | undefined
-  onEvent?: ((event: RetryEvent) => void) | undefined
+  onEvent?: ((event: RetryEvent | WarningEvent) => void) | undefined
   /** Each line of the handshake, secrets masked. */
   onWire?: ((direction: 'sent' | 'received', line: string) => void) | undefined
 }

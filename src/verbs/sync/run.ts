@@ -22,6 +22,7 @@ import type { SyncCall, SyncOptions, SyncProgress, SyncResult } from './options.
 import { fillNamePattern } from './name-pattern.js'
 import { serverVersionOf } from '../../rdb/head.js'
 import { readServer, type ServerName } from '../../source/classify.js'
+import { clusterNodeWarning } from '../../source/progress.js'
 import { SnapshotWalk, walkFile } from '../../source/snapshot-walk.js'
 
 export type * from './options.js'
@@ -91,6 +92,7 @@ class Receiver implements LinkConsumer {
   lostDuring: LinkState = 'idle'
   /** True where the master may have had to buffer writes for this link. */
   streamKept = true
+  #isNode = false
   /** A second attempt was out of question. */
   notRetried = false
 
@@ -106,6 +108,13 @@ class Receiver implements LinkConsumer {
     } else if (state === 'waiting') {
       this.report('waiting')
     }
+  }
+
+  onClusterNode(): void {
+    if (this.#isNode) return
+    this.#isNode = true
+    const server = formatServerAddress(this.#options.server.address)
+    this.#options.onEvent?.(clusterNodeWarning(server))
   }
 
   onKeepalive(): void {

@@ -20,6 +20,7 @@ import { ArchiveWriter } from '../../archive/writer/writer.js'
 import { Lock } from '../../disk/lock.js'
 import { ArchiveStore } from '../../archive/store.js'
 import { takeSnapshot } from './archive-snapshot.js'
+import { clusterNodeWarning } from '../../source/progress.js'
 import { readServer, type ServerName } from '../../source/classify.js'
 import type { ArchiveCall, ArchiveOptions, ArchiveResult, FullResyncReason } from './options.js'
 
@@ -56,6 +57,7 @@ export async function archive(source: ServerName, options: ArchiveOptions): Prom
 
 class ArchiveRun implements LinkConsumer {
   readonly #options: ArchiveCall
+  #isNode = false
   readonly #store: ArchiveStore
   readonly #archive: ArchiveWriter
   #link: ReplicationLink | undefined
@@ -154,6 +156,13 @@ class ArchiveRun implements LinkConsumer {
         start = 'full'
       }
     }
+  }
+
+  onClusterNode(): void {
+    if (this.#isNode) return
+    this.#isNode = true
+    const server = formatServerAddress(this.#options.server.address)
+    this.#options.onEvent?.(clusterNodeWarning(server))
   }
 
   onFullResync(info: FullResyncInfo): void {

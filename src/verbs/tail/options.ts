@@ -116,6 +116,7 @@ export type TailEvent =
     }
   | { event: 'started'; replid: string | undefined; nextReplOffset: number; dbnum: number }
   | { event: 'link-lost'; message: string; retryInMs: number | undefined }
+  | WarningEvent
   /** The master no longer had what came next: commands were missed. */
   | { event: 'gap'; fromReplOffset: number; toReplOffset: number }
 

@@ -19,6 +19,7 @@ import { RreplayUnwrapper } from '../../resp/rreplay.js'
 import type { CommandPlace } from '../../formats/command-format.js'
 import { CommandView } from './command-view.js'
 import { withAddressDb } from '../../source/key-filter.js'
+import { clusterNodeWarning } from '../../source/progress.js'
 import { readServer, type ServerName } from '../../source/classify.js'
 import type { TailCall, TailOptions, TailResult, TailStatsOptions } from './options.js'
 
@@ -122,6 +123,12 @@ class TailRun implements LinkConsumer {
     const keys = this.#keys
     const usedMemoryBytes = this.#usedMemoryBytes
     this.#options.onEvent?.({ event: 'resync-planned', plan, keys, usedMemoryBytes })
+  }
+
+  onClusterNode(): void {
+    if (this.#started) return
+    const server = formatServerAddress(this.#options.server.address)
+    this.#options.onEvent?.(clusterNodeWarning(server))
   }
 
   onFullResync(info: FullResyncInfo): void {

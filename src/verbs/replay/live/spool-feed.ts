@@ -3,6 +3,8 @@
  * A full resync is taken once, where the replay begins with one; later it would be another state
  * than the one the target has.
  */
+import { nameOfSource } from '../../../source/classify.js'
+import { clusterNodeWarning } from '../../../source/progress.js'
 import type { Buffer } from 'node:buffer'
 import { InternalError, ProtocolError, RrepError } from '../../../errors.js'
 import type { ServerSettings } from '../../../net/server-settings.js'
@@ -18,6 +20,7 @@ import { ReplicationLink } from '../../../replication/link.js'
 import type { ReplaySession } from '../session.js'
 
 export class SpoolFeed implements LinkConsumer {
+  #isNode = false
   /** A snapshot is wanted, or one that is coming may begin again. */
   wantsSnapshot = false
   snapshotReplOffset = -1
@@ -72,6 +75,13 @@ export class SpoolFeed implements LinkConsumer {
   /** It is up, and behind the snapshot. */
   get isStreaming(): boolean {
     return this.#link?.state === 'stream'
+  }
+
+  onClusterNode(): void {
+    if (this.#isNode) return
+    this.#isNode = true
+    const { source } = this.#session.options
+    this.#session.event(clusterNodeWarning(nameOfSource(source)))
   }
 
   onFullResync(info: FullResyncInfo): void {
