@@ -33,6 +33,9 @@ import {
 } from './verbs/replay/finish.js'
 import { replay as runReplay, type ReplayOptions, type ReplayResult } from './verbs/replay/run.js'
 import { serve as runServe, type ServeOptions, type ServeResult } from './verbs/serve/run.js'
+import type { ClusterSeeds } from './topology/cluster.js'
+import { syncCluster as runSyncCluster } from './verbs/sync/cluster.js'
+import type { SyncClusterOptions, SyncClusterResult } from './verbs/sync/options.js'
 import { sync as runSync, type SyncOptions, type SyncResult } from './verbs/sync/run.js'
 import {
   archive as runArchive,
@@ -55,6 +58,18 @@ import { watch as runWatch, type TailOptions, type TailResult } from './verbs/ta
  */
 export async function sync(source: ServerName, options: SyncOptions): Promise<SyncResult> {
   return await byReason(options.signal, runSync(source, options))
+}
+
+/**
+ * The snapshots of all masters of a cluster (`redis-cluster://h1,h2`, or any node), in a directory that
+ * appears whole, as `redis-cli --cluster backup` writes it. Rejects as `sync` does, and with
+ * ProtocolError where slots move all the time or have no owner.
+ */
+export async function syncCluster(
+  source: string | ClusterSeeds,
+  options: SyncClusterOptions,
+): Promise<SyncClusterResult> {
+  return await byReason(options.signal, runSyncCluster(source, options))
 }
 
 /**

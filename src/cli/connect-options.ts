@@ -4,7 +4,8 @@
  */
 import type { Command } from 'commander'
 import { holdsPassword, type ServerSettings } from '../net/make-server-settings.js'
-import { settingsOf } from '../topology/settings.js'
+import { clusterSeeds, type ClusterSeeds } from '../topology/cluster.js'
+import { settingsOf, type DeploymentWishes } from '../topology/settings.js'
 import { UsageError } from '../errors.js'
 import type { Io } from './io.js'
 import { readPassword } from './password.js'
@@ -68,6 +69,16 @@ export function sourceOf(argument: string | undefined, io: Io): string {
   return variable === undefined || variable === '' ? '127.0.0.1:6379' : variable
 }
 
+/** The same of the nodes of a cluster. */
+export async function readClusterSeeds(
+  address: string,
+  values: ConnectValues,
+  io: Io,
+  talk: Talk,
+): Promise<ClusterSeeds> {
+  return clusterSeeds(address, await readWishes(address, values, io, talk, 'source'))
+}
+
 /** Reads certificates, asks for the password where wished, and puts all into one place. */
 export async function readServerSettings(
   address: string,
@@ -76,6 +87,16 @@ export async function readServerSettings(
   talk: Talk,
   which: 'source' | 'target' = 'source',
 ): Promise<ServerSettings> {
+  return settingsOf(address, await readWishes(address, values, io, talk, which))
+}
+
+async function readWishes(
+  address: string,
+  values: ConnectValues,
+  io: Io,
+  talk: Talk,
+  which: 'source' | 'target',
+): Promise<DeploymentWishes> {
   if (holdsPassword(address) && address !== io.env['RREP_SOURCE']) {
     const variable = which === 'target' ? 'RREP_TARGET_AUTH' : 'REDISCLI_AUTH'
     talk.warn(
@@ -101,7 +122,7 @@ export async function readServerSettings(
       hint: 'give --password-file, --askpass or the environment variable REDISCLI_AUTH',
     })
   }
-  return settingsOf(address, {
+  return {
     sentinelUsername: text('sentinel-user'),
     sentinelPassword: await readPassword(io, {
       file: text('sentinel-password-file'),
@@ -125,7 +146,7 @@ export async function readServerSettings(
     loadingWaitMs: values.wait,
     onLoading: (error, retryInMs) =>
       talk.say(`${error.message}; next attempt in ${formatDuration(retryInMs)}`),
-  })
+  }
 }
 
 function camelCase(name: string): string {

@@ -9,6 +9,7 @@ const CALLS: Readonly<Record<string, string>> = {
   'finishReplay()': 'rrep replay --finish TARGET',
   'replay()': 'rrep replay',
   'sync()': 'rrep sync -o',
+  'syncCluster()': 'rrep sync --cluster -o DIR',
 }
 
 /** Those whose name on the command line is not just their own, written with dashes. */
@@ -34,7 +35,7 @@ const FLAGS: Readonly<Record<string, string>> = {
 const SAME_NAME: ReadonlySet<string> = new Set([
   ...['adopt', 'checkpointKey', 'dryRun', 'durable', 'emptyTarget', 'fsync', 'mapDb'],
   ...['onConflict', 'rewriteKey', 'salvage', 'sni', 'spoolDir', 'tls', 'transform', 'unprotected'],
-  ...['retries', 'until', 'untilQuiet', 'untilSynced', 'verify', 'withServer'],
+  ...['cluster', 'retries', 'until', 'untilQuiet', 'untilSynced', 'verify', 'withServer'],
 ])
 
 /** Of what no option or function of the library is, nothing is changed. */

@@ -80,7 +80,7 @@ export function classifySource(text: string): SourceSpec {
   const later = LATER_SCHEME.exec(text)?.[2]
   if (later !== undefined) {
     throw new ProtocolError('ERR_NOT_SUPPORTED', `a ${later} cannot be read as one source yet`, {
-      hint: 'name one of its servers with redis://',
+      hint: 'name one of its servers with redis://; its snapshots are taken by `syncCluster()`',
     })
   }
   const stat = statOf(text)

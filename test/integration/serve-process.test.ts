@@ -122,7 +122,9 @@ test('a replica that stops reading is cut off at its limit; the others notice no
     const pipeline = master.client.pipeline()
     for (let index = 0; index < 16; index += 1) pipeline.set(`big:${index}`, value)
     await pipeline.exec()
-    worstLagBytes = Math.max(worstLagBytes, await lagOfHealthy())
+    const lagBytes = await lagOfHealthy()
+    // It may be between two links on a busy machine; how many there were is looked at below.
+    if (!Number.isNaN(lagBytes)) worstLagBytes = Math.max(worstLagBytes, lagBytes)
     // The writer is faster than any replica on a busy machine: it waits for the healthy one, which
     // would wait for ever if the stuck one held it up.
     await waitFor(async () => (await lagOfHealthy()) < 2 << 20, { what: 'the healthy replica' })

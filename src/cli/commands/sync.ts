@@ -6,17 +6,27 @@ import { compressionOfName } from '../../disk/compression.js'
 import { FileError, UsageError } from '../../errors.js'
 import { refuseDb } from '../../source/classify.js'
 import { addCommonOptions, type CommandContext } from '../command.js'
-import { addConnectOptions, readServerSettings, sourceOf } from '../connect-options.js'
+import {
+  addConnectOptions,
+  readClusterSeeds,
+  readServerSettings,
+  sourceOf,
+} from '../connect-options.js'
 import type { ConnectValues } from '../connect-options.js'
 import { EXIT } from '../exit-codes.js'
 import { jsonLine } from '../guard.js'
 import type { Progress } from '../render/progress.js'
 import type { Talk } from '../talk.js'
-import { formatDuration, formatSize } from '../units.js'
+import { isClusterAddress, nameOfCluster } from '../../topology/cluster.js'
+import { syncCluster } from '../../verbs/sync/cluster.js'
+import { fillNamePattern } from '../../verbs/sync/name-pattern.js'
+import type { Io } from '../io.js'
+import { countOf, formatDuration, formatSize } from '../units.js'
 
 interface SyncCommandOptions extends ConnectValues {
   output?: string
   compress?: Compression
+  cluster?: boolean
 }
 
 const DETAILS = `
@@ -46,6 +56,7 @@ export function registerSync(program: Command, context: CommandContext): void {
       'gzip or zstd, with :LEVEL if you like; default: by the name (.gz, .zst)',
       parseCompression,
     )
+    .option('--cluster', 'all shards of the cluster that the server is a node of; -o DIR')
     .addHelpText('after', DETAILS)
   addConnectOptions(command)
   addCommonOptions(command, [
@@ -53,6 +64,8 @@ export function registerSync(program: Command, context: CommandContext): void {
     'rrep sync redis://db.example:6380 -o backup-%Y%m%d-%H%M%S.rdb',
     'rrep sync rediss://db.example --cacert ca.pem --user backup --password-file pw -o dump.rdb',
     'rrep sync -o - --compress gzip | ssh store "cat > dump.rdb.gz"',
+    'rrep sync redis-sentinel://s1,s2,s3#mymaster -o dump.rdb',
+    'rrep sync --cluster node1:7000 -o cluster-%Y%m%d',
   ])
   command.action(
     context.action<SyncCommandOptions>(async ({ args, options, talk, io, signal }) => {
@@ -63,6 +76,9 @@ export function registerSync(program: Command, context: CommandContext): void {
         })
       }
       const source = sourceOf(args[0], io)
+      if (options.cluster === true || isClusterAddress(source)) {
+        return await syncShards(source, output, options, talk, io, signal)
+      }
       refuseDb(source, 'a snapshot')
       const server = await readServerSettings(source, options, io, talk)
       const toStdout = output === '-'
@@ -102,6 +118,52 @@ export function registerSync(program: Command, context: CommandContext): void {
       }
     }),
   )
+}
+
+async function syncShards(
+  source: string,
+  output: string,
+  options: SyncCommandOptions,
+  talk: Talk,
+  io: Io,
+  signal: AbortSignal,
+): Promise<number> {
+  if (output === '-') throw new UsageError('the dumps of a cluster go into a directory: -o DIR')
+  const seeds = await readClusterSeeds(source, options, io, talk)
+  const directory = fillNamePattern(output, seeds[0]!.address, new Date())
+  const progress = talk.progress(`connecting to ${nameOfCluster(seeds)}`)
+  const done = new Map<string, number>()
+  try {
+    const result = await syncCluster(seeds, {
+      output: directory,
+      compress: options.compress,
+      retries: options.retries,
+      signal,
+      onEvent: (event) => {
+        if (event.event === 'warning') talk.warn(event.message)
+        else talk.say(`${event.message}; next attempt in ${formatDuration(event.retryInMs)}`)
+      },
+      onProgress: (state) => {
+        done.set(state.node, state.done)
+        const bytes = [...done.values()].reduce((sum, each) => sum + each, 0)
+        const label = `receiving ${countOf(done.size, 'shard')}`
+        progress.update({ label, done: bytes, total: undefined, unit: 'bytes' })
+      },
+      onWire: (direction, line) => talk.trace(`${direction === 'sent' ? '>' : '<'} ${line}`),
+    })
+    progress.stop()
+    if (talk.json) await talk.event({ event: 'synced-cluster', ...result })
+    else {
+      for (const shard of result.shards) {
+        const slots = shard.slots.map(([first, last]) => `${first}-${last}`).join(' ')
+        talk.say(`${describeResult(shard)}, slots ${slots}`)
+      }
+      talk.say(`${directory}: ${countOf(result.shards.length, 'shard')} and nodes.json`)
+    }
+    return EXIT.OK
+  } finally {
+    progress.stop()
+  }
 }
 
 /** What the name promises is what it holds. */

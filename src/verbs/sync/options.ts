@@ -14,6 +14,8 @@ export interface SyncOptions {
   signal?: AbortSignal | undefined
   onProgress?: ((progress: SyncProgress) => void) | undefined
   onEvent?: ((event: RetryEvent | WarningEvent) => void) | undefined
+  /** It is one of all shards of a cluster: no warning that it is one alone. */
+  isShard?: boolean | undefined
   /** Each line of the handshake, secrets masked. */
   onWire?: ((direction: 'sent' | 'received', line: string) => void) | undefined
 }
@@ -26,6 +28,29 @@ export interface SyncCall extends SyncOptions {
 /** `waiting`: the master saves or waits. `storing`: on the way to the disk. The total is known where
  * the master told the length. */
 export type SyncProgress = Progress<'connecting' | 'waiting' | 'transfer' | 'storing'>
+
+export interface SyncClusterOptions extends Omit<SyncOptions, 'output' | 'onProgress' | 'isShard'> {
+  /** A directory that does not exist yet, or is empty. */
+  output: string
+  /** Of each shard by itself. */
+  onProgress?: ((progress: SyncProgress & { node: string }) => void) | undefined
+}
+
+export interface SyncClusterResult {
+  source: string
+  directory: string
+  /** In the order of their slots. */
+  shards: readonly ShardResult[]
+}
+
+export interface ShardResult extends SyncResult {
+  /** The id of the master, 40 hex digits. */
+  node: string
+  /** First and last slot of each range that it owns. */
+  slots: readonly (readonly [first: number, last: number])[]
+  /** In the directory. */
+  file: string
+}
 
 export interface SyncResult {
   /** Address without secrets. */

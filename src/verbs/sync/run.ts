@@ -111,7 +111,7 @@ class Receiver implements LinkConsumer {
   }
 
   onClusterNode(): void {
-    if (this.#isNode) return
+    if (this.#isNode || this.#options.isShard === true) return
     this.#isNode = true
     const server = formatServerAddress(this.#options.server.address)
     this.#options.onEvent?.(clusterNodeWarning(server))

@@ -1,0 +1,104 @@
+/** A cluster: reached by any of its nodes, asked at two of them, and told in one form. */
+import { ProtocolError, RrepError, UsageError } from '../errors.js'
+import { formatServerAddress, maskSecrets } from '../net/address.js'
+import { ControlClient } from '../net/control.js'
+import { makeServerSettings, type ServerWishes } from '../net/make-server-settings.js'
+import type { ServerPlace, ServerSettings } from '../net/server-settings.js'
+import {
+  hasSameOwners,
+  mastersOf,
+  parseClusterNodes,
+  type ClusterNode,
+  type ClusterNodes,
+} from './cluster-nodes.js'
+
+/** The nodes named; any of them will do, and all have the same users and certificates. */
+export type ClusterSeeds = readonly ServerSettings[]
+
+const SCHEME = /^((?:redis|valkey)s?)-cluster:\/\/(.*)$/is
+
+export function isClusterAddress(text: string): boolean {
+  return SCHEME.test(text)
+}
+
+/** `redis-cluster://[user[:password]@]h1[:p][,h2[:p]…]`, or an address of one node. Throws UsageError. */
+export function clusterSeeds(text: string, wishes: ServerWishes = {}): ClusterSeeds {
+  const found = SCHEME.exec(text)
+  if (found === null) return [makeServerSettings(text, wishes)]
+  const [, scheme, body] = found
+  const at = body!.lastIndexOf('@')
+  const places = body!.slice(at + 1)
+  if (/[/?#]/.test(places)) {
+    throw new UsageError(`the address '${maskSecrets(text)}' names more than nodes`, {
+      hint: 'a cluster has one database, and shards in place of names',
+    })
+  }
+  return places
+    .split(',')
+    .map((each) => makeServerSettings(`${scheme!}://${body!.slice(0, at + 1)}${each}`, wishes))
+}
+
+/** For messages. */
+export function nameOfCluster(seeds: ClusterSeeds): string {
+  return seeds.map(({ address }) => formatServerAddress(address)).join(', ')
+}
+
+/**
+ * As the first seed that answers sees it, and as all masters do: a node that was cut off tells an old
+ * story, and slots on the move are told by their two nodes alone. Rejects with ProtocolError (no
+ * cluster; they do not agree, which passes), LinkError, AuthError or AbortedError.
+ */
+export async function readCluster(
+  seeds: ClusterSeeds,
+  signal?: AbortSignal,
+): Promise<ClusterNodes & { readonly via: ServerSettings }> {
+  let failure: unknown
+  for (const via of seeds) {
+    try {
+      const told = await ask(via, signal)
+      const masters = mastersOf(told).filter(({ isUp }) => isUp)
+      const others = await Promise.all(
+        masters.map(async ({ place }) => await ask(settingsAt(via, place), signal)),
+      )
+      const openSlots = [...new Set([told, ...others].flatMap((each) => each.openSlots))]
+      const wrong = others.findIndex((each) => !hasSameOwners(told, each))
+      if (wrong >= 0) {
+        const { host, port } = masters[wrong]!.place
+        throw new ProtocolError(
+          'ERR_CLUSTER_CHANGES',
+          `${formatServerAddress(via.address)} and ${host}:${port} do not agree on who owns which slots`,
+          { retriable: true, hint: 'a failover or a migration of slots takes some seconds' },
+        )
+      }
+      return { ...told, openSlots, via }
+    } catch (error) {
+      if (error instanceof RrepError && error.code === 'ERR_ABORTED') throw error
+      failure ??= error
+    }
+  }
+  throw failure
+}
+
+/** One of its nodes, by the settings of a seed. */
+export function settingsAt(seed: ServerSettings, { host, port }: ServerPlace): ServerSettings {
+  return { ...seed, address: { ...seed.address, host, port } }
+}
+
+async function ask(via: ServerSettings, signal: AbortSignal | undefined): Promise<ClusterNodes> {
+  const client = await ControlClient.open(via, signal, 'ask')
+  try {
+    const info = await client.info('cluster')
+    if (info.get('cluster_enabled') !== '1') {
+      throw new ProtocolError(
+        'ERR_NOT_A_CLUSTER',
+        `${formatServerAddress(via.address)} is no node of a cluster`,
+        { hint: 'leave out `cluster`: it is a server by itself' },
+      )
+    }
+    return parseClusterNodes(String(await client.call('CLUSTER', 'NODES')), via.address)
+  } finally {
+    client.close()
+  }
+}
+
+export type { ClusterNode, ClusterNodes }
