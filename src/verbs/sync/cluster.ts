@@ -138,7 +138,7 @@ function refuseHoles(seeds: ClusterSeeds, masters: readonly ClusterNode[]): void
       : `the master ${down!.place.host}:${down!.place.port} is down`
   throw new ProtocolError('ERR_CLUSTER_DOWN', `${what}: not all of it could be saved`, {
     retriable: true,
-    hint: 'redis-cli --cluster check tells more; single nodes can be saved as servers',
+    hint: 'CLUSTER NODES of any node tells more; single nodes can be saved as servers',
     details: { cluster: nameOfCluster(seeds) },
   })
 }
