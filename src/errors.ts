@@ -110,6 +110,8 @@ export interface InputErrorWhere {
 /** Bad bytes in a file or payload. The subclass names the format. */
 export abstract class InputError extends RrepError {
   readonly where: InputErrorWhere
+  /** The message without the place. */
+  readonly what: string
   /** Where a call of the library rejects with it: what the call would have resolved with, of all
    * that was read before. */
   partial: object | undefined
@@ -125,6 +127,7 @@ export abstract class InputError extends RrepError {
       details: { ...where, ...options.details },
     })
     this.where = where
+    this.what = message
   }
 }
 
@@ -133,6 +136,8 @@ export type RdbErrorCode = 'ERR_RDB_CORRUPT' | 'ERR_RDB_TRUNCATED' | 'ERR_RDB_UN
 /** Truncated means that the bytes stop, corrupt that they are wrong, unsupported that rrep
  * does not know what they mean. */
 export class RdbError extends InputError {
+  readonly rdbCode: RdbErrorCode
+
   constructor(
     code: RdbErrorCode,
     where: InputErrorWhere,
@@ -140,6 +145,7 @@ export class RdbError extends InputError {
     options: ErrorOptions = {},
   ) {
     super(code, where, message, options)
+    this.rdbCode = code
   }
 }
 

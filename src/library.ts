@@ -9,7 +9,7 @@
  * how to reach a server. Options that are left out have the defaults named with them.
  */
 import { AbortedError, type InputError } from './errors.js'
-import { readSource, type ServerName, type SourceName } from './source/classify.js'
+import { readSource, refuseCluster, type ServerName, type SourceName } from './source/classify.js'
 import { diff as compare, type DiffOptions, type DiffResult } from './verbs/diff/run.js'
 import {
   exportKeys as runExport,
@@ -98,7 +98,7 @@ export async function watch(
   source: SourceName,
   options: TailOptions & RecordedTailOptions = {},
 ): Promise<TailResult | RecordedTailResult> {
-  const opened = readSource(source)
+  const opened = refuseCluster(readSource(source))
   const running: Promise<TailResult | RecordedTailResult> =
     opened.kind === 'server' ? runWatch(opened.server, options) : tailRecorded(opened, options)
   return await byReason(options.signal, running)

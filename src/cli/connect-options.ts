@@ -75,8 +75,9 @@ export async function readClusterSeeds(
   values: ConnectValues,
   io: Io,
   talk: Talk,
+  which: 'source' | 'target' = 'source',
 ): Promise<ClusterSeeds> {
-  return clusterSeeds(address, await readWishes(address, values, io, talk, 'source'))
+  return clusterSeeds(address, await readWishes(address, values, io, talk, which))
 }
 
 /** Reads certificates, asks for the password where wished, and puts all into one place. */

@@ -1,7 +1,12 @@
 /** The source that a command reads keys of: its argument, and the options that choose its moment. */
 import type { Command } from 'commander'
 import { classifySource, type Source } from '../source/classify.js'
-import { readServerSettings, sourceOf, type ConnectValues } from './connect-options.js'
+import {
+  readClusterSeeds,
+  readServerSettings,
+  sourceOf,
+  type ConnectValues,
+} from './connect-options.js'
 import type { Io } from './io.js'
 import type { Talk } from './talk.js'
 import { parseMoment, type Moment } from './units.js'
@@ -29,7 +34,24 @@ export async function readSourceArgument(
   io: Io,
   talk: Talk,
 ): Promise<Source> {
-  const spec = classifySource(sourceOf(argument, io))
+  return await readNamed(sourceOf(argument, io), values, io, talk)
+}
+
+/** The same of a name, with the options of the source or of the target. */
+export async function readNamed(
+  name: string,
+  values: ConnectValues,
+  io: Io,
+  talk: Talk,
+  which: 'source' | 'target' = 'source',
+): Promise<Source> {
+  const spec = classifySource(name)
+  if (spec.kind === 'cluster') {
+    return { kind: 'cluster', seeds: await readClusterSeeds(name, values, io, talk, which) }
+  }
   if (spec.kind !== 'server') return spec
-  return { kind: 'server', server: await readServerSettings(spec.address, values, io, talk) }
+  if (values['cluster'] === true && which === 'source') {
+    return { kind: 'cluster', seeds: await readClusterSeeds(name, values, io, talk) }
+  }
+  return { kind: 'server', server: await readServerSettings(name, values, io, talk, which) }
 }

@@ -5,6 +5,12 @@
 import { resolve } from 'node:path'
 import { FileError, ProtocolError, UsageError } from '../errors.js'
 import { formatServerAddress, maskSecrets, parseServerAddress } from '../net/address.js'
+import {
+  clusterSeeds,
+  isClusterAddress,
+  nameOfCluster,
+  type ClusterSeeds,
+} from '../topology/cluster.js'
 import { isSentinelAddress, parseSentinelAddress } from '../topology/sentinel-address.js'
 import { settingsOf } from '../topology/settings.js'
 import type { ServerSettings } from '../net/server-settings.js'
@@ -13,6 +19,7 @@ import { statOf } from '../disk/stat.js'
 /** Where a positional argument points. */
 export type SourceSpec =
   | { kind: 'server'; address: string }
+  | { kind: 'cluster'; address: string }
   | { kind: 'file'; path: string }
   | { kind: 'directory'; path: string }
   | { kind: 'stdin' }
@@ -21,12 +28,14 @@ export type SourceSpec =
  * bytes. `directory`: in multi-part AOF form. `stdin`: what the options name so. */
 export type Source =
   | { kind: 'server'; server: ServerSettings }
+  /** All shards of a cluster; any of its nodes that are known. */
+  | { kind: 'cluster'; seeds: ClusterSeeds }
   | { kind: 'file'; path: string }
   | { kind: 'directory'; path: string }
   | { kind: 'stdin' }
 
 /** What lies somewhere, in place of a server. */
-export type StoredSource = Exclude<Source, { kind: 'server' }>
+export type StoredSource = Exclude<Source, { kind: 'server' | 'cluster' }>
 
 /** As a name (a path, an address, `-`) or opened up already. */
 export type SourceName = string | Source | ServerSettings
@@ -37,6 +46,7 @@ export type ServerName = string | ServerSettings
 export function readSource(name: SourceName): Source {
   if (typeof name !== 'string') return 'kind' in name ? name : { kind: 'server', server: name }
   const spec = classifySource(name)
+  if (spec.kind === 'cluster') return { kind: 'cluster', seeds: clusterSeeds(spec.address) }
   if (spec.kind !== 'server') return spec
   return { kind: 'server', server: readServer(spec.address) }
 }
@@ -60,6 +70,7 @@ export function pathOf(source: StoredSource): string {
 /** For messages, without secrets. */
 export function nameOfSource(source: Source): string {
   if (source.kind === 'server') return formatServerAddress(source.server.address)
+  if (source.kind === 'cluster') return nameOfCluster(source.seeds)
   return source.kind === 'stdin' ? 'stdin' : source.path
 }
 
@@ -69,7 +80,6 @@ export function dbOfSource(source: Source): number {
 }
 
 const SERVER_SCHEME = /^(rediss?|valkeys?|unix|redis\+unix|redis\+socket):\/\//i
-const LATER_SCHEME = /^(redis|valkey)s?-(cluster):\/\//i
 const BACKUP_SELECTOR = /@(latest|~\d+|\d{4}-\d\d-\d\d\S*)$/
 
 /** Throws FileError where a path is meant that is not there, ProtocolError for what cannot be read
@@ -77,12 +87,7 @@ const BACKUP_SELECTOR = /@(latest|~\d+|\d{4}-\d\d-\d\d\S*)$/
 export function classifySource(text: string): SourceSpec {
   if (text === '-') return { kind: 'stdin' }
   if (SERVER_SCHEME.test(text) || isSentinelAddress(text)) return { kind: 'server', address: text }
-  const later = LATER_SCHEME.exec(text)?.[2]
-  if (later !== undefined) {
-    throw new ProtocolError('ERR_NOT_SUPPORTED', `a ${later} cannot be read as one source yet`, {
-      hint: 'name one of its servers with redis://; its snapshots are taken by `syncCluster()`',
-    })
-  }
+  if (isClusterAddress(text)) return { kind: 'cluster', address: text }
   const stat = statOf(text)
   if (stat?.isSocket() === true || (stat === undefined && /^[./].*\.sock$/.test(text))) {
     throw new UsageError(`${text} is the name of a unix socket, not of a file`, {
@@ -102,6 +107,16 @@ export function classifySource(text: string): SourceSpec {
     })
   }
   return { kind: 'server', address: text }
+}
+
+/** For verbs that follow a stream: there is none of a whole cluster yet. Throws ProtocolError. */
+export function refuseCluster(source: Source): Exclude<Source, { kind: 'cluster' }> {
+  if (source.kind !== 'cluster') return source
+  throw new ProtocolError(
+    'ERR_NOT_SUPPORTED',
+    `${nameOfSource(source)}: the stream of a whole cluster cannot be followed yet`,
+    { hint: 'its snapshots are taken by `syncCluster()`, and can be read as one source' },
+  )
 }
 
 /** Where all databases go together, `/2` in an address cannot be done. Throws UsageError. */

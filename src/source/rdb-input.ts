@@ -11,6 +11,7 @@ import { allocateInputBuffer } from '../kernels/kernel.js'
 import type { PieceSize } from '../bytes/piece-size.js'
 import type { RdbParser } from '../rdb/parser.js'
 import type { RdbSummary } from '../rdb/visitor.js'
+import { isShardDirectory } from './shards.js'
 import { openInput, type ByteInput } from './source.js'
 import { statOf } from '../disk/stat.js'
 
@@ -34,7 +35,7 @@ export interface RdbInputOptions {
 /** Throws FileError, AofError (manifest), RdbError (no RDB) or ProtocolError (unsupported). */
 export async function openRdbInput(path: string, options: RdbInputOptions = {}): Promise<RdbInput> {
   const stat = path === '-' ? undefined : statOf(path)
-  if (stat?.isDirectory() === true) return await openSet(path, options)
+  if (stat?.isDirectory() === true && !isShardDirectory(path)) return await openSet(path, options)
   const input = await openInput(path, options)
   if (input.kind === 'manifest') {
     input.close()

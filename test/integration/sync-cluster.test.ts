@@ -17,7 +17,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { readRdb, syncCluster } from '../../src/index.js'
 import { runCli } from '../helpers/cli.js'
 import { startCluster, type TestCluster } from '../helpers/cluster.js'
-import { serverBinary } from '../helpers/servers.js'
+import { follow, startServing } from '../helpers/serving.js'
+import { serverBinary, startServer, waitFor } from '../helpers/servers.js'
 
 const dir = mkdtempSync(join(tmpdir(), 'rrep-sync-cluster-'))
 afterAll(() => rmSync(dir, { recursive: true, force: true }))
@@ -92,6 +93,75 @@ describe.each(families)('%s', (family) => {
     expect([code, err]).toEqual([1, expect.stringContaining('is not an empty directory')])
     expect(readFileSync(join(output, 'mine'), 'utf8')).toBe('x')
     nothingLeft()
+  })
+
+  test('the directory, and the cluster itself, are one source for every verb', async () => {
+    const output = join(dir, `${family}-one`)
+    await syncCluster(first, { output })
+    const live = `redis-cluster://${first}`
+    for (const source of [output, live]) {
+      const inspected = await runCli(['inspect', source, '--json'])
+      expect(JSON.parse(inspected.out)).toMatchObject({
+        keys: KEYS,
+        checksum: 'ok',
+        complete: true,
+      })
+      const exported = await runCli(['export', source, '-o', '-'])
+      expect(exported.out.trim().split('\n')).toHaveLength(KEYS)
+    }
+    expect(await runCli(['inspect', '--cluster', first, '--check'])).toMatchObject({ code: 0 })
+    expect(await runCli(['diff', output, live])).toMatchObject({ code: 0 })
+    const target = await startServer({ binary })
+    const address = `127.0.0.1:${target.port}`
+    try {
+      expect(await runCli(['replay', output, address])).toMatchObject({ code: 0 })
+      expect(await target.client.dbsize()).toBe(KEYS)
+      expect(await runCli(['diff', live, address])).toMatchObject({ code: 0 })
+      await target.client.set('key:1', 'another')
+      expect(await runCli(['diff', '--cluster', first, address])).toMatchObject({ code: 7 })
+      for (const verb of [
+        ['tail', live],
+        ['serve', live],
+        ['replay', live, address],
+      ]) {
+        const { code, err } = await runCli(verb)
+        expect([code, err]).toEqual([5, expect.stringContaining('cannot be followed yet')])
+      }
+      await target.client.flushall()
+      const serving = await startServing({ source: output })
+      await follow(target, serving.port)
+      await waitFor(async () => (await target.client.dbsize()) === KEYS, { what: 'the keys' })
+      await serving.stop()
+    } finally {
+      await target.stop()
+    }
+  })
+
+  test('damage in one of the dumps is told with its name and place; a missing one too', async () => {
+    const output = join(dir, `${family}-damaged`)
+    await syncCluster(first, { output })
+    const dumps = readdirSync(output).filter((name) => name.endsWith('.rdb'))
+    const victim = join(output, dumps[1]!)
+    const bytes = readFileSync(victim)
+    const at = bytes.lastIndexOf('key:')
+    bytes.writeUInt8(bytes.readUInt8(at) ^ 1, at)
+    writeFileSync(victim, bytes)
+    const flipped = await runCli(['inspect', output, '--check', '--json'])
+    expect(flipped.code).toBe(6)
+    expect(JSON.parse(flipped.err)).toMatchObject({
+      error: 'ERR_RDB_CORRUPT',
+      file: victim,
+      byteOffset: bytes.length - 9,
+    })
+    bytes.writeUInt8(0xf1, bytes.length - 20)
+    writeFileSync(victim, bytes.subarray(0, bytes.length - 30))
+    expect(JSON.parse((await runCli(['inspect', output, '--json'])).err)).toMatchObject({
+      error: expect.stringMatching(/^ERR_RDB_(TRUNCATED|CORRUPT)$/) as string,
+      file: victim,
+    })
+    rmSync(victim)
+    const missing = await runCli(['export', output, '-o', '-'])
+    expect([missing.code, missing.err]).toEqual([5, expect.stringContaining('lacks the dump')])
   })
 
   test('slots on the move are waited for, and told in the end', async () => {

@@ -9,10 +9,10 @@ import {
 } from '../../verbs/diff/run.js'
 import { printableText } from '../../bytes/key-text.js'
 import { maskSecrets } from '../../net/make-server-settings.js'
-import { classifySource, nameOfSource, type Source } from '../../source/classify.js'
+import { nameOfSource, type Source } from '../../source/classify.js'
 import { UsageError } from '../../errors.js'
 import { addCommonOptions, type CommandCall, type CommandContext } from '../command.js'
-import { addConnectOptions, readServerSettings, type ConnectValues } from '../connect-options.js'
+import { addConnectOptions, type ConnectValues } from '../connect-options.js'
 import { EXIT } from '../exit-codes.js'
 import { addFilterOptions, readFilterOptions, type FilterOptions } from '../filter-options.js'
 import { jsonLine } from '../guard.js'
@@ -27,6 +27,7 @@ import {
   parseMoment,
   type Moment,
 } from '../units.js'
+import { readNamed } from '../source-argument.js'
 
 interface DiffCommandOptions extends ConnectValues, FilterOptions {
   ttlTolerance?: number
@@ -85,6 +86,7 @@ export function registerDiff(program: Command, context: CommandContext): void {
     .option('--limit <n>', 'differences shown; all are counted (default 100)', parseCount)
     .addHelpText('after', DETAILS)
   addConnectOptions(command)
+  command.option('--cluster', 'A: all shards of the cluster that the server is a node of')
   addConnectOptions(command, 'target')
   addFilterOptions(command)
   addCommonOptions(command, [
@@ -146,15 +148,14 @@ async function sourceFor(
   which: 'source' | 'target',
   { options, io, talk }: CommandCall<DiffCommandOptions>,
 ): Promise<Source> {
-  const spec = classifySource(text)
+  const source = await readNamed(text, options, io, talk, which)
   const until = which === 'source' ? options.until : options.targetUntil
-  if (spec.kind !== 'server') return spec
-  if (until !== undefined) {
+  const isLive = source.kind === 'server' || source.kind === 'cluster'
+  if (until !== undefined && isLive) {
     const option = which === 'source' ? '--until' : '--target-until'
-    throw new UsageError(`${option} is for an AOF or an archive: ${maskSecrets(text)} is a server`)
+    throw new UsageError(`${option} is for an AOF or an archive: ${maskSecrets(text)} is live`)
   }
-  const server = await readServerSettings(spec.address, options, io, talk, which)
-  return { kind: 'server', server }
+  return source
 }
 
 async function summarize(

@@ -82,6 +82,7 @@ export function registerExport(program: Command, context: CommandContext): void 
     .addHelpText('after', DETAILS)
   addMomentOptions(command)
   addConnectOptions(command)
+  command.option('--cluster', 'all shards of the cluster that the server is a node of')
   addFilterOptions(command)
   addCommonOptions(command, [
     'rrep export dump.rdb | jq -c "select(.type == \\"hash\\")"',

@@ -108,6 +108,7 @@ export function registerInspect(program: Command, context: CommandContext): void
     .addHelpText('after', DETAILS)
   addMomentOptions(command)
   addConnectOptions(command, 'source', 'tls-key')
+  command.option('--cluster', 'all shards of the cluster that the server is a node of')
   addFilterOptions(command)
   addCommonOptions(command, [
     'rrep inspect dump.rdb',

@@ -27,6 +27,7 @@ import { describeLost, lostObject } from '../render/lost-regions.js'
 import type { Talk } from '../talk.js'
 import { declareReplay, optionsOf, type ReplayCommandOptions } from './replay/options.js'
 import { describeFinish, describeVerified, showEvent, showProgress } from './replay/tell.js'
+import { readNamed } from '../source-argument.js'
 
 export function registerReplay(program: Command, context: CommandContext): void {
   const command = declareReplay(program)
@@ -160,9 +161,7 @@ async function readSource(
   io: Io,
   talk: Talk,
 ): Promise<Source> {
-  const spec = classifySource(text)
-  if (spec.kind !== 'server') return spec
-  return { kind: 'server', server: await readServerSettings(spec.address, options, io, talk) }
+  return await readNamed(text, options, io, talk)
 }
 
 function isOnDisk(text: string): boolean {

@@ -7,15 +7,10 @@ import {
   type ServeHandle,
   type ServeOptions,
 } from '../../verbs/serve/run.js'
-import { classifySource, nameOfSource, refuseDb, type Source } from '../../source/classify.js'
+import { nameOfSource, refuseDb, type Source } from '../../source/classify.js'
 import { UsageError } from '../../errors.js'
 import { addCommonOptions, type CommandContext } from '../command.js'
-import {
-  addConnectOptions,
-  readServerSettings,
-  sourceOf,
-  type ConnectValues,
-} from '../connect-options.js'
+import { addConnectOptions, sourceOf, type ConnectValues } from '../connect-options.js'
 import { EXIT } from '../exit-codes.js'
 import type { Io } from '../io.js'
 import { cannotRead, readPasswordFile } from '../password.js'
@@ -23,6 +18,7 @@ import { describeEvent, describeSource, isWarning } from '../render/serve-events
 import { safeLine } from '../guard.js'
 import type { Talk } from '../talk.js'
 import { parseCount, parseDuration, parseMoment, parseSize, type Moment } from '../units.js'
+import { readNamed } from '../source-argument.js'
 
 interface ServeCommandOptions extends ConnectValues {
   listen: { host: string; port: number }
@@ -194,11 +190,11 @@ async function readSource(
     throw new UsageError('a source and --source-file were both given: choose one')
   }
   const text = sourceFile === undefined ? sourceOf(argument, io) : readSourceFile(sourceFile)
-  const spec = classifySource(text)
-  if (spec.kind !== 'server') return spec
+  const source = await readNamed(text, options, io, talk)
+  if (source.kind !== 'server') return source
   if (until !== undefined) throw new UsageError('--until is for an AOF or an archive')
-  refuseDb(spec.address, 'a replica')
-  return { kind: 'server', server: await readServerSettings(spec.address, options, io, talk) }
+  refuseDb(text, 'a replica')
+  return source
 }
 
 function readSourceFile(path: string): string {

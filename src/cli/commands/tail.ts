@@ -10,7 +10,7 @@ import {
   type TailViewOptions,
 } from '../../verbs/tail/watch.js'
 import { FileError, UsageError } from '../../errors.js'
-import { classifySource, refuseDb, type SourceSpec } from '../../source/classify.js'
+import { classifySource, refuseCluster, refuseDb, type SourceSpec } from '../../source/classify.js'
 import type { CommandCall, CommandContext } from '../command.js'
 import { readServerSettings, sourceOf } from '../connect-options.js'
 import { EXIT } from '../exit-codes.js'
@@ -21,6 +21,7 @@ import type { Io } from '../io.js'
 import type { Talk } from '../talk.js'
 import { countOf, formatCount, formatSize } from '../units.js'
 import { checkOptions, declareTail, flagOf, type TailCommandOptions } from './tail/options.js'
+import { clusterSeeds } from '../../topology/cluster.js'
 
 export function registerTail(program: Command, context: CommandContext): void {
   const command = declareTail(program)
@@ -29,7 +30,9 @@ export function registerTail(program: Command, context: CommandContext): void {
       const { args, options, io, talk } = call
       checkOptions(options, talk)
       const spec = classifySource(sourceOf(args[0], io))
-      if (spec.kind !== 'server') return await showRecorded(call, spec)
+      if (spec.kind === 'cluster') {
+        refuseCluster({ kind: 'cluster', seeds: clusterSeeds(spec.address) })
+      } else if (spec.kind !== 'server') return await showRecorded(call, spec)
       if (options.from !== undefined || options.until !== undefined) {
         throw new UsageError('--from and --until are for what was kept: an archive or an AOF', {
           hint: 'of a server: --from-offset, --for, --count',
@@ -53,7 +56,7 @@ const WARNINGS = new Set(['snapshot-failed', 'warning'])
 /** What asks something of a server. */
 const SERVER_ONLY = ['for', 'fromOffset', 'replid', 'output'] as const
 
-type Recorded = Exclude<SourceSpec, { kind: 'server' }>
+type Recorded = Exclude<SourceSpec, { kind: 'server' | 'cluster' }>
 
 async function showRecorded(
   call: CommandCall<TailCommandOptions>,

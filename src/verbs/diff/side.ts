@@ -16,10 +16,13 @@ import type { DiffProgress, DiffSideResult, ServerWay } from './options.js'
 import { checkMomentOfDump, hasPreamble, type Until } from '../../source/dump-head.js'
 import { openRdbInput, pumpRdb } from '../../source/rdb-input.js'
 import { nameOfSource, pathOf, type Source, type StoredSource } from '../../source/classify.js'
+import { isShardDirectory } from '../../source/shards.js'
 import { openInput } from '../../source/source.js'
 import { scanToRdb } from '../../source/scan-server.js'
 import { isPipe, storePipe } from '../../source/stored-pipe.js'
 import type { RetryEvent, WarningEvent } from '../../source/progress.js'
+import type { ClusterSeeds } from '../../topology/cluster.js'
+import { syncCluster } from '../sync/cluster.js'
 import { sync } from '../sync/run.js'
 import { statOf } from '../../disk/stat.js'
 
@@ -48,9 +51,14 @@ export class OpenSide {
     this.#side = side
     this.#options = options
     this.#directory = directory
-    this.#path = source.kind === 'server' ? '' : pathOf(source)
+    this.#path = source.kind === 'server' || source.kind === 'cluster' ? '' : pathOf(source)
     const name = nameOfSource(source)
-    const by = source.kind === 'server' ? (options.by ?? 'sync') : 'file'
+    const by =
+      source.kind === 'server'
+        ? (options.by ?? 'sync')
+        : source.kind === 'cluster'
+          ? 'sync'
+          : 'file'
     this.result = { name, keys: 0, rdbVersion: 0, by }
   }
 
@@ -63,6 +71,7 @@ export class OpenSide {
   ): Promise<OpenSide> {
     const opened = new OpenSide(side, source, options, directory)
     if (source.kind === 'server') await opened.#take(source.server)
+    else if (source.kind === 'cluster') await opened.#takeAll(source.seeds)
     else await opened.#look(source)
     return opened
   }
@@ -119,7 +128,8 @@ export class OpenSide {
 
   /** A dump by itself; throws where it is younger than that. */
   async #isDumpOf(until: Until): Promise<boolean> {
-    if (statOf(this.#path)?.isDirectory() === true) return false
+    const isSet = statOf(this.#path)?.isDirectory() === true && !isShardDirectory(this.#path)
+    if (isSet) return false
     const input = await openInput(this.#path, { signal: this.#options.signal })
     input.close()
     if (input.kind !== 'rdb' || hasPreamble(input.head)) return false
@@ -168,6 +178,17 @@ export class OpenSide {
     } finally {
       await state.server.stop()
     }
+  }
+
+  async #takeAll(seeds: ClusterSeeds): Promise<void> {
+    this.#path = this.#temporary('shards')
+    await syncCluster(seeds, {
+      output: this.#path,
+      retries: this.#options.retries,
+      signal: this.#options.signal,
+      onEvent: this.#options.onEvent,
+      onProgress: ({ done, total }) => this.#progress('sync', done, total),
+    })
   }
 
   async #take(server: ServerSettings): Promise<void> {

@@ -24,10 +24,13 @@ import { DEPTH } from '../../rdb/visitor.js'
 import { isArg } from '../../resp/command-table.js'
 import type { CommandDecoder } from '../../resp/decoder.js'
 import type { ServerSettings } from '../../net/server-settings.js'
+import { nameOfCluster, type ClusterSeeds } from '../../topology/cluster.js'
+import { syncCluster } from '../sync/cluster.js'
 import { pathOf, type Source } from '../../source/classify.js'
 import { checkMomentOfDump, hasPreamble, type Until } from '../../source/dump-head.js'
 import { openRdbInput, pumpRdb, type RdbInput } from '../../source/rdb-input.js'
 import type { Progress, RetryEvent, WarningEvent } from '../../source/progress.js'
+import { isShardDirectory } from '../../source/shards.js'
 import { openInput, type ByteInput } from '../../source/source.js'
 import type { LedgerReport } from '../../target/ledger.js'
 import { sync } from '../sync/run.js'
@@ -79,11 +82,18 @@ export interface BuiltFrom {
   ledger: LedgerReport
 }
 
+function nowOnly(name: string): UsageError {
+  return new UsageError(`${name} is live: its state is that of now`, {
+    hint: 'a moment, or the snapshot in front, is for AOFs and archives',
+  })
+}
+
 /** Rejects with LinkError, AuthError, ProtocolError, InputError, FileError, UsageError, AbortedError. */
 export async function openKeys(source: Source, options: OpenKeysOptions): Promise<OpenKeys> {
   const opening = new Opening(options)
   try {
     if (source.kind === 'server') return await opening.server(source.server)
+    if (source.kind === 'cluster') return await opening.cluster(source.seeds)
     return await opening.file(pathOf(source))
   } catch (error) {
     opening.removeTemporary()
@@ -102,20 +112,31 @@ class Opening {
   async server(server: ServerSettings): Promise<OpenKeys> {
     const { until, baseOnly, retries } = this.#options
     const name = formatServerAddress(server.address)
-    if (until !== undefined || baseOnly === true) {
-      throw new UsageError(`${name} is a server: its state is that of now`, {
-        hint: 'a moment, or the snapshot in front, is for AOFs and archives',
-      })
-    }
+    if (until !== undefined || baseOnly === true) throw nowOnly(name)
     const path = this.#temporary('snapshot.rdb')
     await this.#sync(server, path, retries)
     return await this.#read(path, name)
   }
 
+  async cluster(seeds: ClusterSeeds): Promise<OpenKeys> {
+    const { until, baseOnly, signal, retries, onEvent, onProgress } = this.#options
+    const name = nameOfCluster(seeds)
+    if (until !== undefined || baseOnly === true) throw nowOnly(name)
+    const output = this.#temporary('shards')
+    await syncCluster(seeds, {
+      output,
+      retries,
+      signal,
+      onEvent,
+      onProgress: ({ done, total, unit }) => onProgress?.({ phase: 'sync', done, total, unit }),
+    })
+    return await this.#read(output, name)
+  }
+
   async file(path: string): Promise<OpenKeys> {
     const name = path === '-' ? 'stdin' : path
     const isDirectory = path !== '-' && statOf(path)?.isDirectory() === true
-    if (isDirectory) return await this.#set(path, name)
+    if (isDirectory && !isShardDirectory(path)) return await this.#set(path, name)
     const { stdin, signal } = this.#options
     const input = await openInput(path, { stdin, signal })
     if (input.kind === 'manifest') {

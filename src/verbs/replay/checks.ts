@@ -91,6 +91,6 @@ export function refuseForStream({ filter }: Pick<ReplayCall, 'filter'>): void {
 /** It cannot be read again. */
 export function isReadOnce(
   source: Source,
-): source is Exclude<Source, { kind: 'server' | 'directory' }> {
+): source is Exclude<Source, { kind: 'server' | 'cluster' | 'directory' }> {
   return source.kind === 'stdin' || (source.kind === 'file' && isPipe(source.path))
 }

@@ -30,6 +30,8 @@ export interface FunctionLoadsHost {
 
 export class FunctionLoads {
   readonly #session: FunctionLoadsHost
+  /** By name, those that this run has loaded: each shard of a cluster brings the same. */
+  readonly #loaded = new Map<string, Buffer>()
 
   constructor(session: FunctionLoadsHost) {
     this.#session = session
@@ -67,9 +69,15 @@ export class FunctionLoads {
       return
     }
     const replace = onConflict === 'replace' || options.source.kind === 'server'
+    const name = functionName(code)
+    if (this.#loaded.get(name)?.equals(code) === true) {
+      counts.written += 1
+      return
+    }
     const reply = await this.#call('FUNCTION', 'LOAD', ...(replace ? ['REPLACE'] : []), code)
     if (!(reply instanceof ReplyError)) {
       counts.written += 1
+      this.#loaded.set(name, code)
     } else if (onConflict === 'skip' && reply.text.includes('already exists')) {
       counts.skipped += 1
     } else {

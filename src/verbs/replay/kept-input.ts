@@ -15,7 +15,7 @@ export interface KeptInput {
 }
 
 export async function keepInput(
-  source: Exclude<Source, { kind: 'server' | 'directory' }>,
+  source: Exclude<Source, { kind: 'server' | 'cluster' | 'directory' }>,
   stdin: Readable | undefined,
   signal: AbortSignal | undefined,
 ): Promise<KeptInput> {

@@ -66,7 +66,7 @@ export interface ReplayOptions {
 
 /** A replay under way. */
 export interface ReplayCall extends ReplayOptions {
-  source: Source
+  source: Exclude<Source, { kind: 'cluster' }>
   target: ServerSettings
 }
 

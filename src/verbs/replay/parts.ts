@@ -3,6 +3,7 @@
  * comes to the moment asked for. Also what can be told of files before they are replayed: their
  * name in a checkpoint, and whether commands may stand behind an RDB.
  */
+import { isShardDirectory } from '../../source/shards.js'
 import { createHash } from 'node:crypto'
 import { resolve } from 'node:path'
 import { momentOf, type Moment } from '../../archive/moment.js'
@@ -45,6 +46,9 @@ export async function openParts(options: ReplayCall): Promise<ReplayParts> {
   }
   if (source.kind === 'server') throw new UsageError('not a file')
   if (source.kind === 'stdin') return single('-')
+  if (source.kind === 'directory' && isShardDirectory(source.path)) {
+    return single(source.path, await openInput(source.path, { signal }))
+  }
   if (source.kind === 'file') {
     if (isPipe(source.path)) return single(source.path)
     const input = await openInput(source.path, { signal })

@@ -13,7 +13,13 @@ import { checkOptions } from './checks.js'
 import { replayFiles } from './files.js'
 import { replayLive } from './live/live.js'
 import type { ReplayCall, ReplayOptions, ReplayOutcome, ReplayResult } from './options.js'
-import { readServer, readSource, type ServerName, type SourceName } from '../../source/classify.js'
+import {
+  readServer,
+  readSource,
+  type ServerName,
+  type SourceName,
+  refuseCluster,
+} from '../../source/classify.js'
 import { replaySalvaged } from './salvage.js'
 import { ReplaySession } from './session.js'
 
@@ -49,7 +55,8 @@ export async function replay(
   target: ServerName,
   options: ReplayOptions = {},
 ): Promise<ReplayResult> {
-  return await runCall({ ...options, source: readSource(source), target: readServer(target) })
+  const opened = refuseCluster(readSource(source))
+  return await runCall({ ...options, source: opened, target: readServer(target) })
 }
 
 async function runCall(options: ReplayCall): Promise<ReplayResult> {

@@ -6,6 +6,7 @@
  * replica's process, a bad stream would make it diverge. Nothing is copied but what has to be
  * unpacked.
  */
+import { isShardDirectory } from '../../source/shards.js'
 import { createHash } from 'node:crypto'
 import { statSync } from 'node:fs'
 import { join } from 'node:path'
@@ -57,7 +58,7 @@ export async function openFrozenSource(options: ServeFilesOptions): Promise<Froz
 
 /** A directory, or a manifest. */
 async function isArchive({ path, stdin }: ServeFilesOptions): Promise<boolean> {
-  if (path === '-') return false
+  if (path === '-' || isShardDirectory(path)) return false
   if (statOf(path)?.isFile() !== true) {
     return statOf(path)?.isDirectory() === true
   }

@@ -13,7 +13,13 @@ import type { Origin } from '../../serving/origin/origin.js'
 import { RelayOrigin } from '../../serving/origin/relay-origin.js'
 import { RelayDir } from '../../serving/origin/relay-state.js'
 import { openFrozenSource } from './files.js'
-import { pathOf, readServer, readSource, type SourceName } from '../../source/classify.js'
+import {
+  pathOf,
+  readServer,
+  readSource,
+  refuseCluster,
+  type SourceName,
+} from '../../source/classify.js'
 import type { FrozenFacts, ServeOptions, ServeResult } from './options.js'
 
 export type { OnServeEvent, ServeEvent } from '../../serving/events.js'
@@ -27,7 +33,7 @@ const DEFAULT_BACKLOG_BYTES = 256 << 20
  * UsageError. */
 export async function serve(name: SourceName, options: ServeOptions): Promise<ServeResult> {
   const { signal, listen, metrics } = options
-  const source = readSource(name)
+  const source = refuseCluster(readSource(name))
   checkExposure(listen.host, {
     password: options.password !== undefined,
     tls: options.tls !== undefined,

@@ -11,7 +11,7 @@
  * `watch` and its callback, which allocates nothing.
  */
 import { Buffer } from 'node:buffer'
-import { pathOf, readSource, type SourceName } from '../../source/classify.js'
+import { pathOf, readSource, refuseCluster, type SourceName } from '../../source/classify.js'
 import type { RecordedTailOptions, TailOptions } from './options.js'
 import { tailRecorded } from './recorded.js'
 import { watch } from './watch.js'
@@ -47,7 +47,7 @@ export async function* tailCommands(
   name: SourceName,
   options: TailCommandsOptions = {},
 ): AsyncGenerator<TailedCommand, void, undefined> {
-  const source = readSource(name)
+  const source = refuseCluster(readSource(name))
   const halt = new AbortController()
   const { signal } = options
   const onAbort = (): void => halt.abort()

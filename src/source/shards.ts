@@ -1,0 +1,241 @@
+/**
+ * The dumps of a cluster's shards, as `sync --cluster` and `redis-cli --cluster backup` leave them in a
+ * directory with `nodes.json`, as one RDB: the header of the newest, the records of each in the order of
+ * their slots, one end. So whatever reads an RDB reads all shards as one source.
+ *
+ * Each dump's own checksum is compared when its last byte has passed, and what is wrong in one is told
+ * with its name and the offset in it. The whole carries a checksum like any RDB.
+ */
+import { Buffer } from 'node:buffer'
+import { readdirSync, readFileSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import { ProtocolError, RdbError, type InputError } from '../errors.js'
+import { fileError } from '../disk/file-error.js'
+import { statOf } from '../disk/stat.js'
+import { Crc64 } from '../kernels/crc64.js'
+import { parseRdbMagic } from '../rdb/head.js'
+import type { ByteInput, PumpOptions, Push } from './byte-input.js'
+
+const NODES_FILE = 'nodes.json'
+/** `REDIS0011`, `VALKEY080`. */
+const MAGIC_BYTES = 9
+/** Before it (RDB 1 to 4) there is no checksum, and there are no clusters. */
+const FIRST_WITH_CHECKSUM = 5
+const EOF_OPCODE = 0xff
+/** EOF and checksum. */
+const END_BYTES = 9
+/** A list of a thousand nodes is a hundredth of that. */
+const MAX_NODES_BYTES = 16 << 20
+
+interface Shard {
+  readonly id: string
+  readonly firstSlot: number
+  readonly path: string
+}
+
+/** Opens one of the dumps; `openInput` of source.ts. */
+type Open = (path: string) => Promise<ByteInput>
+
+export function isShardDirectory(path: string): boolean {
+  return statOf(path)?.isDirectory() === true && statOf(join(path, NODES_FILE))?.isFile() === true
+}
+
+/** Throws FileError (a dump is missing), RdbError, ProtocolError. */
+export async function openShards(directory: string, open: Open): Promise<ByteInput> {
+  const shards = shardsOf(directory)
+  const heads: Buffer[] = []
+  let newest: { magic: Buffer; version: number; family: string } | undefined
+  for (const { path } of shards) {
+    const input = await open(path)
+    input.close()
+    heads.push(input.head)
+    if (input.kind !== 'rdb') throw noRdb(path)
+    const { family, version } = parseRdbMagic(input.head)
+    if (newest !== undefined && newest.family !== family) throw twoFamilies(directory)
+    if (version < FIRST_WITH_CHECKSUM) throw noRdb(path)
+    if (newest !== undefined && newest.version >= version) continue
+    newest = { magic: Buffer.from(input.head.subarray(0, MAGIC_BYTES)), version, family }
+  }
+  if (newest === undefined) throw noRdb(directory)
+  const head = Buffer.concat([newest.magic, heads[0]!.subarray(MAGIC_BYTES)])
+  return new ShardsInput(directory, shards, newest.magic, head, open)
+}
+
+class ShardsInput implements ByteInput {
+  readonly name: string
+  readonly kind = 'rdb'
+  readonly compression = 'none'
+  readonly sizeBytes: number
+  readonly head: Buffer
+  consumedBytes = 0
+  readonly #shards: readonly Shard[]
+  readonly #magic: Buffer
+  readonly #open: Open
+  #opened: ByteInput | undefined
+
+  constructor(name: string, shards: readonly Shard[], magic: Buffer, head: Buffer, open: Open) {
+    this.name = name
+    this.#shards = shards
+    this.#magic = magic
+    this.head = head
+    this.#open = open
+    this.sizeBytes = shards.reduce((sum, { path }) => sum + statSync(path).size, 0)
+  }
+
+  async pump(push: Push, options: PumpOptions = {}): Promise<void> {
+    const whole = new Crc64()
+    let passedBytes = 0
+    const state = { goesOn: true }
+    const hand = async (bytes: Buffer): Promise<boolean> => {
+      if (bytes.length === 0 || !state.goesOn) return state.goesOn
+      whole.update(bytes)
+      const answer = push(bytes)
+      state.goesOn = (typeof answer === 'object' ? await answer : answer) !== false
+      passedBytes += bytes.length
+      return state.goesOn
+    }
+    await hand(this.#magic)
+    for (const { path } of this.#shards) {
+      const input = await this.#open(path)
+      this.#opened = input
+      const beganAt = passedBytes
+      const before = this.consumedBytes
+      try {
+        await this.#records(input, hand, {
+          ...options,
+          onProgress: (bytes) => {
+            this.consumedBytes = before + bytes
+            options.onProgress?.(this.consumedBytes)
+          },
+        })
+      } catch (error) {
+        // What was handed over began behind the magic of the dump.
+        throw inShard(error, path, MAGIC_BYTES - beganAt)
+      } finally {
+        input.close()
+      }
+      this.consumedBytes = before + statSync(path).size
+      if (!state.goesOn) return
+    }
+    const end = Buffer.alloc(END_BYTES)
+    end[0] = EOF_OPCODE
+    whole.update(end, 0, 1)
+    end.writeBigUInt64LE(whole.value, 1)
+    const answer = push(end)
+    if (typeof answer === 'object') await answer
+  }
+
+  /** All of one dump but its magic and its end, which are looked at. */
+  async #records(
+    input: ByteInput,
+    hand: (bytes: Buffer) => Promise<boolean>,
+    options: PumpOptions,
+  ): Promise<void> {
+    const own = new Crc64()
+    /** The last bytes so far: they may be the end. */
+    let held = Buffer.alloc(0)
+    let skip = MAGIC_BYTES
+    let byteOffset = 0
+    await input.pump(async (chunk) => {
+      byteOffset += chunk.length
+      own.update(chunk)
+      const from = Math.min(skip, chunk.length)
+      skip -= from
+      const fresh = chunk.length - from
+      if (fresh <= END_BYTES) {
+        const all = Buffer.concat([held, chunk.subarray(from)])
+        const keep = Math.min(END_BYTES, all.length)
+        held = all.subarray(all.length - keep)
+        return await hand(all.subarray(0, all.length - keep))
+      }
+      const until = chunk.length - END_BYTES
+      const tail = Buffer.from(chunk.subarray(until))
+      if (!(await hand(held))) return false
+      held = tail
+      return await hand(chunk.subarray(from, until))
+    }, options)
+    const where = { file: input.name, byteOffset: Math.max(0, byteOffset - END_BYTES) }
+    if (held.length < END_BYTES || held[0] !== EOF_OPCODE) {
+      throw new RdbError('ERR_RDB_TRUNCATED', { ...where, byteOffset }, 'the dump ends too early')
+    }
+    const isAbsent = held.subarray(1).every((byte) => byte === 0)
+    if (!isAbsent && !own.isZero) {
+      throw new RdbError(
+        'ERR_RDB_CORRUPT',
+        { ...where, reading: 'checksum' },
+        'the checksum does not match: some byte before it is not what the server wrote',
+      )
+    }
+  }
+
+  readTail(): undefined {
+    return undefined
+  }
+
+  close(): void {
+    this.#opened?.close()
+  }
+}
+
+/** An error at an offset of the whole, as one of the dump. */
+function inShard(error: unknown, file: string, shiftBytes: number): unknown {
+  if (!(error instanceof RdbError) || error.where.file === file) return error
+  const { byteOffset } = error.where
+  const where = {
+    ...error.where,
+    file,
+    ...(byteOffset === undefined ? {} : { byteOffset: Math.max(0, byteOffset + shiftBytes) }),
+  }
+  return new RdbError(error.rdbCode, where, error.what, { cause: error, hint: error.hint })
+}
+
+function shardsOf(directory: string): readonly Shard[] {
+  const path = join(directory, NODES_FILE)
+  let rows: unknown
+  try {
+    if (statSync(path).size > MAX_NODES_BYTES) throw new Error('it is too large')
+    rows = JSON.parse(readFileSync(path, 'utf8'))
+  } catch (error) {
+    if (error instanceof SyntaxError) throw noNodes(path)
+    throw fileError(path, 'read', error)
+  }
+  if (!Array.isArray(rows)) throw noNodes(path)
+  const names = readdirSync(directory)
+  const shards: Shard[] = []
+  for (const row of rows as Readonly<Record<string, unknown>>[]) {
+    const { name: id, slots } = row
+    if (typeof id !== 'string' || !/^[0-9a-f]{40}$/.test(id) || !Array.isArray(slots)) {
+      throw noNodes(path)
+    }
+    const first = (slots as unknown[][])[0]?.[0]
+    // Replicas have none, and a master without slots has no dump.
+    if (typeof first !== 'number') continue
+    const file = names.find((each) => /\.rdb(\.gz|\.zst)?$/.test(each) && each.includes(id))
+    if (file === undefined) {
+      throw new ProtocolError('ERR_NO_RDB', `${directory} lacks the dump of the node ${id}`, {
+        hint: 'nodes.json names it: without it the cluster is not whole',
+        details: { directory, node: id },
+      })
+    }
+    shards.push({ id, firstSlot: first, path: join(directory, file) })
+  }
+  return shards.sort((a, b) => a.firstSlot - b.firstSlot)
+}
+
+function noNodes(path: string): InputError {
+  return new RdbError(
+    'ERR_RDB_CORRUPT',
+    { file: path },
+    'this is no list of the nodes of a cluster',
+  )
+}
+
+function noRdb(path: string): RdbError {
+  return new RdbError('ERR_RDB_CORRUPT', { file: path, byteOffset: 0 }, 'this is no RDB of a shard')
+}
+
+function twoFamilies(directory: string): ProtocolError {
+  return new ProtocolError('ERR_NOT_SUPPORTED', `${directory} holds dumps of Redis and of Valkey`, {
+    hint: 'read them one by one: types of the one have other numbers in the other',
+  })
+}
