@@ -85,7 +85,7 @@ export const ERROR_CODES = {
   ERR_SNAPSHOT_PASSED: 'a further snapshot lies before what the archive still has',
 
   // Targets.
-  ERR_TARGET_CLUSTER: 'the target is a node of a cluster',
+  ERR_TARGET_CLUSTER: 'the target is a cluster, and the source brings a stream',
   ERR_TARGET_REPLICA: 'the target is a replica and takes no writes',
   ERR_TARGET_TOO_OLD: 'the target is too old for this',
   ERR_TARGET_RIGHTS: 'the user of the target lacks rights',

@@ -39,6 +39,7 @@ export type {
   KeyRewriteRule,
   LedgerReport,
   OnConflict,
+  TargetName,
   Transform,
   TransformCommand,
   TransformItem,

@@ -31,7 +31,12 @@ import {
   type FinishOptions,
   type FinishResult,
 } from './verbs/replay/finish.js'
-import { replay as runReplay, type ReplayOptions, type ReplayResult } from './verbs/replay/run.js'
+import {
+  replay as runReplay,
+  type ReplayOptions,
+  type ReplayResult,
+  type TargetName,
+} from './verbs/replay/run.js'
 import { serve as runServe, type ServeOptions, type ServeResult } from './verbs/serve/run.js'
 import type { ClusterSeeds } from './topology/cluster.js'
 import { syncCluster as runSyncCluster } from './verbs/sync/cluster.js'
@@ -121,7 +126,7 @@ export async function archive(source: ServerName, options: ArchiveOptions): Prom
  */
 export async function replay(
   source: SourceName,
-  target: ServerName,
+  target: TargetName,
   options: ReplayOptions = {},
 ): Promise<ReplayResult> {
   return await byReason(options.signal, runReplay(source, target, options))

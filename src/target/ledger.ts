@@ -236,6 +236,58 @@ export class Ledger {
   }
 }
 
+/** Of loads into the parts of one target that had the same source: keys are added up, functions went to
+ * each. */
+export function mergeReports(reports: readonly LedgerReport[]): LedgerReport {
+  const merged = new Ledger().report()
+  for (const [index, report] of reports.entries()) {
+    addCounts(merged.keys, report.keys)
+    for (const [db, types] of Object.entries(report.databases)) {
+      for (const [type, counts] of Object.entries(types)) {
+        if (counts.read === 0) continue
+        addCounts(((merged.databases[db] ??= {})[type] ??= emptyCounts()), counts)
+      }
+    }
+    if (index === 0) Object.assign(merged.functions, report.functions)
+    else if (report.functions.failed > merged.functions.failed) {
+      Object.assign(merged.functions, report.functions)
+    }
+    addAll(merged.notHeld, report.notHeld)
+    addAll(merged.notes, report.notes)
+    merged.failures.push(...report.failures.slice(0, MAX_FAILURES - merged.failures.length))
+    const kept = merged.failures.length
+    merged.failuresOmitted += report.failuresOmitted
+    if (kept >= MAX_FAILURES) merged.failuresOmitted = Math.max(0, merged.keys.failed - kept)
+    for (const reason of report.failureReasons) {
+      const found = merged.failureReasons.find(
+        (each) => each.reason === reason.reason && each.command === reason.command,
+      )
+      if (found === undefined) merged.failureReasons.push({ ...reason })
+      else found.count += reason.count
+    }
+    merged.dryRun ||= report.dryRun
+    if (report.target !== undefined) {
+      const { keys, evicted, policy } = report.target
+      const before = merged.target ?? { keys: 0, evicted: 0, policy }
+      merged.target = {
+        keys: before.keys + keys,
+        evicted: before.evicted + evicted,
+        policy: before.policy ?? policy,
+      }
+    }
+  }
+  merged.failureReasons.sort((a, b) => b.count - a.count)
+  return merged
+}
+
+function addCounts(to: KeyCounts, from: KeyCounts): void {
+  for (const name of Object.keys(from) as (keyof KeyCounts)[]) to[name] += from[name]
+}
+
+function addAll(to: Record<string, number>, from: Readonly<Record<string, number>>): void {
+  for (const [name, count] of Object.entries(from)) to[name] = (to[name] ?? 0) + count
+}
+
 function emptyCounts(): KeyCounts {
   return { read: 0, written: 0, skipped: 0, failed: 0, expired: 0, unknown: 0 }
 }

@@ -18,7 +18,7 @@ import {
 import { classifySource, type Source } from '../../source/classify.js'
 import { FileError, UsageError } from '../../errors.js'
 import type { CommandContext } from '../command.js'
-import { readServerSettings } from '../connect-options.js'
+import { readServerSettings, readClusterSeeds } from '../connect-options.js'
 import { EXIT } from '../exit-codes.js'
 import type { Io } from '../io.js'
 import { prompt } from '../password.js'
@@ -28,6 +28,7 @@ import type { Talk } from '../talk.js'
 import { declareReplay, optionsOf, type ReplayCommandOptions } from './replay/options.js'
 import { describeFinish, describeVerified, showEvent, showProgress } from './replay/tell.js'
 import { readNamed } from '../source-argument.js'
+import { isClusterAddress, nameOfCluster, type ClusterSeeds } from '../../topology/cluster.js'
 
 export function registerReplay(program: Command, context: CommandContext): void {
   const command = declareReplay(program)
@@ -44,8 +45,8 @@ export function registerReplay(program: Command, context: CommandContext): void 
           hint: `the source comes first: rrep replay ${args[1]} ${maskSecrets(args[0])}`,
         })
       }
-      const target = await readServerSettings(args[1], options, io, talk, 'target')
-      if (target.address.db !== 0) {
+      const target = await readTarget(args[1], options, io, talk)
+      if (!isSeeds(target) && target.address.db !== 0) {
         throw new UsageError('the target is a server, not one of its databases', {
           hint: `leave out the /${target.address.db}; --map-db 0:${target.address.db} writes there`,
         })
@@ -54,7 +55,7 @@ export function registerReplay(program: Command, context: CommandContext): void 
       const transform =
         options.transform === undefined ? undefined : await loadTransform(options.transform)
       if (options.emptyTarget === true && options.yes !== true && options.dryRun !== true) {
-        await confirmEmpty(formatServerAddress(target.address), io)
+        await confirmEmpty(nameOfTarget(target), io)
       }
       const call = { ...optionsOf(options), stdin: io.stdin, transform, signal }
       return await runReplay(source, target, call, talk)
@@ -97,11 +98,11 @@ async function runFinish(
 
 async function runReplay(
   source: Source,
-  target: ServerSettings,
+  target: ServerSettings | ClusterSeeds,
   call: ReplayOptions,
   talk: Talk,
 ): Promise<number> {
-  const progress = talk.progress(`connecting to ${formatServerAddress(target.address)}`)
+  const progress = talk.progress(`connecting to ${nameOfTarget(target)}`)
   try {
     const result = await replay(source, target, {
       ...call,
@@ -153,6 +154,27 @@ async function runReplay(
   } finally {
     progress.stop()
   }
+}
+
+/** A server, or with `--target-cluster` or as redis-cluster://… all masters of a cluster. */
+async function readTarget(
+  text: string,
+  options: ReplayCommandOptions,
+  io: Io,
+  talk: Talk,
+): Promise<ServerSettings | ClusterSeeds> {
+  return options.targetCluster === true || isClusterAddress(text)
+    ? await readClusterSeeds(text, options, io, talk, 'target')
+    : await readServerSettings(text, options, io, talk, 'target')
+}
+
+function nameOfTarget(target: ServerSettings | ClusterSeeds): string {
+  if (isSeeds(target)) return `all masters of the cluster at ${nameOfCluster(target)}`
+  return formatServerAddress(target.address)
+}
+
+function isSeeds(target: ServerSettings | ClusterSeeds): target is ClusterSeeds {
+  return Array.isArray(target)
 }
 
 async function readSource(

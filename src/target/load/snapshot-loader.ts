@@ -3,6 +3,7 @@
  * `KeyRewriter` write it, and keeps the ledger. Synchronous; between two chunks the caller awaits
  * `drain`.
  */
+import { keySlot } from '../../topology/key-slot.js'
 import { Buffer } from 'node:buffer'
 import { printable } from '../../bytes/printable.js'
 import type { RdbLane } from '../../rdb/lane/lane.js'
@@ -52,6 +53,8 @@ export interface SnapshotLoaderOptions {
   keepExpired: boolean
   /** The key that is rrep's own in db 0 of the target. */
   checkpointKey: Buffer | undefined
+  /** The target is a node of a cluster: by slot, 1 where it is the owner. */
+  slots?: Uint8Array | undefined
   maxPayloadBytes?: number | undefined
   /** Nothing vouches for the values: each is looked through to its last byte before it is given a
    * fresh checksum by RESTORE. */
@@ -138,6 +141,8 @@ export class SnapshotLoader {
     const { writer, selection, mapping, transform, gate } = options
     const { kernel } = writer
     if (kernel === undefined || !selection.passesAll || mapping.renames) return undefined
+    // Each key is asked whose it is.
+    if (options.slots !== undefined) return undefined
     if (transform !== undefined || gate !== undefined) return undefined
     // Each key is asked whether it is damaged.
     if (options.damagedFrom !== undefined) return undefined
@@ -153,7 +158,12 @@ export class SnapshotLoader {
   }
 
   #key(header: KeyHeader, plan: KeyPlan): boolean {
-    const { selection, mapping, ledger, transform } = this.#options
+    const { selection, mapping, ledger, transform, slots } = this.#options
+    // Another node's: not even read, as far as this one is concerned.
+    if (slots !== undefined && !this.#isOfSlots(header, slots)) {
+      this.#dropped = true
+      return false
+    }
     this.#typeName = typeNameOf(header)
     const counts = ledger.of(header.dbnum, this.#typeName)
     this.#counts = counts
@@ -213,6 +223,15 @@ export class SnapshotLoader {
       this.#options.writer.beginKey(plan.dbnum, plan.conflict === 'refuse')
     }
     return true
+  }
+
+  /** By the name that it has in the target. */
+  #isOfSlots({ key }: KeyHeader, slots: Uint8Array): boolean {
+    const { mapping } = this.#options
+    const slot = mapping.renames
+      ? keySlot(mapping.key(key.bytes, key.start, key.end))
+      : keySlot(key.bytes, key.start, key.end)
+    return slots[slot] === 1
   }
 
   /** Of a key that was begun something may be written already: only what was known before will do. */

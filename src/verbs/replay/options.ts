@@ -68,6 +68,9 @@ export interface ReplayOptions {
 export interface ReplayCall extends ReplayOptions {
   source: Exclude<Source, { kind: 'cluster' }>
   target: ServerSettings
+  /** The target is one master of a cluster: keys of other slots are not for it. By slot: 1 where it is
+   * the owner. */
+  shard?: { readonly slots: Uint8Array } | undefined
 }
 
 /** `check`: is the source whole, before the target is emptied. `receive`: the snapshot comes in.

@@ -17,9 +17,15 @@ import {
   readServer,
   readSource,
   type ServerName,
+  type Source,
   type SourceName,
   refuseCluster,
 } from '../../source/classify.js'
+import { UsageError } from '../../errors.js'
+import type { ServerSettings } from '../../net/server-settings.js'
+import { clusterSeeds, isClusterAddress, type ClusterSeeds } from '../../topology/cluster.js'
+import { replayToCluster } from './cluster.js'
+import { ClusterTarget } from './cluster-target.js'
 import { replaySalvaged } from './salvage.js'
 import { ReplaySession } from './session.js'
 
@@ -52,11 +58,56 @@ export function ledgerOfFailure(error: unknown): LedgerReport | undefined {
  */
 export async function replay(
   source: SourceName,
-  target: ServerName,
+  target: TargetName,
   options: ReplayOptions = {},
 ): Promise<ReplayResult> {
   const opened = refuseCluster(readSource(source))
-  return await runCall({ ...options, source: opened, target: readServer(target) })
+  const seeds = seedsOf(target)
+  if (seeds !== undefined) return await intoCluster({ ...options, source: opened }, seeds)
+  const server = readServer(target as ServerName)
+  try {
+    return await runCall({ ...options, source: opened, target: server })
+  } catch (error) {
+    if (!(error instanceof ClusterTarget)) throw error
+    if (options.emptyTarget === true) {
+      throw new UsageError(
+        `${error.server} is a node of a cluster: to empty it is to empty all masters`,
+        { hint: 'mean it by naming the cluster: redis-cluster://HOST:PORT' },
+      )
+    }
+    return await intoCluster({ ...options, source: opened }, [server])
+  }
+}
+
+/** A server, or all masters of a cluster: `redis-cluster://…`, or what `clusterSeeds` makes. */
+export type TargetName = ServerName | ClusterSeeds
+
+function seedsOf(target: TargetName): ClusterSeeds | undefined {
+  if (typeof target === 'string') return isClusterAddress(target) ? clusterSeeds(target) : undefined
+  return isSeeds(target) ? target : undefined
+}
+
+function isSeeds(target: ServerSettings | ClusterSeeds): target is ClusterSeeds {
+  return Array.isArray(target)
+}
+
+async function intoCluster(
+  call: Omit<ReplayCall, 'target'>,
+  seeds: ClusterSeeds,
+): Promise<ReplayResult> {
+  if (call.transform !== undefined) {
+    throw new UsageError(
+      '`transform` cannot be used into a cluster yet: it may move keys to other slots',
+    )
+  }
+  const result = await replayToCluster(call, seeds, {
+    run: runCall,
+    ledgerOf: ledgerOfFailure,
+    noteLedger: (error, ledger) => {
+      if (error instanceof Error) ledgersOfFailures.set(error, ledger)
+    },
+  })
+  return { ...result, verified: await verify(call, { kind: 'cluster', seeds }, false) }
 }
 
 async function runCall(options: ReplayCall): Promise<ReplayResult> {
@@ -74,7 +125,7 @@ async function runCall(options: ReplayCall): Promise<ReplayResult> {
       replOffset: outcome.replOffset,
       stopped: outcome.stopped,
       durationMs,
-      verified: await verify(options, outcome.stopped),
+      verified: await verify(options, targetOf(options), outcome.stopped),
       salvaged: outcome.salvaged,
     }
   } catch (error) {
@@ -93,24 +144,28 @@ async function run(session: ReplaySession): Promise<ReplayOutcome> {
   return await (salvage === true ? replaySalvaged(session) : replayFiles(session))
 }
 
-async function verify(options: ReplayCall, stopped: boolean): Promise<DiffResult | undefined> {
-  const { source, target, filter, retries, signal } = options
+function targetOf({ target }: ReplayCall): Source {
+  return { kind: 'server', server: target }
+}
+
+async function verify(
+  options: Omit<ReplayCall, 'target'>,
+  target: Source,
+  stopped: boolean,
+): Promise<DiffResult | undefined> {
+  const { source, filter, retries, signal } = options
   if (options.verify !== true || source.kind === 'stdin') return undefined
   if (stopped) {
     options.onEvent?.({ event: 'warning', message: 'stopped: source and target are not compared' })
     return undefined
   }
-  return await diff(
-    source,
-    { kind: 'server', server: target },
-    {
-      // Of a live source it is past.
-      ...(source.kind === 'server' ? {} : { until: { a: options.until } }),
-      retries,
-      filter,
-      withServer: options.withServer,
-      signal,
-      onEvent: ({ message }) => options.onEvent?.({ event: 'warning', message }),
-    },
-  )
+  return await diff(source, target, {
+    // Of a live source it is past.
+    ...(source.kind === 'server' ? {} : { until: { a: options.until } }),
+    retries,
+    filter,
+    withServer: options.withServer,
+    signal,
+    onEvent: ({ message }) => options.onEvent?.({ event: 'warning', message }),
+  })
 }

@@ -2,9 +2,10 @@
  * What every replay shares, whatever its source: the target and what is known of it, the ledger,
  * how expiry is held back, the checkpoint, and the end.
  */
+import { ClusterTarget, noStream } from './cluster-target.js'
 import { createHash, randomBytes } from 'node:crypto'
 import { Buffer } from 'node:buffer'
-import { AbortedError, LinkError, ProtocolError, TargetError, UsageError } from '../../errors.js'
+import { AbortedError, LinkError, TargetError, UsageError } from '../../errors.js'
 import { DEFAULT_RETRIES } from '../../net/server-settings.js'
 import {
   DEFAULT_CHECKPOINT_KEY,
@@ -130,13 +131,7 @@ export class ReplaySession {
         },
       )
     }
-    if (facts.isCluster) {
-      throw new ProtocolError(
-        'ERR_TARGET_CLUSTER',
-        `${facts.name} is a node of a cluster, and would refuse the keys of other nodes' slots`,
-        { hint: 'a cluster cannot be a target yet: load a server without cluster-enabled' },
-      )
-    }
+    if (facts.isCluster && this.options.shard === undefined) throw new ClusterTarget(facts.name)
     this.event({
       event: 'target',
       server: facts.name,
@@ -169,6 +164,7 @@ export class ReplaySession {
     isSame?: (found: Checkpoint) => Promise<boolean>,
   ): Promise<Checkpoint | undefined> {
     refuseForStream(this.options)
+    if (this.options.shard !== undefined) throw noStream(source)
     const writer = this.isDry
       ? new DryStreamWriter(this.ledger)
       : new StreamWriter({

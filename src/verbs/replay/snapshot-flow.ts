@@ -222,6 +222,7 @@ function makeLoader(
     keepExpired: streamFollows,
     checkpointKey: session.streamWriter === undefined ? undefined : session.checkpointKey,
     maxPayloadBytes: options.maxPayloadBytes,
+    slots: options.shard?.slots,
     gate:
       minSizeBytes === undefined
         ? undefined

@@ -29,6 +29,7 @@ export interface ReplayCommandOptions extends ConnectValues, FilterOptions {
   salvage?: boolean
   withServer?: string
   emptyTarget?: boolean
+  targetCluster?: boolean
   yes?: boolean
   finish?: string
   checkpointKey?: string
@@ -111,6 +112,7 @@ export function declareReplay(program: Command): Command {
     .option('--verify', 'compare both when done')
     .option('--salvage', 'a damaged dump: go on behind damage as far as that is safe')
     .option('--with-server <path>', '--verify of an AOF or archive: see rrep diff --help')
+    .option('--target-cluster', 'the target is all masters of the cluster that it is a node of')
     .option('--empty-target', 'FLUSHALL first; asks, unless --yes')
     .option('--yes', 'do not ask')
     .option('--finish <target>', 'put right what an interrupted live replay left there; no source')
