@@ -27,6 +27,8 @@ export class OutputBuffer {
   pos = 0
   /** Bytes handed to the sink so far. */
   flushedBytes = 0
+  /** Sees all bytes on their way to the sink, in order: for a checksum of them. */
+  onFlush: FlushBytes | undefined = undefined
   #holdFrom = NOTHING_HELD
   #ownBytes: Buffer
   readonly #sink: FlushBytes
@@ -77,7 +79,9 @@ export class OutputBuffer {
     const end = this.#holdFrom === NOTHING_HELD ? this.pos : this.#holdFrom
     if (end > 0) {
       const before = this.bytes
-      this.#sink(before.subarray(0, end))
+      const going = before.subarray(0, end)
+      this.onFlush?.(going)
+      this.#sink(going)
       this.flushedBytes += end
       if (this.bytes !== before) {
         if (end < this.pos) this.bytes.set(before.subarray(end, this.pos))

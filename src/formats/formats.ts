@@ -7,6 +7,7 @@
 import { CSV } from './csv.js'
 import { JSON_ARRAY, JSON_LINES } from './json-format.js'
 import type { KeyFormat } from './key-format.js'
+import { RDB } from './rdb-format.js'
 import { RESP } from './resp-format.js'
 
 export const KEY_FORMATS = {
@@ -14,6 +15,7 @@ export const KEY_FORMATS = {
   json: JSON_ARRAY,
   resp: RESP,
   csv: CSV,
+  rdb: RDB,
 } as const satisfies Record<string, KeyFormat>
 
 export type KeyFormatName = keyof typeof KEY_FORMATS

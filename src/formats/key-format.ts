@@ -7,7 +7,7 @@ import type { OutputBuffer } from '../bytes/output-buffer.js'
 import type { ByteKernel } from '../kernels/kernel.js'
 import type { WithLane } from '../rdb/lane/lane.js'
 import type { KeyHeader, RdbVisitor } from '../rdb/visitor.js'
-import type { LossCounts } from '../rewrite/loss.js'
+import type { LossCounts } from '../servers/loss.js'
 import type { TargetCapabilities } from '../servers/capabilities.js'
 
 export interface KeyFormat {
@@ -20,7 +20,7 @@ export interface KeyFormat {
   /** It knows the memory of each key, which is what the smallest size is about then. */
   readonly measuresMemory?: boolean
   /** What becomes of values of modules. */
-  readonly modules: 'null' | 'payload' | 'row'
+  readonly modules: 'null' | 'payload' | 'row' | 'raw'
   /** It has a place for function libraries. */
   readonly functions: boolean
   create(run: KeyFormatRun): KeyWriter
@@ -35,12 +35,19 @@ export interface KeyFormatRun {
   readonly head: Buffer
   /** Whether the key is wanted; asked once for each that is not taken by `isFree`. */
   readonly wanted: (header: KeyHeader) => boolean
+  /** The same of a string by what a row of many tells; `expireAtMs` is -1 for none. Undefined: every
+   * key must be looked at. */
+  readonly wantedString:
+    | ((dbnum: number, key: Buffer, start: number, end: number, expireAtMs: number) => boolean)
+    | undefined
   /** Every key is wanted: those that can be taken thousands at once need not be asked about. */
   readonly isFree: boolean
   /** Smaller keys are not wanted, of a format that measures them itself; else 0. */
   readonly minSizeBytes: number
   /** Formats of text: how bytes are shown. */
   readonly strings: 'text' | 'base64'
+  /** All times in the dump carry it, in ms: the parser tells them without, raw values have them. */
+  readonly timeShiftMs: number
   /** Formats for a server: which. Default: the one that wrote the dump. */
   readonly target: TargetCapabilities | undefined
 }

@@ -55,6 +55,7 @@ export class MutableValueStats implements ValueStats {
   plainBytes = 0
   fieldsWithExpiry = 0
   largestElementBytes = 0
+  hasDisputedLength = false
   compressed = false
   isHyperLogLog = false
   streamGroups = 0
@@ -74,6 +75,7 @@ export class MutableValueStats implements ValueStats {
     this.plainBytes = 0
     this.fieldsWithExpiry = 0
     this.largestElementBytes = 0
+    this.hasDisputedLength = false
     this.compressed = false
     this.isHyperLogLog = false
     this.streamGroups = 0

@@ -301,6 +301,7 @@ function beginValue(core: Core, type: RdbType, valueStep: Step): Step {
   header.kind = type.kind
   header.index = core.keysRead
   input.sawCompressed = false
+  core.packed.sawDisputedLength = false
   stats.reset()
   core.inValue = true
   core.step = valueStep

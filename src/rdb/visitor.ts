@@ -130,6 +130,8 @@ export interface ValueStats {
    * (SKIP and RAW without `validate`).
    */
   readonly largestElementBytes: number
+  /** ELEMENTS: an entry of a listpack is of a size at which servers disagree on its back-length. */
+  readonly hasDisputedLength: boolean
   /** Some string of the value was LZF-compressed. */
   readonly compressed: boolean
   /** Strings: begins as a HyperLogLog does. Those are made by appending, so they are `raw`. */
@@ -273,7 +275,18 @@ export interface StringPartsVisitor {
   stringEnd(): void
 }
 
-export interface RdbVisitor extends Partial<ElementVisitor>, Partial<StringPartsVisitor> {
+/** Numbers that stand in front of what they count, for who has to write them there again. */
+export interface CountVisitor {
+  /** ELEMENTS: so many elements of a plain collection (no packed one), or consumers of a group of a
+   * stream, come next. */
+  count(coming: number): void
+  /** ELEMENTS with raw bytes: the nodes of a stream, and nothing else, were handed out as raw bytes.
+   * May be said twice. */
+  streamNodesEnd(): void
+}
+
+export interface RdbVisitor
+  extends Partial<ElementVisitor>, Partial<StringPartsVisitor>, Partial<CountVisitor> {
   start?(start: RdbStart): void
   end?(summary: RdbSummary): void
 
@@ -354,7 +367,7 @@ export interface StreamConsumer {
 }
 
 /** Names of all events of values: the compiler sees that none is missing. For visitors in front of others. */
-const ELEMENT_EVENT_NAMES: Record<keyof ElementVisitor | keyof StringPartsVisitor, true> = {
+const ELEMENT_EVENT_NAMES: Record<ValueEvent, true> = {
   stringValue: true,
   listElement: true,
   setMember: true,
@@ -384,6 +397,8 @@ const ELEMENT_EVENT_NAMES: Record<keyof ElementVisitor | keyof StringPartsVisito
   stringBegin: true,
   stringPart: true,
   stringEnd: true,
+  count: true,
+  streamNodesEnd: true,
 }
 /** Names of the events between keys. */
 const FILE_EVENT_NAMES: Record<FileEvent, true> = {
@@ -408,8 +423,7 @@ const FILE_EVENT_NAMES: Record<FileEvent, true> = {
 /** All that is neither of a value nor an answer. */
 type FileEvent = Exclude<
   keyof RdbVisitor,
-  | keyof ElementVisitor
-  | keyof StringPartsVisitor
+  | ValueEvent
   | 'key'
   | 'keyEnd'
   | 'rawWithElements'
@@ -417,20 +431,21 @@ type FileEvent = Exclude<
   | 'packed'
   | 'plain'
 >
-type EventName = FileEvent | keyof ElementVisitor | keyof StringPartsVisitor
+type ValueEvent = keyof ElementVisitor | keyof StringPartsVisitor | keyof CountVisitor
+type EventName = FileEvent | ValueEvent
 
 /** What `inner` hears of values, as calls that go straight to it. */
-export function forwardElements(inner: RdbVisitor): Partial<RdbVisitor> {
+export function forwardElements(inner: Partial<RdbVisitor>): Partial<RdbVisitor> {
   return forward(inner, ELEMENT_EVENT_NAMES)
 }
 
 /** What `inner` hears between keys, as calls that go straight to it. */
-export function forwardFile(inner: RdbVisitor): Partial<RdbVisitor> {
+export function forwardFile(inner: Partial<RdbVisitor>): Partial<RdbVisitor> {
   return forward(inner, FILE_EVENT_NAMES)
 }
 
 /** Made once for a visitor: what it has no method for stays away. */
-function forward(inner: RdbVisitor, names: Partial<Record<EventName, true>>): Partial<RdbVisitor> {
+function forward(inner: Partial<RdbVisitor>, names: Partial<Record<EventName, true>>): Partial<RdbVisitor> {
   const calls: Partial<Record<string, unknown>> = {}
   for (const name of Object.keys(names) as EventName[]) {
     const method: unknown = Reflect.get(inner, name)

@@ -10,7 +10,7 @@ import { writeScore } from '../rdb/values/score-text.js'
 import { DEPTH, KIND, type Depth, type KeyHeader, type Kind, type Slice } from '../rdb/visitor.js'
 import { bulkOf, CommandWriter, headOf } from './command-writer.js'
 import type { KeyPlan } from './key-plan.js'
-import { LOSS, type Loss } from './loss.js'
+import { LOSS, type Loss } from '../servers/loss.js'
 import type { TargetCapabilities } from '../servers/capabilities.js'
 
 /** Servers take up to proto-max-bulk-len, 512 MB by default. */

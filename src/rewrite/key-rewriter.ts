@@ -31,7 +31,7 @@ import {
   type Method,
   type RewriteHooks,
 } from './key-plan.js'
-import { LOSS, type Loss, type LossCounts } from './loss.js'
+import { LOSS, type Loss, type LossCounts } from '../servers/loss.js'
 import { RawValueParser } from '../rdb/raw-value-parser.js'
 import { RestoreWriter } from './restore-writer.js'
 import { SetLane } from './set-lane.js'

@@ -10,10 +10,12 @@
  */
 import { Buffer } from 'node:buffer'
 import { isLargestCount, LARGEST_DELIVERY_COUNT } from '../rdb/values/delivery-count.js'
+import { IDMP_DEFAULT } from '../rdb/values/idmp.js'
 import {
   compareStreamIds,
   compareU64,
   isU64Max,
+  isZeroId,
   MutableStreamId,
   MutableU64,
   writeStreamId,
@@ -30,14 +32,12 @@ import type {
 } from '../rdb/visitor.js'
 import { bulkOf, headOf } from './command-writer.js'
 import { ElementCommands } from './element-commands.js'
-import { LOSS } from './loss.js'
+import { LOSS } from '../servers/loss.js'
 import { PendingList, StreamIdList } from './pending-list.js'
 import type { StreamSurvey } from './stream-survey.js'
 
 /** Beyond this the claim is sent unseen; the server ignores it if the entry is gone. */
 const MAX_KEPT_IDS = 2_000_000
-/** What a Redis 8.6 stream has unless XCFGSET said otherwise. */
-const IDMP_DEFAULT = { DURATION_SECONDS: 100, MAX_ENTRIES: 100 } as const
 
 const XADD = bulkOf('XADD')
 const XADD_5 = headOf(5, 'XADD')
@@ -372,10 +372,6 @@ export class StreamCommands extends ElementCommands implements ElementVisitor {
   #u64(value: U64): void {
     this.plan.writer.bulk(this.#idText, 0, writeU64(value, this.#idText, 0))
   }
-}
-
-function isZeroId(id: StreamId): boolean {
-  return (id.ms.high | id.ms.low | id.seq.high | id.seq.low) === 0
 }
 
 /** Copies the slice to the start of `into`, or of a longer buffer, which is returned. */

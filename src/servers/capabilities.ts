@@ -51,6 +51,8 @@ export interface TargetCapabilities {
   readonly idempotence: boolean
   /** XNACK … FORCE (Redis 8.8). */
   readonly nack: boolean
+  /** Vector sets (Redis 8.0), which stand in files as values of a module. */
+  readonly vectorSets: boolean
   /** KEY_META in front of a payload's type byte (Redis 8.6). */
   readonly keyMeta: boolean
 }
@@ -116,6 +118,7 @@ export function targetCapabilities(family: ServerFamily, version: number): Targe
     fieldExpiry: version >= (redis ? 70400 : 90000),
     idempotence: redis && version >= 80600,
     nack: redis && version >= 80800,
+    vectorSets: redis && version >= 80000,
     keyMeta: redis && version >= 80600,
   }
 }

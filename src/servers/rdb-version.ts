@@ -90,7 +90,7 @@ export function versionOfRdb(rdbVersion: number): number {
   return found
 }
 
-const FIRST_VALKEY_RDB = 80
+export const FIRST_VALKEY_RDB = 80
 const USUAL_WRITERS: ReadonlyMap<number, number> = new Map([
   [6, 20800],
   [9, 60200],

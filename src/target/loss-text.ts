@@ -1,5 +1,5 @@
 /** What a rewrite could not carry, in the words of the ledger. */
-import type { Loss } from '../rewrite/loss.js'
+import type { Loss } from '../servers/loss.js'
 
 const LOSS_TEXT: Readonly<Record<Loss, string>> = {
   'field-expiry': 'expiry of hash fields',
@@ -13,6 +13,7 @@ const LOSS_TEXT: Readonly<Record<Loss, string>> = {
   idempotence: 'ids of stream producers (IDMP)',
   'key-meta': 'metadata that a module keeps with a key',
   'module-aux': 'data of a module that belongs to no key',
+  'slot-import': 'that slots were being imported',
 }
 
 export function lossText(loss: Loss): string {

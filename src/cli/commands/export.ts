@@ -56,6 +56,8 @@ Formats:
   csv     a row a key: what it is and how large (as inspect --csv), not what it holds
   resp    commands for redis-cli --pipe: absolute expiries, streams with groups and pending
           entries, functions. Written for the server version that made the file, or --for another.
+  rdb     a dump, with a right checksum: what stays as it is is copied. With --for in a version that
+          this server loads; what it cannot hold is named and counted, and the exit status is 7.
 
 --strings base64 is lossless: every key, field, member and value is base64; members and fields are
 in the order of their bytes, so that equal data gives equal lines. Values of modules are null in
@@ -67,7 +69,7 @@ export function registerExport(program: Command, context: CommandContext): void 
     .command('export')
     .summary('its keys and values in another form')
     .description(
-      'Write the keys and values of a snapshot as JSON lines, JSON, CSV or RESP commands.',
+      'Write the keys and values of a snapshot as JSON lines, JSON, CSV, RESP commands or another dump.',
     )
     .argument('[source]', 'server, RDB, AOF, archive, or - for stdin (else RREP_SOURCE)')
     .option('-o, --output <file>', 'where it goes; - (default) is stdout')
@@ -77,7 +79,7 @@ export function registerExport(program: Command, context: CommandContext): void 
       ),
     )
     .addOption(new Option('--strings <how>', 'how JSON shows bytes').choices(['text', 'base64']))
-    .option('--for <server>', 'resp: the server it is for, e.g. redis-6.2 or valkey-8.1')
+    .option('--for <server>', 'resp, rdb: the server it is for, e.g. redis-6.2 or valkey-8.1')
     .option('--salvage', 'go on behind damage as far as that is safe')
     .addHelpText('after', DETAILS)
   addMomentOptions(command)
@@ -89,6 +91,8 @@ export function registerExport(program: Command, context: CommandContext): void 
     'rrep export dump.rdb --strings base64 -o dump.jsonl',
     'rrep export dump.rdb --format resp | redis-cli --pipe',
     'rrep export backup.rdb.gz --match "user:*" --ttl none -o users.json',
+    'rrep export dump.rdb --match "tenant:7:*" -o tenant-7.rdb',
+    'rrep export dump.rdb --for redis-6.2 -o older.rdb',
   ])
   command.action(
     context.action<ExportCommandOptions>(async ({ args, options, talk, io, signal }) => {
@@ -98,8 +102,8 @@ export function registerExport(program: Command, context: CommandContext): void 
       if (!format.startsWith('json') && options.strings !== undefined) {
         throw new UsageError('--strings is about JSON')
       }
-      if (format !== 'resp' && options.for !== undefined) {
-        throw new UsageError('--for is about --format resp')
+      if (!['resp', 'rdb'].includes(format) && options.for !== undefined) {
+        throw new UsageError('--for is about --format resp and rdb')
       }
       const source = await readSourceArgument(args[0], options, io, talk)
       const progress = talk.progress('reading')
@@ -136,7 +140,8 @@ export function registerExport(program: Command, context: CommandContext): void 
         }
         if (result.error !== undefined) throw result.error
         if (result.built?.complete === false) return EXIT.DIFFERENT
-        return hasLosses(result) ? EXIT.PROTOCOL : EXIT.OK
+        if (!hasLosses(result)) return EXIT.OK
+        return format === 'rdb' ? EXIT.DIFFERENT : EXIT.PROTOCOL
       } catch (error) {
         // A reader that goes away had what it wanted.
         if (error instanceof FileError && error.code === 'ERR_OUTPUT_CLOSED') return EXIT.OK
@@ -186,7 +191,7 @@ function hasLosses(result: ExportResult): boolean {
   return Object.keys(result.losses).length > 0
 }
 
-const MODULES_AS = { null: 'as null', payload: 'as RESTORE payloads', row: undefined } as const
+const MODULES_AS = { null: 'as null', payload: 'as RESTORE payloads', row: undefined, raw: undefined } as const
 
 function report(result: ExportResult, talk: Talk): void {
   const { keysWritten, keysFiltered, writtenBytes, format } = result

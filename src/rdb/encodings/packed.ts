@@ -24,6 +24,8 @@ const EMPTY = Buffer.alloc(0)
 
 export class PackedReader {
   bytes: Buffer = EMPTY
+  /** An entry had a size at which servers disagree; the caller resets it. */
+  sawDisputedLength = false
   /** Position of the entry's first byte (of its prevlen, in a ziplist). */
   entryAt = 0
   /** The entry without prevlen and backlen: encoding and data. Same bytes, same element. */
@@ -305,7 +307,10 @@ export class PackedReader {
     const { bytes } = this
     const stop = this.#stop
     let width = size < 16383 ? 2 : size < 2097151 ? 3 : size < 268435455 ? 4 : 5
-    if ((size === 16383 || size === 2097151 || size === 268435455) && bytes[at] === 0x7f) width -= 1
+    if (size === 16383 || size === 2097151 || size === 268435455) {
+      this.sawDisputedLength = true
+      if (bytes[at] === 0x7f) width -= 1
+    }
     if (at + width > stop) throw this.#overrun('listpack', this.entryAt)
     let rest = size
     for (let index = at + width - 1; index >= at; index -= 1) {

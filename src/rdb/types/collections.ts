@@ -16,6 +16,7 @@ function counted(reading: string, loop: Step): Step {
     core.stats.elements = core.left
     core.unique = core.options.validate && loop !== listElements
     if (core.unique) core.elements.clear()
+    if (core.depth === DEPTH.ELEMENTS) core.visitor.count?.(core.left)
     return core.left === 0 ? endKey : loop
   }
 }

@@ -15,6 +15,7 @@ export const endKey: Step = (core) => {
   stats.serializedBytes = byteOffset - header.valueByteOffset
   stats.recordBytes = byteOffset - header.byteOffset
   stats.compressed = input.sawCompressed
+  stats.hasDisputedLength = core.packed.sawDisputedLength
   if (core.damagedBy !== undefined) {
     core.salvage?.loseKey(core, core.damagedBy)
     core.damagedBy = undefined

@@ -28,6 +28,14 @@ export function decodeModuleId(id: U64): { name: string; encver: number } {
   return { name, encver }
 }
 
+/** The id of a name of nine characters, the other way round. */
+export function encodeModuleId(name: string, encver: number): U64 {
+  let bits = 0n
+  for (const char of name) bits = (bits << 6n) | BigInt(ALPHABET.indexOf(char))
+  bits = (bits << 10n) | BigInt(encver)
+  return { high: Number(bits >> 32n), low: Number(bits & 0xffffffffn) }
+}
+
 /** Type 7; the id has been read with the key. */
 export const moduleValue: Step = (core) => {
   core.reading = 'module value'

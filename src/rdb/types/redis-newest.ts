@@ -176,6 +176,7 @@ function templateById(core: Core, id: number): Buffer[] {
 function arrayValues(core: Core): Step {
   core.left = core.templateFields.length
   core.stats.elements = core.left
+  if (emits(core)) core.visitor.count?.(core.left)
   return templateValues
 }
 

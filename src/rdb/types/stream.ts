@@ -43,6 +43,10 @@ const metadata: Step = (core) => {
   const { input, stream, stats, header } = core
   const { meta } = stream
   core.reading = 'stream metadata'
+  if (core.rawFrom >= 0 && core.visitor.streamNodesEnd !== undefined && emits(core)) {
+    core.flushRaw()
+    core.visitor.streamNodesEnd()
+  }
   const at = input.byteOffset
   input.readU64(meta.length)
   readLengthId(core, meta.lastId)
@@ -118,6 +122,7 @@ const consumerCount: Step = (core) => {
   const { stream, stats } = core
   stream.consumersLeft = core.input.readLength()
   stats.streamConsumers += stream.consumersLeft
+  if (emits(core)) core.visitor.count?.(stream.consumersLeft)
   return consumers
 }
 

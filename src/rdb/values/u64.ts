@@ -71,6 +71,11 @@ export function compareStreamIds(a: StreamId, b: StreamId): number {
   return byMs === 0 ? compareU64(a.seq, b.seq) : byMs
 }
 
+/** 0-0: the id of no entry. */
+export function isZeroId(id: StreamId): boolean {
+  return (id.ms.high | id.ms.low | id.seq.high | id.seq.low) === 0
+}
+
 /** Writes the unsigned decimal text (at most 20 bytes) to out[at]; returns where it ends. */
 export function writeU64(value: U64, out: Uint8Array, at: number): number {
   return writeHalves(value.high, value.low, out, at)

@@ -20,7 +20,7 @@ import {
 import { RestoreLane } from '../../rewrite/restore-lane.js'
 import { METHOD, type Conflict, type KeyOutcome, type KeyPlan } from '../../rewrite/key-plan.js'
 import { DEFAULT_MAX_PAYLOAD_BYTES, KeyRewriter } from '../../rewrite/key-rewriter.js'
-import type { Loss } from '../../rewrite/loss.js'
+import type { Loss } from '../../servers/loss.js'
 import type { TargetCapabilities } from '../../servers/capabilities.js'
 import { shiftedFieldMs } from '../expiry-time.js'
 import { KeyCapture } from './key-capture.js'

@@ -15,7 +15,7 @@ import { KIND, type KeyHeader, type RdbVisitor } from '../../rdb/visitor.js'
 import { parseServerVersion, targetCapabilities } from '../../servers/capabilities.js'
 import { openOutput } from '../../disk/output/open-output.js'
 import { KEY_FORMATS, type KeyFormatName } from '../../formats/formats.js'
-import type { KeyFormat, KeyWriter } from '../../formats/key-format.js'
+import type { KeyFormat, KeyFormatRun, KeyWriter } from '../../formats/key-format.js'
 import {
   compileKeyFilter,
   wantsKey,
@@ -137,9 +137,11 @@ class ExportRun {
       kernel,
       head: opened.rdb.input.head,
       wanted: (header) => this.#isWanted(header),
+      wantedString: damage === undefined ? this.#isStringWanted : undefined,
       isFree: filter.passesAll && damage === undefined && minSizeBytes === 0,
       minSizeBytes: isMeasured ? minSizeBytes : 0,
       strings: options.strings ?? 'text',
+      timeShiftMs: opened.timeShiftMs,
       target: target && targetCapabilities(target.family, parseServerVersion(target.version)),
     })
     this.#gate =
@@ -180,6 +182,17 @@ class ExportRun {
       lostBytes: damage?.lostBytes ?? 0,
       error: damage?.error,
     }
+  }
+
+  readonly #isStringWanted: KeyFormatRun['wantedString'] = (dbnum, key, start, end, expireAtMs) => {
+    const filter = this.#filter
+    const isWanted =
+      filter.db(dbnum) &&
+      filter.type('string') &&
+      filter.ttl(expireAtMs, this.#nowMs) &&
+      filter.name(key, start, end)
+    if (!isWanted) this.#keysFiltered += 1
+    return isWanted
   }
 
   #isWanted(header: KeyHeader): boolean {

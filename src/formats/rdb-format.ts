@@ -1,0 +1,310 @@
+/**
+ * An RDB as a format of keys: what stays as it is is copied as bytes, thousands of records at once
+ * where all are wanted; a value whose type the new file may not hold is written in the plain form of
+ * its kind. Memory does not grow with the size of a value that is copied, or whose elements are
+ * counted in front; packed values and lists are held until their end where they must be rewritten.
+ */
+import { Buffer } from 'node:buffer'
+import { VECTOR_SET_MODULE } from '../analyze/vector-set.js'
+import { MAX_NOTED } from '../kernels/abi.js'
+import type { RdbLane, Stretch } from '../rdb/lane/lane.js'
+import { rdbMagicOf } from '../rdb/head.js'
+import { RawValueParser } from '../rdb/raw-value-parser.js'
+import { FileRecords } from '../rdb/writer/file-records.js'
+import { formFor, holdsType, typeInstead, type RdbForm } from '../rdb/writer/rdb-form.js'
+import { StringRecords } from './string-records.js'
+import { RdbOutput } from '../rdb/writer/rdb-output.js'
+import { ValueEncoder } from '../rdb/writer/value-encoder.js'
+import {
+  DEPTH,
+  forwardElements,
+  forwardFile,
+  KIND,
+  type Depth,
+  type KeyHeader,
+  type RdbVisitor,
+  type ValueStats,
+} from '../rdb/visitor.js'
+import { capabilitiesOfWriter } from '../rewrite/writing-server.js'
+import type { BacklenHabit } from '../servers/capabilities.js'
+import { LOSS, type Loss, type LossCounts } from '../servers/loss.js'
+import type { KeyFormat, KeyFormatCounts, KeyFormatRun, KeyWriter } from './key-format.js'
+
+export const RDB: KeyFormat = {
+  extensions: ['rdb'],
+  isBinary: true,
+  modules: 'raw',
+  functions: true,
+  create: (run) => new RdbWriter(run),
+}
+
+
+/** The smallest listpack whose entries may have a back-length that servers disagree on. */
+const DISPUTED_LISTPACK_BYTES = 16_383
+/** Of a value that may have to be taken back no more than this is held. */
+const MAX_HELD_BYTES = 16 << 20
+
+/** How the value at hand goes. */
+const WAY = { OUT: 0, RAW: 1, HELD: 2, ELEMENTS: 3, STREAM: 4, REWRITTEN: 5 } as const
+type Way = (typeof WAY)[keyof typeof WAY]
+
+class RdbWriter implements KeyWriter {
+  readonly visitor: RdbKeys
+  readonly #output: RdbOutput
+
+  constructor(run: KeyFormatRun) {
+    const magic = rdbMagicOf(run.head) ?? { family: 'redis', version: 0 }
+    this.#output = new RdbOutput(run.out, formFor(magic, run.target))
+    this.visitor = new RdbKeys(run, this.#output)
+  }
+
+  get counts(): KeyFormatCounts {
+    const { losses, functions } = this.visitor
+    const none = { commands: 0, inexactStrings: 0, unorderedValues: 0 }
+    return { keys: this.#output.keys, functions, losses, ...none }
+  }
+
+  finish(): void {
+    this.#output.end()
+  }
+}
+
+class RdbKeys implements RdbVisitor {
+  readonly losses: LossCounts = {}
+  readonly lane: RdbLane
+  rawWithElements = false
+  readonly #run: KeyFormatRun
+  readonly #form: RdbForm
+  readonly #output: RdbOutput
+  readonly #records: FileRecords
+  readonly #encoder: ValueEncoder
+  /** What the encoder hears of a value that is read once more from its raw bytes. */
+  readonly #again: RdbVisitor
+  readonly #sourceBacklen: BacklenHabit
+  /** Listpacks go to servers that read some of them otherwise. */
+  readonly #backlensDiffer: boolean
+  #strings: StringRecords | undefined
+  #way: Way = WAY.OUT
+  #disputed = false
+  #valueAt = 0
+  #header: KeyHeader | undefined
+  #parser: RawValueParser | undefined
+
+  constructor(run: KeyFormatRun, output: RdbOutput) {
+    this.#run = run
+    this.#output = output
+    this.#form = output.form
+    const lose = (loss: Loss): void => this.#lose(loss)
+    const { target } = output.form
+    this.#sourceBacklen = capabilitiesOfWriter(run.head).backlen
+    this.#backlensDiffer =
+      target !== undefined &&
+      (this.#sourceBacklen === 'unknown' || this.#sourceBacklen !== target.backlen)
+    const magic = rdbMagicOf(run.head)
+    const isSameForm =
+      magic?.family === this.#form.family && magic.version === this.#form.version
+    const isWhole = run.isFree && isSameForm
+    this.#records = new FileRecords({ output, isWhole, lose })
+    this.#encoder = new ValueEncoder(output.to, lose)
+    this.#again = { key: () => DEPTH.ELEMENTS, ...forwardElements(this.#encoder) }
+    Object.assign(this, forwardElements(this.#encoder), forwardRecords(this.#records))
+    if (isWhole && !this.#backlensDiffer) {
+      this.lane = { anyRecords: (stretch, dbnum) => this.#copyRecords(stretch, dbnum) }
+    } else if (isSameForm && run.wantedString !== undefined) {
+      const { wantedString } = run
+      this.#strings = new StringRecords(wantedString)
+      this.lane = { stringRecords: (stretch, dbnum) => this.#copyStrings(stretch, dbnum) }
+    } else {
+      this.lane = {}
+    }
+  }
+
+  get functions(): number {
+    return this.#records.functions
+  }
+
+  key(header: KeyHeader): Depth {
+    this.#way = WAY.OUT
+    this.rawWithElements = false
+    if (!this.#run.wanted(header)) return DEPTH.SKIP
+    const { type } = header
+    const isMoved = type.fieldTimes && this.#run.timeShiftMs !== 0
+    const isHeld = holdsType(this.#form, type) && this.#hasModule(header)
+    if (isHeld && !isMoved) {
+      this.#way = this.#backlensDiffer && hasListpacks(header) ? WAY.HELD : WAY.RAW
+      if (this.#way === WAY.HELD) this.#hold(header)
+      this.#beginKey(header, header.typeByte)
+      const { out } = this.#output.to
+      this.#valueAt = out.pos - out.heldAt
+      return DEPTH.RAW
+    }
+    const typeByte = typeInstead(this.#form, type)
+    if (typeByte === undefined) {
+      this.#lose(header.kind === KIND.STREAM ? LOSS.STREAM : LOSS.VALUE)
+      return DEPTH.SKIP
+    }
+    this.#beginKey(header, typeByte)
+    this.#encoder.beginValue(header, typeByte)
+    this.#way = WAY.ELEMENTS
+    if (header.kind === KIND.STREAM) {
+      this.rawWithElements = true
+      this.#way = WAY.STREAM
+    }
+    return DEPTH.ELEMENTS
+  }
+
+  keyEnd(header: KeyHeader, _stats: ValueStats): void {
+    switch (this.#way) {
+      case WAY.OUT:
+      case WAY.RAW:
+        return
+      case WAY.HELD:
+        this.#endHeld(header)
+        return
+      case WAY.REWRITTEN:
+        this.#endAgain(header)
+        return
+      case WAY.ELEMENTS:
+      case WAY.STREAM:
+        this.#encoder.endValue(header.kind)
+    }
+  }
+
+  rawValue(bytes: Buffer, start: number, end: number): void {
+    const { out } = this.#output.to
+    switch (this.#way) {
+      case WAY.STREAM:
+        this.#encoder.rawNodes(bytes, start, end)
+        return
+      case WAY.REWRITTEN:
+        this.#parser!.push(bytes.subarray(start, end))
+        return
+      case WAY.RAW:
+        out.write(bytes, start, end)
+        return
+      case WAY.HELD:
+        out.write(bytes, start, end)
+        // Nodes of streams can go as they are only.
+        if (out.heldBytes > MAX_HELD_BYTES && this.#header!.kind !== KIND.STREAM) {
+          this.#rewrite(this.#header!, this.#takeBack())
+        }
+    }
+  }
+
+  packed(blobBytes: number): void {
+    if (blobBytes >= DISPUTED_LISTPACK_BYTES) this.#disputed = true
+  }
+
+  /** Modules are taken to be there, but for what is a part of one line of servers. */
+  #hasModule({ moduleName }: KeyHeader): boolean {
+    return moduleName !== VECTOR_SET_MODULE || this.#form.target?.vectorSets !== false
+  }
+
+  #hold(header: KeyHeader): void {
+    this.#disputed = false
+    this.#header = header
+    this.#output.select(header.dbnum)
+    this.#output.to.out.hold()
+  }
+
+  #beginKey(header: KeyHeader, typeByte: number): void {
+    const { dbnum, key, hasExpiry, expireAtMs } = header
+    if (header.metaClasses > 0 && !this.#output.holdsMeta) this.#lose(LOSS.KEY_META)
+    this.#output.beginKey(header, typeByte, key, dbnum, hasExpiry ? expireAtMs : undefined)
+  }
+
+  /** All of the value has come. */
+  #endHeld(header: KeyHeader): void {
+    const { out } = this.#output.to
+    const from = out.heldAt + this.#valueAt
+    if (!this.#disputed || !hasDisputedLength(header, out.bytes.subarray(from, out.pos))) {
+      out.release()
+      return
+    }
+    const value = this.#takeBack()
+    if (header.kind === KIND.STREAM) {
+      this.#lose(LOSS.VALUE)
+      return
+    }
+    this.#rewrite(header, value)
+    this.#endAgain(header)
+  }
+
+  /** As if the key had not been begun; what has come of its value. */
+  #takeBack(): Buffer {
+    const { out } = this.#output.to
+    const value = Buffer.from(out.bytes.subarray(out.heldAt + this.#valueAt, out.pos))
+    out.drop()
+    this.#output.keys -= 1
+    return value
+  }
+
+  #rewrite(header: KeyHeader, value: Buffer): void {
+    const typeByte = typeInstead(this.#form, header.type)!
+    this.#way = WAY.REWRITTEN
+    this.#beginKey(header, typeByte)
+    this.#encoder.beginValue(header, typeByte)
+    this.#parser = new RawValueParser(header, this.#again)
+    this.#parser.push(value)
+  }
+
+  #endAgain(header: KeyHeader): void {
+    this.#parser?.end()
+    this.#parser = undefined
+    this.#encoder.endValue(header.kind)
+  }
+
+  /** Records that stay as they are, all of which are wanted. */
+  #copyRecords(stretch: Stretch, dbnum: number): number {
+    const { kernel, start, end } = stretch
+    const { exports, memory } = kernel
+    // 31 halvings: of keys that are not compared next to none are noted.
+    const passed = exports.walkRecords(start, end, 31, dbnum, MAX_NOTED)
+    if (passed === 0) return 0
+    stretch.takenTo = exports.walkedRecordsEnd()
+    this.#output.select(dbnum)
+    this.#output.to.out.write(memory, start, stretch.takenTo)
+    this.#output.keys += passed
+    return passed
+  }
+
+  /** Those of a row of strings that are wanted. */
+  #copyStrings(stretch: Stretch, dbnum: number): number {
+    const strings = this.#strings!
+    const passed = strings.copy(stretch, dbnum, this.#output)
+    this.#output.keys += strings.copied
+    return passed
+  }
+
+  #lose(loss: Loss): void {
+    this.losses[loss] = (this.losses[loss] ?? 0) + 1
+  }
+}
+
+function hasListpacks({ type }: KeyHeader): boolean {
+  return ['listpack', 'quicklist', 'listpackex', 'stream'].includes(type.encoding)
+}
+
+/** Whether a value has an entry whose back-length servers disagree on. */
+function hasDisputedLength(header: KeyHeader, value: Buffer): boolean {
+  let isDisputed = false
+  const parser = new RawValueParser(header, {
+    key: () => DEPTH.ELEMENTS,
+    keyEnd: (_header, stats) => (isDisputed = stats.hasDisputedLength),
+  })
+  parser.push(value)
+  parser.end()
+  return isDisputed
+}
+
+/** Data of modules between keys; that in values is copied. */
+function forwardRecords(records: FileRecords): Partial<RdbVisitor> {
+  return {
+    ...forwardFile(records),
+    moduleSigned: (value) => records.moduleSigned(value),
+    moduleUnsigned: (value) => records.moduleUnsigned(value),
+    moduleFloat: (value) => records.moduleFloat(value),
+    moduleDouble: (value) => records.moduleDouble(value),
+    moduleString: (value) => records.moduleString(value),
+  }
+}

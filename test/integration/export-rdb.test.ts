@@ -1,0 +1,119 @@
+/**
+ * `export --format rdb`: every fixture in its own version, copied and taken apart, and for the servers
+ * at hand, which load it and must come to what they come to from the original.
+ */
+import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { readAuxFields, rdbMagicOf } from '../../src/rdb/head.js'
+import { acceptedVersions, accepts } from '../../src/servers/rdb-version.js'
+import { serverVersionNumber } from '../../src/servers/version.js'
+import { exportToBuffer } from '../helpers/export.js'
+import { fixtureFiles, parseStates, withScoresAsNumbers, type KeyState } from '../helpers/fixtures.js'
+import { digest, serverBinaries, startServer, type TestServer } from '../helpers/servers.js'
+
+const dir = mkdtempSync(join(tmpdir(), 'rrep-export-rdb-'))
+afterAll(() => rmSync(dir, { recursive: true, force: true }))
+const files = fixtureFiles('.rdb').filter(({ name }) => !name.startsWith('corrupt'))
+/** Passes every key, one by one. */
+const KEY_BY_KEY = { noMatch: ['no key has this name'] }
+
+async function states(source: string): Promise<KeyState[]> {
+  const { text } = await exportToBuffer({ source, format: 'jsonl', strings: 'base64' })
+  return parseStates(text)
+}
+
+/** Without what another form of the same value changes. */
+function plainly(all: readonly KeyState[]): unknown[] {
+  return all.map((state) => {
+    const { encoding, ...rest } = withScoresAsNumbers(state)
+    return rest
+  })
+}
+
+let count = 0
+function written(bytes: Buffer): string {
+  const path = join(dir, `${(count += 1)}.rdb`)
+  writeFileSync(path, bytes, { mode: 0o600 })
+  return path
+}
+
+describe('in its own version', () => {
+  for (const { name, path } of files) {
+    test(`${name} holds the same`, async () => {
+      const expected = await states(path)
+      for (const filter of [undefined, KEY_BY_KEY]) {
+        const { bytes, result } = await exportToBuffer({ source: path, format: 'rdb', filter })
+        expect(result.losses).toEqual({})
+        expect(result.keysWritten).toBe(expected.length)
+        const again = written(bytes)
+        expect(await states(again)).toEqual(expected)
+        expect(rdbMagicOf(bytes)).toEqual(rdbMagicOf(readFileSync(path)) ?? rdbMagicOf(bytes))
+      }
+    })
+  }
+})
+
+/** Of these the servers at hand have not what makes them. */
+const NEEDS_MODULE = /module|keymeta|third-party/
+
+describe.each(serverBinaries())('$name loads it', (binary) => {
+  let server: TestServer
+  const start = async (): Promise<TestServer> =>
+    await startServer({ binary, args: ['--dbfilename', 'in.rdb', '--databases', '1024'] })
+  beforeAll(async () => {
+    server = await start()
+  })
+  afterAll(async () => await server.stop())
+
+  const version = serverVersionNumber(binary.version)!
+  const accepted = acceptedVersions(binary.family, version)
+  const target = { family: binary.family, version: binary.version }
+
+  /** What it comes to; undefined: it does not load it. */
+  async function load(path: string): Promise<string | undefined> {
+    copyFileSync(path, join(server.dir, 'in.rdb'))
+    try {
+      expect(await server.client.call('DEBUG', 'RELOAD', 'NOSAVE')).toBe('OK')
+      return await digest(server)
+    } catch {
+      // It may have ended.
+      await server.stop()
+      server = await start()
+      return undefined
+    }
+  }
+
+  for (const { name, path } of files) {
+    if (NEEDS_MODULE.test(name)) continue
+    const magic = rdbMagicOf(readFileSync(path))
+    if (magic === undefined) continue
+    // Only the release candidates load what they wrote.
+    if (accepts(accepted, magic) && !name.includes('-rc')) {
+      test(`${name}, as the original`, async () => {
+        const original = await load(path)
+        expect(original).toBeDefined()
+        for (const filter of [undefined, KEY_BY_KEY]) {
+          const { bytes } = await exportToBuffer({ source: path, format: 'rdb', filter })
+          expect(await load(written(bytes))).toBe(original)
+        }
+      })
+    }
+    test(`${name}, written for it`, async () => {
+      const { bytes, result } = await exportToBuffer({ source: path, format: 'rdb', target })
+      const own = written(bytes)
+      expect(accepts(accepted, rdbMagicOf(bytes)!)).toBe(true)
+      const loaded = await load(own)
+      expect(loaded).toBeDefined()
+      expect(readAuxFields(bytes).get(`${binary.family}-ver`) ?? '').toMatch(/^\d|^$/)
+      const isLoadable = accepts(accepted, magic) && !name.includes('-rc')
+      if (isLoadable && Object.keys(result.losses).length === 0) {
+        expect(loaded).toBe(await load(path))
+      }
+      if (Object.keys(result.losses).length === 0) {
+        expect(plainly(await states(own))).toEqual(plainly(await states(path)))
+      }
+    })
+  }
+})
