@@ -38,7 +38,6 @@ export const RDB: KeyFormat = {
   create: (run) => new RdbWriter(run),
 }
 
-
 /** The smallest listpack whose entries may have a back-length that servers disagree on. */
 const DISPUTED_LISTPACK_BYTES = 16_383
 /** Of a value that may have to be taken back no more than this is held. */
@@ -101,8 +100,7 @@ class RdbKeys implements RdbVisitor {
       target !== undefined &&
       (this.#sourceBacklen === 'unknown' || this.#sourceBacklen !== target.backlen)
     const magic = rdbMagicOf(run.head)
-    const isSameForm =
-      magic?.family === this.#form.family && magic.version === this.#form.version
+    const isSameForm = magic?.family === this.#form.family && magic.version === this.#form.version
     const isWhole = run.isFree && isSameForm
     this.#records = new FileRecords({ output, isWhole, lose })
     this.#encoder = new ValueEncoder(output.to, lose)

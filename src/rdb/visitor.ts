@@ -423,13 +423,7 @@ const FILE_EVENT_NAMES: Record<FileEvent, true> = {
 /** All that is neither of a value nor an answer. */
 type FileEvent = Exclude<
   keyof RdbVisitor,
-  | ValueEvent
-  | 'key'
-  | 'keyEnd'
-  | 'rawWithElements'
-  | 'rawValue'
-  | 'packed'
-  | 'plain'
+  ValueEvent | 'key' | 'keyEnd' | 'rawWithElements' | 'rawValue' | 'packed' | 'plain'
 >
 type ValueEvent = keyof ElementVisitor | keyof StringPartsVisitor | keyof CountVisitor
 type EventName = FileEvent | ValueEvent
@@ -445,7 +439,10 @@ export function forwardFile(inner: Partial<RdbVisitor>): Partial<RdbVisitor> {
 }
 
 /** Made once for a visitor: what it has no method for stays away. */
-function forward(inner: Partial<RdbVisitor>, names: Partial<Record<EventName, true>>): Partial<RdbVisitor> {
+function forward(
+  inner: Partial<RdbVisitor>,
+  names: Partial<Record<EventName, true>>,
+): Partial<RdbVisitor> {
   const calls: Partial<Record<string, unknown>> = {}
   for (const name of Object.keys(names) as EventName[]) {
     const method: unknown = Reflect.get(inner, name)

@@ -10,7 +10,12 @@ import { readAuxFields, rdbMagicOf } from '../../src/rdb/head.js'
 import { acceptedVersions, accepts } from '../../src/servers/rdb-version.js'
 import { serverVersionNumber } from '../../src/servers/version.js'
 import { exportToBuffer } from '../helpers/export.js'
-import { fixtureFiles, parseStates, withScoresAsNumbers, type KeyState } from '../helpers/fixtures.js'
+import {
+  fixtureFiles,
+  parseStates,
+  withScoresAsNumbers,
+  type KeyState,
+} from '../helpers/fixtures.js'
 import { digest, serverBinaries, startServer, type TestServer } from '../helpers/servers.js'
 
 const dir = mkdtempSync(join(tmpdir(), 'rrep-export-rdb-'))

@@ -191,7 +191,12 @@ function hasLosses(result: ExportResult): boolean {
   return Object.keys(result.losses).length > 0
 }
 
-const MODULES_AS = { null: 'as null', payload: 'as RESTORE payloads', row: undefined, raw: undefined } as const
+const MODULES_AS = {
+  null: 'as null',
+  payload: 'as RESTORE payloads',
+  row: undefined,
+  raw: undefined,
+} as const
 
 function report(result: ExportResult, talk: Talk): void {
   const { keysWritten, keysFiltered, writtenBytes, format } = result
