@@ -23,7 +23,6 @@ import {
   type Depth,
   type KeyHeader,
   type RdbVisitor,
-  type ValueStats,
 } from '../rdb/visitor.js'
 import { capabilitiesOfWriter } from '../rewrite/writing-server.js'
 import type { BacklenHabit } from '../servers/capabilities.js'
@@ -151,7 +150,7 @@ class RdbKeys implements RdbVisitor {
     return DEPTH.ELEMENTS
   }
 
-  keyEnd(header: KeyHeader, _stats: ValueStats): void {
+  keyEnd(header: KeyHeader): void {
     switch (this.#way) {
       case WAY.OUT:
       case WAY.RAW:
@@ -186,6 +185,11 @@ class RdbKeys implements RdbVisitor {
         if (out.heldBytes > MAX_HELD_BYTES && this.#header!.kind !== KIND.STREAM) {
           this.#rewrite(this.#header!, this.#takeBack())
         }
+        return
+      case WAY.OUT:
+      case WAY.ELEMENTS:
+        // Nobody asked for raw bytes.
+        return
     }
   }
 

@@ -32,8 +32,7 @@ async function states(source: string): Promise<KeyState[]> {
 /** Without what another form of the same value changes. */
 function plainly(all: readonly KeyState[]): unknown[] {
   return all.map((state) => {
-    const { encoding, ...rest } = withScoresAsNumbers(state)
-    return rest
+    return { ...withScoresAsNumbers(state), encoding: undefined }
   })
 }
 

@@ -41,6 +41,7 @@ export class FileRecords implements Omit<RdbVisitor, 'key'> {
   readonly #isWhole: boolean
   readonly #lose: (loss: Loss) => void
   #inModuleAux = false
+  readonly #libraries = new Set<string>()
 
   constructor({ output, isWhole, lose }: FileRecordOptions) {
     this.#output = output
@@ -93,6 +94,10 @@ export class FileRecords implements Omit<RdbVisitor, 'key'> {
   }
 
   functionLibrary(code: Slice): void {
+    const text = code.bytes.toString('utf8', code.start, code.end)
+    // Each shard of a cluster has it, and no server loads one twice.
+    if (this.#libraries.has(text)) return
+    this.#libraries.add(text)
     this.functions += 1
     if (this.#holds(SINCE.FUNCTIONS)) this.#output.functionLibrary(code)
     else this.#lose(LOSS.FUNCTION)
