@@ -60,6 +60,7 @@ export const ERROR_CODES = {
   ERR_NO_BASE: 'the archive has no base snapshot',
   ERR_NO_COMMANDS: 'the input is a snapshot, no commands follow it',
   ERR_NO_MANIFEST: 'the directory holds no manifest of an append-only file',
+  ERR_NO_BACKUP: 'the repository holds no backup of this name or time',
   ERR_NO_SUCH_KEY: 'no key has the name that was asked for',
 
   // The disk.

@@ -10,6 +10,7 @@
  */
 import { AbortedError, type InputError } from './errors.js'
 import { readSource, refuseCluster, type ServerName, type SourceName } from './source/classify.js'
+import { backup as runBackup, type BackupOptions, type BackupResult } from './verbs/backup/run.js'
 import { diff as compare, type DiffOptions, type DiffResult } from './verbs/diff/run.js'
 import {
   exportKeys as runExport,
@@ -138,6 +139,14 @@ export async function finishReplay(
   options: FinishOptions = {},
 ): Promise<FinishResult> {
   return await byReason(options.signal, runFinish(target, options))
+}
+
+/**
+ * A snapshot of a server or a cluster into a repository of backups: stored, checked, described; then
+ * older ones removed by `keep`. Rejects as `sync` does; nothing is left of the backup then.
+ */
+export async function backup(source: SourceName, options: BackupOptions): Promise<BackupResult> {
+  return await byReason(options.signal, runBackup(source, options))
 }
 
 /** Do two sources hold the same keys with the same values, types and expiries? */

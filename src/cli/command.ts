@@ -46,7 +46,9 @@ export function createContext(
       <Options extends object>(run: (call: CommandCall<Options>) => Promise<number | undefined>) =>
       async (...all: unknown[]) => {
         // commander hands over: arguments…, options, command
-        const options = all.at(-2) as Options & CommonOptions
+        const command = all.at(-1) as Command
+        // A command within a command has those of the outer one, too.
+        const options = command.optsWithGlobals<Options & CommonOptions>()
         const args = all.slice(0, -2) as (string | undefined)[]
         outcome.options = options
         const talk = createTalk(io, options)

@@ -18,6 +18,7 @@ export const EXIT = {
   PROTOCOL: 5,
   INPUT: 6,
   DIFFERENT: 7,
+  WARNING: 8,
   SIGHUP: 129,
   SIGINT: 130,
   SIGTERM: 143,
@@ -55,5 +56,6 @@ Exit status:
   1  failed (disk full, cannot write)    5  refused by the protocol, not supported
   2  wrong usage                         6  input corrupt or truncated
   3  cannot connect, or link lost        7  target refused something, or the two differ
+                                         8  done, but with a warning that was asked for
   130, 143, 129  interrupted by SIGINT, SIGTERM, SIGHUP (after tidying up)
 `

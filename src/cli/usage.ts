@@ -25,11 +25,8 @@ const OPTIONS: Readonly<Record<string, string>> = {
 
 /** Commands of other tools, and of none. */
 const COMMANDS: Readonly<Record<string, string>> = {
-  backup:
-    'rrep sync SOURCE -o FILE takes a snapshot; rrep tail SOURCE -o DIR keeps all that follows',
   dump: 'rrep sync SOURCE -o FILE',
   save: 'rrep sync SOURCE -o FILE',
-  restore: 'rrep replay FILE TARGET',
   load: 'rrep replay FILE TARGET',
   import: 'rrep replay FILE TARGET',
   migrate: 'rrep replay SOURCE TARGET --until-synced',

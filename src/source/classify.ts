@@ -5,6 +5,7 @@
 import { resolve } from 'node:path'
 import { FileError, ProtocolError, UsageError } from '../errors.js'
 import { formatServerAddress, maskSecrets, parseServerAddress } from '../net/address.js'
+import { isBackupSelector, selectBackup, sourceOfBackup } from '../repository/catalogue.js'
 import {
   clusterSeeds,
   isClusterAddress,
@@ -80,7 +81,6 @@ export function dbOfSource(source: Source): number {
 }
 
 const SERVER_SCHEME = /^(rediss?|valkeys?|unix|redis\+unix|redis\+socket):\/\//i
-const BACKUP_SELECTOR = /@(latest|~\d+|\d{4}-\d\d-\d\d\S*)$/
 
 /** Throws FileError where a path is meant that is not there, ProtocolError for what cannot be read
  * yet. */
@@ -95,10 +95,18 @@ export function classifySource(text: string): SourceSpec {
     })
   }
   if (stat !== undefined) return { kind: stat.isDirectory() ? 'directory' : 'file', path: text }
-  if (text.startsWith('s3://') || BACKUP_SELECTOR.test(text)) {
-    throw new ProtocolError('ERR_NOT_SUPPORTED', 'backups cannot be named as sources yet', {
-      hint: 'name the file itself',
-    })
+  if (text.startsWith('s3://')) {
+    throw new ProtocolError(
+      'ERR_NOT_SUPPORTED',
+      'backups in a bucket cannot be named as sources yet',
+      {
+        hint: 'name the file itself',
+      },
+    )
+  }
+  if (isBackupSelector(text)) {
+    const path = sourceOfBackup(selectBackup(text))
+    return { kind: statOf(path)?.isDirectory() === true ? 'directory' : 'file', path }
   }
   // A path that is not there is a mistyped path, not a host name.
   if (text.includes('/') || /\.(rdb|aof|manifest|gz|zst)$/i.test(text)) {

@@ -115,8 +115,8 @@ const CALLS: Record<string, Words> = {
   'tail of a Sentinel': () => aSentinel('tail', 'SENTINEL', '--count', '1'),
   'replay into a node of a cluster': () => ({
     args: ['replay', DUMP, at(node)],
-    says: 'is a node of a cluster',
-    hint: 'a cluster cannot be a target yet',
+    says: 'slots of the cluster have no owner',
+    hint: 'into a cluster that is whole',
     code: 5,
   }),
   'a missing --cacert': () => ({

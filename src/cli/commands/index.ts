@@ -15,6 +15,8 @@ const COMMANDS: Readonly<Record<string, () => Promise<Register>>> = {
   replay: async () => (await import('./replay.js')).registerReplay,
   diff: async () => (await import('./diff.js')).registerDiff,
   serve: async () => (await import('./serve.js')).registerServe,
+  backup: async () => (await import('./backup.js')).registerBackup,
+  restore: async () => (await import('./restore.js')).registerRestore,
   demo: async () => (await import('./demo.js')).registerDemo,
 }
 

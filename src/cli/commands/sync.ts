@@ -239,7 +239,7 @@ export function describeResult(result: SyncResult): string {
   return parts.join(', ')
 }
 
-function parseCompression(text: string): Compression {
+export function parseCompression(text: string): Compression {
   const found = /^(gzip|zstd)(?::(\d{1,2}))?$/.exec(text)
   const algorithm = found?.[1] as Compression['algorithm'] | undefined
   const level = found?.[2] === undefined ? undefined : Number(found[2])

@@ -54,6 +54,7 @@ export async function replayToCluster(
   if (holes > 0) {
     throw new ProtocolError('ERR_CLUSTER_DOWN', `${holes} slots of the cluster have no owner`, {
       retriable: true,
+      hint: 'CLUSTER NODES of any node tells which; a dump goes into a cluster that is whole',
       details: { cluster: nameOfCluster(seeds) },
     })
   }

@@ -1,0 +1,111 @@
+/**
+ * `rrep-backup.json`: what a backup is, written last. A directory without it is no backup. What stands
+ * in it is checked like any input: names are names, not paths.
+ */
+import { InternalError } from '../errors.js'
+
+export const RECORD_FILE = 'rrep-backup.json'
+const FORMAT = 1
+
+export interface BackupFile {
+  /** In the directory of the backup. */
+  file: string
+  bytes: number
+  /** Hex. */
+  sha256: string
+  keys: number
+  expires: number
+  /** Of a cluster: the master's id and its slots. */
+  node?: string | undefined
+  slots?: readonly (readonly [first: number, last: number])[] | undefined
+}
+
+export interface BackupRecord {
+  format: typeof FORMAT
+  /** `<time>-<random>`: also the name of the directory. */
+  id: string
+  /** Backups of one name belong together: retention looks at one name only. */
+  name: string
+  /** Without secrets. */
+  source: string
+  /** ISO 8601, UTC. */
+  startedAt: string
+  finishedAt: string
+  replid?: string | undefined
+  replOffset?: number | undefined
+  serverVersion?: string | undefined
+  rdbVersion: number
+  keys: number
+  expires: number
+  /** Keys by database number. */
+  databases: Readonly<Record<string, number>>
+  /** `used-mem` of the server when it saved, bytes. */
+  usedMemory?: number | undefined
+  tags: readonly string[]
+  /** One dump, or those of a cluster's shards; and beside these `nodes.json`. */
+  files: readonly BackupFile[]
+  isCluster: boolean
+}
+
+/** A new id: its order as text is that of time. */
+export function backupId(at: Date, random: string): string {
+  return `${at.toISOString().replaceAll(/[-:]|\.\d+/g, '')}-${random}`
+}
+
+export const BACKUP_ID = /^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z-[0-9a-f]{4,}$/
+
+/** Unix ms, or undefined for what is no id. */
+export function timeOfId(id: string): number | undefined {
+  const found = BACKUP_ID.exec(id)
+  if (found === null) return undefined
+  const [, year, month, day, hour, minute, second] = found.map(Number)
+  return Date.UTC(year!, month! - 1, day, hour, minute, second)
+}
+
+export function writeRecord(record: Omit<BackupRecord, 'format'>): string {
+  const text = `${JSON.stringify({ format: FORMAT, ...record }, undefined, 2)}\n`
+  if (parseRecord(text) === undefined) throw new InternalError('a record that cannot be read back')
+  return text
+}
+
+/** Undefined for what is none, or of a format that is not known. */
+export function parseRecord(text: string): BackupRecord | undefined {
+  let parsed: unknown
+  try {
+    parsed = JSON.parse(text)
+  } catch {
+    return undefined
+  }
+  if (typeof parsed !== 'object' || parsed === null) return undefined
+  const record = parsed as Partial<BackupRecord>
+  const { format, id, name, source, files, databases, tags, startedAt, finishedAt } = record
+  const isSound =
+    format === FORMAT &&
+    [id, name, source, startedAt, finishedAt].every((each) => typeof each === 'string') &&
+    BACKUP_ID.test(id!) &&
+    isName(name!) &&
+    [record.keys, record.expires, record.rdbVersion].every(Number.isSafeInteger) &&
+    typeof databases === 'object' &&
+    Array.isArray(tags) &&
+    Array.isArray(files) &&
+    files.length > 0 &&
+    files.every(isFile)
+  return isSound ? (record as BackupRecord) : undefined
+}
+
+/** Of a backup, or of a file in one: nothing that leads elsewhere. */
+export function isName(text: string): boolean {
+  return text !== '' && text !== '.' && text !== '..' && !/[/\\\0]/.test(text) && text.length < 256
+}
+
+function isFile(each: unknown): boolean {
+  if (typeof each !== 'object' || each === null) return false
+  const { file, bytes, sha256, keys, expires } = each as Partial<BackupFile>
+  return (
+    typeof file === 'string' &&
+    isName(file) &&
+    typeof sha256 === 'string' &&
+    /^[0-9a-f]{64}$/.test(sha256) &&
+    [bytes, keys, expires].every(Number.isSafeInteger)
+  )
+}

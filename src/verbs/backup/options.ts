@@ -1,0 +1,62 @@
+/** What a backup is asked for, what it tells on the way, and what it says at the end. */
+import type { Compression } from '../../disk/compression.js'
+import type { BackupRecord } from '../../repository/record.js'
+import type { RetentionPolicy } from '../../repository/retention.js'
+import type { Progress, RetryEvent, WarningEvent } from '../../source/progress.js'
+
+export interface BackupOptions {
+  /** The repository: a directory, made where it does not exist (its parent must). */
+  to: string
+  /** Default: host and port of the source. */
+  name?: string | undefined
+  compress?: Compression | undefined
+  tags?: readonly string[] | undefined
+  /** What is kept behind it, of this name; else nothing is removed. */
+  keep?: RetentionPolicy | undefined
+  /** Far fewer keys than last time: stored, and nothing is removed. A share from 0 to 1 of the keys that
+   * may go; 0: no guard. Default 0.5. */
+  guard?: number | undefined
+  /** Nothing is stored or removed. */
+  dryRun?: boolean | undefined
+  retries?: number | undefined
+  signal?: AbortSignal | undefined
+  onEvent?: ((event: WarningEvent | RetryEvent) => void) | undefined
+  /** `sync`: the snapshot comes in. `check`: it is read again, whole. */
+  onProgress?: ((progress: Progress<'sync' | 'check'>) => void) | undefined
+}
+
+export interface BackupResult {
+  record: BackupRecord
+  directory: string
+  /** The guard held: far fewer keys than before, and nothing was removed. */
+  guarded: { before: number; now: number } | undefined
+  pruned: readonly string[]
+}
+
+export interface PruneOptions {
+  name?: string | undefined
+  keep: RetentionPolicy
+  /** Say only what would go. */
+  dryRun?: boolean | undefined
+}
+
+export interface KeptBackup {
+  name: string
+  id: string
+  directory: string
+  /** Why it is kept; empty: it goes. */
+  reasons: readonly string[]
+}
+
+export interface PruneResult {
+  backups: readonly KeptBackup[]
+  removed: readonly string[]
+  /** Without a record, and older than a day. */
+  unfinishedRemoved: readonly string[]
+}
+
+export interface VerifyResult {
+  record: BackupRecord
+  directory: string
+  keys: number
+}

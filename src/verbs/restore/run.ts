@@ -1,0 +1,104 @@
+/**
+ * `restore REPO[@SEL] DIR`: a data directory that redis-server starts on, whatever its `appendonly` says.
+ * A dump.rdb alone is ignored in silence by a server with `appendonly yes`, and an append-only file by one
+ * with `no`: so both are there, with the same content.
+ */
+import { constants, copyFileSync, linkSync, mkdirSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { writeFileAtomic } from '../../disk/atomic-file.js'
+import { fileError } from '../../disk/file-error.js'
+import { openOutput } from '../../disk/output/open-output.js'
+import { WholeDirectory } from '../../disk/whole-directory.js'
+import { UsageError } from '../../errors.js'
+import { selectBackup } from '../../repository/catalogue.js'
+import type { BackupRecord } from '../../repository/record.js'
+import { openInput } from '../../source/source.js'
+
+export interface RestoreOptions {
+  /** Default both. */
+  form?: 'both' | 'rdb' | 'aof' | undefined
+  signal?: AbortSignal | undefined
+}
+
+export interface RestoreResult {
+  record: BackupRecord
+  /** Where the backup lies. */
+  from: string
+  directory: string
+  /** In the directory. */
+  files: readonly string[]
+}
+
+const BASE = 'appendonly.aof.1.base.rdb'
+const INCR = 'appendonly.aof.1.incr.aof'
+
+/** Into a directory that is absent or empty, and appears whole. Rejects with FileError, UsageError. */
+export async function restoreTo(
+  selector: string,
+  target: string,
+  options: RestoreOptions = {},
+): Promise<RestoreResult> {
+  const { directory: from, record } = selectBackup(selector)
+  if (record.isCluster) {
+    throw new UsageError(`${record.id} is of a cluster: its shards are no data of one server`, {
+      hint: `its directory ${from} can be loaded into a cluster or a server: \`replay()\``,
+    })
+  }
+  const { form = 'both', signal } = options
+  const directory = new WholeDirectory(target)
+  const place = (name: string): string => join(directory.temporaryPath, name)
+  const files: string[] = []
+  try {
+    const dump = place('dump.rdb')
+    await unpack(join(from, record.files[0]!.file), dump, signal)
+    if (form !== 'aof') files.push('dump.rdb')
+    if (form !== 'rdb') {
+      const set = place('appendonlydir')
+      mkdirSync(set, { mode: 0o700 })
+      share(dump, join(set, BASE))
+      writeFileAtomic(join(set, INCR), '')
+      const manifest = `file ${BASE} seq 1 type b\nfile ${INCR} seq 1 type i\n`
+      writeFileAtomic(join(set, 'appendonly.aof.manifest'), manifest)
+      files.push('appendonlydir')
+    }
+    if (form === 'aof') rmSync(dump)
+    directory.commit()
+  } finally {
+    directory.discard()
+  }
+  return { record, from, directory: target, files }
+}
+
+async function unpack(from: string, to: string, signal: AbortSignal | undefined): Promise<void> {
+  const input = await openInput(from, { signal })
+  const output = await openOutput(to, { signal })
+  try {
+    await input.pump(
+      (chunk) => {
+        output.write(chunk, 0, chunk.length)
+        const waiting = output.drain()
+        return waiting === undefined ? true : waiting.then(() => true)
+      },
+      { signal },
+    )
+    await output.finish()
+  } catch (error) {
+    output.discard()
+    throw error
+  } finally {
+    input.close()
+  }
+}
+
+/** The same bytes under two names: servers replace such files, and never write into them. */
+function share(from: string, to: string): void {
+  try {
+    linkSync(from, to)
+  } catch {
+    try {
+      copyFileSync(from, to, constants.COPYFILE_FICLONE)
+    } catch (error) {
+      throw fileError(to, 'write', error)
+    }
+  }
+}
