@@ -9,7 +9,7 @@ import { removeLeftovers } from '../disk/leftovers.js'
 import { temporaryState } from '../disk/owner.js'
 import { statOf } from '../disk/stat.js'
 import { FileError, UsageError } from '../errors.js'
-import { BACKUP_ID, parseRecord, RECORD_FILE, timeOfId, type BackupRecord } from './record.js'
+import { BACKUP_ID, parseRecord, RECORD_FILE, type BackupRecord } from './record.js'
 
 /** A record is some hundred bytes a shard. */
 const MAX_RECORD_BYTES = 64 << 20
@@ -17,7 +17,7 @@ const MAX_RECORD_BYTES = 64 << 20
 export interface Backup {
   readonly directory: string
   readonly record: BackupRecord
-  /** Unix ms of its id. */
+  /** Unix ms: when it began. */
   readonly atMs: number
 }
 
@@ -41,10 +41,15 @@ export function readCatalogue(repository: string, name?: string): Catalogue {
       const record = recordIn(directory)
       if (record?.id !== id || record.name !== each) {
         unfinished.push(directory)
-      } else backups.push({ directory, record, atMs: timeOfId(id)! })
+      } else backups.push({ directory, record, atMs: Date.parse(record.startedAt) })
     }
   }
-  return { backups: backups.sort((a, b) => (a.record.id < b.record.id ? -1 : 1)), unfinished }
+  return { backups: backups.sort(inTime), unfinished }
+}
+
+/** Two may have begun in the same second, which is as far as an id tells. */
+function inTime(a: Backup, b: Backup): number {
+  return a.atMs - b.atMs || (a.record.id < b.record.id ? -1 : 1)
 }
 
 /** What killed runs left on their way to become a backup: hidden, and their process has ended. */

@@ -84,6 +84,7 @@ export function parseRecord(text: string): BackupRecord | undefined {
     [id, name, source, startedAt, finishedAt].every((each) => typeof each === 'string') &&
     BACKUP_ID.test(id!) &&
     isName(name!) &&
+    timeOfId(id!) === Math.floor(Date.parse(startedAt!) / 1000) * 1000 &&
     [record.keys, record.expires, record.rdbVersion].every(Number.isSafeInteger) &&
     typeof databases === 'object' &&
     Array.isArray(tags) &&
