@@ -195,12 +195,13 @@ export async function inspectKey(
   return await whole(options, byReason(options.signal, runKey(source, options)))
 }
 
-/** Keys and values in another form: JSON lines, JSON, commands, CSV. */
+/** Keys and values in another form: JSON lines, JSON, commands, CSV, a dump. Several sources are merged
+ * into one dump. */
 export async function exportKeys(
-  source: SourceName,
+  sources: SourceName | readonly SourceName[],
   options: ExportOptions,
 ): Promise<ExportResult> {
-  return await byReason(options.signal, runExport(source, options))
+  return await byReason(options.signal, runExport(sources, options))
 }
 
 async function byReason<Result>(

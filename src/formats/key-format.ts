@@ -6,7 +6,7 @@ import type { Buffer } from 'node:buffer'
 import type { OutputBuffer } from '../bytes/output-buffer.js'
 import type { ByteKernel } from '../kernels/kernel.js'
 import type { WithLane } from '../rdb/lane/lane.js'
-import type { KeyHeader, RdbVisitor } from '../rdb/visitor.js'
+import type { KeyHeader, RdbVisitor, Slice } from '../rdb/visitor.js'
 import type { LossCounts } from '../servers/loss.js'
 import type { TargetCapabilities } from '../servers/capabilities.js'
 
@@ -21,6 +21,8 @@ export interface KeyFormat {
   readonly measuresMemory?: boolean
   /** What becomes of values of modules. */
   readonly modules: 'null' | 'payload' | 'row' | 'raw'
+  /** Keys may go elsewhere in it (`KeyFormatRun.place`), and it may be split by slot. */
+  readonly movesKeys?: boolean
   /** It has a place for function libraries. */
   readonly functions: boolean
   create(run: KeyFormatRun): KeyWriter
@@ -40,6 +42,9 @@ export interface KeyFormatRun {
   readonly wantedString:
     | ((dbnum: number, key: Buffer, start: number, end: number, expireAtMs: number) => boolean)
     | undefined
+  /** Of formats that move keys: where each goes that is wanted; false: nowhere. Undefined: they stay
+   * where they are. */
+  readonly place: ((header: KeyHeader, place: KeyPlace) => boolean) | undefined
   /** Every key is wanted: those that can be taken thousands at once need not be asked about. */
   readonly isFree: boolean
   /** Smaller keys are not wanted, of a format that measures them itself; else 0. */
@@ -50,6 +55,14 @@ export interface KeyFormatRun {
   readonly timeShiftMs: number
   /** Formats for a server: which. Default: the one that wrote the dump. */
   readonly target: TargetCapabilities | undefined
+}
+
+/** Where a key goes. ONE object, reused. */
+export interface KeyPlace {
+  key: Slice
+  dbnum: number
+  /** Unix ms. */
+  expireAtMs: number | undefined
 }
 
 export interface KeyWriter {

@@ -23,20 +23,29 @@ import {
   type Depth,
   type KeyHeader,
   type RdbVisitor,
+  type Slice,
 } from '../rdb/visitor.js'
 import { capabilitiesOfWriter } from '../rewrite/writing-server.js'
 import type { BacklenHabit } from '../servers/capabilities.js'
 import { LOSS, type Loss, type LossCounts } from '../servers/loss.js'
-import type { KeyFormat, KeyFormatCounts, KeyFormatRun, KeyWriter } from './key-format.js'
+import type {
+  KeyFormat,
+  KeyFormatCounts,
+  KeyFormatRun,
+  KeyPlace,
+  KeyWriter,
+} from './key-format.js'
 
 export const RDB: KeyFormat = {
   extensions: ['rdb'],
   isBinary: true,
+  movesKeys: true,
   modules: 'raw',
   functions: true,
   create: (run) => new RdbWriter(run),
 }
 
+const NO_KEY: Slice = { bytes: Buffer.alloc(0), start: 0, end: 0 }
 /** The smallest listpack whose entries may have a back-length that servers disagree on. */
 const DISPUTED_LISTPACK_BYTES = 16_383
 /** Of a value that may have to be taken back no more than this is held. */
@@ -82,6 +91,7 @@ class RdbKeys implements RdbVisitor {
   /** Listpacks go to servers that read some of them otherwise. */
   readonly #backlensDiffer: boolean
   #strings: StringRecords | undefined
+  readonly #place: KeyPlace = { key: NO_KEY, dbnum: 0, expireAtMs: undefined }
   #way: Way = WAY.OUT
   #disputed = false
   #valueAt = 0
@@ -123,7 +133,7 @@ class RdbKeys implements RdbVisitor {
   key(header: KeyHeader): Depth {
     this.#way = WAY.OUT
     this.rawWithElements = false
-    if (!this.#run.wanted(header)) return DEPTH.SKIP
+    if (!this.#run.wanted(header) || !this.#isPlaced(header)) return DEPTH.SKIP
     const { type } = header
     const isMoved = type.fieldTimes && this.#run.timeShiftMs !== 0
     const isHeld = holdsType(this.#form, type) && this.#hasModule(header)
@@ -205,14 +215,22 @@ class RdbKeys implements RdbVisitor {
   #hold(header: KeyHeader): void {
     this.#disputed = false
     this.#header = header
-    this.#output.select(header.dbnum)
+    this.#output.select(this.#place.dbnum)
     this.#output.to.out.hold()
   }
 
+  #isPlaced(header: KeyHeader): boolean {
+    const place = this.#place
+    place.key = header.key
+    place.dbnum = header.dbnum
+    place.expireAtMs = header.hasExpiry ? header.expireAtMs : undefined
+    return this.#run.place?.(header, place) !== false
+  }
+
   #beginKey(header: KeyHeader, typeByte: number): void {
-    const { dbnum, key, hasExpiry, expireAtMs } = header
+    const { key, dbnum, expireAtMs } = this.#place
     if (header.metaClasses > 0 && !this.#output.holdsMeta) this.#lose(LOSS.KEY_META)
-    this.#output.beginKey(header, typeByte, key, dbnum, hasExpiry ? expireAtMs : undefined)
+    this.#output.beginKey(header, typeByte, key, dbnum, expireAtMs)
   }
 
   /** All of the value has come. */

@@ -174,7 +174,7 @@ function selectorOf(bytes: Buffer, start: number, end: number): number {
   return Math.imul(word ^ (word >>> 15), 0x9e3779b1)
 }
 
-function hashOf(bytes: Buffer, start: number, end: number): number {
+export function hashOf(bytes: Buffer, start: number, end: number): number {
   let hash = (end - start) | 0
   let at = start
   for (const stop = end - 3; at < stop; at += 4) {
@@ -187,7 +187,7 @@ function hashOf(bytes: Buffer, start: number, end: number): number {
   return Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35) | 0
 }
 
-function secondHash(bytes: Buffer, start: number, end: number): number {
+export function secondHash(bytes: Buffer, start: number, end: number): number {
   let hash = 0x2545f491
   let at = start
   for (const stop = end - 3; at < stop; at += 4) {

@@ -42,7 +42,15 @@ export function isShardDirectory(path: string): boolean {
 
 /** Throws FileError (a dump is missing), RdbError, ProtocolError. */
 export async function openShards(directory: string, open: Open): Promise<ByteInput> {
-  const shards = shardsOf(directory)
+  return await joinDumps(directory, shardsOf(directory), open)
+}
+
+/** Dumps of one family as one, in this order; `name` is what they are together. */
+export async function joinDumps(
+  name: string,
+  shards: readonly { readonly path: string }[],
+  open: Open,
+): Promise<ByteInput> {
   const heads: Buffer[] = []
   let newest: { magic: Buffer; version: number; family: string } | undefined
   for (const { path } of shards) {
@@ -51,14 +59,14 @@ export async function openShards(directory: string, open: Open): Promise<ByteInp
     heads.push(input.head)
     if (input.kind !== 'rdb') throw noRdb(path)
     const { family, version } = parseRdbMagic(input.head)
-    if (newest !== undefined && newest.family !== family) throw twoFamilies(directory)
+    if (newest !== undefined && newest.family !== family) throw twoFamilies(name)
     if (version < FIRST_WITH_CHECKSUM) throw noRdb(path)
     if (newest !== undefined && newest.version >= version) continue
     newest = { magic: Buffer.from(input.head.subarray(0, MAGIC_BYTES)), version, family }
   }
-  if (newest === undefined) throw noRdb(directory)
+  if (newest === undefined) throw noRdb(name)
   const head = Buffer.concat([newest.magic, heads[0]!.subarray(MAGIC_BYTES)])
-  return new ShardsInput(directory, shards, newest.magic, head, open)
+  return new ShardsInput(name, shards, newest.magic, head, open)
 }
 
 class ShardsInput implements ByteInput {
@@ -68,12 +76,15 @@ class ShardsInput implements ByteInput {
   readonly sizeBytes: number
   readonly head: Buffer
   consumedBytes = 0
-  readonly #shards: readonly Shard[]
+  readonly #shards: readonly { readonly path: string }[]
   readonly #magic: Buffer
   readonly #open: Open
   #opened: ByteInput | undefined
 
-  constructor(name: string, shards: readonly Shard[], magic: Buffer, head: Buffer, open: Open) {
+  constructor(
+    name: string,
+    shards: readonly { readonly path: string }[],
+    magic: Buffer, head: Buffer, open: Open) {
     this.name = name
     this.#shards = shards
     this.#magic = magic
@@ -235,7 +246,7 @@ function noRdb(path: string): RdbError {
 }
 
 function twoFamilies(directory: string): ProtocolError {
-  return new ProtocolError('ERR_NOT_SUPPORTED', `${directory} holds dumps of Redis and of Valkey`, {
+  return new ProtocolError('ERR_NOT_SUPPORTED', `${directory}: these are dumps of Redis and of Valkey`, {
     hint: 'read them one by one: types of the one have other numbers in the other',
   })
 }

@@ -59,13 +59,20 @@ describe('in its own version', () => {
   }
 })
 
-/** Of these the servers at hand have not what makes them. */
-const NEEDS_MODULE = /module|keymeta|third-party/
+/** What a server needs that is no cluster and was built without modules of others. */
+const NEEDS_MORE = /module|keymeta|third-party|slot-import/
+/** Some builds of Redis 8.0 have no vector sets. */
+const NEEDS_VECTOR_SETS = /vectorset/
 
 describe.each(serverBinaries())('$name loads it', (binary) => {
   let server: TestServer
-  const start = async (): Promise<TestServer> =>
-    await startServer({ binary, args: ['--dbfilename', 'in.rdb', '--databases', '1024'] })
+  const start = async (): Promise<TestServer> => {
+    const args = ['--dbfilename', 'in.rdb', '--databases', '20000']
+    const started = await startServer({ binary, args })
+    // Else what is past its time goes while it is looked at.
+    await started.client.call('DEBUG', 'SET-ACTIVE-EXPIRE', '0')
+    return started
+  }
   beforeAll(async () => {
     server = await start()
   })
@@ -90,7 +97,8 @@ describe.each(serverBinaries())('$name loads it', (binary) => {
   }
 
   for (const { name, path } of files) {
-    if (NEEDS_MODULE.test(name)) continue
+    if (NEEDS_MORE.test(name)) continue
+    if (NEEDS_VECTOR_SETS.test(name) && binary.name.startsWith('redis-8.0')) continue
     const magic = rdbMagicOf(readFileSync(path))
     if (magic === undefined) continue
     // Only the release candidates load what they wrote.

@@ -9,6 +9,7 @@ import {
 import { extname } from 'node:path'
 import { KEY_FORMAT_NAMES, KEY_FORMATS, formatOfName } from '../../formats/formats.js'
 import { statOf } from '../../disk/stat.js'
+import type { Source } from '../../source/classify.js'
 import { compressionOfName } from '../../disk/compression.js'
 import { FileError, UsageError } from '../../errors.js'
 import { addCommonOptions, type CommandContext } from '../command.js'
@@ -25,13 +26,19 @@ import {
 import { addFilterOptions, readFilterOptions, type FilterOptions } from '../filter-options.js'
 import { jsonLine } from '../guard.js'
 import { describeFileNotice } from '../render/notices.js'
+import type { KeyRewriteRule } from '../../verbs/replay/run.js'
 import type { Talk } from '../talk.js'
+import { collectDb, collectRule, loadTransform } from './replay/key-options.js'
 import { countOf, formatCount, formatSize } from '../units.js'
 
 const LABEL = { ...PREPARING, read: 'exporting' } as const
 
 interface ExportCommandOptions extends ConnectValues, FilterOptions, MomentOptions {
   salvage?: boolean
+  mapDb?: [number, number][]
+  rewriteKey?: KeyRewriteRule[]
+  transform?: string
+  onConflict?: 'fail' | 'first' | 'last'
   output?: string
   format?: ExportFormat
   strings?: 'text' | 'base64'
@@ -59,6 +66,10 @@ Formats:
   rdb     a dump, with a right checksum: what stays as it is is copied. With --for in a version that
           this server loads; what it cannot hold is named and counted, and the exit status is 7.
 
+Several sources are merged into one dump: a key that two of them have ends it (status 7), unless
+--on-conflict says which is kept. --map-db, --rewrite-key and --transform as in replay; a transform
+cannot ask for commands or copies here.
+
 --strings base64 is lossless: every key, field, member and value is base64; members and fields are
 in the order of their bytes, so that equal data gives equal lines. Values of modules are null in
 JSON (and counted); in resp they are RESTORE payloads.
@@ -71,7 +82,7 @@ export function registerExport(program: Command, context: CommandContext): void 
     .description(
       'Write the keys and values of a snapshot as JSON lines, JSON, CSV, RESP commands or another dump.',
     )
-    .argument('[source]', 'server, RDB, AOF, archive, or - for stdin (else RREP_SOURCE)')
+    .argument('[source...]', 'server, RDB, AOF, archive, or - for stdin (else RREP_SOURCE)')
     .option('-o, --output <file>', 'where it goes; - (default) is stdout')
     .addOption(
       new Option('--format <format>', 'default: by the name of -o, else jsonl').choices(
@@ -80,6 +91,16 @@ export function registerExport(program: Command, context: CommandContext): void 
     )
     .addOption(new Option('--strings <how>', 'how JSON shows bytes').choices(['text', 'base64']))
     .option('--for <server>', 'resp, rdb: the server it is for, e.g. redis-6.2 or valkey-8.1')
+    .option('--map-db <from:to>', 'rdb: write the keys of a db into another; repeatable', collectDb)
+    .option('--rewrite-key <rule>', "rdb: rename keys, as 's/^old:/new:/'; repeatable", collectRule)
+    .option('--transform <file>', 'rdb: a module whose transform() changes or drops keys')
+    .addOption(
+      new Option('--on-conflict <what>', 'rdb: of two keys of one name (default: fail)').choices([
+        'fail',
+        'first',
+        'last',
+      ]),
+    )
     .option('--salvage', 'go on behind damage as far as that is safe')
     .addHelpText('after', DETAILS)
   addMomentOptions(command)
@@ -93,6 +114,7 @@ export function registerExport(program: Command, context: CommandContext): void 
     'rrep export backup.rdb.gz --match "user:*" --ttl none -o users.json',
     'rrep export dump.rdb --match "tenant:7:*" -o tenant-7.rdb',
     'rrep export dump.rdb --for redis-6.2 -o older.rdb',
+    'rrep export a.rdb b.rdb --on-conflict last -o both.rdb',
   ])
   command.action(
     context.action<ExportCommandOptions>(async ({ args, options, talk, io, signal }) => {
@@ -105,10 +127,15 @@ export function registerExport(program: Command, context: CommandContext): void 
       if (!['resp', 'rdb'].includes(format) && options.for !== undefined) {
         throw new UsageError('--for is about --format resp and rdb')
       }
-      const source = await readSourceArgument(args[0], options, io, talk)
+      // What is repeatable comes as one list.
+      const named = args.flat()
+      const sources: Source[] = []
+      for (const name of named.length === 0 ? [undefined] : named) {
+        sources.push(await readSourceArgument(name, options, io, talk))
+      }
       const progress = talk.progress('reading')
       try {
-        const result = await exportKeys(source, {
+        const result = await exportKeys(sources, {
           stdin: io.stdin,
           until: options.until,
           baseOnly: options.baseOnly,
@@ -121,6 +148,11 @@ export function registerExport(program: Command, context: CommandContext): void 
           strings: options.strings,
           target: options.for === undefined ? undefined : parseTarget(options.for),
           filter: readFilterOptions(options),
+          mapDb: options.mapDb && new Map(options.mapDb),
+          rewriteKey: options.rewriteKey,
+          transform:
+            options.transform === undefined ? undefined : await loadTransform(options.transform),
+          onConflict: options.onConflict,
           signal,
           onProgress: ({ phase, done, total, unit, keys }) =>
             progress.update({
@@ -156,8 +188,15 @@ export function registerExport(program: Command, context: CommandContext): void 
 /** Counts of keys as a replay names them. The error is told as one; regions of the file without
  * theirs. */
 function resultObject(result: ExportResult): object {
-  const { error, keysRead, keysWritten, keysFiltered, lost, ...rest } = result
-  const keys = { read: keysRead, written: keysWritten, filtered: keysFiltered }
+  const { error, keysRead, keysWritten, keysFiltered, keysDropped, keysInConflict, lost, ...rest } =
+    result
+  const keys = {
+    read: keysRead,
+    written: keysWritten,
+    filtered: keysFiltered,
+    dropped: keysDropped,
+    inConflict: keysInConflict,
+  }
   return { ...rest, keys, ...(error === undefined ? { lost } : lostObject({ ...rest, lost })) }
 }
 
@@ -202,6 +241,12 @@ function report(result: ExportResult, talk: Talk): void {
   const { keysWritten, keysFiltered, writtenBytes, format } = result
   const parts = [`${countOf(keysWritten, 'key')} as ${format}, ${formatSize(writtenBytes)}`]
   if (keysFiltered > 0) parts.push(`${formatCount(keysFiltered)} left out by the filters`)
+  if (result.keysDropped > 0) {
+    parts.push(`${formatCount(result.keysDropped)} left out by the transform`)
+  }
+  if (result.keysInConflict > 0) {
+    parts.push(`${formatCount(result.keysInConflict)} left out for another of that name`)
+  }
   if (result.functions > 0) {
     const place = KEY_FORMATS[format].functions ? '' : ` (not in ${format})`
     parts.push(`${formatCount(result.functions)} function libraries${place}`)

@@ -1,13 +1,9 @@
 /** `rrep replay`: options → one call of the library → the ledger. */
-import { pathToFileURL } from 'node:url'
-import { resolve } from 'node:path'
 import type { Command } from 'commander'
 import {
   ledgerOfFailure,
   replay,
-  transformOf,
   type ReplayOptions,
-  type Transform,
 } from '../../verbs/replay/run.js'
 import { finishReplay } from '../../verbs/replay/finish.js'
 import {
@@ -16,7 +12,7 @@ import {
   type ServerSettings,
 } from '../../net/make-server-settings.js'
 import { classifySource, type Source } from '../../source/classify.js'
-import { FileError, UsageError } from '../../errors.js'
+import { UsageError } from '../../errors.js'
 import type { CommandContext } from '../command.js'
 import { readServerSettings, readClusterSeeds } from '../connect-options.js'
 import { EXIT } from '../exit-codes.js'
@@ -26,6 +22,7 @@ import { describeOutcome, describePart, tellLedger } from '../render/ledger.js'
 import { describeLost, lostObject } from '../render/lost-regions.js'
 import type { Talk } from '../talk.js'
 import { declareReplay, optionsOf, type ReplayCommandOptions } from './replay/options.js'
+import { loadTransform } from './replay/key-options.js'
 import { describeFinish, describeVerified, showEvent, showProgress } from './replay/tell.js'
 import { readNamed } from '../source-argument.js'
 import { isClusterAddress, nameOfCluster, type ClusterSeeds } from '../../topology/cluster.js'
@@ -189,17 +186,6 @@ async function readSource(
 function isOnDisk(text: string): boolean {
   const { kind } = classifySource(text)
   return kind === 'file' || kind === 'directory'
-}
-
-async function loadTransform(file: string): Promise<Transform> {
-  try {
-    return transformOf(await import(pathToFileURL(resolve(file)).href), file)
-  } catch (error) {
-    if (error instanceof UsageError) throw error
-    throw new FileError('ERR_CANNOT_READ', `cannot load ${file}: ${String(error)}`, {
-      cause: error,
-    })
-  }
 }
 
 async function confirmEmpty(name: string, io: Io): Promise<void> {

@@ -7,6 +7,8 @@ import type { ChecksumState, LostRegion } from '../../rdb/visitor.js'
 import type { LossCounts } from '../../servers/loss.js'
 import type { ServerFamily } from '../../servers/capabilities.js'
 import type { KeyFilterOptions } from '../../source/key-filter.js'
+import type { KeyRewriteRule } from '../../target/key-mapping.js'
+import type { Transform } from '../../target/transform.js'
 import type { BuiltFrom, OpenKeysOptions } from '../keys/open.js'
 
 export type ExportFormat = KeyFormatName
@@ -23,6 +25,14 @@ export interface ExportOptions extends OpenKeysOptions {
   /** For `resp`: the server that the commands are for. Default: the one that wrote the file. */
   target?: { family: ServerFamily; version: string } | undefined
   filter?: KeyFilterOptions | undefined
+  /** Of `rdb`: keys of the db go into another. */
+  mapDb?: ReadonlyMap<number, number> | undefined
+  /** Of `rdb`: names of keys, one rule after the other. */
+  rewriteKey?: readonly KeyRewriteRule[] | undefined
+  /** Of `rdb`: what becomes of each key, as in a replay; commands and copies cannot be written. */
+  transform?: Transform | undefined
+  /** Of two keys that come to one name. Default `fail`. */
+  onConflict?: 'fail' | 'first' | 'last' | undefined
   /** Goes on behind damage where that is safe: what was lost is in the result, with the error. */
   salvage?: boolean | undefined
 }
@@ -37,6 +47,10 @@ export interface ExportResult {
   keysWritten: number
   /** Left out by the filters. */
   keysFiltered: number
+  /** Left out by the transform. */
+  keysDropped: number
+  /** Left out since another key of that name was kept. */
+  keysInConflict: number
   /** Commands written (`resp`). */
   commands: number
   functions: number

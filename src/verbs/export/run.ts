@@ -6,6 +6,7 @@
  * carried over is in the result.
  */
 import type { Buffer } from 'node:buffer'
+import { UsageError } from '../../errors.js'
 import { ByteKernel } from '../../kernels/kernel.js'
 import { OutputBuffer } from '../../bytes/output-buffer.js'
 import { PieceSize } from '../../bytes/piece-size.js'
@@ -23,10 +24,12 @@ import {
   type KeyFilter,
 } from '../../source/key-filter.js'
 import { pumpRdb, RDB_READ_BYTES, type PumpedRdb } from '../../source/rdb-input.js'
-import { openKeys, type OpenKeys } from '../keys/open.js'
+import type { OpenKeys } from '../keys/open.js'
+import { openSources } from './sources.js'
 import { findDamage, type Damage } from '../../source/damage.js'
 import { dbOfSource, readSource, type SourceName } from '../../source/classify.js'
 import { SizeGate } from '../../source/size-gate.js'
+import { KeyChanges } from './changes.js'
 import type { ExportOptions, ExportResult } from './options.js'
 
 export { lossText } from '../../target/loss-text.js'
@@ -36,13 +39,23 @@ export type * from './options.js'
 const OUTPUT_BYTES = 1 << 20
 
 /** Rejects with FileError, RdbError, AofError, ProtocolError, UsageError or AbortedError. */
-export async function exportKeys(name: SourceName, options: ExportOptions): Promise<ExportResult> {
-  const source = readSource(name)
-  const isServer = source.kind === 'server'
-  const filter = compileKeyFilter(withAddressDb(options.filter, dbOfSource(source)))
+export async function exportKeys(
+  names: SourceName | readonly SourceName[],
+  options: ExportOptions,
+): Promise<ExportResult> {
+  const sources = (Array.isArray(names) ? (names as SourceName[]) : [names as SourceName]).map(
+    readSource,
+  )
+  // Of two keys the first one read is kept.
+  if (options.onConflict === 'last') sources.reverse()
+  const isServer = sources.some((source) => source.kind === 'server')
+  const dbs = new Set(sources.map(dbOfSource))
+  if (dbs.size > 1) throw new UsageError('the addresses name several databases')
+  const filter = compileKeyFilter(withAddressDb(options.filter, [...dbs][0] ?? 0))
   // What is damaged cannot be applied: with salvage the snapshot is read as it lies there.
   const baseOnly = options.baseOnly === true || (options.salvage === true && !isServer)
-  const keys = await openKeys(source, { ...options, baseOnly, isReadTwice: options.salvage })
+  const isReadTwice = options.salvage
+  const keys = await openSources(sources, { ...options, baseOnly, isReadTwice })
   try {
     const damage =
       options.salvage === true
@@ -53,7 +66,7 @@ export async function exportKeys(name: SourceName, options: ExportOptions): Prom
       signal: options.signal,
     })
     try {
-      const run = new ExportRun(options, filter, keys, damage, (bytes) => output.write(bytes))
+      const run = new ExportRun(options, filter, keys, damage, sources.length, (bytes) => output.write(bytes))
       const rdb = damage === undefined ? keys.rdb : await keys.again()
       const parser = new RdbParser(run.visitor, {
         file: keys.name,
@@ -107,6 +120,7 @@ class ExportRun {
   readonly #filter: KeyFilter
   readonly #opened: OpenKeys
   readonly #damage: Damage | undefined
+  readonly #changes: KeyChanges | undefined
   readonly #writer: KeyWriter
   readonly #gate: SizeGate | undefined
   readonly #nowMs = Date.now()
@@ -118,6 +132,7 @@ class ExportRun {
     filter: KeyFilter,
     opened: OpenKeys,
     damage: Damage | undefined,
+    sources: number,
     write: (bytes: Buffer) => void,
   ) {
     this.#name = options.format ?? 'jsonl'
@@ -125,6 +140,13 @@ class ExportRun {
     this.#filter = filter
     this.#opened = opened
     this.#damage = damage
+    const changes = KeyChanges.of(options, sources)
+    this.#changes = changes
+    if (changes !== undefined && this.format.movesKeys !== true) {
+      throw new UsageError(`only a dump takes several sources, or keys that go elsewhere: not ${this.#name}`, {
+        hint: 'choose the format rdb, and export that',
+      })
+    }
     const { target } = options
     const kernel = new ByteKernel(OUTPUT_BYTES + RDB_READ_BYTES)
     const out = new OutputBuffer(write, kernel.allocate(OUTPUT_BYTES))
@@ -137,8 +159,9 @@ class ExportRun {
       kernel,
       head: opened.rdb.input.head,
       wanted: (header) => this.#isWanted(header),
-      wantedString: damage === undefined ? this.#isStringWanted : undefined,
-      isFree: filter.passesAll && damage === undefined && minSizeBytes === 0,
+      wantedString: damage === undefined && changes === undefined ? this.#isStringWanted : undefined,
+      place: changes && ((header, place) => changes.place(header, place)),
+      isFree: changes === undefined && filter.passesAll && damage === undefined && minSizeBytes === 0,
       minSizeBytes: isMeasured ? minSizeBytes : 0,
       strings: options.strings ?? 'text',
       timeShiftMs: opened.timeShiftMs,
@@ -170,6 +193,8 @@ class ExportRun {
       keysRead: summary.keysRead,
       keysWritten: keys,
       keysFiltered: this.#keysFiltered + (this.#gate?.keysTooSmall ?? 0) + tooSmall,
+      keysDropped: this.#changes?.dropped ?? 0,
+      keysInConflict: this.#changes?.conflicts ?? 0,
       ...counts,
       writtenBytes,
       modules: this.#modules,

@@ -2,14 +2,13 @@
 import { type Command, Option } from 'commander'
 import {
   DEFAULT_CHECKPOINT_KEY,
-  parseDbMapping,
-  parseRewriteRule,
   type KeyRewriteRule,
   type OnConflict,
   type ReplayOptions,
 } from '../../../verbs/replay/run.js'
 import { addCommonOptions } from '../../command.js'
 import { addConnectOptions, type ConnectValues } from '../../connect-options.js'
+import { collectDb, collectRule } from './key-options.js'
 import { addFilterOptions, readFilterOptions, type FilterOptions } from '../../filter-options.js'
 import { parseCount, parseMoment, parseSize, parseTime, type Moment } from '../../units.js'
 
@@ -155,12 +154,4 @@ export function optionsOf(options: ReplayCommandOptions): ReplayOptions {
     connections: options.connections,
     retries: options.retries,
   }
-}
-
-function collectDb(text: string, before: [number, number][] | undefined): [number, number][] {
-  return [...(before ?? []), parseDbMapping(text)]
-}
-
-function collectRule(text: string, before: KeyRewriteRule[] | undefined): KeyRewriteRule[] {
-  return [...(before ?? []), parseRewriteRule(text)]
 }
