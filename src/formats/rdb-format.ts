@@ -28,13 +28,7 @@ import {
 import { capabilitiesOfWriter } from '../rewrite/writing-server.js'
 import type { BacklenHabit } from '../servers/capabilities.js'
 import { LOSS, type Loss, type LossCounts } from '../servers/loss.js'
-import type {
-  KeyFormat,
-  KeyFormatCounts,
-  KeyFormatRun,
-  KeyPlace,
-  KeyWriter,
-} from './key-format.js'
+import type { KeyFormat, KeyFormatCounts, KeyFormatRun, KeyPlace, KeyWriter } from './key-format.js'
 
 export const RDB: KeyFormat = {
   extensions: ['rdb'],

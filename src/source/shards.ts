@@ -84,7 +84,10 @@ class ShardsInput implements ByteInput {
   constructor(
     name: string,
     shards: readonly { readonly path: string }[],
-    magic: Buffer, head: Buffer, open: Open) {
+    magic: Buffer,
+    head: Buffer,
+    open: Open,
+  ) {
     this.name = name
     this.#shards = shards
     this.#magic = magic
@@ -246,7 +249,11 @@ function noRdb(path: string): RdbError {
 }
 
 function twoFamilies(directory: string): ProtocolError {
-  return new ProtocolError('ERR_NOT_SUPPORTED', `${directory}: these are dumps of Redis and of Valkey`, {
-    hint: 'read them one by one: types of the one have other numbers in the other',
-  })
+  return new ProtocolError(
+    'ERR_NOT_SUPPORTED',
+    `${directory}: these are dumps of Redis and of Valkey`,
+    {
+      hint: 'read them one by one: types of the one have other numbers in the other',
+    },
+  )
 }

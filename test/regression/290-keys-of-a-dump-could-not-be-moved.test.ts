@@ -23,7 +23,11 @@ test('--map-db and --rewrite-key put keys elsewhere, with all that they hold', a
   const before = (await states(DEMO)).filter(({ key }) => text(key).startsWith('user:'))
   expect(before.length).toBeGreaterThan(100)
   expect(await states(out)).toEqual(
-    before.map((state) => ({ ...state, db: 3, key: base64(text(state.key).replace('user', 'member')) })),
+    before.map((state) => ({
+      ...state,
+      db: 3,
+      key: base64(text(state.key).replace('user', 'member')),
+    })),
   )
 })
 

@@ -32,10 +32,9 @@ test('parts of a dump come together to what it was', async () => {
 
 test('of two keys of one name the first or the last is kept, or none', async () => {
   // The same names, partly with other contents, and all packed in another way.
-  const [newer, older] = ['7.2', '6.2'].map((each) => join(FIXTURES, `redis-${each}/types.rdb`)) as [
-    string,
-    string,
-  ]
+  const [newer, older] = ['7.2', '6.2'].map((each) =>
+    join(FIXTURES, `redis-${each}/types.rdb`),
+  ) as [string, string]
   const failed = await runCli(['export', newer, older, '-o', join(dir, 'none.rdb')])
   expect(failed.code).toBe(7)
   expect(failed.err).toContain('comes twice')

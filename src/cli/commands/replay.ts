@@ -1,10 +1,6 @@
 /** `rrep replay`: options → one call of the library → the ledger. */
 import type { Command } from 'commander'
-import {
-  ledgerOfFailure,
-  replay,
-  type ReplayOptions,
-} from '../../verbs/replay/run.js'
+import { ledgerOfFailure, replay, type ReplayOptions } from '../../verbs/replay/run.js'
 import { finishReplay } from '../../verbs/replay/finish.js'
 import {
   formatServerAddress,

@@ -54,11 +54,10 @@ export class KeyChanges {
     if (!this.#names.add(place.dbnum, bytes, start, end)) return true
     if (this.#onConflict === 'fail') {
       const name = printable(bytes, start, end, MAX_KEY_CHARS)
-      throw new TargetError(
-        'ERR_TARGET_CONFLICT',
-        `key ${name} of db ${place.dbnum} comes twice`,
-        { hint: 'say which is kept: onConflict first or last', details: { key: name } },
-      )
+      throw new TargetError('ERR_TARGET_CONFLICT', `key ${name} of db ${place.dbnum} comes twice`, {
+        hint: 'say which is kept: onConflict first or last',
+        details: { key: name },
+      })
     }
     this.conflicts += 1
     return false

@@ -66,7 +66,9 @@ export async function exportKeys(
       signal: options.signal,
     })
     try {
-      const run = new ExportRun(options, filter, keys, damage, sources.length, (bytes) => output.write(bytes))
+      const run = new ExportRun(options, filter, keys, damage, sources.length, (bytes) =>
+        output.write(bytes),
+      )
       const rdb = damage === undefined ? keys.rdb : await keys.again()
       const parser = new RdbParser(run.visitor, {
         file: keys.name,
@@ -143,9 +145,12 @@ class ExportRun {
     const changes = KeyChanges.of(options, sources)
     this.#changes = changes
     if (changes !== undefined && this.format.movesKeys !== true) {
-      throw new UsageError(`only a dump takes several sources, or keys that go elsewhere: not ${this.#name}`, {
-        hint: 'choose the format rdb, and export that',
-      })
+      throw new UsageError(
+        `only a dump takes several sources, or keys that go elsewhere: not ${this.#name}`,
+        {
+          hint: 'choose the format rdb, and export that',
+        },
+      )
     }
     const { target } = options
     const kernel = new ByteKernel(OUTPUT_BYTES + RDB_READ_BYTES)
@@ -159,9 +164,11 @@ class ExportRun {
       kernel,
       head: opened.rdb.input.head,
       wanted: (header) => this.#isWanted(header),
-      wantedString: damage === undefined && changes === undefined ? this.#isStringWanted : undefined,
+      wantedString:
+        damage === undefined && changes === undefined ? this.#isStringWanted : undefined,
       place: changes && ((header, place) => changes.place(header, place)),
-      isFree: changes === undefined && filter.passesAll && damage === undefined && minSizeBytes === 0,
+      isFree:
+        changes === undefined && filter.passesAll && damage === undefined && minSizeBytes === 0,
       minSizeBytes: isMeasured ? minSizeBytes : 0,
       strings: options.strings ?? 'text',
       timeShiftMs: opened.timeShiftMs,

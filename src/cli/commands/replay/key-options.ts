@@ -10,7 +10,10 @@ import {
   type Transform,
 } from '../../../verbs/replay/run.js'
 
-export function collectDb(text: string, before: [number, number][] | undefined): [number, number][] {
+export function collectDb(
+  text: string,
+  before: [number, number][] | undefined,
+): [number, number][] {
   return [...(before ?? []), parseDbMapping(text)]
 }
 
