@@ -45,6 +45,14 @@ export interface KeyFormatRun {
   /** Of formats that move keys: where each goes that is wanted; false: nowhere. Undefined: they stay
    * where they are. */
   readonly place: ((header: KeyHeader, place: KeyPlace) => boolean) | undefined
+  /** Of formats that can be split: an output for each part beside `out`, which is not used, and the
+   * part that a key is in, by the name it goes under; -1: in none. */
+  readonly split:
+    | {
+        readonly outs: readonly OutputBuffer[]
+        readonly partOf: (key: Slice) => number
+      }
+    | undefined
   /** Every key is wanted: those that can be taken thousands at once need not be asked about. */
   readonly isFree: boolean
   /** Smaller keys are not wanted, of a format that measures them itself; else 0. */
@@ -77,6 +85,8 @@ export interface KeyWriter {
 
 export interface KeyFormatCounts {
   keys: number
+  /** Of each part, where it was split. */
+  partKeys?: readonly number[] | undefined
   /** Left out because they are too small, of a format that measures them. */
   tooSmall?: number
   /** Function libraries that were met. */

@@ -12,6 +12,7 @@ import { rdbMagicOf } from '../rdb/head.js'
 import { RawValueParser } from '../rdb/raw-value-parser.js'
 import { FileRecords } from '../rdb/writer/file-records.js'
 import { formFor, holdsType, typeInstead, type RdbForm } from '../rdb/writer/rdb-form.js'
+import { isPlaced, NO_KEY, SplitKeys, type SplitPart } from './rdb-split.js'
 import { StringRecords } from './string-records.js'
 import { RdbOutput } from '../rdb/writer/rdb-output.js'
 import { ValueEncoder } from '../rdb/writer/value-encoder.js'
@@ -23,7 +24,6 @@ import {
   type Depth,
   type KeyHeader,
   type RdbVisitor,
-  type Slice,
 } from '../rdb/visitor.js'
 import { capabilitiesOfWriter } from '../rewrite/writing-server.js'
 import type { BacklenHabit } from '../servers/capabilities.js'
@@ -39,7 +39,6 @@ export const RDB: KeyFormat = {
   create: (run) => new RdbWriter(run),
 }
 
-const NO_KEY: Slice = { bytes: Buffer.alloc(0), start: 0, end: 0 }
 /** The smallest listpack whose entries may have a back-length that servers disagree on. */
 const DISPUTED_LISTPACK_BYTES = 16_383
 /** Of a value that may have to be taken back no more than this is held. */
@@ -50,28 +49,35 @@ const WAY = { OUT: 0, RAW: 1, HELD: 2, ELEMENTS: 3, STREAM: 4, REWRITTEN: 5 } as
 type Way = (typeof WAY)[keyof typeof WAY]
 
 class RdbWriter implements KeyWriter {
-  readonly visitor: RdbKeys
-  readonly #output: RdbOutput
+  readonly visitor: RdbKeys | SplitKeys
+  readonly #outputs: readonly RdbOutput[]
 
   constructor(run: KeyFormatRun) {
     const magic = rdbMagicOf(run.head) ?? { family: 'redis', version: 0 }
-    this.#output = new RdbOutput(run.out, formFor(magic, run.target))
-    this.visitor = new RdbKeys(run, this.#output)
+    const form = formFor(magic, run.target)
+    const outputs = (run.split?.outs ?? [run.out]).map((out) => new RdbOutput(out, form))
+    this.#outputs = outputs
+    const parts = outputs.map((output) => new RdbKeys(run, output))
+    this.visitor = run.split === undefined ? parts[0]! : new SplitKeys(run, run.split, parts)
   }
 
   get counts(): KeyFormatCounts {
     const { losses, functions } = this.visitor
+    const partKeys = this.#outputs.map((output) => output.keys)
+    const keys = partKeys.reduce((sum, each) => sum + each, 0)
     const none = { commands: 0, inexactStrings: 0, unorderedValues: 0 }
-    return { keys: this.#output.keys, functions, losses, ...none }
+    return { keys, partKeys, functions, losses, ...none }
   }
 
   finish(): void {
-    this.#output.end()
+    for (const output of this.#outputs) output.end()
   }
 }
 
-class RdbKeys implements RdbVisitor {
-  readonly losses: LossCounts = {}
+class RdbKeys implements SplitPart {
+  /** Of keys, and of what stands between them. */
+  readonly keyLosses: LossCounts = {}
+  readonly fileLosses: LossCounts = {}
   readonly lane: RdbLane
   rawWithElements = false
   readonly #run: KeyFormatRun
@@ -85,7 +91,8 @@ class RdbKeys implements RdbVisitor {
   /** Listpacks go to servers that read some of them otherwise. */
   readonly #backlensDiffer: boolean
   #strings: StringRecords | undefined
-  readonly #place: KeyPlace = { key: NO_KEY, dbnum: 0, expireAtMs: undefined }
+  readonly #own: KeyPlace = { key: NO_KEY, dbnum: 0, expireAtMs: undefined }
+  #place: KeyPlace = this.#own
   #way: Way = WAY.OUT
   #disputed = false
   #valueAt = 0
@@ -104,8 +111,9 @@ class RdbKeys implements RdbVisitor {
       (this.#sourceBacklen === 'unknown' || this.#sourceBacklen !== target.backlen)
     const magic = rdbMagicOf(run.head)
     const isSameForm = magic?.family === this.#form.family && magic.version === this.#form.version
-    const isWhole = run.isFree && isSameForm
-    this.#records = new FileRecords({ output, isWhole, lose })
+    const isWhole = run.isFree && isSameForm && run.split === undefined
+    const loseOfFile = (loss: Loss): void => count(loss, this.fileLosses)
+    this.#records = new FileRecords({ output, isWhole, lose: loseOfFile })
     this.#encoder = new ValueEncoder(output.to, lose)
     this.#again = { key: () => DEPTH.ELEMENTS, ...forwardElements(this.#encoder) }
     Object.assign(this, forwardElements(this.#encoder), forwardRecords(this.#records))
@@ -120,14 +128,28 @@ class RdbKeys implements RdbVisitor {
     }
   }
 
+  get losses(): LossCounts {
+    const sum = { ...this.fileLosses }
+    for (const [loss, times] of Object.entries(this.keyLosses) as [Loss, number][]) {
+      sum[loss] = (sum[loss] ?? 0) + times
+    }
+    return sum
+  }
+
   get functions(): number {
     return this.#records.functions
   }
 
   key(header: KeyHeader): Depth {
+    return this.take(header, isPlaced(this.#run, header, this.#own) ? this.#own : undefined)
+  }
+
+  /** `place` undefined: it is not wanted. */
+  take(header: KeyHeader, place: KeyPlace | undefined): Depth {
     this.#way = WAY.OUT
     this.rawWithElements = false
-    if (!this.#run.wanted(header) || !this.#isPlaced(header)) return DEPTH.SKIP
+    if (place === undefined) return DEPTH.SKIP
+    this.#place = place
     const { type } = header
     const isMoved = type.fieldTimes && this.#run.timeShiftMs !== 0
     const isHeld = holdsType(this.#form, type) && this.#hasModule(header)
@@ -213,14 +235,6 @@ class RdbKeys implements RdbVisitor {
     this.#output.to.out.hold()
   }
 
-  #isPlaced(header: KeyHeader): boolean {
-    const place = this.#place
-    place.key = header.key
-    place.dbnum = header.dbnum
-    place.expireAtMs = header.hasExpiry ? header.expireAtMs : undefined
-    return this.#run.place?.(header, place) !== false
-  }
-
   #beginKey(header: KeyHeader, typeByte: number): void {
     const { key, dbnum, expireAtMs } = this.#place
     if (header.metaClasses > 0 && !this.#output.holdsMeta) this.#lose(LOSS.KEY_META)
@@ -291,8 +305,12 @@ class RdbKeys implements RdbVisitor {
   }
 
   #lose(loss: Loss): void {
-    this.losses[loss] = (this.losses[loss] ?? 0) + 1
+    count(loss, this.keyLosses)
   }
+}
+
+function count(loss: Loss, losses: LossCounts): void {
+  losses[loss] = (losses[loss] ?? 0) + 1
 }
 
 function hasListpacks({ type }: KeyHeader): boolean {

@@ -400,6 +400,14 @@ const ELEMENT_EVENT_NAMES: Record<ValueEvent, true> = {
   count: true,
   streamNodesEnd: true,
 }
+/** Of values of modules, and of what modules keep between keys. */
+const MODULE_EVENT_NAMES = {
+  moduleSigned: true,
+  moduleUnsigned: true,
+  moduleFloat: true,
+  moduleDouble: true,
+  moduleString: true,
+} as const
 /** Names of the events between keys. */
 const FILE_EVENT_NAMES: Record<FileEvent, true> = {
   start: true,
@@ -436,6 +444,31 @@ export function forwardElements(inner: Partial<RdbVisitor>): Partial<RdbVisitor>
 /** What `inner` hears between keys, as calls that go straight to it. */
 export function forwardFile(inner: Partial<RdbVisitor>): Partial<RdbVisitor> {
   return forward(inner, FILE_EVENT_NAMES)
+}
+
+type Call = (a: unknown, b: unknown, c: unknown) => void
+
+/** Events of values, as calls that go to the visitor that `current` names then. */
+export function forwardElementsTo(current: () => Partial<RdbVisitor>): Partial<RdbVisitor> {
+  return dispatch(ELEMENT_EVENT_NAMES, (name) => (a, b, c) => {
+    const inner = current()
+    ;(Reflect.get(inner, name) as Call | undefined)?.call(inner, a, b, c)
+  })
+}
+
+/** What stands between keys, and data of modules, which are told there only where nobody asks for the
+ * elements of their values, as calls that go to all. */
+export function forwardFileToAll(inners: readonly Partial<RdbVisitor>[]): Partial<RdbVisitor> {
+  return dispatch({ ...FILE_EVENT_NAMES, ...MODULE_EVENT_NAMES }, (name) => (a, b, c) => {
+    for (const inner of inners) (Reflect.get(inner, name) as Call | undefined)?.call(inner, a, b, c)
+  })
+}
+
+function dispatch(
+  names: Partial<Record<EventName, true>>,
+  call: (name: string) => Call,
+): Partial<RdbVisitor> {
+  return Object.fromEntries(Object.keys(names).map((name) => [name, call(name)]))
 }
 
 /** Made once for a visitor: what it has no method for stays away. */

@@ -65,7 +65,7 @@ export function mastersOf({ nodes }: ClusterNodes): readonly ClusterNode[] {
 }
 
 /** How many slots nobody owns. */
-export function slotsWithoutOwner(masters: readonly ClusterNode[]): number {
+export function slotsWithoutOwner(masters: readonly Pick<ClusterNode, 'slots'>[]): number {
   let owned = 0
   for (const [first, last] of masters.flatMap(({ slots }) => slots)) owned += last - first + 1
   return SLOT_COUNT - owned

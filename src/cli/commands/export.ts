@@ -4,17 +4,18 @@ import {
   exportKeys,
   lossText,
   type ExportFormat,
+  type Split,
   type ExportResult,
 } from '../../verbs/export/run.js'
 import { extname } from 'node:path'
 import { KEY_FORMAT_NAMES, KEY_FORMATS, formatOfName } from '../../formats/formats.js'
 import { statOf } from '../../disk/stat.js'
-import type { Source } from '../../source/classify.js'
+import { classifySource, type Source } from '../../source/classify.js'
 import { compressionOfName } from '../../disk/compression.js'
 import { FileError, UsageError } from '../../errors.js'
 import { addCommonOptions, type CommandContext } from '../command.js'
 import { EXIT } from '../exit-codes.js'
-import { addConnectOptions, type ConnectValues } from '../connect-options.js'
+import { addConnectOptions, readServerSettings, type ConnectValues } from '../connect-options.js'
 import { renderLosses } from '../render/ledger.js'
 import { describeLost, lostObject } from '../render/lost-regions.js'
 import {
@@ -27,6 +28,7 @@ import { addFilterOptions, readFilterOptions, type FilterOptions } from '../filt
 import { jsonLine } from '../guard.js'
 import { describeFileNotice } from '../render/notices.js'
 import type { KeyRewriteRule } from '../../verbs/replay/run.js'
+import type { Io } from '../io.js'
 import type { Talk } from '../talk.js'
 import { collectDb, collectRule, loadTransform } from './replay/key-options.js'
 import { countOf, formatCount, formatSize } from '../units.js'
@@ -38,6 +40,7 @@ interface ExportCommandOptions extends ConnectValues, FilterOptions, MomentOptio
   mapDb?: [number, number][]
   rewriteKey?: KeyRewriteRule[]
   transform?: string
+  split?: string
   onConflict?: 'fail' | 'first' | 'last'
   output?: string
   format?: ExportFormat
@@ -65,6 +68,10 @@ Formats:
           entries, functions. Written for the server version that made the file, or --for another.
   rdb     a dump, with a right checksum: what stays as it is is copied. With --for in a version that
           this server loads; what it cannot hold is named and counted, and the exit status is 7.
+
+--split writes a dump for each shard of a cluster, by the hash slots of keys: shard.rdb becomes
+shard-0.rdb, shard-1.rdb, …, or shard-<id of the node>.rdb. Functions are in all of them. Most clusters
+have db 0 only and load no dump with another: --db 0 leaves those out, --map-db moves them.
 
 Several sources are merged into one dump: a key that two of them have ends it (status 7), unless
 --on-conflict says which is kept. --map-db, --rewrite-key and --transform as in replay; a transform
@@ -94,6 +101,10 @@ export function registerExport(program: Command, context: CommandContext): void 
     .option('--map-db <from:to>', 'rdb: write the keys of a db into another; repeatable', collectDb)
     .option('--rewrite-key <rule>', "rdb: rename keys, as 's/^old:/new:/'; repeatable", collectRule)
     .option('--transform <file>', 'rdb: a module whose transform() changes or drops keys')
+    .option(
+      '--split <shards>',
+      'rdb: by hash slot, into N files, or as nodes.json or HOST:PORT has it',
+    )
     .addOption(
       new Option('--on-conflict <what>', 'rdb: of two keys of one name (default: fail)').choices([
         'fail',
@@ -114,6 +125,7 @@ export function registerExport(program: Command, context: CommandContext): void 
     'rrep export backup.rdb.gz --match "user:*" --ttl none -o users.json',
     'rrep export dump.rdb --match "tenant:7:*" -o tenant-7.rdb',
     'rrep export dump.rdb --for redis-6.2 -o older.rdb',
+    'rrep export dump.rdb --split 10.0.0.1:7000 -o shard.rdb',
     'rrep export a.rdb b.rdb --on-conflict last -o both.rdb',
   ])
   command.action(
@@ -153,6 +165,10 @@ export function registerExport(program: Command, context: CommandContext): void 
           transform:
             options.transform === undefined ? undefined : await loadTransform(options.transform),
           onConflict: options.onConflict,
+          split:
+            options.split === undefined
+              ? undefined
+              : await readSplit(options.split, options, io, talk),
           signal,
           onProgress: ({ phase, done, total, unit, keys }) =>
             progress.update({
@@ -183,6 +199,19 @@ export function registerExport(program: Command, context: CommandContext): void 
       }
     }),
   )
+}
+
+/** `3`, a file, or a node of the cluster. */
+async function readSplit(text: string, options: ConnectValues, io: Io, talk: Talk): Promise<Split> {
+  if (/^\d+$/.test(text)) return Number(text)
+  const spec = classifySource(text)
+  if (spec.kind === 'file') return { nodesFile: spec.path }
+  if (spec.kind === 'server') {
+    return { node: await readServerSettings(spec.address, options, io, talk) }
+  }
+  throw new UsageError(`${text} says no shards`, {
+    hint: 'write a number, the path of a nodes.json, or the host:port of a node',
+  })
 }
 
 /** Counts of keys as a replay names them. The error is told as one; regions of the file without
@@ -253,6 +282,9 @@ function report(result: ExportResult, talk: Talk): void {
   }
   if (result.checksum === 'absent') parts.push('the file has no checksum')
   talk.say(parts.join('; '))
+  for (const part of result.parts) {
+    talk.say(`${part.file}: ${countOf(part.keysWritten, 'key')}, ${formatSize(part.writtenBytes)}`)
+  }
   const as = MODULES_AS[KEY_FORMATS[format].modules]
   for (const [type, count] of Object.entries(as === undefined ? {} : result.modules)) {
     talk.warn(`${formatCount(count)} values of module type ${type} ${as}`)

@@ -9,6 +9,7 @@ import type { ServerFamily } from '../../servers/capabilities.js'
 import type { KeyFilterOptions } from '../../source/key-filter.js'
 import type { KeyRewriteRule } from '../../target/key-mapping.js'
 import type { Transform } from '../../target/transform.js'
+import type { Split } from './parts.js'
 import type { BuiltFrom, OpenKeysOptions } from '../keys/open.js'
 
 export type ExportFormat = KeyFormatName
@@ -31,10 +32,20 @@ export interface ExportOptions extends OpenKeysOptions {
   rewriteKey?: readonly KeyRewriteRule[] | undefined
   /** Of `rdb`: what becomes of each key, as in a replay; commands and copies cannot be written. */
   transform?: Transform | undefined
+  /** Of `rdb`: a file for each shard of a cluster, by the hash slots of keys; `output` is a path. */
+  split?: Split | undefined
   /** Of two keys that come to one name. Default `fail`. */
   onConflict?: 'fail' | 'first' | 'last' | undefined
   /** Goes on behind damage where that is safe: what was lost is in the result, with the error. */
   salvage?: boolean | undefined
+}
+
+export interface ExportedPart {
+  /** Its number, or the id of the node. */
+  name: string
+  file: string
+  keysWritten: number
+  writtenBytes: number
 }
 
 export interface ExportResult {
@@ -55,6 +66,8 @@ export interface ExportResult {
   commands: number
   functions: number
   writtenBytes: number
+  /** With `split`. */
+  parts: readonly ExportedPart[]
   /** Values of modules, by type: `null` in JSON, a RESTORE payload in RESP. */
   modules: Record<string, number>
   /** What the commands cannot bring to the target (`resp`). */

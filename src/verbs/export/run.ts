@@ -14,7 +14,6 @@ import type { WithLane } from '../../rdb/lane/lane.js'
 import { RdbParser } from '../../rdb/parser.js'
 import { KIND, type KeyHeader, type RdbVisitor } from '../../rdb/visitor.js'
 import { parseServerVersion, targetCapabilities } from '../../servers/capabilities.js'
-import { openOutput } from '../../disk/output/open-output.js'
 import { KEY_FORMATS, type KeyFormatName } from '../../formats/formats.js'
 import type { KeyFormat, KeyFormatRun, KeyWriter } from '../../formats/key-format.js'
 import {
@@ -25,6 +24,7 @@ import {
 } from '../../source/key-filter.js'
 import { pumpRdb, RDB_READ_BYTES, type PumpedRdb } from '../../source/rdb-input.js'
 import type { OpenKeys } from '../keys/open.js'
+import { openParts, type PartedOutput } from './parted-output.js'
 import { openSources } from './sources.js'
 import { findDamage, type Damage } from '../../source/damage.js'
 import { dbOfSource, readSource, type SourceName } from '../../source/classify.js'
@@ -34,7 +34,12 @@ import type { ExportOptions, ExportResult } from './options.js'
 
 export { lossText } from '../../target/loss-text.js'
 export type * from './options.js'
+export type { Split } from './parts.js'
 
+/** Of one of many parts. */
+const LEAST_OUTPUT_BYTES = 1 << 16
+/** What a kernel wants to have to spare behind each. */
+const OUTPUT_SLACK_BYTES = 64
 /** A row of many keys is written at once, and a list may be held back until its end. */
 const OUTPUT_BYTES = 1 << 20
 
@@ -61,14 +66,9 @@ export async function exportKeys(
       options.salvage === true
         ? await findDamage(keys.rdb, { file: keys.name, signal: options.signal })
         : undefined
-    const output = await openOutput(options.output, {
-      compress: options.compress,
-      signal: options.signal,
-    })
+    const output = await openParts(options)
     try {
-      const run = new ExportRun(options, filter, keys, damage, sources.length, (bytes) =>
-        output.write(bytes),
-      )
+      const run = new ExportRun(options, filter, keys, damage, sources.length, output)
       const rdb = damage === undefined ? keys.rdb : await keys.again()
       const parser = new RdbParser(run.visitor, {
         file: keys.name,
@@ -101,7 +101,7 @@ export async function exportKeys(
       }
       run.finish()
       await output.finish()
-      return run.result(pumped, output.writtenBytes)
+      return run.result(pumped)
     } catch (error) {
       output.discard()
       throw error
@@ -123,6 +123,7 @@ class ExportRun {
   readonly #opened: OpenKeys
   readonly #damage: Damage | undefined
   readonly #changes: KeyChanges | undefined
+  readonly #outputs: PartedOutput
   readonly #writer: KeyWriter
   readonly #gate: SizeGate | undefined
   readonly #nowMs = Date.now()
@@ -135,7 +136,7 @@ class ExportRun {
     opened: OpenKeys,
     damage: Damage | undefined,
     sources: number,
-    write: (bytes: Buffer) => void,
+    outputs: PartedOutput,
   ) {
     this.#name = options.format ?? 'jsonl'
     this.format = KEY_FORMATS[this.#name]
@@ -144,17 +145,24 @@ class ExportRun {
     this.#damage = damage
     const changes = KeyChanges.of(options, sources)
     this.#changes = changes
-    if (changes !== undefined && this.format.movesKeys !== true) {
+    const isDumpOnly = changes !== undefined || options.split !== undefined
+    if (isDumpOnly && this.format.movesKeys !== true) {
       throw new UsageError(
-        `only a dump takes several sources, or keys that go elsewhere: not ${this.#name}`,
+        `only a dump takes several sources, keys that go elsewhere, or is split: not ${this.#name}`,
         {
           hint: 'choose the format rdb, and export that',
         },
       )
     }
     const { target } = options
-    const kernel = new ByteKernel(OUTPUT_BYTES + RDB_READ_BYTES)
-    const out = new OutputBuffer(write, kernel.allocate(OUTPUT_BYTES))
+    this.#outputs = outputs
+    const count = outputs.outputs.length
+    const outputBytes = Math.max(LEAST_OUTPUT_BYTES, Math.floor(OUTPUT_BYTES / count))
+    const kernel = new ByteKernel(count * (outputBytes + OUTPUT_SLACK_BYTES) + RDB_READ_BYTES)
+    const outs = outputs.outputs.map(
+      (output) => new OutputBuffer((bytes) => output.write(bytes), kernel.allocate(outputBytes)),
+    )
+    const out = outs[0]!
     this.pieces = new PieceSize(out, RDB_READ_BYTES)
     this.inputBuffer = kernel.allocateInput(RDB_READ_BYTES)
     const minSizeBytes = options.filter?.minSizeBytes ?? 0
@@ -167,6 +175,7 @@ class ExportRun {
       wantedString:
         damage === undefined && changes === undefined ? this.#isStringWanted : undefined,
       place: changes && ((header, place) => changes.place(header, place)),
+      split: outputs.partOf && { outs, partOf: outputs.partOf },
       isFree:
         changes === undefined && filter.passesAll && damage === undefined && minSizeBytes === 0,
       minSizeBytes: isMeasured ? minSizeBytes : 0,
@@ -188,10 +197,10 @@ class ExportRun {
     this.#writer.finish()
   }
 
-  result({ summary, trailingBytes }: PumpedRdb, writtenBytes: number): ExportResult {
+  result({ summary, trailingBytes }: PumpedRdb): ExportResult {
     const opened = this.#opened
     const damage = this.#damage
-    const { keys, tooSmall = 0, ...counts } = this.#writer.counts
+    const { keys, tooSmall = 0, partKeys, ...counts } = this.#writer.counts
     return {
       source: opened.built === undefined ? opened.rdb.name : opened.name,
       format: this.#name,
@@ -203,7 +212,8 @@ class ExportRun {
       keysDropped: this.#changes?.dropped ?? 0,
       keysInConflict: this.#changes?.conflicts ?? 0,
       ...counts,
-      writtenBytes,
+      writtenBytes: this.#outputs.writtenBytes,
+      parts: this.#outputs.told(partKeys),
       modules: this.#modules,
       notices: summary.notices,
       trailingBytes,
