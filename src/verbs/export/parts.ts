@@ -111,6 +111,6 @@ function partName(output: string, name: string): string {
 
 function noNodes(path: string): UsageError {
   return new UsageError(`${path} is no list of the nodes of a cluster`, {
-    hint: 'sync --cluster and redis-cli --cluster backup write one: nodes.json',
+    hint: 'a backup of a cluster has one beside its dumps: nodes.json',
   })
 }
