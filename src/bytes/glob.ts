@@ -78,6 +78,8 @@ function matches(
     const want = token < tokens.length ? tokens[token]! : undefined
     if (want === STAR) {
       token += 1
+      // The last star takes all that is left.
+      if (token === tokens.length) return true
       starToken = token
       starAt = at
     } else if (
@@ -89,6 +91,12 @@ function matches(
     } else if (starToken >= 0) {
       token = starToken
       starAt += 1
+      const next = tokens[token]!
+      if (next >= 0) {
+        // Nothing matches before the byte that has to come behind the star.
+        while (starAt < end && bytes[starAt] !== next) starAt += 1
+        if (starAt === end) return false
+      }
       at = starAt
     } else {
       return false

@@ -28,7 +28,9 @@ afterAll(async () => {
 })
 
 const files = fixtureFiles('.rdb').filter(({ name }) =>
-  /(redis-[78]|valkey).*\/(types|streams|hash-field-ttl|functions|lfu|idmp|uncompressed)\.rdb$/.test(name),
+  /(redis-[78]|valkey).*\/(types|streams|hash-field-ttl|functions|lfu|idmp|uncompressed)\.rdb$/.test(
+    name,
+  ),
 )
 
 async function keys(source: string): Promise<Map<string, unknown>> {
@@ -41,43 +43,46 @@ async function keys(source: string): Promise<Map<string, unknown>> {
   )
 }
 
-describe.each(['2.4.18', '2.8.24', '3.2.13', '4.0.14', '5.0.14', '6.2.14', '7.0.15'])('redis-%s', (version) => {
-  const accepted = acceptedVersions('redis', serverVersionNumber(version)!).redis
+describe.each(['2.4.18', '2.8.24', '3.2.13', '4.0.14', '5.0.14', '6.2.14', '7.0.15'])(
+  'redis-%s',
+  (version) => {
+    const accepted = acceptedVersions('redis', serverVersionNumber(version)!).redis
 
-  for (const { name, path } of files) {
-    test(name, async () => {
-      const target = { family: 'redis', version } as const
-      const { bytes, result } = await exportToBuffer({ source: path, format: 'rdb', target })
-      const out = join(dir, 'out.rdb')
-      writeFileSync(out, bytes)
-      let youngest = 0
-      const parser = new RdbParser(
-        {
-          key: ({ type }) => {
-            youngest = Math.max(youngest, type.since)
-            return DEPTH.ELEMENTS
+    for (const { name, path } of files) {
+      test(name, async () => {
+        const target = { family: 'redis', version } as const
+        const { bytes, result } = await exportToBuffer({ source: path, format: 'rdb', target })
+        const out = join(dir, 'out.rdb')
+        writeFileSync(out, bytes)
+        let youngest = 0
+        const parser = new RdbParser(
+          {
+            key: ({ type }) => {
+              youngest = Math.max(youngest, type.since)
+              return DEPTH.ELEMENTS
+            },
           },
-        },
-        { validate: true, strict: true },
-      )
-      parser.push(bytes)
-      const summary = parser.end()
-      expect(summary.version).toBeLessThanOrEqual(accepted)
-      expect(youngest).toBeLessThanOrEqual(accepted)
-      copyFileSync(out, join(server.dir, 'in.rdb'))
-      expect(await server.client.call('DEBUG', 'RELOAD', 'NOSAVE')).toBe('OK')
+          { validate: true, strict: true },
+        )
+        parser.push(bytes)
+        const summary = parser.end()
+        expect(summary.version).toBeLessThanOrEqual(accepted)
+        expect(youngest).toBeLessThanOrEqual(accepted)
+        copyFileSync(out, join(server.dir, 'in.rdb'))
+        expect(await server.client.call('DEBUG', 'RELOAD', 'NOSAVE')).toBe('OK')
 
-      const { losses } = result
-      const [before, after] = [await keys(path), await keys(out)]
-      expect(before.size - after.size).toBe((losses.value ?? 0) + (losses.stream ?? 0))
-      if (losses['field-expiry'] === undefined) {
-        for (const [key, value] of after) expect(value).toEqual(before.get(key))
-      }
-      // Before 5.0 there are no streams, before 7.0 no functions: all of them are named.
-      if (name.includes('streams') && accepted < 9) expect(losses.stream).toBeGreaterThan(0)
-      if (name.includes('functions') && accepted < 10) expect(losses.function).toBeGreaterThan(0)
-      if (name.includes('hash-field-ttl')) expect(losses['field-expiry']).toBeGreaterThan(0)
-      if (name.includes('/types') && accepted >= 10) expect(losses).toEqual({})
-    })
-  }
-})
+        const { losses } = result
+        const [before, after] = [await keys(path), await keys(out)]
+        expect(before.size - after.size).toBe((losses.value ?? 0) + (losses.stream ?? 0))
+        if (losses['field-expiry'] === undefined) {
+          for (const [key, value] of after) expect(value).toEqual(before.get(key))
+        }
+        // Before 5.0 there are no streams, before 7.0 no functions: all of them are named.
+        if (name.includes('streams') && accepted < 9) expect(losses.stream).toBeGreaterThan(0)
+        if (name.includes('functions') && accepted < 10) expect(losses.function).toBeGreaterThan(0)
+        if (name.includes('hash-field-ttl')) expect(losses['field-expiry']).toBeGreaterThan(0)
+        if (name.includes('/types') && accepted >= 10) expect(losses).toEqual({})
+      })
+    }
+  },
+)

@@ -129,6 +129,9 @@ class ExportRun {
   readonly #nowMs = Date.now()
   readonly #modules: Record<string, number> = {}
   #keysFiltered = 0
+  /** Whether strings of this db are wanted at all. */
+  #stringsDb = -1
+  #takesStrings = false
 
   constructor(
     options: ExportOptions,
@@ -228,11 +231,12 @@ class ExportRun {
 
   readonly #isStringWanted: KeyFormatRun['wantedString'] = (dbnum, key, start, end, expireAtMs) => {
     const filter = this.#filter
+    if (dbnum !== this.#stringsDb) {
+      this.#stringsDb = dbnum
+      this.#takesStrings = filter.db(dbnum) && filter.type('string')
+    }
     const isWanted =
-      filter.db(dbnum) &&
-      filter.type('string') &&
-      filter.ttl(expireAtMs, this.#nowMs) &&
-      filter.name(key, start, end)
+      this.#takesStrings && filter.ttl(expireAtMs, this.#nowMs) && filter.name(key, start, end)
     if (!isWanted) this.#keysFiltered += 1
     return isWanted
   }
