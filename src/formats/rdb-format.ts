@@ -251,7 +251,7 @@ class RdbKeys implements SplitPart {
     }
     const value = this.#takeBack()
     if (header.kind === KIND.STREAM) {
-      this.#lose(LOSS.VALUE)
+      this.#lose(LOSS.DISPUTED_LENGTH)
       return
     }
     this.#rewrite(header, value)

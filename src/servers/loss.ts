@@ -26,6 +26,8 @@ export const LOSS = {
   KEY_META: 'key-meta',
   /** Data of a module that belongs to no key. */
   MODULE_AUX: 'module-aux',
+  /** A stream with an entry of a length that the target would misread. */
+  DISPUTED_LENGTH: 'disputed-length',
   /** That slots were being imported (Valkey 9). */
   SLOT_IMPORT: 'slot-import',
 } as const

@@ -13,6 +13,7 @@ const LOSS_TEXT: Readonly<Record<Loss, string>> = {
   idempotence: 'ids of stream producers (IDMP)',
   'key-meta': 'metadata that a module keeps with a key',
   'module-aux': 'data of a module that belongs to no key',
+  'disputed-length': 'streams with an entry of a length that the target would misread',
   'slot-import': 'that slots were being imported',
 }
 
