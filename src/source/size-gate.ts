@@ -21,6 +21,7 @@ export class SizeGate implements RdbVisitor {
   readonly #minSizeBytes: number
   #held: Buffer = Buffer.alloc(1 << 16)
   #heldBytes = 0
+  #largestBlobBytes = 0
   #header: KeyHeader | undefined
   #depth: Depth = DEPTH.SKIP
   #open = false
@@ -34,7 +35,14 @@ export class SizeGate implements RdbVisitor {
     this.#inner = inner
     this.#onTooSmall = onTooSmall
     this.#minSizeBytes = minSizeBytes
-    this.#elements = { key: () => DEPTH.ELEMENTS, ...forwardElements(inner) }
+    this.#elements = {
+      key: () => DEPTH.ELEMENTS,
+      get rawWithElements() {
+        return inner.rawWithElements === true
+      },
+      rawValue: (bytes, start, end) => inner.rawValue?.(bytes, start, end),
+      ...forwardElements(inner),
+    }
     // Elements of values that pass unseen, and all that stands between keys.
     Object.assign(this, forwardElements(inner), forwardFile(inner))
   }
@@ -42,6 +50,7 @@ export class SizeGate implements RdbVisitor {
   key(header: KeyHeader): Depth {
     this.#header = header
     this.#heldBytes = 0
+    this.#largestBlobBytes = 0
     // Values that refer to other records of their file cannot be read on their own: they pass.
     this.#open = !header.type.restorable
     if (this.#open) return this.#inner.key(header)
@@ -57,10 +66,17 @@ export class SizeGate implements RdbVisitor {
     if (this.#heldBytes < this.#minSizeBytes) return
     this.#open = true
     this.#depth = this.#inner.key(this.#header!)
+    if (this.#largestBlobBytes > 0) this.#inner.packed?.(this.#largestBlobBytes, -1)
     if (this.#depth === DEPTH.ELEMENTS) {
       this.#parser = new RawValueParser(this.#header!, this.#elements)
     }
     this.#pass(this.#held, 0, this.#heldBytes)
+  }
+
+  /** Of a value that is held back, the largest is told when it passes. */
+  packed(blobBytes: number, entries: number): void {
+    if (this.#open) this.#inner.packed?.(blobBytes, entries)
+    else this.#largestBlobBytes = Math.max(this.#largestBlobBytes, blobBytes)
   }
 
   keyEnd(header: KeyHeader, stats: ValueStats): void {
