@@ -45,6 +45,9 @@ export interface BackupRecord {
   /** One dump, or those of a cluster's shards; and beside these `nodes.json`. */
   files: readonly BackupFile[]
   isCluster: boolean
+  /** Far fewer keys than the last backup without this mark, which had so many: that one is the measure
+   * of the next ones, until the keys are back or the new level is accepted. */
+  farFewerThan?: number | undefined
 }
 
 /** A new id: its order as text is that of time. */
@@ -86,7 +89,8 @@ export function parseRecord(text: string): BackupRecord | undefined {
     isName(name!) &&
     timeOfId(id!) === Math.floor(Date.parse(startedAt!) / 1000) * 1000 &&
     [record.keys, record.expires, record.rdbVersion].every(Number.isSafeInteger) &&
-    typeof databases === 'object' &&
+    (record.farFewerThan === undefined || Number.isSafeInteger(record.farFewerThan)) &&
+    isObject(databases) &&
     Array.isArray(tags) &&
     Array.isArray(files) &&
     files.length > 0 &&
@@ -97,6 +101,10 @@ export function parseRecord(text: string): BackupRecord | undefined {
 /** Of a backup, or of a file in one: nothing that leads elsewhere. */
 export function isName(text: string): boolean {
   return text !== '' && text !== '.' && text !== '..' && !/[/\\\0]/.test(text) && text.length < 256
+}
+
+function isObject(value: unknown): boolean {
+  return typeof value === 'object' && value !== null
 }
 
 function isFile(each: unknown): boolean {

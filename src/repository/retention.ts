@@ -1,7 +1,7 @@
 /**
  * Which backups are kept, with the words and the meaning of restic: each rule keeps the newest backup of
  * each of the last so many periods that have one; the rules are ORed. Besides them the newest is always
- * kept, and what is dated in the future. Pure.
+ * kept, the newest that did not lose far too many keys, and what is dated in the future. Pure.
  */
 
 export interface RetentionPolicy {
@@ -30,9 +30,11 @@ export function applyPolicy<Item extends { readonly atMs: number }>(
   items: readonly Item[],
   policy: RetentionPolicy,
   nowMs: number,
+  isSuspect: (item: Item) => boolean = () => false,
 ): readonly Kept<Item>[] {
   const newestFirst = [...items].sort((a, b) => b.atMs - a.atMs)
   const newestMs = newestFirst[0]?.atMs ?? 0
+  const newestGood = newestFirst.find((item) => !isSuspect(item))
   const rules: { name: string; left: number; period: (at: Date) => string; seen?: string }[] = [
     { name: 'last', left: policy.last ?? 0, period: (at) => String(at.getTime()) },
     { name: 'hourly', left: policy.hourly ?? 0, period: (at) => `${dayOf(at)} ${at.getHours()}` },
@@ -62,6 +64,7 @@ export function applyPolicy<Item extends { readonly atMs: number }>(
     }
     if (item.atMs > nowMs) reasons.push('future')
     if (index === 0) reasons.push('newest')
+    else if (item === newestGood) reasons.push('good')
     return { item, reasons }
   })
 }

@@ -74,7 +74,7 @@ reads it: rrep inspect REPO@latest, rrep diff REPO@~1 REPO@latest, rrep replay R
 The --keep-… rules are those of restic: each keeps the newest backup of each of the last so many periods
 that have one, and a backup that any rule keeps stays. They look at one NAME only. The newest is never
 removed. Where a backup holds less than half of the keys of the one before (--guard), it is stored, nothing
-is removed, and the status is 8.
+is removed, and the status is 8: every night, until the keys are back or --no-guard accepts their number.
 `
 
 export function registerBackup(program: Command, context: CommandContext): void {
@@ -156,7 +156,7 @@ function registerList(parent: Command, context: CommandContext): void {
     .description('The backups of a repository, newest last.')
     .argument('<repo>')
     .option('--name <name>', 'of this name only')
-    .option('--max-age <time>', 'status 7 where the newest is older', parseDuration)
+    .option('--max-age <time>', 'status 7 where the newest of a name is older', parseDuration)
   addCommonOptions(command, ['rrep backup list /var/backups/redis --max-age 26h'])
   command.action(
     context.action<ListOptions>(async ({ args, options, talk }) => {
@@ -178,10 +178,19 @@ function registerList(parent: Command, context: CommandContext): void {
         await talk.write(`${renderTable(LIST, rows, lookOf(talk))}\n`)
       } else talk.say(`no backup in ${args[0]!}`)
       for (const each of unfinished) talk.warn(`${each} has no sound record: it is no backup`)
-      const newestMs = backups.at(-1)?.atMs ?? -Infinity
-      if (options.maxAge === undefined || nowMs - newestMs <= options.maxAge) return EXIT.OK
-      talk.problem(`the newest backup is older than ${formatDuration(options.maxAge)}`)
-      return EXIT.DIFFERENT
+      const { maxAge } = options
+      if (maxAge === undefined) return EXIT.OK
+      const newest = new Map<string, number>()
+      for (const { record, atMs } of backups) {
+        // What is dated in the future says nothing of how old the newest is.
+        newest.set(record.name, atMs <= nowMs ? atMs : (newest.get(record.name) ?? -Infinity))
+      }
+      const stale = [...newest].filter(([, atMs]) => nowMs - atMs > maxAge).map(([name]) => name)
+      if (newest.size === 0) talk.problem('there is no backup')
+      for (const name of stale) {
+        talk.problem(`the newest backup of ${name} is older than ${formatDuration(maxAge)}`)
+      }
+      return newest.size > 0 && stale.length === 0 ? EXIT.OK : EXIT.DIFFERENT
     }),
   )
 }

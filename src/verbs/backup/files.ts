@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto'
 import { createReadStream, statSync } from 'node:fs'
 import { pipeline } from 'node:stream/promises'
 import { fileError } from '../../disk/file-error.js'
+import { RdbError } from '../../errors.js'
 import { DEPTH, type Slice } from '../../rdb/visitor.js'
 import { walkRdb } from '../../source/read-rdb.js'
 import type { Progress } from '../../source/progress.js'
@@ -51,6 +52,21 @@ export async function readDump(
 
 function textOf({ bytes, start, end }: Slice): string {
   return bytes.toString('latin1', start, end)
+}
+
+/** Throws RdbError where the bytes are not those that the record says. */
+export function compareBytes(
+  path: string,
+  found: { bytes: number; sha256: string },
+  recorded: { bytes: number; sha256: string },
+): void {
+  if (found.bytes !== recorded.bytes) throw notAsStored(path, 'length')
+  if (found.sha256 !== recorded.sha256) throw notAsStored(path, 'hash')
+}
+
+export function notAsStored(path: string, what: string): RdbError {
+  const message = `it is not what was stored: another ${what}`
+  return new RdbError('ERR_RDB_CORRUPT', { file: path }, message)
 }
 
 /** Hex. */

@@ -23,7 +23,7 @@ export function prune(repository: string, options: PruneOptions): PruneResult {
   const removed: string[] = []
   for (const [name, group] of names) {
     if (options.dryRun !== true) removeUnborn(repository, name)
-    for (const { item, reasons } of applyPolicy(group, options.keep, nowMs)) {
+    for (const { item, reasons } of applyPolicy(group, options.keep, nowMs, hasFarFewer)) {
       const { directory, record } = item
       kept.push({ name, id: record.id, directory, reasons })
       if (reasons.length > 0 || options.dryRun === true) continue
@@ -34,6 +34,10 @@ export function prune(repository: string, options: PruneOptions): PruneResult {
   const stale = unfinished.filter((each) => nowMs - statSync(each).mtimeMs > UNFINISHED_MS)
   if (options.dryRun !== true) for (const each of stale) remove(each)
   return { backups: kept, removed, unfinishedRemoved: options.dryRun === true ? [] : stale }
+}
+
+function hasFarFewer({ record }: Backup): boolean {
+  return record.farFewerThan !== undefined
 }
 
 function byName(backups: readonly Backup[]): ReadonlyMap<string, readonly Backup[]> {

@@ -55,6 +55,7 @@ export async function backup(source: SourceName, options: BackupOptions): Promis
   if (options.keep !== undefined && isEmptyPolicy(options.keep)) {
     throw new UsageError('a policy that keeps nothing is none')
   }
+  const share = options.guard ?? DEFAULT_GUARD
   const before = statOf(options.to) === undefined ? [] : readCatalogue(options.to, name).backups
   const startedAt = new Date()
   const id = backupId(startedAt, randomBytes(4).toString('hex'))
@@ -62,6 +63,8 @@ export async function backup(source: SourceName, options: BackupOptions): Promis
   makeDirectories(options.to, place)
   removeUnborn(options.to, name)
   const directory = new WholeDirectory(join(place, id))
+  // Those that the guard held are no measure: else the second empty night would be as the first.
+  const lastGood = before.findLast((each) => each.record.farFewerThan === undefined)?.record
   let record: BackupRecord
   try {
     const taken = await take(opened, directory.temporaryPath, options)
@@ -72,6 +75,8 @@ export async function backup(source: SourceName, options: BackupOptions): Promis
       options,
       opened,
     })
+    const lastKeys = lastGood?.keys ?? 0
+    if (share > 0 && record.keys < lastKeys * (1 - share)) record.farFewerThan = lastKeys
     if (options.dryRun === true) {
       return { record, directory: directory.targetPath, guarded: undefined, pruned: [] }
     }
@@ -80,10 +85,9 @@ export async function backup(source: SourceName, options: BackupOptions): Promis
   } finally {
     directory.discard()
   }
-  const lastKeys = before.at(-1)?.record.keys ?? 0
-  const share = options.guard ?? DEFAULT_GUARD
-  const isFarFewer = share > 0 && lastKeys > 0 && record.keys < lastKeys * (1 - share)
-  const guarded = isFarFewer ? { before: lastKeys, now: record.keys } : undefined
+  const { farFewerThan } = record
+  const isFarFewer = farFewerThan !== undefined
+  const guarded = isFarFewer ? { before: farFewerThan, now: record.keys } : undefined
   const { keep } = options
   const removed = keep === undefined || isFarFewer ? [] : prune(options.to, { name, keep }).removed
   return { record, directory: directory.targetPath, guarded, pruned: removed }

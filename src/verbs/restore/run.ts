@@ -10,6 +10,7 @@ import { fileError } from '../../disk/file-error.js'
 import { openOutput } from '../../disk/output/open-output.js'
 import { WholeDirectory } from '../../disk/whole-directory.js'
 import { UsageError } from '../../errors.js'
+import { compareBytes, hashFile } from '../backup/files.js'
 import { selectBackup } from '../../repository/catalogue.js'
 import type { BackupRecord } from '../../repository/record.js'
 import { openInput } from '../../source/source.js'
@@ -32,7 +33,8 @@ export interface RestoreResult {
 const BASE = 'appendonly.aof.1.base.rdb'
 const INCR = 'appendonly.aof.1.incr.aof'
 
-/** Into a directory that is absent or empty, and appears whole. Rejects with FileError, UsageError. */
+/** Into a directory that is absent or empty, and appears whole. Rejects with FileError,
+ * UsageError, RdbError (the backup is not what was stored). */
 export async function restoreTo(
   selector: string,
   target: string,
@@ -50,7 +52,10 @@ export async function restoreTo(
   const files: string[] = []
   try {
     const dump = place('dump.rdb')
-    await unpack(join(from, record.files[0]!.file), dump, signal)
+    const [stored] = record.files
+    const source = join(from, stored!.file)
+    compareBytes(source, await hashFile(source, signal), stored!)
+    await unpack(source, dump, signal)
     if (form !== 'aof') files.push('dump.rdb')
     if (form !== 'rdb') {
       const set = place('appendonlydir')
