@@ -11,6 +11,8 @@
 import { AbortedError, type InputError } from './errors.js'
 import { readSource, refuseCluster, type ServerName, type SourceName } from './source/classify.js'
 import { backup as runBackup, type BackupOptions, type BackupResult } from './verbs/backup/run.js'
+import type { VerifyResult } from './verbs/backup/options.js'
+import { verifyBackup as runVerify, type VerifyOptions } from './verbs/backup/verify.js'
 import { diff as compare, type DiffOptions, type DiffResult } from './verbs/diff/run.js'
 import {
   exportKeys as runExport,
@@ -33,11 +35,17 @@ import {
   type FinishResult,
 } from './verbs/replay/finish.js'
 import {
+  passLedger,
   replay as runReplay,
   type ReplayOptions,
   type ReplayResult,
   type TargetName,
 } from './verbs/replay/run.js'
+import {
+  restoreTo as runRestore,
+  type RestoreOptions,
+  type RestoreResult,
+} from './verbs/restore/run.js'
 import { serve as runServe, type ServeOptions, type ServeResult } from './verbs/serve/run.js'
 import type { ClusterSeeds } from './topology/cluster.js'
 import { syncCluster as runSyncCluster } from './verbs/sync/cluster.js'
@@ -133,6 +141,24 @@ export async function replay(
   return await byReason(options.signal, runReplay(source, target, options))
 }
 
+/** Is a backup (`REPO[@SEL]`) what was stored? Rejects with RdbError (it is not), FileError, UsageError. */
+export async function verifyBackup(
+  selector: string,
+  options: VerifyOptions = {},
+): Promise<VerifyResult> {
+  return await byReason(options.signal, runVerify(selector, options))
+}
+
+/** A backup (`REPO[@SEL]`) into a directory that is absent or empty, for a server to start on; it appears
+ * whole. Rejects with RdbError (the backup is not what was stored), FileError, UsageError. */
+export async function restoreTo(
+  selector: string,
+  target: string,
+  options: RestoreOptions = {},
+): Promise<RestoreResult> {
+  return await byReason(options.signal, runRestore(selector, target, options))
+}
+
 /** Puts right what an interrupted replay of a live server left in its target. */
 export async function finishReplay(
   target: ServerName,
@@ -216,7 +242,9 @@ async function byReason<Result>(
 }
 
 function reasonOf(error: unknown, signal: AbortSignal | undefined): unknown {
-  return error instanceof AbortedError && signal?.aborted === true ? signal.reason : error
+  if (!(error instanceof AbortedError) || signal?.aborted !== true) return error
+  passLedger(error, signal.reason)
+  return signal.reason
 }
 
 async function whole<Result extends { readonly error: InputError | undefined }>(

@@ -44,11 +44,19 @@ export {
 } from '../../target/transform.js'
 export { DEFAULT_CHECKPOINT_KEY } from '../../target/checkpoint.js'
 
-const ledgersOfFailures = new WeakMap<Error, LedgerReport>()
+const ledgersOfFailures = new WeakMap<object, LedgerReport>()
 
 /** The ledger as it was when `replay` rejected with this error, if it had begun to write. */
 export function ledgerOfFailure(error: unknown): LedgerReport | undefined {
-  return error instanceof Error ? ledgersOfFailures.get(error) : undefined
+  return typeof error === 'object' && error !== null ? ledgersOfFailures.get(error) : undefined
+}
+
+/** The same for what is thrown in its place: the reason of an abort. One that is no object holds none. */
+export function passLedger(from: unknown, to: unknown): void {
+  const ledger = ledgerOfFailure(from)
+  if (ledger !== undefined && typeof to === 'object' && to !== null) {
+    ledgersOfFailures.set(to, ledger)
+  }
 }
 
 /**
