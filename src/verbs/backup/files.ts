@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto'
 import { createReadStream, statSync } from 'node:fs'
 import { pipeline } from 'node:stream/promises'
 import { fileError } from '../../disk/file-error.js'
-import { RdbError } from '../../errors.js'
+import { AbortedError, RdbError } from '../../errors.js'
 import { DEPTH, type Slice } from '../../rdb/visitor.js'
 import { walkRdb } from '../../source/read-rdb.js'
 import type { Progress } from '../../source/progress.js'
@@ -79,7 +79,7 @@ export async function hashFile(
     await pipeline(createReadStream(path, { highWaterMark: 1 << 20 }), hash, { signal })
     return { bytes: statSync(path).size, sha256: hash.digest('hex') }
   } catch (error) {
-    if (signal?.aborted === true) throw error
+    if (signal?.aborted === true) throw new AbortedError()
     throw fileError(path, 'read', error)
   }
 }
