@@ -23,6 +23,7 @@ import type { CommandEncoder } from '../resp/encoder.js'
 import {
   absoluteMs,
   casOfVadd,
+  isHello,
   TIME_FORMS,
   timeOption,
   XaddArguments,
@@ -30,7 +31,6 @@ import {
 } from '../resp/propagated.js'
 
 const { EX, PX } = TIME_FORMS
-const HELLO = '__sentinel__:hello'
 
 const xadd = new XaddArguments()
 
@@ -128,12 +128,6 @@ export function makeLoadable(
     default:
       return LOADABLE.AS_IS
   }
-}
-
-function isHello(command: CommandDecoder): boolean {
-  if (!isArg(command, 0, 'PUBLISH') || command.argc !== 3) return false
-  const length = command.args[3]! - command.args[2]!
-  return length === HELLO.length && command.arg(1).toString('latin1') === HELLO
 }
 
 /** SET k v … EX s | PX ms → SET k v … PXAT ms */

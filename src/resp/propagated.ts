@@ -96,6 +96,15 @@ function isReference(command: CommandDecoder, i: number): boolean {
   return isArg(command, i, 'KEEPREF') || isArg(command, i, 'DELREF') || isArg(command, i, 'ACKED')
 }
 
+const HELLO = '__sentinel__:hello'
+
+/** A Sentinel tells the others of itself, through the master: no word for other servers' Sentinels. */
+export function isHello(command: CommandDecoder): boolean {
+  if (!isArg(command, 0, 'PUBLISH') || command.argc !== 3) return false
+  const length = command.args[3]! - command.args[2]!
+  return length === HELLO.length && command.arg(1).toString('latin1') === HELLO
+}
+
 /**
  * Where CAS stands in `VADD key [REDUCE n] (FP32 blob | VALUES n x…) element [CAS] [NOQUANT|Q8|BIN]
  * [EF n] …`; -1: nowhere. The element may be called so, too.

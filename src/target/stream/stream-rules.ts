@@ -16,7 +16,7 @@
 import { isArg, type CommandInfo, type CommandTable } from '../../resp/command-table.js'
 import type { CommandDecoder } from '../../resp/decoder.js'
 import type { CommandEncoder } from '../../resp/encoder.js'
-import { casOfVadd } from '../../resp/propagated.js'
+import { casOfVadd, isHello } from '../../resp/propagated.js'
 import { copyArg } from '../../resp/command-args.js'
 import {
   RuleOutcome,
@@ -78,7 +78,9 @@ export class StreamRules extends RuleOutcome implements StreamClock {
       ['PING', () => this.leaveOut('PING')],
       ['REPLCONF', () => this.leaveOut('REPLCONF')],
       ['CLUSTER TRIMSLOTS SYNCSLOTS ASKING READONLY', () => this.leaveOut('cluster command')],
-      ...(publish ? [] : [['PUBLISH SPUBLISH', () => this.leaveOut('PUBLISH')] as const]),
+      publish
+        ? ['PUBLISH', (command) => this.#publish(command)]
+        : ['PUBLISH SPUBLISH', () => this.leaveOut('PUBLISH')],
       ['HPERSIST', () => this.#hpersist()],
       ['HGETDEL', (command, out) => this.#hgetdel(command, out)],
       ['DELEX DELIFEQ', (command, out) => this.#delex(command, out)],
@@ -91,6 +93,11 @@ export class StreamRules extends RuleOutcome implements StreamClock {
       ['COPY', (command, out) => this.#copy(command, out)],
       ['GETDEL', (command, out) => this.#getdel(command, out)],
     ]
+  }
+
+  /** With it the Sentinels of the target would take those of the source for their own. */
+  #publish(command: CommandDecoder): Verdict {
+    return isHello(command) ? this.leaveOut('PUBLISH of a Sentinel') : VERDICT.SAME
   }
 
   /** COPY source destination [DB n] [REPLACE]: it held on the source. */
