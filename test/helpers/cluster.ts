@@ -42,8 +42,17 @@ export async function startCluster(
   for (const [i, node] of replicas.entries()) {
     await node.client.call('CLUSTER', 'REPLICATE', masters[i]!.id)
   }
-  await waitForAll(nodes, 'the cluster to be up', async (node) =>
-    String(await node.client.call('CLUSTER', 'INFO')).includes('cluster_state:ok'),
+  // Without full coverage a node's state is ok before it has heard who owns what.
+  await waitForAll(
+    nodes,
+    'the cluster to be up, and all to know the owner of each slot',
+    async (node) => {
+      const text = String(await node.client.call('CLUSTER', 'INFO'))
+      return (
+        text.includes('cluster_state:ok') &&
+        text.includes(`cluster_slots_assigned:${CLUSTER_SLOTS}`)
+      )
+    },
   )
   await waitForAll(replicas, 'the replicas to follow', async (node) =>
     String(await node.client.call('INFO', 'replication')).includes('master_link_status:up'),
