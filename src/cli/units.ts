@@ -1,4 +1,5 @@
 /** Sizes, durations, times and lists as the command line takes them: text → value, pure. */
+import { timeOf } from '../bytes/time-text.js'
 import { UsageError } from '../errors.js'
 
 const SIZE = /^(\d+(?:\.\d+)?)\s*(b|k|kb|kib|m|mb|mib|g|gb|gib|t|tb|tib)?$/i
@@ -30,12 +31,8 @@ export function parseDuration(text: string): number {
 
 /** ISO 8601 (without a zone: local time) or unix seconds → unix milliseconds. */
 export function parseTime(text: string): number {
-  const trimmed = text.trim()
-  if (/^\d+(\.\d+)?$/.test(trimmed)) return Math.round(Number(trimmed) * 1000)
-  // A bare date is taken as UTC by Date; the command line promises local time.
-  const iso = /^\d{4}-\d{2}-\d{2}$/.test(trimmed) ? `${trimmed}T00:00:00` : trimmed
-  const ms = /^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}/.test(iso) ? Date.parse(iso) : Number.NaN
-  if (Number.isNaN(ms)) {
+  const ms = timeOf(text)
+  if (ms === undefined) {
     throw new UsageError(`not a time: ${text}`, {
       hint: 'write 2026-11-22T10:00:00Z (without Z: local time) or unix seconds',
     })

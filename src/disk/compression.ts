@@ -32,6 +32,12 @@ export function createCompressor({ algorithm, level }: Compression): Transform {
   })
 }
 
+/** What is put behind a file's name. */
+export function endingOf(compression: Compression | undefined): '' | '.gz' | '.zst' {
+  if (compression === undefined) return ''
+  return compression.algorithm === 'gzip' ? '.gz' : '.zst'
+}
+
 /**
  * What a file's name says about how it is packed: the compression of `.gz` and `.zst`, and the name
  * without that. Throws UsageError for the name of a packing that cannot be made here: nobody wants

@@ -2,13 +2,14 @@
  * What lies in a repository: `REPO/NAME/<time>-<random>/` with plain dumps and a record. No index and no
  * lock: the directories are the truth, and what has no sound record is no backup.
  */
+import { timeOf } from '../bytes/time-text.js'
 import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { errnoOf, fileError } from '../disk/file-error.js'
 import { removeLeftovers } from '../disk/leftovers.js'
 import { temporaryState } from '../disk/owner.js'
 import { statOf } from '../disk/stat.js'
-import { FileError, UsageError } from '../errors.js'
+import { FileError, ProtocolError, UsageError } from '../errors.js'
 import { BACKUP_ID, parseRecord, RECORD_FILE, type BackupRecord } from './record.js'
 
 /** A record is some hundred bytes a shard. */
@@ -30,6 +31,7 @@ export interface Catalogue {
 
 /** `name`: of that name only. Throws FileError where the repository cannot be read. */
 export function readCatalogue(repository: string, name?: string): Catalogue {
+  refuseRemote(repository)
   const backups: Backup[] = []
   const unfinished: string[] = []
   for (const each of name === undefined ? directoriesIn(repository) : [name]) {
@@ -65,7 +67,7 @@ export function sourceOfBackup({ directory, record }: Backup): string {
   return record.isCluster ? directory : join(directory, record.files[0]!.file)
 }
 
-const SELECTOR = /^(.+)@(latest|~\d+|\d{4}-\d\d-\d\d\S*|\d{8}T\d{6}Z-[0-9a-f]+)$/
+const SELECTOR = /^(.+)@(latest|~\d+|\d{4}-\d\d-\d\d\S*|\d{9,11}|\d{8}T\d{6}Z-[0-9a-f]+)$/
 
 /** True for `REPO@latest`, `REPO/NAME@~1`, `…@2026-11-25T10:00Z`, `…@ID`. */
 export function isBackupSelector(text: string): boolean {
@@ -99,7 +101,17 @@ export function selectBackup(text: string): Backup {
   })
 }
 
+/** Throws ProtocolError for what is no directory by its name. */
+export function refuseRemote(place: string): void {
+  const scheme = /^[a-z][a-z0-9+.-]*:\/\//i.exec(place)?.[0]
+  if (scheme === undefined) return
+  throw new ProtocolError('ERR_NOT_SUPPORTED', `a repository at ${scheme} is not supported`, {
+    hint: 'name a directory; what it holds are plain files, which any tool copies elsewhere',
+  })
+}
+
 function backupsAt(place: string): { backups: readonly Backup[]; name: string | undefined } {
+  refuseRemote(place)
   if (statOf(place)?.isDirectory() !== true) {
     throw new FileError('ERR_NO_SUCH_DIRECTORY', `no such directory: ${place}`)
   }
@@ -113,9 +125,11 @@ function chosen(backups: readonly Backup[], selector: string): Backup | undefine
   if (selector === 'latest') return backups.at(-1)
   if (selector.startsWith('~')) return backups.at(-1 - Number(selector.slice(1)))
   if (BACKUP_ID.test(selector)) return backups.find(({ record }) => record.id === selector)
-  const ms = Date.parse(/T\d\d:\d\dZ$/.test(selector) ? selector.replace('Z', ':00Z') : selector)
-  if (Number.isNaN(ms)) {
-    throw new UsageError(`@${selector} is no time`, { hint: 'write @2026-11-25T10:00Z' })
+  const ms = timeOf(selector)
+  if (ms === undefined) {
+    throw new UsageError(`@${selector} is no time`, {
+      hint: 'write @2026-11-25T10:00Z (without Z: local time) or @ and unix seconds',
+    })
   }
   return backups.findLast(({ atMs }) => atMs <= ms)
 }

@@ -45,6 +45,8 @@ export interface BackupRecord {
   /** One dump, or those of a cluster's shards; and beside these `nodes.json`. */
   files: readonly BackupFile[]
   isCluster: boolean
+  /** Of `nodes.json`. */
+  nodes?: { readonly bytes: number; readonly sha256: string } | undefined
   /** Far fewer keys than the last backup without this mark, which had so many: that one is the measure
    * of the next ones, until the keys are back or the new level is accepted. */
   farFewerThan?: number | undefined
@@ -94,7 +96,8 @@ export function parseRecord(text: string): BackupRecord | undefined {
     Array.isArray(tags) &&
     Array.isArray(files) &&
     files.length > 0 &&
-    files.every(isFile)
+    files.every(isFile) &&
+    (record.nodes === undefined || isHashed(record.nodes))
   return isSound ? (record as BackupRecord) : undefined
 }
 
@@ -107,14 +110,18 @@ function isObject(value: unknown): boolean {
   return typeof value === 'object' && value !== null
 }
 
+function isHashed(each: { readonly bytes?: unknown; readonly sha256?: unknown }): boolean {
+  const { bytes, sha256 } = each
+  return Number.isSafeInteger(bytes) && typeof sha256 === 'string' && /^[0-9a-f]{64}$/.test(sha256)
+}
+
 function isFile(each: unknown): boolean {
   if (typeof each !== 'object' || each === null) return false
-  const { file, bytes, sha256, keys, expires } = each as Partial<BackupFile>
+  const { file, keys, expires } = each as Partial<BackupFile>
   return (
     typeof file === 'string' &&
     isName(file) &&
-    typeof sha256 === 'string' &&
-    /^[0-9a-f]{64}$/.test(sha256) &&
-    [bytes, keys, expires].every(Number.isSafeInteger)
+    isHashed(each) &&
+    [keys, expires].every(Number.isSafeInteger)
   )
 }

@@ -7,16 +7,15 @@
  * with its name and the offset in it. The whole carries a checksum like any RDB.
  */
 import { Buffer } from 'node:buffer'
-import { readdirSync, readFileSync, statSync } from 'node:fs'
+import { readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
-import { ProtocolError, RdbError, type InputError } from '../errors.js'
-import { fileError } from '../disk/file-error.js'
+import { ProtocolError, RdbError } from '../errors.js'
 import { statOf } from '../disk/stat.js'
 import { Crc64 } from '../kernels/crc64.js'
 import { parseRdbMagic } from '../rdb/head.js'
+import { NODES_FILE, readNodesFile } from './nodes-file.js'
 import type { ByteInput, PumpOptions, Push } from './byte-input.js'
 
-const NODES_FILE = 'nodes.json'
 /** `REDIS0011`, `VALKEY080`. */
 const MAGIC_BYTES = 9
 /** Before it (RDB 1 to 4) there is no checksum, and there are no clusters. */
@@ -24,15 +23,6 @@ const FIRST_WITH_CHECKSUM = 5
 const EOF_OPCODE = 0xff
 /** EOF and checksum. */
 const END_BYTES = 9
-/** A list of a thousand nodes is a hundredth of that. */
-const MAX_NODES_BYTES = 16 << 20
-
-interface Shard {
-  readonly id: string
-  readonly firstSlot: number
-  readonly path: string
-}
-
 /** Opens one of the dumps; `openInput` of source.ts. */
 type Open = (path: string) => Promise<ByteInput>
 
@@ -203,45 +193,16 @@ function inShard(error: unknown, file: string, shiftBytes: number): unknown {
   return new RdbError(error.rdbCode, where, error.what, { cause: error, hint: error.hint })
 }
 
-function shardsOf(directory: string): readonly Shard[] {
-  const path = join(directory, NODES_FILE)
-  let rows: unknown
-  try {
-    if (statSync(path).size > MAX_NODES_BYTES) throw new Error('it is too large')
-    rows = JSON.parse(readFileSync(path, 'utf8'))
-  } catch (error) {
-    if (error instanceof SyntaxError) throw noNodes(path)
-    throw fileError(path, 'read', error)
-  }
-  if (!Array.isArray(rows)) throw noNodes(path)
+function shardsOf(directory: string): readonly { readonly path: string }[] {
   const names = readdirSync(directory)
-  const shards: Shard[] = []
-  for (const row of rows as Readonly<Record<string, unknown>>[]) {
-    const { name: id, slots } = row
-    if (typeof id !== 'string' || !/^[0-9a-f]{40}$/.test(id) || !Array.isArray(slots)) {
-      throw noNodes(path)
-    }
-    const first = (slots as unknown[][])[0]?.[0]
-    // Replicas have none, and a master without slots has no dump.
-    if (typeof first !== 'number') continue
+  return readNodesFile(join(directory, NODES_FILE)).map(({ id }) => {
     const file = names.find((each) => /\.rdb(\.gz|\.zst)?$/.test(each) && each.includes(id))
-    if (file === undefined) {
-      throw new ProtocolError('ERR_NO_RDB', `${directory} lacks the dump of the node ${id}`, {
-        hint: 'nodes.json names it: without it the cluster is not whole',
-        details: { directory, node: id },
-      })
-    }
-    shards.push({ id, firstSlot: first, path: join(directory, file) })
-  }
-  return shards.sort((a, b) => a.firstSlot - b.firstSlot)
-}
-
-function noNodes(path: string): InputError {
-  return new RdbError(
-    'ERR_RDB_CORRUPT',
-    { file: path },
-    'this is no list of the nodes of a cluster',
-  )
+    if (file !== undefined) return { path: join(directory, file) }
+    throw new ProtocolError('ERR_NO_RDB', `${directory} lacks the dump of the node ${id}`, {
+      hint: 'nodes.json names it: without it the cluster is not whole',
+      details: { directory, node: id },
+    })
+  })
 }
 
 function noRdb(path: string): RdbError {

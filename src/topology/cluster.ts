@@ -8,6 +8,7 @@ import {
   hasSameOwners,
   mastersOf,
   parseClusterNodes,
+  slotsWithoutOwner,
   type ClusterNode,
   type ClusterNodes,
 } from './cluster-nodes.js'
@@ -77,6 +78,22 @@ export async function readCluster(
     }
   }
   throw failure
+}
+
+/** Throws ProtocolError where a slot has no owner, or one that is down. */
+export function refuseHoles(seeds: ClusterSeeds, masters: readonly ClusterNode[]): void {
+  const holes = slotsWithoutOwner(masters)
+  const down = masters.find((each) => !each.isUp)
+  if (holes === 0 && down === undefined) return
+  const what =
+    holes > 0
+      ? `${holes} slots of the cluster have no owner`
+      : `the master ${down!.place.host}:${down!.place.port} is down`
+  throw new ProtocolError('ERR_CLUSTER_DOWN', `${what}: the cluster is not whole`, {
+    retriable: true,
+    hint: 'CLUSTER NODES of any node tells more; single nodes can be named as servers',
+    details: { cluster: nameOfCluster(seeds) },
+  })
 }
 
 /** One of its nodes, by the settings of a seed. */

@@ -2,8 +2,8 @@
  * Who is the master that Sentinels watch, now.
  *
  * All Sentinels given are asked, and those that they know of: a Sentinel that was cut off, or is in
- * TILT, tells an old story. What most of those that answer name is taken, and it must say itself that
- * it is a master: a deposed one says so for ten seconds more (the Sentinels do not name it then), a
+ * TILT, tells an old story. What most of all that are known name is taken, answering or not: a few that
+ * were cut off together with a deposed master name it still. It must say itself that it is a master: a deposed one says so for ten seconds more (the Sentinels do not name it then), a
  * promoted one says so before they do. Between the two nobody is the master, and that passes.
  */
 import { AuthError, LinkError, ProtocolError, RrepError } from '../errors.js'
@@ -24,9 +24,13 @@ export interface SentinelWishes {
 }
 
 interface Answer {
+  /** The same by whichever of its addresses it was asked; of those before 6.2 the address. */
+  id: string
   place: ServerPlace | undefined
-  /** Other Sentinels that it knows. */
+  /** Other Sentinels that it knows, and that are up. */
   others: readonly ServerPlace[]
+  /** How many there are by its word, itself and those that are down included. */
+  known: number
   replicas: readonly ServerPlace[]
 }
 
@@ -38,23 +42,35 @@ export async function locate(wishes: SentinelWishes, signal?: AbortSignal): Prom
   const { address } = wishes
   const asked = new Map<string, ServerPlace>()
   let open: readonly ServerPlace[] = address.sentinels
-  const answers: Answer[] = []
+  const answers = new Map<string, Answer>()
   const failures: RrepError[] = []
   while (open.length > 0) {
     for (const each of open) asked.set(keyOf(each), each)
     const heard = await Promise.all(open.map(async (each) => await ask(wishes, each, signal)))
     for (const each of heard) {
       if (each instanceof RrepError) failures.push(each)
-      else answers.push(each)
+      else answers.set(each.id, each)
     }
     // Once: those that the ones given know of.
-    open = asked.size > address.sentinels.length ? [] : newOnes(answers, asked)
+    open = asked.size > address.sentinels.length ? [] : newOnes([...answers.values()], asked)
   }
+  return await chosen(wishes, [...answers.values()], failures, signal)
+}
+
+async function chosen(
+  wishes: SentinelWishes,
+  answers: readonly Answer[],
+  failures: readonly RrepError[],
+  signal: AbortSignal | undefined,
+): Promise<ServerPlace> {
+  const { address } = wishes
   if (answers.length === 0) throw noAnswer(address, failures)
-  const place = mostNamed(answers)
+  const known = Math.max(answers.length, ...answers.map((each) => each.known))
+  const place = mostNamed(answers, known)
   if (place === undefined) {
     if (answers.every((each) => each.place === undefined)) throw unknownMaster(address)
-    throw noMaster(address, 'the Sentinels do not agree on one')
+    const few = `${answers.length} of ${known} Sentinels answer, and no majority of them names one`
+    throw noMaster(address, few)
   }
   if (address.wants === 'replica') return replicaOf(address, answers)
   if (!(await isMaster(wishes, place, signal))) {
@@ -79,14 +95,17 @@ async function ask(
   try {
     client = await ControlClient.open(settings, signal, 'ask')
     const named = await client.call('SENTINEL', 'GET-MASTER-ADDR-BY-NAME', address.master)
-    if (named === null) return { place: undefined, others: [], replicas: [] }
+    const id = (await idOf(client)) ?? keyOf(place)
+    if (named === null) return { id, place: undefined, others: [], known: 1, replicas: [] }
     const others = await rows(client, 'SENTINELS', address.master)
     const wantsReplica = address.wants === 'replica'
     const replicas = wantsReplica ? await rows(client, 'REPLICAS', address.master) : []
     const [host, port] = named as [string, string]
     return {
+      id,
       place: { host, port: Number(port) },
       others: others.filter((each) => !isDown(each)).map(placeOf),
+      known: others.length + 1,
       replicas: replicas.filter(isGoodReplica).map(placeOf),
     }
   } catch (error) {
@@ -94,6 +113,15 @@ async function ask(
     throw error
   } finally {
     client?.close()
+  }
+}
+
+async function idOf(client: ControlClient): Promise<string | undefined> {
+  try {
+    return String(await client.call('SENTINEL', 'MYID'))
+  } catch (error) {
+    if (error instanceof AuthError || error instanceof ProtocolError) return undefined
+    throw error
   }
 }
 
@@ -118,8 +146,10 @@ function placeOf(row: Row): ServerPlace {
   return { host: row.get('ip') ?? '', port: Number(row.get('port') ?? 0) }
 }
 
+/** `master_down` is none of these: such a Sentinel is up, and says that the master is not. */
 function isDown(row: Row): boolean {
-  return /down|disconnected/.test(row.get('flags') ?? '')
+  const flags = (row.get('flags') ?? '').split(',')
+  return ['s_down', 'o_down', 'disconnected'].some((each) => flags.includes(each))
 }
 
 function isGoodReplica(row: Row): boolean {
@@ -134,14 +164,14 @@ function newOnes(answers: readonly Answer[], asked: ReadonlyMap<string, ServerPl
   return [...found.values()]
 }
 
-/** Undefined where no place has more than half of the votes. */
-function mostNamed(answers: readonly Answer[]): ServerPlace | undefined {
+/** Undefined where no place has more than half of the votes that there are. */
+function mostNamed(answers: readonly Answer[], known: number): ServerPlace | undefined {
   const votes = new Map<string, number>()
   for (const { place } of answers) {
     if (place === undefined) continue
     const count = (votes.get(keyOf(place)) ?? 0) + 1
     votes.set(keyOf(place), count)
-    if (count * 2 > answers.length) return place
+    if (count * 2 > known) return place
   }
   return undefined
 }
@@ -153,7 +183,10 @@ function replicaOf(address: SentinelAddress, answers: readonly Answer[]): Server
     vote.count += 1
     votes.set(keyOf(place), vote)
   }
-  const [best] = [...votes.values()].sort((a, b) => b.count - a.count)
+  // One order for all: who asks again hears the same, whoever answers first.
+  const [best] = [...votes.values()].sort(
+    (a, b) => b.count - a.count || (keyOf(a.place) < keyOf(b.place) ? -1 : 1),
+  )
   if (best === undefined) throw noMaster(address, 'it has no replica that is up')
   return best.place
 }

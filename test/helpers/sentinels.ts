@@ -19,6 +19,8 @@ export interface Sentinels {
   failover(): Promise<void>
   /** Until all of them name another than this port. */
   untilNot(port: number): Promise<void>
+  /** All but the first hang, as behind a cut line. */
+  pauseOthers(): void
   stop(): Promise<void>
 }
 
@@ -87,6 +89,7 @@ export async function startSentinels(
       await untilNot(before)
     },
     untilNot,
+    pauseOthers: () => children.slice(1).forEach((child) => child.kill('SIGSTOP')),
     stop: async () => {
       for (const client of clients) client.disconnect()
       for (const child of children) {

@@ -129,6 +129,11 @@ test('options come from the environment, and a wrong call stores nothing', async
   expect((await runCli(['backup', address])).code).toBe(2)
   expect((await take('--dry-run')).code).toBe(0)
   expect(readCatalogue(repo).backups).toHaveLength(1)
+  const fresh = join(dir, 'fresh')
+  expect((await runCli(['backup', address, '--to', fresh, '--dry-run'])).code).toBe(0)
+  expect(existsSync(fresh)).toBe(false)
+  expect((await runCli(['backup', address, '--to', 's3://bucket/x'])).code).toBe(5)
+  expect((await runCli(['backup', 'list', 's3://bucket/x'])).code).toBe(5)
 })
 
 test('restored, every server starts on it with appendonly yes and no', async () => {
@@ -161,6 +166,12 @@ test('a cluster: a dump a shard, and the whole of it comes back', async () => {
     expect(record.files).toHaveLength(3)
     expect((await runCli(['backup', 'verify', `${repo}@latest`])).code).toBe(0)
     expect((await runCli(['diff', `${repo}@latest`, dump])).code).toBe(0)
+    const nodes = join(readCatalogue(repo).backups[0]!.directory, 'nodes.json')
+    const text = readFileSync(nodes, 'utf8')
+    writeFileSync(nodes, text.replace('master', 'MASTER'))
+    const changed = await runCli(['backup', 'verify', `${repo}@latest`])
+    expect([changed.code, changed.err]).toEqual([6, expect.stringContaining('nodes.json')])
+    writeFileSync(nodes, text)
     for (const { client } of cluster.masters) await client.flushall()
     expect((await runCli(['replay', `${repo}@latest`, first, '--verify'])).code).toBe(0)
   } finally {

@@ -185,4 +185,11 @@ describe.each(families)('%s', (family) => {
     expect(moving.child.exitCode).toBe(0)
     expect(await digest(other)).toBe(await digest(await master()))
   })
+
+  test('one of three Sentinels, alone, names nobody: it may have been cut off', async () => {
+    sentinels.pauseOthers()
+    const file = join(dir, 'minority.rdb')
+    const asked = await runCli(['sync', address, '-o', file, '--retries', '0'])
+    expect([asked.code, asked.err]).toEqual([3, expect.stringContaining('1 of 3 Sentinels')])
+  })
 })

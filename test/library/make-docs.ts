@@ -67,7 +67,7 @@ function declarations(): string[] {
     for (const node of symbol.declarations ?? []) {
       if (seen.has(node)) continue
       seen.add(node)
-      if (ts.isFunctionDeclaration(node)) functions.push(functionOf(node))
+      if (ts.isFunctionDeclaration(node)) functions.push(functionOf(node, exported.name))
       else if (ts.isInterfaceDeclaration(node) || ts.isTypeAliasDeclaration(node)) {
         types.push(typeOf(node))
       }
@@ -76,11 +76,13 @@ function declarations(): string[] {
   return ['## Functions', ...functions, '## Types', ['```ts', ...types, '```'].join('\n')]
 }
 
-function functionOf(node: ts.FunctionDeclaration): string {
+function functionOf(node: ts.FunctionDeclaration, name: string): string {
   const source = node.getSourceFile()
   const head = source.text.slice(node.getStart(source), node.body!.getStart(source)).trim()
-  const signature = head.replace(/^export (?:async )?/, '')
-  return `### ${node.name!.text}\n\n\`\`\`ts\n${signature}\n\`\`\`\n\n${docOf(node)}`
+  const signature = head
+    .replace(/^export (?:async )?/, '')
+    .replace(`function ${node.name!.text}`, `function ${name}`)
+  return `### ${name}\n\n\`\`\`ts\n${signature}\n\`\`\`\n\n${docOf(node)}`
 }
 
 function typeOf(node: ts.InterfaceDeclaration | ts.TypeAliasDeclaration): string {

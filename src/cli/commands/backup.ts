@@ -139,7 +139,8 @@ export function registerBackup(program: Command, context: CommandContext): void 
         })
         progress.stop()
         await tellResult(result, options.dryRun === true, talk)
-        return result.guarded === undefined ? EXIT.OK : EXIT.WARNING
+        const isWell = result.guarded === undefined && result.pruneError === undefined
+        return isWell ? EXIT.OK : EXIT.WARNING
       } finally {
         progress.stop()
       }
@@ -301,9 +302,18 @@ function parseShare(text: string): number {
 }
 
 async function tellResult(result: BackupResult, dryRun: boolean, talk: Talk): Promise<void> {
-  const { record, directory, guarded, pruned } = result
+  const { record, directory, guarded, pruned, pruneError } = result
   if (talk.json) {
-    await talk.event({ event: 'backed-up', dryRun, directory, guarded, pruned, ...record })
+    const { code, message } = pruneError ?? {}
+    await talk.event({
+      event: 'backed-up',
+      dryRun,
+      directory,
+      guarded,
+      pruned,
+      ...(pruneError === undefined ? {} : { pruneError: { code, message } }),
+      ...record,
+    })
     return
   }
   const bytes = record.files.reduce((sum, each) => sum + each.bytes, 0)
@@ -313,6 +323,9 @@ async function tellResult(result: BackupResult, dryRun: boolean, talk: Talk): Pr
     dryRun ? `would be stored: ${what}` : `${record.source} → ${directory}: ${what}, checked`,
   )
   if (pruned.length > 0) talk.say(`removed: ${countOf(pruned.length, 'older backup')}`)
+  if (pruneError !== undefined) {
+    talk.problem(`the backup is stored, but older ones could not be removed: ${pruneError.message}`)
+  }
   if (guarded !== undefined) {
     talk.problem(
       `the backup before had ${formatCount(guarded.before)} keys, this one ` +

@@ -132,7 +132,6 @@ async function syncShards(
   const seeds = await readClusterSeeds(source, options, io, talk)
   const directory = fillNamePattern(output, seeds[0]!.address, new Date())
   const progress = talk.progress(`connecting to ${nameOfCluster(seeds)}`)
-  const done = new Map<string, number>()
   try {
     const result = await syncCluster(seeds, {
       output: directory,
@@ -143,12 +142,8 @@ async function syncShards(
         if (event.event === 'warning') talk.warn(event.message)
         else talk.say(`${event.message}; next attempt in ${formatDuration(event.retryInMs)}`)
       },
-      onProgress: (state) => {
-        done.set(state.node, state.done)
-        const bytes = [...done.values()].reduce((sum, each) => sum + each, 0)
-        const label = `receiving ${countOf(done.size, 'shard')}`
-        progress.update({ label, done: bytes, total: undefined, unit: 'bytes' })
-      },
+      onProgress: ({ done, total, unit }) =>
+        progress.update({ label: 'receiving all shards', done, total, unit }),
       onWire: (direction, line) => talk.trace(`${direction === 'sent' ? '>' : '<'} ${line}`),
     })
     progress.stop()

@@ -77,7 +77,9 @@ export class StreamRules extends RuleOutcome implements StreamClock {
     return [
       ['PING', () => this.leaveOut('PING')],
       ['REPLCONF', () => this.leaveOut('REPLCONF')],
-      ['CLUSTER TRIMSLOTS SYNCSLOTS ASKING READONLY', () => this.leaveOut('cluster command')],
+      ['SYNCSLOTS ASKING READONLY', () => this.leaveOut('cluster command')],
+      ['CLUSTER', (command) => this.#cluster(command)],
+      ['TRIMSLOTS', () => this.notHeld('TRIMSLOTS')],
       publish
         ? ['PUBLISH', (command) => this.#publish(command)]
         : ['PUBLISH SPUBLISH', () => this.leaveOut('PUBLISH')],
@@ -98,6 +100,12 @@ export class StreamRules extends RuleOutcome implements StreamClock {
   /** With it the Sentinels of the target would take those of the source for their own. */
   #publish(command: CommandDecoder): Verdict {
     return isHello(command) ? this.leaveOut('PUBLISH of a Sentinel') : VERDICT.SAME
+  }
+
+  /** FLUSHSLOT, as TRIMSLOTS, deletes keys that nobody names; what else there is moves none. */
+  #cluster(command: CommandDecoder): Verdict {
+    if (isOneOf(command, 1, 'FLUSHSLOT')) return this.notHeld('CLUSTER FLUSHSLOT')
+    return this.leaveOut('cluster command')
   }
 
   /** COPY source destination [DB n] [REPLACE]: it held on the source. */

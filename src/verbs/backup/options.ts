@@ -1,4 +1,5 @@
 /** What a backup is asked for, what it tells on the way, and what it says at the end. */
+import type { RrepError } from '../../errors.js'
 import type { Compression } from '../../disk/compression.js'
 import type { BackupRecord } from '../../repository/record.js'
 import type { RetentionPolicy } from '../../repository/retention.js'
@@ -31,6 +32,8 @@ export interface BackupResult {
   /** The guard held: far fewer keys than before, and nothing was removed. */
   guarded: { before: number; now: number } | undefined
   pruned: readonly string[]
+  /** The backup is stored, and older ones could not be removed. */
+  pruneError?: RrepError | undefined
 }
 
 export interface PruneOptions {

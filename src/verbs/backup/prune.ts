@@ -1,7 +1,8 @@
 /** Which backups of a repository are kept, and the others removed: within one name each. */
-import { rmSync, statSync } from 'node:fs'
+import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileError } from '../../disk/file-error.js'
+import { statOf } from '../../disk/stat.js'
 import { UsageError } from '../../errors.js'
 import { readCatalogue, removeUnborn, type Backup } from '../../repository/catalogue.js'
 import { RECORD_FILE } from '../../repository/record.js'
@@ -31,7 +32,9 @@ export function prune(repository: string, options: PruneOptions): PruneResult {
       removed.push(directory)
     }
   }
-  const stale = unfinished.filter((each) => nowMs - statSync(each).mtimeMs > UNFINISHED_MS)
+  const stale = unfinished.filter(
+    (each) => nowMs - (statOf(each)?.mtimeMs ?? nowMs) > UNFINISHED_MS,
+  )
   if (options.dryRun !== true) for (const each of stale) remove(each)
   return { backups: kept, removed, unfinishedRemoved: options.dryRun === true ? [] : stale }
 }
@@ -54,7 +57,7 @@ function byName(backups: readonly Backup[]): ReadonlyMap<string, readonly Backup
 function remove(directory: string): void {
   try {
     rmSync(join(directory, RECORD_FILE), { force: true })
-    rmSync(directory, { recursive: true })
+    rmSync(directory, { recursive: true, force: true })
   } catch (error) {
     throw fileError(directory, 'write', error)
   }

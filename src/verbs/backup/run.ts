@@ -8,12 +8,13 @@ import { randomBytes } from 'node:crypto'
 import { mkdirSync, readdirSync, renameSync, rmdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { writeFileAtomic } from '../../disk/atomic-file.js'
-import { fileError } from '../../disk/file-error.js'
+import { endingOf } from '../../disk/compression.js'
+import { errnoOf, fileError } from '../../disk/file-error.js'
 import { statOf } from '../../disk/stat.js'
 import { WholeDirectory } from '../../disk/whole-directory.js'
 import { syncDirectory } from '../../disk/write-all.js'
-import { UsageError } from '../../errors.js'
-import { readCatalogue, removeUnborn } from '../../repository/catalogue.js'
+import { RrepError, UsageError } from '../../errors.js'
+import { readCatalogue, refuseRemote, removeUnborn } from '../../repository/catalogue.js'
 import {
   backupId,
   isName,
@@ -24,10 +25,11 @@ import {
 } from '../../repository/record.js'
 import { isEmptyPolicy } from '../../repository/retention.js'
 import { nameOfSource, readSource, type Source, type SourceName } from '../../source/classify.js'
+import { NODES_FILE } from '../../source/nodes-file.js'
 import { syncCluster } from '../sync/cluster.js'
 import type { SyncResult } from '../sync/options.js'
 import { sync } from '../sync/run.js'
-import { readDump } from './files.js'
+import { hashFile, readDump } from './files.js'
 import type { BackupOptions, BackupResult } from './options.js'
 import { prune } from './prune.js'
 
@@ -50,6 +52,7 @@ export async function backup(source: SourceName, options: BackupOptions): Promis
       hint: 'a dump that is there is copied as any file',
     })
   }
+  refuseRemote(options.to)
   const name = options.name ?? defaultName(opened)
   if (!isName(name)) throw new UsageError(`a backup cannot be called ${JSON.stringify(name)}`)
   if (options.keep !== undefined && isEmptyPolicy(options.keep)) {
@@ -60,8 +63,8 @@ export async function backup(source: SourceName, options: BackupOptions): Promis
   const startedAt = new Date()
   const id = backupId(startedAt, randomBytes(4).toString('hex'))
   const place = join(options.to, name)
-  makeDirectories(options.to, place)
-  removeUnborn(options.to, name)
+  const made = makeDirectories(options.to, place)
+  if (options.dryRun !== true) removeUnborn(options.to, name)
   const directory = new WholeDirectory(join(place, id))
   // Those that the guard held are no measure: else the second empty night would be as the first.
   const lastGood = before.findLast((each) => each.record.farFewerThan === undefined)?.record
@@ -84,13 +87,22 @@ export async function backup(source: SourceName, options: BackupOptions): Promis
     directory.commit()
   } finally {
     directory.discard()
+    // They are empty again, unless somebody else began a backup there.
+    if (options.dryRun === true) made.forEach(removeEmpty)
   }
   const { farFewerThan } = record
   const isFarFewer = farFewerThan !== undefined
   const guarded = isFarFewer ? { before: farFewerThan, now: record.keys } : undefined
   const { keep } = options
-  const removed = keep === undefined || isFarFewer ? [] : prune(options.to, { name, keep }).removed
-  return { record, directory: directory.targetPath, guarded, pruned: removed }
+  const result = { record, directory: directory.targetPath, guarded, pruned: [] }
+  if (keep === undefined || isFarFewer) return result
+  try {
+    return { ...result, pruned: prune(options.to, { name, keep }).removed }
+  } catch (error) {
+    // The backup is none the worse for it.
+    if (error instanceof RrepError) return { ...result, pruneError: error }
+    throw error
+  }
 }
 
 interface Taken {
@@ -108,8 +120,7 @@ async function take(
   const { compress, retries, signal, onEvent, onProgress } = options
   const common = { compress, retries, signal, onEvent }
   if (source.kind === 'server') {
-    const end = compress === undefined ? '' : compress.algorithm === 'gzip' ? '.gz' : '.zst'
-    const file = `dump.rdb${end}`
+    const file = `dump.rdb${endingOf(compress)}`
     const result = await sync(source.server, {
       ...common,
       output: join(directory, file),
@@ -180,6 +191,7 @@ async function describe(
     tags: options.tags ?? [],
     files,
     isCluster,
+    nodes: isCluster ? await hashFile(join(directory, NODES_FILE), options.signal) : undefined,
   }
 }
 
@@ -190,14 +202,26 @@ function defaultName(source: LiveSource): string {
   return `${host}-${address.port}`.replaceAll(/[^A-Za-z0-9._-]/g, '_')
 }
 
-function makeDirectories(repository: string, place: string): void {
+function removeEmpty(path: string): void {
+  try {
+    rmdirSync(path)
+  } catch (error) {
+    if (errnoOf(error) !== 'ENOTEMPTY') throw fileError(path, 'write', error)
+  }
+}
+
+/** Those that were made, the innermost first. */
+function makeDirectories(repository: string, place: string): readonly string[] {
+  const made: string[] = []
   for (const path of [repository, place]) {
     if (statOf(path)?.isDirectory() === true) continue
     try {
       mkdirSync(path, { mode: 0o700 })
+      made.unshift(path)
       syncDirectory(join(path, '..'))
     } catch (error) {
       throw fileError(path, 'write', error)
     }
   }
+  return made
 }

@@ -1,8 +1,9 @@
 /** Is a backup what its record says? Every byte is read: hashes, checksums, structure, keys. */
 import { join } from 'node:path'
 import { selectBackup } from '../../repository/catalogue.js'
+import { NODES_FILE } from '../../source/nodes-file.js'
 import type { Progress } from '../../source/progress.js'
-import { compareBytes, notAsStored, readDump } from './files.js'
+import { compareBytes, hashFile, notAsStored, readDump } from './files.js'
 import type { VerifyResult } from './options.js'
 
 export interface VerifyOptions {
@@ -23,6 +24,10 @@ export async function verifyBackup(
     compareBytes(path, found, recorded)
     if (found.keys !== recorded.keys) throw notAsStored(path, 'number of keys')
     keys += found.keys
+  }
+  if (record.nodes !== undefined) {
+    const path = join(directory, NODES_FILE)
+    compareBytes(path, await hashFile(path, options.signal), record.nodes)
   }
   return { record, directory, keys }
 }

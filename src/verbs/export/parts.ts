@@ -1,6 +1,4 @@
 /** Into how many files a dump is split, by the hash slots of a cluster, and what each is called. */
-import { readFileSync, statSync } from 'node:fs'
-import { fileError } from '../../disk/file-error.js'
 import { compressionOfName } from '../../disk/compression.js'
 import { UsageError } from '../../errors.js'
 import type { ServerSettings } from '../../net/server-settings.js'
@@ -10,6 +8,7 @@ import {
   slotsWithoutOwner,
   type SlotRanges,
 } from '../../topology/cluster-nodes.js'
+import { readNodesFile } from '../../source/nodes-file.js'
 import { readCluster } from '../../topology/cluster.js'
 
 /** So many equal shares; the owners in a `nodes.json`; or those of a live cluster, by one of its nodes. */
@@ -24,7 +23,6 @@ export interface Part {
 
 /** Each is an open file with a buffer of its own. */
 const MOST_PARTS = 256
-const MAX_NODES_BYTES = 16 << 20
 
 /** Rejects with UsageError, FileError, LinkError, AuthError or ProtocolError. */
 export async function partsOf(
@@ -65,40 +63,11 @@ async function sharesOf(
       slots: [[start(index), start(index + 1) - 1]],
     }))
   }
-  if ('nodesFile' in split) return nodesOf(split.nodesFile)
-  const masters = mastersOf(await readCluster([split.node], signal))
-  return masters.map(({ id, slots }) => ({ name: id, slots }))
-}
-
-function nodesOf(path: string): readonly { name: string; slots: SlotRanges }[] {
-  let rows: unknown
-  try {
-    if (statSync(path).size > MAX_NODES_BYTES) throw noNodes(path)
-    rows = JSON.parse(readFileSync(path, 'utf8'))
-  } catch (error) {
-    if (error instanceof SyntaxError) throw noNodes(path)
-    if (error instanceof UsageError) throw error
-    throw fileError(path, 'read', error)
-  }
-  if (!Array.isArray(rows)) throw noNodes(path)
-  const shares = (rows as Readonly<Record<string, unknown>>[]).map(({ name, slots }) => {
-    const isName = typeof name === 'string' && /^[0-9a-f]{40}$/.test(name)
-    if (!isName || !isSlots(slots)) throw noNodes(path)
-    return { name, slots }
-  })
-  // Replicas have none.
-  return shares.filter(({ slots }) => slots.length > 0)
-}
-
-function isSlots(value: unknown): value is SlotRanges {
-  if (!Array.isArray(value)) return false
-  return value.every(
-    (range: unknown) =>
-      Array.isArray(range) &&
-      range.length === 2 &&
-      range.every((each) => Number.isInteger(each) && each >= 0 && each < SLOT_COUNT) &&
-      range[0] <= range[1],
-  )
+  const owners =
+    'nodesFile' in split
+      ? readNodesFile(split.nodesFile)
+      : mastersOf(await readCluster([split.node], signal))
+  return owners.map(({ id, slots }) => ({ name: id, slots }))
 }
 
 /** `part.rdb.gz` and `0`: `part-0.rdb.gz`. */
@@ -107,10 +76,4 @@ function partName(output: string, name: string): string {
   const packing = output.slice(bareName.length)
   const dot = /\.[^./\\]+$/.exec(bareName)?.index ?? bareName.length
   return `${bareName.slice(0, dot)}-${name}${bareName.slice(dot)}${packing}`
-}
-
-function noNodes(path: string): UsageError {
-  return new UsageError(`${path} is no list of the nodes of a cluster`, {
-    hint: 'a backup of a cluster has one beside its dumps: nodes.json',
-  })
 }

@@ -9,19 +9,14 @@ import { ProtocolError } from '../../errors.js'
 import type { ServerSettings } from '../../net/server-settings.js'
 import { nameOfSource } from '../../source/classify.js'
 import { mergeReports, type LedgerReport } from '../../target/ledger.js'
+import { allOrNone } from '../../topology/all-or-none.js'
 import {
   hasSameOwners,
   mastersOf,
-  slotsWithoutOwner,
   type ClusterNode,
   type ClusterNodes,
 } from '../../topology/cluster-nodes.js'
-import {
-  nameOfCluster,
-  readCluster,
-  settingsAt,
-  type ClusterSeeds,
-} from '../../topology/cluster.js'
+import { readCluster, refuseHoles, settingsAt, type ClusterSeeds } from '../../topology/cluster.js'
 import { slotSet, tagIn } from '../../topology/key-slot.js'
 import { DEFAULT_CHECKPOINT_KEY } from '../../target/checkpoint.js'
 import { noStream } from './cluster-target.js'
@@ -50,14 +45,7 @@ export async function replayToCluster(
   if (source.kind === 'server') throw noStream(nameOfSource(source))
   const before = await readCluster(seeds, signal)
   const masters = mastersOf(before)
-  const holes = slotsWithoutOwner(masters)
-  if (holes > 0) {
-    throw new ProtocolError('ERR_CLUSTER_DOWN', `${holes} slots of the cluster have no owner`, {
-      retriable: true,
-      hint: 'CLUSTER NODES of any node tells which; a dump goes into a cluster that is whole',
-      details: { cluster: nameOfCluster(seeds) },
-    })
-  }
+  refuseHoles(seeds, masters)
   const kept = isReadOnce(source) ? await keepInput(source, call.stdin, signal) : undefined
   try {
     const from = kept === undefined ? source : ({ kind: 'file', path: kept.path } as const)
@@ -94,52 +82,43 @@ async function allShards(
   via: ServerSettings,
   runs: ShardRuns,
 ): Promise<ReplayResult> {
-  // One that cannot go on ends the others.
-  const halt = new AbortController()
-  const onAbort = (): void => halt.abort(call.signal?.reason)
-  call.signal?.addEventListener('abort', onAbort, { once: true })
-  if (call.signal?.aborted === true) halt.abort(call.signal.reason)
   const startMs = performance.now()
   const ledgers: LedgerReport[] = []
-  let failure: unknown
-  const load = async (node: ClusterNode, index: number): Promise<ReplayResult | undefined> => {
-    const slots = slotSet(node.slots)
-    try {
-      const result = await runs.run({
-        ...call,
-        target: settingsAt(via, node.place),
-        signal: halt.signal,
-        verify: false,
-        checkpointKey: `${call.checkpointKey ?? DEFAULT_CHECKPOINT_KEY}:{${tagIn(slots)}}`,
-        connections: Math.max(1, Math.ceil((call.connections ?? CONNECTIONS) / masters.length)),
-        rateBytesPerSecond:
-          call.rateBytesPerSecond === undefined
-            ? undefined
-            : call.rateBytesPerSecond / masters.length,
-        shard: { slots },
-        onProgress: index === 0 ? call.onProgress : undefined,
-      })
-      ledgers.push(result.ledger)
-      return result
-    } catch (error) {
-      const ledger = runs.ledgerOf(error)
-      if (ledger !== undefined) ledgers.push(ledger)
-      failure ??= error
-      halt.abort(error)
-      return undefined
-    }
+  let results: readonly ReplayResult[]
+  try {
+    results = await allOrNone(masters, call.signal, async ({ place, slots }, signal, index) => {
+      const owned = slotSet(slots)
+      try {
+        const result = await runs.run({
+          ...call,
+          target: settingsAt(via, place),
+          signal,
+          verify: false,
+          checkpointKey: `${call.checkpointKey ?? DEFAULT_CHECKPOINT_KEY}:{${tagIn(owned)}}`,
+          connections: Math.max(1, Math.ceil((call.connections ?? CONNECTIONS) / masters.length)),
+          rateBytesPerSecond:
+            call.rateBytesPerSecond === undefined
+              ? undefined
+              : call.rateBytesPerSecond / masters.length,
+          shard: { slots: owned },
+          onProgress: index === 0 ? call.onProgress : undefined,
+        })
+        ledgers.push(result.ledger)
+        return result
+      } catch (error) {
+        const ledger = runs.ledgerOf(error)
+        if (ledger !== undefined) ledgers.push(ledger)
+        throw error
+      }
+    })
+  } catch (error) {
+    if (ledgers.length > 0) runs.noteLedger(error, mergeReports(ledgers))
+    throw error
   }
-  const results = await Promise.all(masters.map(load))
-  call.signal?.removeEventListener('abort', onAbort)
-  const ledger = mergeReports(ledgers)
-  if (failure !== undefined) {
-    if (ledgers.length > 0) runs.noteLedger(failure, ledger)
-    throw failure as Error
-  }
-  const salvaged = results.find((each) => each?.salvaged !== undefined)?.salvaged
+  const salvaged = results.find((each) => each.salvaged !== undefined)?.salvaged
   return {
-    ledger,
-    complete: results.every((each) => each?.complete === true),
+    ledger: mergeReports(ledgers),
+    complete: results.every((each) => each.complete),
     replOffset: undefined,
     stopped: false,
     durationMs: performance.now() - startMs,

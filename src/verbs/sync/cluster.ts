@@ -8,24 +8,22 @@
  */
 import { join } from 'node:path'
 import { writeFileAtomic } from '../../disk/atomic-file.js'
+import { endingOf } from '../../disk/compression.js'
 import { WholeDirectory } from '../../disk/whole-directory.js'
 import { ProtocolError } from '../../errors.js'
 import type { ServerSettings } from '../../net/server-settings.js'
-import {
-  isSameTopology,
-  mastersOf,
-  slotsWithoutOwner,
-  type ClusterNode,
-  type ClusterNodes,
-} from '../../topology/cluster-nodes.js'
+import { allOrNone } from '../../topology/all-or-none.js'
+import { isSameTopology, mastersOf, type ClusterNode } from '../../topology/cluster-nodes.js'
 import {
   clusterSeeds,
   nameOfCluster,
   readCluster,
+  refuseHoles,
   settingsAt,
   type ClusterSeeds,
 } from '../../topology/cluster.js'
-import type { SyncClusterOptions, SyncClusterResult, SyncResult } from './options.js'
+import { NODES_FILE, nodesText } from '../../source/nodes-file.js'
+import type { SyncClusterOptions, SyncClusterResult, SyncProgress } from './options.js'
 import { sync } from './run.js'
 
 const DEFAULT_ATTEMPTS = 3
@@ -49,8 +47,7 @@ export async function syncCluster(
       const shards = await takeAll(masters, before.via, directory.temporaryPath, options)
       const after = await readCluster(seeds, signal)
       if (isSameTopology(before, after)) {
-        const nodesFile = join(directory.temporaryPath, 'nodes.json')
-        writeFileAtomic(nodesFile, nodesJson(before))
+        writeFileAtomic(join(directory.temporaryPath, NODES_FILE), nodesText(before))
         directory.commit()
         return { source: nameOfCluster(seeds), directory: options.output, shards }
       }
@@ -71,76 +68,54 @@ async function takeAll(
   directory: string,
   options: SyncClusterOptions,
 ): Promise<SyncClusterResult['shards']> {
-  // One that fails ends the others: none of them is of use without it.
-  const halt = new AbortController()
-  const onAbort = (): void => halt.abort()
-  options.signal?.addEventListener('abort', onAbort, { once: true })
-  if (options.signal?.aborted === true) halt.abort()
-  let failure: unknown
-  const take = async (node: ClusterNode): Promise<SyncResult | undefined> => {
-    try {
-      return await sync(settingsAt(via, node.place), {
-        output: join(directory, fileNameOf(node, options.compress)),
-        compress: options.compress,
-        retries: options.retries,
-        signal: halt.signal,
-        isShard: true,
-        onEvent: options.onEvent,
-        onProgress: (progress) => options.onProgress?.({ ...progress, node: node.id }),
-        onWire: options.onWire,
-      })
-    } catch (error) {
-      failure ??= error
-      halt.abort()
-      return undefined
-    }
+  /** Bytes so far, and of those whose master told the length. */
+  const done = new Map<string, number>()
+  const totals = new Map<string, number | undefined>()
+  const progress = (id: string, { done: bytes, total, phase, unit }: SyncProgress): void => {
+    if (phase !== 'transfer') return
+    done.set(id, bytes)
+    totals.set(id, total)
+    options.onProgress?.({ phase, done: sum(done), total: sumOfAll(totals, masters), unit })
   }
-  try {
-    const results = await Promise.all(masters.map(take))
-    if (failure !== undefined) throw failure as Error
-    return results.map((result, i) => {
-      const { id, slots } = masters[i]!
-      return { ...result!, node: id, slots, file: fileNameOf(masters[i]!, options.compress) }
+  return await allOrNone(masters, options.signal, async (node, signal) => {
+    const file = fileNameOf(node, options.compress)
+    const result = await sync(settingsAt(via, node.place), {
+      output: join(directory, file),
+      compress: options.compress,
+      retries: options.retries,
+      signal,
+      isShard: true,
+      onEvent: options.onEvent,
+      onProgress: (each) => progress(node.id, each),
+      onWire: options.onWire,
     })
-  } finally {
-    options.signal?.removeEventListener('abort', onAbort)
+    return { ...result, node: node.id, slots: node.slots, file }
+  })
+}
+
+function sum(values: ReadonlyMap<string, number>): number {
+  let all = 0
+  for (const each of values.values()) all += each
+  return all
+}
+
+/** Undefined where one of them is not known. */
+function sumOfAll(
+  totals: ReadonlyMap<string, number | undefined>,
+  masters: readonly ClusterNode[],
+): number | undefined {
+  let all = 0
+  for (const { id } of masters) {
+    const total = totals.get(id)
+    if (total === undefined) return undefined
+    all += total
   }
+  return all
 }
 
 function fileNameOf({ id, place }: ClusterNode, compress: SyncClusterOptions['compress']): string {
-  const end = compress === undefined ? '' : compress.algorithm === 'gzip' ? '.gz' : '.zst'
   // A colon of IPv6 is no letter for a name everywhere.
-  return `redis-node-${place.host.replaceAll(':', '_')}-${place.port}-${id}.rdb${end}`
-}
-
-/** As `redis-cli --cluster backup` writes it. */
-function nodesJson({ nodes }: ClusterNodes): string {
-  const rows = nodes.map(({ id, place, masterId, isMaster, slots, configEpoch }) => ({
-    name: id,
-    host: place.host,
-    port: place.port,
-    replicate: masterId ?? null,
-    slots,
-    slots_count: slots.reduce((sum, [first, last]) => sum + last - first + 1, 0),
-    flags: isMaster ? 'master' : 'slave',
-    current_epoch: configEpoch,
-  }))
-  return `${JSON.stringify(rows, undefined, 2)}\n`
-}
-
-function refuseHoles(seeds: ClusterSeeds, masters: readonly ClusterNode[]): void {
-  const holes = slotsWithoutOwner(masters)
-  const down = masters.find((each) => !each.isUp)
-  if (holes === 0 && down === undefined) return
-  const what =
-    holes > 0
-      ? `${holes} slots of the cluster have no owner`
-      : `the master ${down!.place.host}:${down!.place.port} is down`
-  throw new ProtocolError('ERR_CLUSTER_DOWN', `${what}: not all of it could be saved`, {
-    retriable: true,
-    hint: 'CLUSTER NODES of any node tells more; single nodes can be saved as servers',
-    details: { cluster: nameOfCluster(seeds) },
-  })
+  return `redis-node-${place.host.replaceAll(':', '_')}-${place.port}-${id}.rdb${endingOf(compress)}`
 }
 
 function changes(seeds: ClusterSeeds): ProtocolError {

@@ -32,8 +32,8 @@ export type SyncProgress = Progress<'connecting' | 'waiting' | 'transfer' | 'sto
 export interface SyncClusterOptions extends Omit<SyncOptions, 'output' | 'onProgress' | 'isShard'> {
   /** A directory that does not exist yet, or is empty. */
   output: string
-  /** Of each shard by itself. */
-  onProgress?: ((progress: SyncProgress & { node: string }) => void) | undefined
+  /** Of all shards together. */
+  onProgress?: ((progress: Progress<'transfer'>) => void) | undefined
 }
 
 export interface SyncClusterResult {
