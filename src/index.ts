@@ -63,8 +63,7 @@ export type { TailCommandsOptions, TailedCommand } from './verbs/tail/commands.j
 
 export { openArchive } from './archive/reader.js'
 export type { Archive, ArchiveState, ArchiveWindow } from './archive/reader.js'
-export { readRdb, walkRdb } from './source/read-rdb.js'
-export type * from './source/read-rdb.js'
+export type { RdbSource, ReadRdbOptions, WalkedRdb, WalkRdbOptions } from './source/read-rdb.js'
 export type * from './source/rdb-key.js'
 export { RdbParser } from './rdb/parser.js'
 export type { RdbParserOptions } from './rdb/parser.js'

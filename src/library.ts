@@ -1,6 +1,7 @@
 /**
  * The verbs as the library has them: the same as on the command line, with two promises more. A call
- * whose signal fires rejects with the signal's own reason. A call that meets damage rejects with the
+ * whose signal fires rejects with the signal's own reason (but for `serve` and a replay of a live source,
+ * which have no other end: they resolve, and say that they were stopped). A call that meets damage rejects with the
  * error that names it, and `partial` of that error is what the call had come to (with `salvage`
  * damage is what is asked for: it stands in the result).
  *
@@ -10,6 +11,16 @@
  */
 import { AbortedError, type InputError } from './errors.js'
 import { readSource, refuseCluster, type ServerName, type SourceName } from './source/classify.js'
+import type { RdbKey } from './source/rdb-key.js'
+import type { RdbSummary, RdbVisitor } from './rdb/visitor.js'
+import {
+  readRdb as runReadRdb,
+  walkRdb as runWalkRdb,
+  type RdbSource,
+  type ReadRdbOptions,
+  type WalkedRdb,
+  type WalkRdbOptions,
+} from './source/read-rdb.js'
 import { backup as runBackup, type BackupOptions, type BackupResult } from './verbs/backup/run.js'
 import type { VerifyResult } from './verbs/backup/options.js'
 import { verifyBackup as runVerify, type VerifyOptions } from './verbs/backup/verify.js'
@@ -219,6 +230,32 @@ export async function inspectKey(
   options: InspectKeyOptions,
 ): Promise<ReadOutcome> {
   return await whole(options, byReason(options.signal, runKey(source, options)))
+}
+
+/**
+ * The keys of an RDB, one by one, each with its whole value: `RdbKey`, told apart by `type`. Reads
+ * on only as keys are taken; of the file no more than a chunk of a megabyte is ahead. Leaving the
+ * loop closes the source. Throws as walkRdb does, after the keys before the damage.
+ */
+export async function* readRdb(
+  source: RdbSource,
+  options: ReadRdbOptions = {},
+): AsyncGenerator<RdbKey, RdbSummary, undefined> {
+  try {
+    return yield* runReadRdb(source, options)
+  } catch (error) {
+    throw reasonOf(error, options.signal)
+  }
+}
+
+/** An RDB told to a visitor, element by element; nothing is made per key. Rejects with FileError or
+ * RdbError. */
+export async function walkRdb(
+  source: RdbSource,
+  visitor: RdbVisitor,
+  options: WalkRdbOptions = {},
+): Promise<WalkedRdb> {
+  return await byReason(options.signal, runWalkRdb(source, visitor, options))
 }
 
 /** Keys and values in another form: JSON lines, JSON, commands, CSV, a dump. Several sources are merged

@@ -1,9 +1,20 @@
 /** Found by a reader: the reason of an abort was thrown in place of the error that the ledger hung on. */
-import { mkdtempSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { ledgerOfFailure, replay, restoreTo, sync, verifyBackup, backup } from '../../src/index.js'
+import {
+  archive,
+  backup,
+  DEPTH,
+  ledgerOfFailure,
+  readRdb,
+  replay,
+  restoreTo,
+  sync,
+  verifyBackup,
+  walkRdb,
+} from '../../src/index.js'
 import { startServer } from '../helpers/servers.js'
 
 test('whatever the reason is, the ledger of an aborted replay is told', async () => {
@@ -31,6 +42,12 @@ test('whatever the reason is, the ledger of an aborted replay is told', async ()
     const signal = AbortSignal.abort(reason)
     await expect(verifyBackup(repo, { signal })).rejects.toBe(reason)
     await expect(restoreTo(repo, join(dir, 'data'), { signal })).rejects.toBe(reason)
+    await expect(walkRdb(dump, { key: () => DEPTH.SKIP }, { signal })).rejects.toBe(reason)
+    await expect(readRdb(dump, { signal }).next()).rejects.toBe(reason)
+    const kept = join(dir, 'kept')
+    const live = `redis://127.0.0.1:${source.port}`
+    await expect(archive(live, { dir: kept, signal })).rejects.toBe(reason)
+    expect(existsSync(kept)).toBe(false)
   } finally {
     await Promise.all([source.stop(), target.stop()])
     rmSync(dir, { recursive: true, force: true })

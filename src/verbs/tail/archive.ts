@@ -44,6 +44,8 @@ export async function archive(source: ServerName, options: ArchiveOptions): Prom
     throw new UsageError("`durable` acknowledges what is fsynced, and `fsync: 'no'` does not fsync")
   }
   const call: ArchiveCall = { ...options, server: readServer(source) }
+  // Before anything is made.
+  if (options.signal?.aborted === true) throw new AbortedError()
   const store = new ArchiveStore(options.dir, formatServerAddress(call.server.address))
   store.create()
   const lock = Lock.take(join(options.dir, LOCK_FILE), { what: options.dir })
