@@ -80,8 +80,12 @@ export async function readCluster(
   throw failure
 }
 
-/** Throws ProtocolError where a slot has no owner, or one that is down. */
-export function refuseHoles(seeds: ClusterSeeds, masters: readonly ClusterNode[]): void {
+/** Throws ProtocolError where a slot has no owner, or one that is down. `otherwise`: what the user can do instead. */
+export function refuseHoles(
+  seeds: ClusterSeeds,
+  masters: readonly ClusterNode[],
+  otherwise: string,
+): void {
   const holes = slotsWithoutOwner(masters)
   const down = masters.find((each) => !each.isUp)
   if (holes === 0 && down === undefined) return
@@ -91,7 +95,7 @@ export function refuseHoles(seeds: ClusterSeeds, masters: readonly ClusterNode[]
       : `the master ${down!.place.host}:${down!.place.port} is down`
   throw new ProtocolError('ERR_CLUSTER_DOWN', `${what}: the cluster is not whole`, {
     retriable: true,
-    hint: 'CLUSTER NODES of any node tells more; single nodes can be named as servers',
+    hint: `CLUSTER NODES of any node tells more; ${otherwise}`,
     details: { cluster: nameOfCluster(seeds) },
   })
 }

@@ -45,7 +45,7 @@ export async function replayToCluster(
   if (source.kind === 'server') throw noStream(nameOfSource(source))
   const before = await readCluster(seeds, signal)
   const masters = mastersOf(before)
-  refuseHoles(seeds, masters)
+  refuseHoles(seeds, masters, 'a dump goes into a cluster that is whole')
   const kept = isReadOnce(source) ? await keepInput(source, call.stdin, signal) : undefined
   try {
     const from = kept === undefined ? source : ({ kind: 'file', path: kept.path } as const)

@@ -41,7 +41,7 @@ export async function syncCluster(
   for (let attempt = 1; ; attempt += 1) {
     const before = await readCluster(seeds, signal)
     const masters = mastersOf(before)
-    refuseHoles(seeds, masters)
+    refuseHoles(seeds, masters, 'single nodes can be saved as servers')
     const directory = new WholeDirectory(options.output)
     try {
       const shards = await takeAll(masters, before.via, directory.temporaryPath, options)
