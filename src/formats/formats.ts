@@ -1,7 +1,7 @@
 /**
  * The forms in which keys can be written: ONE table.
  *
- * To add one: (1) its file here, with a `KeyFormat`; (2) a row below; (3) a line of README and of
+ * To add one: (1) its file here, with a `KeyFormat`; (2) a row and its name below; (3) a line of README and of
  * the help of `export`. Names, extensions, refusals and tests of all rows follow from the table.
  */
 import { CSV } from './csv.js'
@@ -16,9 +16,9 @@ export const KEY_FORMATS = {
   resp: RESP,
   csv: CSV,
   rdb: RDB,
-} as const satisfies Record<string, KeyFormat>
+} as const satisfies Record<KeyFormatName, KeyFormat>
 
-export type KeyFormatName = keyof typeof KEY_FORMATS
+export type KeyFormatName = 'jsonl' | 'json' | 'resp' | 'csv' | 'rdb'
 
 export const KEY_FORMAT_NAMES = Object.keys(KEY_FORMATS) as readonly KeyFormatName[]
 

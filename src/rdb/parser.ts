@@ -56,7 +56,7 @@ export interface RdbParserOptions {
   wholeStringBytes?: number | undefined
   /** All times in the file carry this constant, in ms: visitors are told them without it. */
   timeShiftMs?: number | undefined
-  /** The visitor's road by kernels (lane.ts). */
+  /** @internal The visitor's road by kernels (lane.ts). */
   lane?: RdbLane | undefined
 }
 

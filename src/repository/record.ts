@@ -21,7 +21,7 @@ export interface BackupFile {
 }
 
 export interface BackupRecord {
-  format: typeof FORMAT
+  format: 1
   /** `<time>-<random>`: also the name of the directory. */
   id: string
   /** Backups of one name belong together: retention looks at one name only. */

@@ -1,10 +1,8 @@
 /** What the first bytes of a dump tell before it is read: its moment, and what may stand behind. */
 import type { Buffer } from 'node:buffer'
 import { UsageError } from '../errors.js'
+import type { Until } from '../archive/moment.js'
 import { readAuxFields } from '../rdb/head.js'
-
-/** A moment asked for: unix ms, or an offset of the stream. Undefined: the end. */
-export type Until = { unixMs: number } | { offset: number } | undefined
 
 /**
  * A dump has one moment, that of its making (AUX ctime), and stands for what came later as far as

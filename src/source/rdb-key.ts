@@ -11,7 +11,7 @@ import {
 } from '../rdb/visitor.js'
 import { streamIdText, u64ToBigInt, u64ToSignedBigInt } from '../rdb/values/u64.js'
 
-interface KeyBase {
+export interface RdbKeyHead {
   readonly db: number
   readonly key: Buffer
   /** As OBJECT ENCODING names it, after the form in the file. */
@@ -30,7 +30,7 @@ interface KeyBase {
 }
 
 /** `value` is undefined where values were not asked for. */
-export type RdbKey = KeyBase &
+export type RdbKey = RdbKeyHead &
   (
     | { readonly type: 'string'; readonly value: Buffer | undefined }
     | { readonly type: 'list' | 'set'; readonly value: Buffer[] | undefined }

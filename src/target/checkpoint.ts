@@ -21,8 +21,13 @@ export const DEFAULT_CHECKPOINT_KEY = 'rrep:checkpoint'
 export const CHECKPOINT_DB = 0
 
 /** In their order: a target that shows an earlier one than before was thrown back. */
-export const CHECKPOINT_PHASES = ['load', 'stream', 'finishing', 'stopped'] as const
-export type CheckpointPhase = (typeof CHECKPOINT_PHASES)[number]
+export const CHECKPOINT_PHASES: readonly CheckpointPhase[] = [
+  'load',
+  'stream',
+  'finishing',
+  'stopped',
+]
+export type CheckpointPhase = 'load' | 'stream' | 'finishing' | 'stopped'
 
 export interface Checkpoint {
   source: string

@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { format, resolveConfig } from 'prettier'
 import ts from 'typescript'
 import { ERROR_CODES } from '../../src/errors.js'
+import { isPublic, publicSymbols } from './public-types.js'
 
 const ROOT = join(import.meta.dirname, '../..')
 const PAGE = join(ROOT, 'src/README.md')
@@ -50,30 +51,25 @@ function codes(): string[] {
   return Object.entries(ERROR_CODES).map(([code, line]) => `| \`${code}\` | ${line} |`)
 }
 
-/** Functions, then types, as index.ts exports them. */
+/** Functions, then classes and types, as index.ts exports them. */
 function declarations(): string[] {
-  const index = join(ROOT, 'src/index.ts')
-  const config = ts.readConfigFile(join(ROOT, 'tsconfig.json'), (path) => ts.sys.readFile(path))
-  const { options } = ts.parseJsonConfigFileContent(config.config, ts.sys, ROOT)
-  const program = ts.createProgram([index], options)
-  const checker = program.getTypeChecker()
-  const module = checker.getSymbolAtLocation(program.getSourceFile(index)!)!
   const functions: string[] = []
+  const classes: string[] = []
   const types: string[] = []
-  const seen = new Set<ts.Node>()
-  for (const exported of checker.getExportsOfModule(module)) {
-    const symbol =
-      (exported.flags & ts.SymbolFlags.Alias) === 0 ? exported : checker.getAliasedSymbol(exported)
+  for (const { name, symbol } of publicSymbols().symbols) {
     for (const node of symbol.declarations ?? []) {
-      if (seen.has(node)) continue
-      seen.add(node)
-      if (ts.isFunctionDeclaration(node)) functions.push(functionOf(node, exported.name))
+      if (ts.isFunctionDeclaration(node)) functions.push(functionOf(node, name))
+      else if (ts.isClassDeclaration(node)) classes.push(classOf(node))
       else if (ts.isInterfaceDeclaration(node) || ts.isTypeAliasDeclaration(node)) {
         types.push(typeOf(node))
       }
     }
   }
-  return ['## Functions', ...functions, '## Types', ['```ts', ...types, '```'].join('\n')]
+  return [
+    ...['## Functions', ...functions],
+    ...['## Classes', ['```ts', ...classes, '```'].join('\n')],
+    ...['## Types', ['```ts', ...types, '```'].join('\n')],
+  ]
 }
 
 function functionOf(node: ts.FunctionDeclaration, name: string): string {
@@ -85,10 +81,42 @@ function functionOf(node: ts.FunctionDeclaration, name: string): string {
   return `### ${name}\n\n\`\`\`ts\n${signature}\n\`\`\`\n\n${docOf(node)}`
 }
 
+function classOf(node: ts.ClassDeclaration): string {
+  const heritage = (node.heritageClauses ?? []).map((clause) => ` ${clause.getText()}`).join('')
+  const members = node.members.filter(isPublic).map((member) => {
+    const body =
+      'body' in member && member.body !== undefined ? (member.body as ts.Node) : undefined
+    const value = ts.isPropertyDeclaration(member) ? member.initializer : undefined
+    const end = body?.getStart() ?? value?.getStart() ?? member.getEnd()
+    const text = node.getSourceFile().text.slice(member.getStart(), end)
+    const head = text.replace(/\s*=?\s*$/, '').replace(/^async /, '')
+    return `${commentOf(member)}${head}${inferredType(member)}`
+  })
+  return `${commentOf(node)}class ${node.name!.text}${heritage} {\n${members.join('\n')}\n}\n`
+}
+
+function inferredType(member: ts.ClassElement): string {
+  if (!ts.isPropertyDeclaration(member) || member.type !== undefined) return ''
+  const { checker } = publicSymbols()
+  return `: ${checker.typeToString(checker.getTypeAtLocation(member))}`
+}
+
 function typeOf(node: ts.InterfaceDeclaration | ts.TypeAliasDeclaration): string {
+  const source = node.getSourceFile()
+  let text = node.getText()
+  for (const member of ts.isInterfaceDeclaration(node) ? [...node.members].reverse() : []) {
+    if (isPublic(member)) continue
+    const [from, to] = [member.getFullStart(), member.getEnd()].map(
+      (at) => at - node.getStart(source),
+    )
+    text = text.slice(0, from) + text.slice(to)
+  }
+  return `${commentOf(node)}${text.replace(/^export /, '')}\n`
+}
+
+function commentOf(node: ts.Node): string {
   const doc = docOf(node)
-  const comment = doc === '' ? '' : `/** ${doc.replaceAll('\n', '\n * ')} */\n`
-  return `${comment}${node.getText().replace(/^export /, '')}\n`
+  return doc === '' ? '' : `/** ${doc.replaceAll('\n', '\n * ')} */\n`
 }
 
 function docOf(node: ts.Node): string {

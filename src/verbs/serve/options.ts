@@ -68,6 +68,7 @@ export interface ServeResult {
 }
 
 export interface FrozenFacts {
+  /** @internal */
   source: FrozenSource
   /** Undefined where the source holds commands only. */
   rdb: RdbFacts | undefined
