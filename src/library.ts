@@ -1,9 +1,10 @@
 /**
  * The verbs as the library has them: the same as on the command line, with two promises more. A call
  * whose signal fires rejects with the signal's own reason (but for `serve` and a replay of a live source,
- * which have no other end: they resolve, and say that they were stopped). A call that meets damage rejects with the
- * error that names it, and `partial` of that error is what the call had come to (with `salvage`
- * damage is what is asked for: it stands in the result).
+ * which have no other end: they resolve, and say that they were stopped). A call that meets damage
+ * rejects with the error that names it; where keys are read (`inspect` and its kin, `exportKeys`,
+ * `diff`) `partial` of that error is what the call had come to (with `salvage` damage is what is
+ * asked for: it stands in the result).
  *
  * Sources are paths, addresses (`redis://127.0.0.1:6379`, `host:6379`) or `-` for `stdin` of the
  * options, as on the command line; or what `makeServerSettings` makes, where there is more to say of

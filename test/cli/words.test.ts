@@ -16,7 +16,11 @@ const code = (name: string): string =>
 
 test('no text of the library names an option or a command of the command line', () => {
   const found = files.flatMap((name) =>
-    [...code(name).matchAll(/['"`\s(](--[a-z][a-z-]+|rrep (?:sync|tail|replay|diff|export) )/g)]
+    [
+      ...code(name).matchAll(
+        /['"`\s(](--[a-z][a-z-]+|rrep (?:sync|tail|inspect|replay|diff|export|serve|backup|restore|history|sql|doctor|demo)\b|exit (?:code|status))/g,
+      ),
+    ]
       .map((match) => `${name}: ${match[1]!}`)
       // What a server is started with.
       .filter((each) => each !== 'source/scratch-server.ts: --version'),

@@ -3,7 +3,16 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
-import { checkRdb, inspect, InputError, sync, tail, watch } from '../../src/index.js'
+import {
+  checkRdb,
+  diff,
+  exportKeys,
+  inspect,
+  InputError,
+  sync,
+  tail,
+  watch,
+} from '../../src/index.js'
 import { follow as followMaster } from '../helpers/serving.js'
 import { digest, startServer, waitFor, type TestServer } from '../helpers/servers.js'
 import * as example from './examples.js'
@@ -69,6 +78,12 @@ test('damage rejects, with what was read before it', async () => {
   const error: unknown = await checkRdb(broken).catch((reason: unknown) => reason)
   expect(error).toBeInstanceOf(InputError)
   expect((error as InputError).partial).toMatchObject({ complete: false, file: broken })
+  const exporting = exportKeys(broken, { output: join(dir, 'broken.jsonl') })
+  const partOf = { keysRead: 2, keysWritten: 2, checksum: 'unchecked' }
+  await expect(exporting).rejects.toMatchObject({ partial: partOf })
+  const compared = diff(dump, broken)
+  const sides = { a: { keys: 3 }, b: { keys: 2 }, same: false, trusted: false }
+  await expect(compared).rejects.toMatchObject({ partial: sides })
   const salvaged = await inspect(broken, { salvage: true })
   expect(salvaged.error?.code).toBe('ERR_RDB_TRUNCATED')
 })

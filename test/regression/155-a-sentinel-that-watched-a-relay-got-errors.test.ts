@@ -68,7 +68,7 @@ test('a transaction is bounded, and no stream comes into it', async () => {
   const lines = ['MULTI', 'PSYNC ? -1', 'WAIT 1 0', 'PING', 'EXEC', 'MULTI', 'DISCARD', 'EXEC']
   expect((await talk([...lines, 'ECHO done'], 'done')).split('\r\n')).toEqual([
     '+OK',
-    "-ERR unknown command 'psync', this is rrep serve",
+    "-ERR unknown command 'psync', this is rrep, a master for replicas only",
     "-ERR 'wait' is not allowed in transactions",
     '+QUEUED',
     '-EXECABORT Transaction discarded because of previous errors.',

@@ -93,7 +93,7 @@ export function answer(
   }
   if (handler === undefined) {
     return errorReply(
-      `ERR unknown command '${name.toLowerCase().slice(0, 40)}', this is rrep serve`,
+      `ERR unknown command '${name.toLowerCase().slice(0, 40)}', this is rrep, a master for replicas only`,
     )
   }
   return handler(connection, host, request)
@@ -130,7 +130,7 @@ function ping({ subscriptions }: Client, _host: ConnectionHost, request: Request
 function replicaOf(_connection: Client, host: ConnectionHost, request: Request): Buffer {
   if (request.length !== 3) return wrongArguments('replicaof')
   const { upstream } = host.origin
-  if (upstream === undefined) return errorReply('ERR rrep serve of files follows nobody')
+  if (upstream === undefined) return errorReply('ERR what serves files follows nobody')
   const [name, port] = [text(request[1]), text(request[2])]
   if (name === upstream.host && port === String(upstream.port)) {
     return status('OK Already connected to specified master')
@@ -260,7 +260,7 @@ function config(_connection: Client, host: ConnectionHost, request: Request): Bu
   // Nothing was changed since the start, so nothing is lost.
   if (subcommand === 'REWRITE') return OK
   if (subcommand !== 'GET') {
-    return errorReply('ERR rrep serve takes its settings from its command line')
+    return errorReply('ERR settings are those that rrep was started with')
   }
   const { limits, origin, timeoutMs } = host
   const settings: readonly (readonly [string, string])[] = [

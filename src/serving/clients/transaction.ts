@@ -41,7 +41,7 @@ export class Transaction {
     return errorReply(
       isKnown
         ? `ERR '${shown}' is not allowed in transactions`
-        : `ERR unknown command '${shown}', this is rrep serve`,
+        : `ERR unknown command '${shown}', this is rrep, a master for replicas only`,
     )
   }
 

@@ -18,7 +18,7 @@
 import { DIGEST_SECRET_BYTES } from '../../kernels/abi.js'
 import { randomBytes } from 'node:crypto'
 import { rmSync } from 'node:fs'
-import { UsageError } from '../../errors.js'
+import { InputError, UsageError } from '../../errors.js'
 import { DigestKernel } from '../../analyze/digest-kernel.js'
 import { KeyDigests, type DigestOptions } from '../../analyze/value-digest.js'
 import { findSuspects, keysIn } from './buckets.js'
@@ -83,28 +83,39 @@ class DiffRun {
     const b = await this.#open('b')
     // What has gone by its time on a server that was just read is past its time now.
     this.#nowMs = Date.now()
-    const { sums, suspects: flags } = this.#kernel
-    await this.#sum(a, sums.a)
-    await this.#sum(b, sums.b)
-    const suspects = findSuspects(sums.a, sums.b, flags)
-    const trusted = a.result.built?.complete !== false && b.result.built?.complete !== false
     const result: DiffResult = {
-      same: trusted,
-      trusted,
+      same: false,
+      trusted: false,
       a: a.result,
       b: b.result,
       differences: {},
       keysDifferent: 0,
       keysExpired: 0,
     }
-    if (suspects.count === 0) return result
+    try {
+      await this.#compare(a, b, result)
+    } catch (error) {
+      if (error instanceof InputError) error.partial = result
+      throw error
+    }
+    return result
+  }
+
+  async #compare(a: OpenSide, b: OpenSide, result: DiffResult): Promise<void> {
+    const { sums, suspects: flags } = this.#kernel
+    await this.#sum(a, sums.a)
+    await this.#sum(b, sums.b)
+    const suspects = findSuspects(sums.a, sums.b, flags)
+    const trusted = a.result.built?.complete !== false && b.result.built?.complete !== false
+    result.same = trusted
+    result.trusted = trusted
+    if (suspects.count === 0) return
     const records = new DiffRecords(this.#directory, suspects)
     await this.#collect(a, records.a)
     await this.#collect(b, records.b)
     const shown = this.#count(records, result)
     if (this.#options.values === true) await addValueDetails(shown, { a, b })
     for (const each of shown) this.#options.onDifference?.(each)
-    return result
   }
 
   async #open(side: 'a' | 'b'): Promise<OpenSide> {
@@ -115,11 +126,14 @@ class DiffRun {
 
   /** First reading: all keys, sums only. */
   async #sum(open: OpenSide, sums: Buffer): Promise<void> {
-    await open.read('read', this.#kernel.input, () => {
-      sums.fill(0)
-      return this.#digests(open, sums)
-    })
-    open.result.keys = keysIn(sums)
+    try {
+      await open.read('read', this.#kernel.input, () => {
+        sums.fill(0)
+        return this.#digests(open, sums)
+      })
+    } finally {
+      open.result.keys = keysIn(sums)
+    }
   }
 
   /** Second reading: only keys of buckets that disagree, each with its record. */

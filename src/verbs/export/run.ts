@@ -6,13 +6,13 @@
  * carried over is in the result.
  */
 import type { Buffer } from 'node:buffer'
-import { UsageError } from '../../errors.js'
+import { InputError, UsageError } from '../../errors.js'
 import { ByteKernel } from '../../kernels/kernel.js'
 import { OutputBuffer } from '../../bytes/output-buffer.js'
 import { PieceSize } from '../../bytes/piece-size.js'
 import type { WithLane } from '../../rdb/lane/lane.js'
 import { RdbParser } from '../../rdb/parser.js'
-import { KIND, type KeyHeader, type RdbVisitor } from '../../rdb/visitor.js'
+import { KIND, type RdbSummary, type KeyHeader, type RdbVisitor } from '../../rdb/visitor.js'
 import { parseServerVersion, targetCapabilities } from '../../servers/capabilities.js'
 import { KEY_FORMATS, type KeyFormatName } from '../../formats/formats.js'
 import type { KeyFormat, KeyFormatRun, KeyWriter } from '../../formats/key-format.js'
@@ -96,12 +96,19 @@ export async function exportKeys(
               keys,
             }),
         })
+      } catch (error) {
+        if (error instanceof InputError && parser.version > 0) {
+          const { version, keysRead } = parser
+          const read = { version, keysRead, checksum: 'unchecked' as const, notices: {} }
+          error.partial = { ...run.result(read, 0), error }
+        }
+        throw error
       } finally {
         rdb.close()
       }
       run.finish()
       await output.finish()
-      return run.result(pumped)
+      return run.result(pumped.summary, pumped.trailingBytes)
     } catch (error) {
       output.discard()
       throw error
@@ -200,7 +207,10 @@ class ExportRun {
     this.#writer.finish()
   }
 
-  result({ summary, trailingBytes }: PumpedRdb): ExportResult {
+  result(
+    summary: Pick<RdbSummary, 'version' | 'checksum' | 'keysRead' | 'notices'>,
+    trailingBytes: number,
+  ): ExportResult {
     const opened = this.#opened
     const damage = this.#damage
     const { keys, tooSmall = 0, partKeys, ...counts } = this.#writer.counts

@@ -176,7 +176,7 @@ class SourceReader {
 
   async finish(problems: readonly string[]): Promise<FrozenFacts> {
     this.gate.refuseWithoutTimes(this.#options.path)
-    const hash = createHash('sha1').update(`rrep serve\n${this.#rdb?.facts.sha1 ?? ''}\n`)
+    const hash = createHash('sha1').update(`rrep frozen\n${this.#rdb?.facts.sha1 ?? ''}\n`)
     const log = new FrozenLog(0, this.#stream)
     const buffer = Buffer.allocUnsafe(HASH_BYTES)
     try {
