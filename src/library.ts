@@ -124,7 +124,7 @@ export async function watch(
   source: SourceName,
   options: TailOptions & RecordedTailOptions = {},
 ): Promise<TailResult | RecordedTailResult> {
-  const opened = refuseCluster(readSource(source))
+  const opened = refuseCluster(await readSource(source))
   const running: Promise<TailResult | RecordedTailResult> =
     opened.kind === 'server' ? runWatch(opened.server, options) : tailRecorded(opened, options)
   return await byReason(options.signal, running)

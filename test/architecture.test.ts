@@ -21,6 +21,7 @@ const ORDER = [
   'replication',
   'topology',
   'disk',
+  'storage',
   'archive',
   'repository',
   'rewrite',

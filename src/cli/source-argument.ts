@@ -45,7 +45,7 @@ export async function readNamed(
   talk: Talk,
   which: 'source' | 'target' = 'source',
 ): Promise<Source> {
-  const spec = classifySource(name)
+  const spec = await classifySource(name)
   if (spec.kind === 'cluster') {
     return { kind: 'cluster', seeds: await readClusterSeeds(name, values, io, talk, which) }
   }

@@ -3,17 +3,15 @@
  * lock: the directories are the truth, and what has no sound record is no backup.
  */
 import { timeOf } from '../bytes/time-text.js'
-import { readdirSync, readFileSync, statSync } from 'node:fs'
-import { basename, dirname, join } from 'node:path'
-import { errnoOf, fileError } from '../disk/file-error.js'
-import { removeLeftovers } from '../disk/leftovers.js'
-import { temporaryState } from '../disk/owner.js'
-import { statOf } from '../disk/stat.js'
-import { FileError, ProtocolError, UsageError } from '../errors.js'
+import { FileError, UsageError } from '../errors.js'
+import { openStore, splitPlace } from '../storage/open-store.js'
+import type { Store, StorePath } from '../storage/store.js'
 import { BACKUP_ID, parseRecord, RECORD_FILE, type BackupRecord } from './record.js'
 
 /** A record is some hundred bytes a shard. */
 const MAX_RECORD_BYTES = 64 << 20
+/** So many records are asked for at once: each is a request where a network lies between. */
+const READ_AT_ONCE = 16
 
 export interface Backup {
   readonly directory: string
@@ -29,21 +27,55 @@ export interface Catalogue {
   readonly unfinished: readonly string[]
 }
 
-/** `name`: of that name only. Throws FileError where the repository cannot be read. */
-export function readCatalogue(repository: string, name?: string): Catalogue {
-  refuseRemote(repository)
-  const backups: Backup[] = []
-  const unfinished: string[] = []
-  for (const each of name === undefined ? directoriesIn(repository) : [name]) {
-    const place = join(repository, each)
-    if (statOf(place)?.isDirectory() !== true) continue
-    for (const id of directoriesIn(place)) {
-      if (!BACKUP_ID.test(id)) continue
-      const directory = join(place, id)
-      const record = recordIn(directory)
-      if (record?.id !== id || record.name !== each) {
-        unfinished.push(directory)
-      } else backups.push({ directory, record, atMs: Date.parse(record.startedAt) })
+/** The same with the way to what lies there. */
+export interface StoredBackup extends Backup {
+  readonly store: Store
+  readonly path: StorePath
+}
+
+export interface StoredCatalogue {
+  readonly backups: readonly StoredBackup[]
+  readonly unfinished: readonly StorePath[]
+}
+
+/** `name`: of that name only. Rejects with FileError where the repository cannot be read. */
+export async function readCatalogue(repository: string, name?: string): Promise<Catalogue> {
+  const store = await openStore(repository)
+  const { backups, unfinished } = await catalogueOf(await there(store), name)
+  return {
+    backups: backups.map(plain),
+    unfinished: unfinished.map((path) => store.pathOf(path)),
+  }
+}
+
+/** `REPO[@SEL]`, `REPO/NAME[@SEL]`; without a selector the latest. Rejects with UsageError or FileError. */
+export async function selectBackup(text: string): Promise<Backup> {
+  return plain(await findBackup(text))
+}
+
+function plain({ directory, record, atMs }: StoredBackup): Backup {
+  return { directory, record, atMs }
+}
+
+/** Nothing in a store that is not there yet. */
+export async function catalogueOf(store: Store, name?: string): Promise<StoredCatalogue> {
+  const backups: StoredBackup[] = []
+  const unfinished: StorePath[] = []
+  const paths: StorePath[] = []
+  for (const each of name === undefined ? await store.folders([]) : [name]) {
+    for (const id of await store.folders([each])) if (BACKUP_ID.test(id)) paths.push([each, id])
+  }
+  for (let at = 0; at < paths.length; at += READ_AT_ONCE) {
+    const some = paths.slice(at, at + READ_AT_ONCE)
+    const records = await Promise.all(some.map(async (path) => await recordAt(store, path)))
+    for (const [index, path] of some.entries()) {
+      const record = records[index]
+      if (record === undefined || record.name !== path[0] || record.id !== path[1]) {
+        unfinished.push(path)
+      } else {
+        const atMs = Date.parse(record.startedAt)
+        backups.push({ directory: store.pathOf(path), record, atMs, store, path })
+      }
     }
   }
   return { backups: backups.sort(inTime), unfinished }
@@ -54,17 +86,19 @@ function inTime(a: Backup, b: Backup): number {
   return a.atMs - b.atMs || (a.record.id < b.record.id ? -1 : 1)
 }
 
-/** What killed runs left on their way to become a backup: hidden, and their process has ended. */
-export function removeUnborn(repository: string, name: string): void {
-  removeLeftovers(join(repository, name), (each) => {
-    const id = /^\.(\d{8}T\d{6}Z-[0-9a-f]+)\./.exec(each)?.[1]
-    return id === undefined ? undefined : temporaryState(each, id)
-  })
+async function recordAt(store: Store, path: StorePath): Promise<BackupRecord | undefined> {
+  const text = await store.readText([...path, RECORD_FILE], MAX_RECORD_BYTES)
+  return text === undefined ? undefined : parseRecord(text)
+}
+
+/** What killed runs left on their way to become a backup. */
+export async function removeUnborn(store: Store, name: string): Promise<void> {
+  await store.removeUnborn([name], (id) => BACKUP_ID.test(id))
 }
 
 /** Where a selector leads: the dump, or the directory of a cluster's dumps. */
-export function sourceOfBackup({ directory, record }: Backup): string {
-  return record.isCluster ? directory : join(directory, record.files[0]!.file)
+export function sourceOfBackup({ store, path, record }: StoredBackup): string {
+  return store.pathOf(record.isCluster ? path : [...path, record.files[0]!.file])
 }
 
 const SELECTOR = /^(.+)@(latest|~\d+|\d{4}-\d\d-\d\d\S*|\d{9,11}|\d{8}T\d{6}Z-[0-9a-f]+)$/
@@ -74,12 +108,12 @@ export function isBackupSelector(text: string): boolean {
   return SELECTOR.test(text)
 }
 
-/** `REPO[@SEL]`, `REPO/NAME[@SEL]`; without a selector the latest. Throws UsageError or FileError. */
-export function selectBackup(text: string): Backup {
+/** As `selectBackup`. */
+export async function findBackup(text: string): Promise<StoredBackup> {
   const found = SELECTOR.exec(text)
   const place = found?.[1] ?? text
   const selector = found?.[2] ?? 'latest'
-  const { backups, name } = backupsAt(place)
+  const { backups, name } = await backupsAt(place)
   if (backups.length === 0) {
     throw new FileError('ERR_NO_BACKUP', `there is no backup in ${place}`, {
       hint: 'a backup is a directory with rrep-backup.json in it',
@@ -101,27 +135,21 @@ export function selectBackup(text: string): Backup {
   })
 }
 
-/** Throws ProtocolError for what is no directory by its name. */
-export function refuseRemote(place: string): void {
-  const scheme = /^[a-z][a-z0-9+.-]*:\/\//i.exec(place)?.[0]
-  if (scheme === undefined) return
-  throw new ProtocolError('ERR_NOT_SUPPORTED', `a repository at ${scheme} is not supported`, {
-    hint: 'name a directory; what it holds are plain files, which any tool copies elsewhere',
-  })
-}
-
-function backupsAt(place: string): { backups: readonly Backup[]; name: string | undefined } {
-  refuseRemote(place)
-  if (statOf(place)?.isDirectory() !== true) {
-    throw new FileError('ERR_NO_SUCH_DIRECTORY', `no such directory: ${place}`)
-  }
-  const all = readCatalogue(place)
+async function backupsAt(
+  place: string,
+): Promise<{ backups: readonly StoredBackup[]; name: string | undefined }> {
+  const all = await catalogueOf(await there(await openStore(place)))
   if (all.backups.length > 0) return { backups: all.backups, name: undefined }
-  const name = basename(place)
-  return { backups: readCatalogue(dirname(place), name).backups, name }
+  const { outer, name } = splitPlace(place)
+  return { backups: (await catalogueOf(await openStore(outer), name)).backups, name }
 }
 
-function chosen(backups: readonly Backup[], selector: string): Backup | undefined {
+async function there(store: Store): Promise<Store> {
+  if (await store.isThere()) return store
+  throw new FileError('ERR_NO_SUCH_DIRECTORY', `no such directory: ${store.place}`)
+}
+
+function chosen(backups: readonly StoredBackup[], selector: string): StoredBackup | undefined {
   if (selector === 'latest') return backups.at(-1)
   if (selector.startsWith('~')) return backups.at(-1 - Number(selector.slice(1)))
   if (BACKUP_ID.test(selector)) return backups.find(({ record }) => record.id === selector)
@@ -132,26 +160,4 @@ function chosen(backups: readonly Backup[], selector: string): Backup | undefine
     })
   }
   return backups.findLast(({ atMs }) => atMs <= ms)
-}
-
-function recordIn(directory: string): BackupRecord | undefined {
-  const path = join(directory, RECORD_FILE)
-  try {
-    if (statSync(path).size > MAX_RECORD_BYTES) return undefined
-    return parseRecord(readFileSync(path, 'utf8'))
-  } catch (error) {
-    if (errnoOf(error) === 'ENOENT') return undefined
-    throw fileError(path, 'read', error)
-  }
-}
-
-function directoriesIn(path: string): readonly string[] {
-  try {
-    return readdirSync(path, { withFileTypes: true })
-      .filter((each) => each.isDirectory())
-      .map((each) => each.name)
-      .sort()
-  } catch (error) {
-    throw fileError(path, 'read', error)
-  }
 }

@@ -5,7 +5,7 @@
 import { resolve } from 'node:path'
 import { FileError, ProtocolError, UsageError } from '../errors.js'
 import { formatServerAddress, maskSecrets, parseServerAddress } from '../net/address.js'
-import { isBackupSelector, selectBackup, sourceOfBackup } from '../repository/catalogue.js'
+import { isBackupSelector, findBackup, sourceOfBackup } from '../repository/catalogue.js'
 import {
   clusterSeeds,
   isClusterAddress,
@@ -43,10 +43,10 @@ export type SourceName = string | Source | ServerSettings
 /** `host:6379`, `redis://…`, `unix://…`, or all that is known of how to reach it. */
 export type ServerName = string | ServerSettings
 
-/** What a name stands for. Throws as `classifySource` does, and UsageError for a bad address. */
-export function readSource(name: SourceName): Source {
+/** What a name stands for. Rejects as `classifySource` does, and UsageError for a bad address. */
+export async function readSource(name: SourceName): Promise<Source> {
   if (typeof name !== 'string') return 'kind' in name ? name : { kind: 'server', server: name }
-  const spec = classifySource(name)
+  const spec = await classifySource(name)
   if (spec.kind === 'cluster') return { kind: 'cluster', seeds: clusterSeeds(spec.address) }
   if (spec.kind !== 'server') return spec
   return { kind: 'server', server: readServer(spec.address) }
@@ -82,9 +82,9 @@ export function dbOfSource(source: Source): number {
 
 const SERVER_SCHEME = /^(rediss?|valkeys?|unix|redis\+unix|redis\+socket):\/\//i
 
-/** Throws FileError where a path is meant that is not there, ProtocolError for what cannot be read
+/** Rejects with FileError where a path is meant that is not there, ProtocolError for what cannot be read
  * yet. */
-export function classifySource(text: string): SourceSpec {
+export async function classifySource(text: string): Promise<SourceSpec> {
   if (text === '-') return { kind: 'stdin' }
   if (SERVER_SCHEME.test(text) || isSentinelAddress(text)) return { kind: 'server', address: text }
   if (isClusterAddress(text)) return { kind: 'cluster', address: text }
@@ -105,7 +105,7 @@ export function classifySource(text: string): SourceSpec {
     )
   }
   if (isBackupSelector(text)) {
-    const path = sourceOfBackup(selectBackup(text))
+    const path = sourceOfBackup(await findBackup(text))
     return { kind: statOf(path)?.isDirectory() === true ? 'directory' : 'file', path }
   }
   // A path that is not there is a mistyped path, not a host name.

@@ -52,7 +52,7 @@ test('stored with a record, private, and read by every command', async () => {
   await source.client.set('later', '1')
   const packed = await take('--name', 'prod', '--compress', 'gzip', '--json')
   expect(JSON.parse(packed.out)).toMatchObject({ event: 'backed-up', keys: 1002, expires: 1 })
-  const { backups } = readCatalogue(repo)
+  const { backups } = await readCatalogue(repo)
   expect(backups.map(({ record }) => [record.name, record.keys, record.tags])).toEqual([
     ['prod', 1001, ['nightly']],
     ['prod', 1002, []],
@@ -75,7 +75,7 @@ test('stored with a record, private, and read by every command', async () => {
 
 test('one flipped byte is found; what has no record is no backup', async () => {
   await take()
-  const [only] = readCatalogue(repo).backups
+  const [only] = (await readCatalogue(repo)).backups
   expect((await runCli(['backup', 'verify', repo])).code).toBe(0)
   const dump = join(only!.directory, 'dump.rdb')
   const bytes = readFileSync(dump)
@@ -95,21 +95,21 @@ test('rules keep and remove, the guard holds after a FLUSHALL, and --max-age tel
   await take('--keep-last', '2')
   await take('--keep-last', '2')
   await take('--keep-last', '2')
-  expect(readCatalogue(repo).backups).toHaveLength(2)
+  expect((await readCatalogue(repo)).backups).toHaveLength(2)
   await source.client.flushall()
   for (let night = 1; night <= 10; night += 1) {
     const guarded = await take('--keep-last', '1')
     expect([guarded.code, guarded.err]).toEqual([8, expect.stringContaining('nothing was removed')])
-    expect(readCatalogue(repo).backups).toHaveLength(2 + night)
+    expect((await readCatalogue(repo)).backups).toHaveLength(2 + night)
   }
   const dry = await runCli(['backup', 'prune', repo, '--keep-last', '1', '--json'])
   expect(JSON.parse(dry.out)).toMatchObject({ dryRun: true, removed: [] })
-  expect(readCatalogue(repo).backups).toHaveLength(12)
+  expect((await readCatalogue(repo)).backups).toHaveLength(12)
   // The newest, and the last that was whole.
   await runCli(['backup', 'prune', repo, '--keep-last', '1', '--yes'])
-  expect(readCatalogue(repo).backups.map(({ record }) => record.keys)).toEqual([1001, 0])
+  expect((await readCatalogue(repo)).backups.map(({ record }) => record.keys)).toEqual([1001, 0])
   expect((await take('--keep-last', '1', '--no-guard')).code).toBe(0)
-  expect(readCatalogue(repo).backups.map(({ record }) => record.keys)).toEqual([0])
+  expect((await readCatalogue(repo)).backups.map(({ record }) => record.keys)).toEqual([0])
   expect((await runCli(['backup', 'prune', repo])).code).toBe(2)
   expect((await runCli(['backup', 'list', repo, '--max-age', '1h'])).code).toBe(0)
   expect((await runCli(['backup', 'list', repo, '--max-age', '1ms'])).code).toBe(7)
@@ -118,7 +118,7 @@ test('rules keep and remove, the guard holds after a FLUSHALL, and --max-age tel
 test('options come from the environment, and a wrong call stores nothing', async () => {
   const env = { RREP_TO: repo, RREP_NAME: 'from-env', RREP_SOURCE: address }
   expect(await spawnRrep(['backup'], { env }).ended).toMatchObject({ code: 0 })
-  expect(readCatalogue(repo, 'from-env').backups).toHaveLength(1)
+  expect((await readCatalogue(repo, 'from-env')).backups).toHaveLength(1)
   for (const args of [
     ['--name', '../x'],
     ['--keep-last', '0'],
@@ -128,7 +128,7 @@ test('options come from the environment, and a wrong call stores nothing', async
   }
   expect((await runCli(['backup', address])).code).toBe(2)
   expect((await take('--dry-run')).code).toBe(0)
-  expect(readCatalogue(repo).backups).toHaveLength(1)
+  expect((await readCatalogue(repo)).backups).toHaveLength(1)
   const fresh = join(dir, 'fresh')
   expect((await runCli(['backup', address, '--to', fresh, '--dry-run'])).code).toBe(0)
   expect(existsSync(fresh)).toBe(false)
@@ -166,7 +166,7 @@ test('a cluster: a dump a shard, and the whole of it comes back', async () => {
     expect(record.files).toHaveLength(3)
     expect((await runCli(['backup', 'verify', `${repo}@latest`])).code).toBe(0)
     expect((await runCli(['diff', `${repo}@latest`, dump])).code).toBe(0)
-    const nodes = join(readCatalogue(repo).backups[0]!.directory, 'nodes.json')
+    const nodes = join((await readCatalogue(repo)).backups[0]!.directory, 'nodes.json')
     const text = readFileSync(nodes, 'utf8')
     writeFileSync(nodes, text.replace('master', 'MASTER'))
     const changed = await runCli(['backup', 'verify', `${repo}@latest`])
@@ -188,13 +188,13 @@ test('killed at any moment, only whole backups are there, and nothing of the oth
     await new Promise((resolve) => setTimeout(resolve, Math.random() * 300))
     running.child.kill('SIGKILL')
     await running.ended
-    for (const { record } of readCatalogue(repo).backups) {
+    for (const { record } of (await readCatalogue(repo)).backups) {
       expect((await runCli(['backup', 'verify', `${repo}@${record.id}`])).code).toBe(0)
     }
-    expect(readCatalogue(repo).unfinished).toEqual([])
+    expect((await readCatalogue(repo)).unfinished).toEqual([])
   }
-  const before = readCatalogue(repo).backups.length
+  const before = (await readCatalogue(repo)).backups.length
   expect((await take('--name', 'k')).code).toBe(0)
-  expect(readCatalogue(repo).backups).toHaveLength(before + 1)
+  expect((await readCatalogue(repo)).backups).toHaveLength(before + 1)
   expect(readdirSync(join(repo, 'k')).filter((name) => name.startsWith('.'))).toEqual([])
 })

@@ -12,7 +12,8 @@ test('the guard holds each night, restore checks the bytes, and an old name is n
   const repo = join(dir, 'repo')
   const server = await startServer()
   const address = `127.0.0.1:${server.port}`
-  const keys = (): number[] => readCatalogue(repo, 'a').backups.map(({ record }) => record.keys)
+  const keys = async (): Promise<number[]> =>
+    (await readCatalogue(repo, 'a')).backups.map(({ record }) => record.keys)
   const take = async (name: string): Promise<number> =>
     (await runCli(['backup', address, '--to', repo, '--name', name, '--keep-last', '1'])).code
   try {
@@ -20,13 +21,13 @@ test('the guard holds each night, restore checks the bytes, and an old name is n
     expect(await take('a')).toBe(0)
     await server.client.flushall()
     expect([await take('a'), await take('a'), await take('a')]).toEqual([8, 8, 8])
-    expect(keys()).toEqual([100, 0, 0, 0])
+    expect(await keys()).toEqual([100, 0, 0, 0])
     // The keys are back: all is as before.
     await server.client.call('DEBUG', 'POPULATE', 90)
     expect(await take('a')).toBe(0)
-    expect(keys()).toEqual([90])
+    expect(await keys()).toEqual([90])
 
-    const [only] = readCatalogue(repo, 'a').backups
+    const [only] = (await readCatalogue(repo, 'a')).backups
     const dump = join(only!.directory, 'dump.rdb')
     const bytes = readFileSync(dump)
     bytes[bytes.length - 20]! ^= 1
@@ -37,7 +38,7 @@ test('the guard holds each night, restore checks the bytes, and an old name is n
     await server.client.set('k', 'v')
     expect(await take('b')).toBe(0)
     const agoMs = Date.now() - Date.parse(only!.record.startedAt)
-    const newerMs = Date.now() - readCatalogue(repo, 'b').backups[0]!.atMs
+    const newerMs = Date.now() - (await readCatalogue(repo, 'b')).backups[0]!.atMs
     const between = `${Math.floor((agoMs + newerMs) / 2)}ms`
     const listed = await runCli(['backup', 'list', repo, '--max-age', between])
     expect([listed.code, listed.err]).toEqual([7, expect.stringContaining('backup of a is older')])

@@ -27,22 +27,23 @@ afterEach(() => {
 })
 afterAll(() => rmSync(repo, { recursive: true, force: true }))
 
-const startOf = (selector: string): string => selectBackup(`${repo}@${selector}`).record.startedAt
+const startOf = async (selector: string): Promise<string> =>
+  (await selectBackup(`${repo}@${selector}`)).record.startedAt
 
-test('a time without a zone is local', () => {
+test('a time without a zone is local', async () => {
   process.env['TZ'] = 'America/New_York'
   // Midnight there is 05:00 in UTC.
-  expect(startOf('2026-11-25')).toBe('2026-11-25T02:00:00.000Z')
-  expect(startOf('2026-11-24T20:30')).toBe('2026-11-24T20:00:00.000Z')
+  expect(await startOf('2026-11-25')).toBe('2026-11-25T02:00:00.000Z')
+  expect(await startOf('2026-11-24T20:30')).toBe('2026-11-24T20:00:00.000Z')
   process.env['TZ'] = 'UTC'
-  expect(startOf('2026-11-25')).toBe('2026-11-24T20:00:00.000Z')
+  expect(await startOf('2026-11-25')).toBe('2026-11-24T20:00:00.000Z')
 })
 
-test('with a zone it is that, and unix seconds are a time too', () => {
+test('with a zone it is that, and unix seconds are a time too', async () => {
   process.env['TZ'] = 'America/New_York'
-  expect(startOf('2026-11-25T00:00Z')).toBe('2026-11-24T20:00:00.000Z')
-  expect(startOf('2026-11-25T02:00:00Z')).toBe('2026-11-25T02:00:00.000Z')
-  expect(startOf(String(Date.parse('2026-11-25T01:59:59Z') / 1000))).toBe(
+  expect(await startOf('2026-11-25T00:00Z')).toBe('2026-11-24T20:00:00.000Z')
+  expect(await startOf('2026-11-25T02:00:00Z')).toBe('2026-11-25T02:00:00.000Z')
+  expect(await startOf(String(Date.parse('2026-11-25T01:59:59Z') / 1000))).toBe(
     '2026-11-24T20:00:00.000Z',
   )
 })

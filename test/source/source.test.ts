@@ -93,11 +93,14 @@ test('a gzip file cut short is an input error, not a crash', async () => {
 
 test('a missing file is named, and a path is never taken for a host', async () => {
   await expect(openInput(join(dir, 'missing'))).rejects.toThrow(/no such file/)
-  expect(() => classifySource('no/such/dump.rdb')).toThrow(FileError)
-  expect(() => classifySource('missing.rdb')).toThrow(FileError)
-  expect(classifySource('localhost:6379')).toEqual({ kind: 'server', address: 'localhost:6379' })
-  expect(classifySource(dir)).toEqual({ kind: 'directory', path: dir })
-  expect(classifySource('-')).toEqual({ kind: 'stdin' })
+  await expect(classifySource('no/such/dump.rdb')).rejects.toThrow(FileError)
+  await expect(classifySource('missing.rdb')).rejects.toThrow(FileError)
+  expect(await classifySource('localhost:6379')).toEqual({
+    kind: 'server',
+    address: 'localhost:6379',
+  })
+  expect(await classifySource(dir)).toEqual({ kind: 'directory', path: dir })
+  expect(await classifySource('-')).toEqual({ kind: 'stdin' })
 })
 
 test('an abort ends the reading of a pipe that stays silent', async () => {

@@ -161,7 +161,7 @@ function registerList(parent: Command, context: CommandContext): void {
   addCommonOptions(command, ['rrep backup list /var/backups/redis --max-age 26h'])
   command.action(
     context.action<ListOptions>(async ({ args, options, talk }) => {
-      const { backups, unfinished } = readCatalogue(args[0]!, options.name)
+      const { backups, unfinished } = await readCatalogue(args[0]!, options.name)
       const nowMs = Date.now()
       if (talk.json) {
         const rows = backups.map(({ directory, record }) => ({ directory, ...record }))
@@ -243,7 +243,7 @@ function registerPrune(parent: Command, context: CommandContext): void {
         })
       }
       const dryRun = options.yes !== true
-      const result = prune(args[0]!, { name: options.name, keep, dryRun })
+      const result = await prune(args[0]!, { name: options.name, keep, dryRun })
       if (talk.json) await talk.event({ event: 'pruned', dryRun, ...result })
       else {
         const rows = result.backups.map(({ name, id, reasons }) => [

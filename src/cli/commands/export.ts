@@ -204,7 +204,7 @@ export function registerExport(program: Command, context: CommandContext): void 
 /** `3`, a file, or a node of the cluster. */
 async function readSplit(text: string, options: ConnectValues, io: Io, talk: Talk): Promise<Split> {
   if (/^\d+$/.test(text)) return Number(text)
-  const spec = classifySource(text)
+  const spec = await classifySource(text)
   if (spec.kind === 'file') return { nodesFile: spec.path }
   if (spec.kind === 'server') {
     return { node: await readServerSettings(spec.address, options, io, talk) }

@@ -33,7 +33,7 @@ export function registerReplay(program: Command, context: CommandContext): void 
           `missing required argument '${args[0] === undefined ? 'source' : 'target'}'`,
         )
       }
-      if (isOnDisk(args[1])) {
+      if (await isOnDisk(args[1])) {
         throw new UsageError(`the target is a server, and ${args[1]} is a file`, {
           hint: `the source comes first: rrep replay ${args[1]} ${maskSecrets(args[0])}`,
         })
@@ -179,8 +179,8 @@ async function readSource(
   return await readNamed(text, options, io, talk)
 }
 
-function isOnDisk(text: string): boolean {
-  const { kind } = classifySource(text)
+async function isOnDisk(text: string): Promise<boolean> {
+  const { kind } = await classifySource(text)
   return kind === 'file' || kind === 'directory'
 }
 

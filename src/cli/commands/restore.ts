@@ -33,7 +33,7 @@ export function registerRestore(program: Command, context: CommandContext): void
   command.action(
     context.action<RestoreCommandOptions>(async ({ args, options, talk, signal }) => {
       const [selector, target] = args as [string, string]
-      refuseServer(selector, target)
+      await refuseServer(selector, target)
       const result = await restoreTo(selector, target, { form: options.form, signal })
       const { record, from, directory, files } = result
       if (talk.json)
@@ -48,9 +48,9 @@ export function registerRestore(program: Command, context: CommandContext): void
 }
 
 /** What looks like a server is not made as a directory of that name. */
-function refuseServer(selector: string, target: string): void {
-  const isServer = /^[^/]+:\d+$|:\/\//.test(target) && classifySource(target).kind === 'server'
-  if (!isServer) return
+async function refuseServer(selector: string, target: string): Promise<void> {
+  if (!/^[^/]+:\d+$|:\/\//.test(target)) return
+  if ((await classifySource(target)).kind !== 'server') return
   throw new UsageError('a backup is restored into a directory', {
     hint: `into a server: rrep replay ${selector} ${target} --empty-target`,
   })

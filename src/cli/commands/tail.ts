@@ -29,7 +29,7 @@ export function registerTail(program: Command, context: CommandContext): void {
     context.action<TailCommandOptions>(async (call) => {
       const { args, options, io, talk } = call
       checkOptions(options, talk)
-      const spec = classifySource(sourceOf(args[0], io))
+      const spec = await classifySource(sourceOf(args[0], io))
       if (spec.kind === 'cluster') {
         refuseCluster({ kind: 'cluster', seeds: clusterSeeds(spec.address) })
       } else if (spec.kind !== 'server') return await showRecorded(call, spec)

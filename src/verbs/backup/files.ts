@@ -1,12 +1,14 @@
 /** The files of a backup, read whole: what they are by their bytes. */
-import { createHash } from 'node:crypto'
-import { createReadStream, statSync } from 'node:fs'
-import { pipeline } from 'node:stream/promises'
+import { createHash, type Hash } from 'node:crypto'
+import { pipeline, Transform } from 'node:stream'
 import { fileError } from '../../disk/file-error.js'
-import { AbortedError, RdbError } from '../../errors.js'
+import { AbortedError, RdbError, RrepError } from '../../errors.js'
 import { DEPTH, type Slice } from '../../rdb/visitor.js'
-import { walkRdb } from '../../source/read-rdb.js'
+import { RdbParser } from '../../rdb/parser.js'
+import { pumpRdb } from '../../source/rdb-input.js'
+import { openStream } from '../../source/source.js'
 import type { Progress } from '../../source/progress.js'
+import type { StoredObject } from '../../storage/store.js'
 
 export interface DumpFacts {
   bytes: number
@@ -18,17 +20,16 @@ export interface DumpFacts {
   aux: ReadonlyMap<string, string>
 }
 
-/** Every byte of it is read and every value walked. Rejects with RdbError, FileError, AbortedError. */
+/** Every byte of it is read, once, and every value walked. Rejects with RdbError, FileError, AbortedError. */
 export async function readDump(
-  path: string,
+  { name, stream, sizeBytes }: StoredObject,
   signal: AbortSignal | undefined,
   onProgress?: (progress: Progress<'check'>) => void,
 ): Promise<DumpFacts> {
   const databases: Record<string, number> = {}
   const aux = new Map<string, string>()
   let [keys, expires] = [0, 0]
-  const { summary } = await walkRdb(
-    path,
+  const parser = new RdbParser(
     {
       key: (header) => {
         keys += 1
@@ -40,14 +41,50 @@ export async function readDump(
         aux.set(textOf(field), textOf(value))
       },
     },
-    {
-      signal,
-      validate: true,
-      onProgress: ({ done, total, unit }) => onProgress?.({ phase: 'check', done, total, unit }),
-    },
+    { file: name, validate: true },
   )
-  const { bytes, sha256 } = await hashFile(path, signal)
-  return { bytes, sha256, keys, expires, databases, rdbVersion: summary.version, aux }
+  const counted = new HashedBytes()
+  // Its error comes out of the last one.
+  pipeline(stream, counted, () => undefined)
+  try {
+    const input = await openStream(counted, name, sizeBytes, signal)
+    const rdb = { input, name, increments: [], close: () => input.close() }
+    const { summary } = await pumpRdb(rdb, parser, {
+      signal,
+      onProgress: (done) => onProgress?.({ phase: 'check', done, total: sizeBytes, unit: 'bytes' }),
+    })
+    const { bytes, sha256 } = counted
+    return { bytes, sha256, keys, expires, databases, rdbVersion: summary.version, aux }
+  } catch (error) {
+    throw readError(name, error, signal)
+  } finally {
+    stream.destroy()
+  }
+}
+
+function readError(name: string, error: unknown, signal: AbortSignal | undefined): unknown {
+  if (signal?.aborted === true) return new AbortedError()
+  return error instanceof RrepError ? error : fileError(name, 'read', error)
+}
+
+class HashedBytes extends Transform {
+  bytes = 0
+  readonly #hash: Hash = createHash('sha256')
+
+  override _transform(
+    chunk: Buffer,
+    _encoding: BufferEncoding,
+    done: (error: null, chunk: Buffer) => void,
+  ): void {
+    this.bytes += chunk.length
+    this.#hash.update(chunk)
+    done(null, chunk)
+  }
+
+  /** Hex; once, at the end. */
+  get sha256(): string {
+    return this.#hash.digest('hex')
+  }
 }
 
 function textOf({ bytes, start, end }: Slice): string {
@@ -70,16 +107,20 @@ export function notAsStored(path: string, what: string): RdbError {
 }
 
 /** Hex. */
-export async function hashFile(
-  path: string,
+export async function hashObject(
+  { name, stream }: StoredObject,
   signal: AbortSignal | undefined,
 ): Promise<{ bytes: number; sha256: string }> {
   const hash = createHash('sha256')
+  let bytes = 0
   try {
-    await pipeline(createReadStream(path, { highWaterMark: 1 << 20 }), hash, { signal })
-    return { bytes: statSync(path).size, sha256: hash.digest('hex') }
+    for await (const chunk of stream as AsyncIterable<Buffer>) {
+      if (signal?.aborted === true) throw new AbortedError()
+      hash.update(chunk)
+      bytes += chunk.length
+    }
+    return { bytes, sha256: hash.digest('hex') }
   } catch (error) {
-    if (signal?.aborted === true) throw new AbortedError()
-    throw fileError(path, 'read', error)
+    throw readError(name, error, signal)
   }
 }

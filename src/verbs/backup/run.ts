@@ -5,16 +5,10 @@
  * record in it, and is never changed again. What goes wrong behind that does not make it worse.
  */
 import { randomBytes } from 'node:crypto'
-import { mkdirSync, readdirSync, renameSync, rmdirSync } from 'node:fs'
-import { join } from 'node:path'
-import { writeFileAtomic } from '../../disk/atomic-file.js'
-import { endingOf } from '../../disk/compression.js'
-import { errnoOf, fileError } from '../../disk/file-error.js'
-import { statOf } from '../../disk/stat.js'
-import { WholeDirectory } from '../../disk/whole-directory.js'
-import { syncDirectory } from '../../disk/write-all.js'
+import { createCompressor, endingOf } from '../../disk/compression.js'
+import type { Output } from '../../disk/output/output.js'
 import { RrepError, UsageError } from '../../errors.js'
-import { readCatalogue, refuseRemote, removeUnborn } from '../../repository/catalogue.js'
+import { catalogueOf, removeUnborn } from '../../repository/catalogue.js'
 import {
   backupId,
   isName,
@@ -26,10 +20,13 @@ import {
 import { isEmptyPolicy } from '../../repository/retention.js'
 import { nameOfSource, readSource, type Source, type SourceName } from '../../source/classify.js'
 import { NODES_FILE } from '../../source/nodes-file.js'
-import { syncCluster } from '../sync/cluster.js'
+import { openStore } from '../../storage/open-store.js'
+import type { NewFolder } from '../../storage/store.js'
+import type { Progress } from '../../source/progress.js'
+import { syncShards } from '../sync/cluster.js'
 import type { SyncResult } from '../sync/options.js'
-import { sync } from '../sync/run.js'
-import { hashFile, readDump } from './files.js'
+import { syncInto } from '../sync/run.js'
+import { hashObject, readDump } from './files.js'
 import type { BackupOptions, BackupResult } from './options.js'
 import { prune } from './prune.js'
 
@@ -46,58 +43,49 @@ type LiveSource = Extract<Source, { kind: 'server' | 'cluster' }>
  * snapshot is damaged), FileError or AbortedError; nothing is left of the backup then.
  */
 export async function backup(source: SourceName, options: BackupOptions): Promise<BackupResult> {
-  const opened = readSource(source)
+  const opened = await readSource(source)
   if (opened.kind !== 'server' && opened.kind !== 'cluster') {
     throw new UsageError(`${nameOfSource(opened)} is a file: a backup is taken of a server`, {
       hint: 'a dump that is there is copied as any file',
     })
   }
-  refuseRemote(options.to)
+  const store = await openStore(options.to)
   const name = options.name ?? defaultName(opened)
   if (!isName(name)) throw new UsageError(`a backup cannot be called ${JSON.stringify(name)}`)
   if (options.keep !== undefined && isEmptyPolicy(options.keep)) {
     throw new UsageError('a policy that keeps nothing is none')
   }
+  // What cannot be made here is told before the master saves.
+  if (options.compress !== undefined) createCompressor(options.compress).destroy()
   const share = options.guard ?? DEFAULT_GUARD
-  const before = statOf(options.to) === undefined ? [] : readCatalogue(options.to, name).backups
+  const before = (await catalogueOf(store, name)).backups
   const startedAt = new Date()
   const id = backupId(startedAt, randomBytes(4).toString('hex'))
-  const place = join(options.to, name)
-  const made = makeDirectories(options.to, place)
-  if (options.dryRun !== true) removeUnborn(options.to, name)
-  const directory = new WholeDirectory(join(place, id))
+  if (options.dryRun !== true) await removeUnborn(store, name)
+  const folder = await store.createFolder([name, id])
   // Those that the guard held are no measure: else the second empty night would be as the first.
   const lastGood = before.findLast((each) => each.record.farFewerThan === undefined)?.record
   let record: BackupRecord
   try {
-    const taken = await take(opened, directory.temporaryPath, options)
-    record = await describe(taken, directory.temporaryPath, {
-      id,
-      name,
-      startedAt,
-      options,
-      opened,
-    })
+    const taken = await take(opened, folder, options)
+    record = await describe(taken, folder, { id, name, startedAt, options, opened })
     const lastKeys = lastGood?.keys ?? 0
     if (share > 0 && record.keys < lastKeys * (1 - share)) record.farFewerThan = lastKeys
     if (options.dryRun === true) {
-      return { record, directory: directory.targetPath, guarded: undefined, pruned: [] }
+      return { record, directory: folder.place, guarded: undefined, pruned: [] }
     }
-    writeFileAtomic(join(directory.temporaryPath, RECORD_FILE), writeRecord(record))
-    directory.commit()
+    await folder.commit(RECORD_FILE, writeRecord(record))
   } finally {
-    directory.discard()
-    // They are empty again, unless somebody else began a backup there.
-    if (options.dryRun === true) made.forEach(removeEmpty)
+    await folder.discard()
   }
   const { farFewerThan } = record
   const isFarFewer = farFewerThan !== undefined
   const guarded = isFarFewer ? { before: farFewerThan, now: record.keys } : undefined
   const { keep } = options
-  const result = { record, directory: directory.targetPath, guarded, pruned: [] }
+  const result = { record, directory: folder.place, guarded, pruned: [] }
   if (keep === undefined || isFarFewer) return result
   try {
-    return { ...result, pruned: prune(options.to, { name, keep }).removed }
+    return { ...result, pruned: (await prune(options.to, { name, keep })).removed }
   } catch (error) {
     // The backup is none the worse for it.
     if (error instanceof RrepError) return { ...result, pruneError: error }
@@ -114,29 +102,30 @@ interface Taken {
 
 async function take(
   source: LiveSource,
-  directory: string,
+  folder: NewFolder,
   options: BackupOptions,
 ): Promise<readonly Taken[]> {
-  const { compress, retries, signal, onEvent, onProgress } = options
-  const common = { compress, retries, signal, onEvent }
+  const { compress, retries, signal, onEvent } = options
+  const common = { retries, signal, onEvent }
+  const onProgress = ({ done, total, unit }: Progress): void =>
+    options.onProgress?.({ phase: 'sync', done, total, unit })
+  const create = async (file: string): Promise<Output> =>
+    await folder.create(file, { compress, signal })
   if (source.kind === 'server') {
     const file = `dump.rdb${endingOf(compress)}`
-    const result = await sync(source.server, {
-      ...common,
-      output: join(directory, file),
-      onProgress: ({ done, total, unit }) => onProgress?.({ phase: 'sync', done, total, unit }),
-    })
+    const { server } = source
+    const result = await syncInto(await create(file), { ...common, server, onProgress })
     return [{ file, result }]
   }
-  const output = join(directory, 'shards')
-  const { shards } = await syncCluster(source.seeds, {
-    ...common,
-    output,
-    onProgress: ({ done, total, unit }) => onProgress?.({ phase: 'sync', done, total, unit }),
-  })
-  // Beside the record, as redis-cli would have them.
-  for (const name of readdirSync(output)) renameSync(join(output, name), join(directory, name))
-  rmdirSync(output)
+  const shards = await syncShards(
+    source.seeds,
+    {
+      create,
+      put: async (file, text) => await folder.put(file, text),
+      clear: async () => await folder.clear(),
+    },
+    { ...common, compress, onProgress },
+  )
   return shards.map((result) => ({
     file: result.file,
     result,
@@ -147,7 +136,7 @@ async function take(
 
 async function describe(
   taken: readonly Taken[],
-  directory: string,
+  folder: NewFolder,
   facts: {
     id: string
     name: string
@@ -162,7 +151,7 @@ async function describe(
   let usedMemory = 0
   let rdbVersion = 0
   for (const { file, node, slots } of taken) {
-    const dump = await readDump(join(directory, file), options.signal, options.onProgress)
+    const dump = await readDump(await folder.reopen(file), options.signal, options.onProgress)
     const { bytes, sha256, keys, expires } = dump
     files.push({ file, bytes, sha256, keys, expires, node, slots })
     for (const [db, count] of Object.entries(dump.databases)) {
@@ -191,7 +180,9 @@ async function describe(
     tags: options.tags ?? [],
     files,
     isCluster,
-    nodes: isCluster ? await hashFile(join(directory, NODES_FILE), options.signal) : undefined,
+    nodes: isCluster
+      ? await hashObject(await folder.reopen(NODES_FILE), options.signal)
+      : undefined,
   }
 }
 
@@ -200,28 +191,4 @@ function defaultName(source: LiveSource): string {
   if (address.name !== undefined) return address.name
   const host = address.transport === 'unix' ? (address.socketPath ?? 'socket') : address.host
   return `${host}-${address.port}`.replaceAll(/[^A-Za-z0-9._-]/g, '_')
-}
-
-function removeEmpty(path: string): void {
-  try {
-    rmdirSync(path)
-  } catch (error) {
-    if (errnoOf(error) !== 'ENOTEMPTY') throw fileError(path, 'write', error)
-  }
-}
-
-/** Those that were made, the innermost first. */
-function makeDirectories(repository: string, place: string): readonly string[] {
-  const made: string[] = []
-  for (const path of [repository, place]) {
-    if (statOf(path)?.isDirectory() === true) continue
-    try {
-      mkdirSync(path, { mode: 0o700 })
-      made.unshift(path)
-      syncDirectory(join(path, '..'))
-    } catch (error) {
-      throw fileError(path, 'write', error)
-    }
-  }
-  return made
 }

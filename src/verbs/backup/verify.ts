@@ -1,9 +1,8 @@
 /** Is a backup what its record says? Every byte is read: hashes, checksums, structure, keys. */
-import { join } from 'node:path'
-import { selectBackup } from '../../repository/catalogue.js'
+import { findBackup } from '../../repository/catalogue.js'
 import { NODES_FILE } from '../../source/nodes-file.js'
 import type { Progress } from '../../source/progress.js'
-import { compareBytes, hashFile, notAsStored, readDump } from './files.js'
+import { compareBytes, hashObject, notAsStored, readDump } from './files.js'
 import type { VerifyResult } from './options.js'
 
 export interface VerifyOptions {
@@ -16,18 +15,19 @@ export async function verifyBackup(
   selector: string,
   options: VerifyOptions = {},
 ): Promise<VerifyResult> {
-  const { directory, record } = selectBackup(selector)
+  const { directory, record, store, path } = await findBackup(selector)
+  const { signal, onProgress } = options
   let keys = 0
   for (const recorded of record.files) {
-    const path = join(directory, recorded.file)
-    const found = await readDump(path, options.signal, options.onProgress)
-    compareBytes(path, found, recorded)
-    if (found.keys !== recorded.keys) throw notAsStored(path, 'number of keys')
+    const object = await store.open([...path, recorded.file])
+    const found = await readDump(object, signal, onProgress)
+    compareBytes(object.name, found, recorded)
+    if (found.keys !== recorded.keys) throw notAsStored(object.name, 'number of keys')
     keys += found.keys
   }
   if (record.nodes !== undefined) {
-    const path = join(directory, NODES_FILE)
-    compareBytes(path, await hashFile(path, options.signal), record.nodes)
+    const object = await store.open([...path, NODES_FILE])
+    compareBytes(object.name, await hashObject(object, signal), record.nodes)
   }
   return { record, directory, keys }
 }

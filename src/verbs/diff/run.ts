@@ -54,7 +54,7 @@ export async function diff(
   }
   const directory = makeTemporaryDir('rrep-diff-')
   try {
-    const run = new DiffRun(readSource(a), readSource(b), options, directory)
+    const run = new DiffRun(await readSource(a), await readSource(b), options, directory)
     return await run.compare()
   } finally {
     rmSync(directory, { recursive: true, force: true })

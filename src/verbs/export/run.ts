@@ -27,7 +27,7 @@ import type { OpenKeys } from '../keys/open.js'
 import { openParts, type PartedOutput } from './parted-output.js'
 import { openSources } from './sources.js'
 import { findDamage, type Damage } from '../../source/damage.js'
-import { dbOfSource, readSource, type SourceName } from '../../source/classify.js'
+import { dbOfSource, readSource, type Source, type SourceName } from '../../source/classify.js'
 import { SizeGate } from '../../source/size-gate.js'
 import { KeyChanges } from './changes.js'
 import type { ExportOptions, ExportResult } from './options.js'
@@ -48,9 +48,10 @@ export async function exportKeys(
   names: SourceName | readonly SourceName[],
   options: ExportOptions,
 ): Promise<ExportResult> {
-  const sources = (Array.isArray(names) ? (names as SourceName[]) : [names as SourceName]).map(
-    readSource,
-  )
+  const sources: Source[] = []
+  for (const name of Array.isArray(names) ? (names as SourceName[]) : [names as SourceName]) {
+    sources.push(await readSource(name))
+  }
   // Of two keys the first one read is kept.
   if (options.onConflict === 'last') sources.reverse()
   const isServer = sources.some((source) => source.kind === 'server')

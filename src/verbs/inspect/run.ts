@@ -35,7 +35,7 @@ export async function inspect(
   options: InspectOptions = {},
 ): Promise<InspectResult> {
   const nowMs = options.nowMs ?? Date.now()
-  const opened = readSource(source)
+  const opened = await readSource(source)
   const chosen = withAddressDb(options.filter, dbOfSource(opened))
   const filter = compileKeyFilter(chosen)
   const depth = options.prefixDepth ?? 2
@@ -97,7 +97,7 @@ export async function readRdbFile(
 ): Promise<ReadOutcome> {
   // What is damaged cannot be applied: with salvage the snapshot is read as it lies there.
   const baseOnly = options.baseOnly === true || options.salvage === true
-  const opened = readSource(source)
+  const opened = await readSource(source)
   const isServer = opened.kind === 'server'
   const keys = await openKeys(opened, { ...options, baseOnly: isServer ? false : baseOnly })
   const { rdb, name } = keys

@@ -69,7 +69,7 @@ export async function replay(
   target: TargetName,
   options: ReplayOptions = {},
 ): Promise<ReplayResult> {
-  const opened = refuseCluster(readSource(source))
+  const opened = refuseCluster(await readSource(source))
   const seeds = seedsOf(target)
   if (seeds !== undefined) return await intoCluster({ ...options, source: opened }, seeds)
   const server = readServer(target as ServerName)

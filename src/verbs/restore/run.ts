@@ -10,10 +10,11 @@ import { fileError } from '../../disk/file-error.js'
 import { openOutput } from '../../disk/output/open-output.js'
 import { WholeDirectory } from '../../disk/whole-directory.js'
 import { UsageError } from '../../errors.js'
-import { compareBytes, hashFile } from '../backup/files.js'
-import { selectBackup } from '../../repository/catalogue.js'
+import { compareBytes, hashObject } from '../backup/files.js'
+import { findBackup } from '../../repository/catalogue.js'
 import type { BackupRecord } from '../../repository/record.js'
-import { openInput } from '../../source/source.js'
+import { openStream } from '../../source/source.js'
+import type { StoredObject } from '../../storage/store.js'
 
 export interface RestoreOptions {
   /** Default both. */
@@ -40,7 +41,7 @@ export async function restoreTo(
   target: string,
   options: RestoreOptions = {},
 ): Promise<RestoreResult> {
-  const { directory: from, record } = selectBackup(selector)
+  const { directory: from, record, store, path } = await findBackup(selector)
   if (record.isCluster) {
     throw new UsageError(`${record.id} is of a cluster: its shards are no data of one server`, {
       hint: `its directory ${from} can be loaded into a cluster or a server: \`replay()\``,
@@ -53,9 +54,9 @@ export async function restoreTo(
   try {
     const dump = place('dump.rdb')
     const [stored] = record.files
-    const source = join(from, stored!.file)
-    compareBytes(source, await hashFile(source, signal), stored!)
-    await unpack(source, dump, signal)
+    const file = [...path, stored!.file]
+    compareBytes(store.pathOf(file), await hashObject(await store.open(file), signal), stored!)
+    await unpack(await store.open(file), dump, signal)
     if (form !== 'aof') files.push('dump.rdb')
     if (form !== 'rdb') {
       const set = place('appendonlydir')
@@ -74,8 +75,12 @@ export async function restoreTo(
   return { record, from, directory: target, files }
 }
 
-async function unpack(from: string, to: string, signal: AbortSignal | undefined): Promise<void> {
-  const input = await openInput(from, { signal })
+async function unpack(
+  { stream, name, sizeBytes }: StoredObject,
+  to: string,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const input = await openStream(stream, name, sizeBytes, signal)
   const output = await openOutput(to, { signal })
   try {
     await input.pump(

@@ -33,7 +33,7 @@ const DEFAULT_BACKLOG_BYTES = 256 << 20
  * UsageError. */
 export async function serve(name: SourceName, options: ServeOptions): Promise<ServeResult> {
   const { signal, listen, metrics } = options
-  const source = refuseCluster(readSource(name))
+  const source = refuseCluster(await readSource(name))
   checkExposure(listen.host, {
     password: options.password !== undefined,
     tls: options.tls !== undefined,

@@ -9,6 +9,8 @@
 import { join } from 'node:path'
 import { writeFileAtomic } from '../../disk/atomic-file.js'
 import { endingOf } from '../../disk/compression.js'
+import { openOutput } from '../../disk/output/open-output.js'
+import type { Output } from '../../disk/output/output.js'
 import { WholeDirectory } from '../../disk/whole-directory.js'
 import { ProtocolError } from '../../errors.js'
 import type { ServerSettings } from '../../net/server-settings.js'
@@ -23,10 +25,18 @@ import {
   type ClusterSeeds,
 } from '../../topology/cluster.js'
 import { NODES_FILE, nodesText } from '../../source/nodes-file.js'
-import type { SyncClusterOptions, SyncClusterResult, SyncProgress } from './options.js'
-import { sync } from './run.js'
+import type { ShardResult, SyncClusterOptions, SyncClusterResult, SyncProgress } from './options.js'
+import { syncInto } from './run.js'
 
 const DEFAULT_ATTEMPTS = 3
+
+/** Where the dumps go: a directory, a folder of a store. */
+export interface ShardOutputs {
+  create(file: string): Promise<Output>
+  put(file: string, text: string): Promise<void>
+  /** Forgets all of it: they are taken again. */
+  clear(): Promise<void>
+}
 
 /**
  * Rejects with UsageError, LinkError, AuthError, ProtocolError (no cluster; it changes all the time;
@@ -37,37 +47,62 @@ export async function syncCluster(
   options: SyncClusterOptions,
 ): Promise<SyncClusterResult> {
   const seeds = typeof source === 'string' ? clusterSeeds(source) : source
+  const { compress, signal } = options
+  let directory = new WholeDirectory(options.output)
+  const pathOf = (file: string): string => join(directory.temporaryPath, file)
+  try {
+    const outputs: ShardOutputs = {
+      create: async (file) =>
+        await openOutput(pathOf(file), { compress, signal, neverWaits: true, direct: true }),
+      put: async (file, text) => {
+        writeFileAtomic(pathOf(file), text)
+        await Promise.resolve()
+      },
+      clear: async () => {
+        directory.discard()
+        directory = await Promise.resolve(new WholeDirectory(options.output))
+      },
+    }
+    const shards = await syncShards(seeds, outputs, options)
+    directory.commit()
+    return { source: nameOfCluster(seeds), directory: options.output, shards }
+  } finally {
+    directory.discard()
+  }
+}
+
+/** The same into what is open. Rejects as `syncCluster`; then the outputs are the caller's to discard. */
+export async function syncShards(
+  seeds: ClusterSeeds,
+  outputs: ShardOutputs,
+  options: Omit<SyncClusterOptions, 'output'>,
+): Promise<readonly ShardResult[]> {
   const { signal, onEvent } = options
   for (let attempt = 1; ; attempt += 1) {
     const before = await readCluster(seeds, signal)
     const masters = mastersOf(before)
     refuseHoles(seeds, masters, 'single nodes can be saved as servers')
-    const directory = new WholeDirectory(options.output)
-    try {
-      const shards = await takeAll(masters, before.via, directory.temporaryPath, options)
-      const after = await readCluster(seeds, signal)
-      if (isSameTopology(before, after)) {
-        writeFileAtomic(join(directory.temporaryPath, NODES_FILE), nodesText(before))
-        directory.commit()
-        return { source: nameOfCluster(seeds), directory: options.output, shards }
-      }
-    } finally {
-      directory.discard()
+    const shards = await takeAll(masters, before.via, outputs, options)
+    const after = await readCluster(seeds, signal)
+    if (isSameTopology(before, after)) {
+      await outputs.put(NODES_FILE, nodesText(before))
+      return shards
     }
     if (attempt >= DEFAULT_ATTEMPTS) throw changes(seeds)
     const message =
       'slots or masters moved while the snapshots were taken: a key could stand in two of them, or ' +
       'in none; they are taken again'
     onEvent?.({ event: 'warning', message })
+    await outputs.clear()
   }
 }
 
 async function takeAll(
   masters: readonly ClusterNode[],
   via: ServerSettings,
-  directory: string,
-  options: SyncClusterOptions,
-): Promise<SyncClusterResult['shards']> {
+  outputs: ShardOutputs,
+  options: Omit<SyncClusterOptions, 'output'>,
+): Promise<readonly ShardResult[]> {
   /** Bytes so far, and of those whose master told the length. */
   const done = new Map<string, number>()
   const totals = new Map<string, number | undefined>()
@@ -79,9 +114,8 @@ async function takeAll(
   }
   return await allOrNone(masters, options.signal, async (node, signal) => {
     const file = fileNameOf(node, options.compress)
-    const result = await sync(settingsAt(via, node.place), {
-      output: join(directory, file),
-      compress: options.compress,
+    const result = await syncInto(await outputs.create(file), {
+      server: settingsAt(via, node.place),
       retries: options.retries,
       signal,
       isShard: true,

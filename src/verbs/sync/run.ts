@@ -18,7 +18,7 @@ import { ReplicationLink } from '../../replication/link.js'
 import { openOutput } from '../../disk/output/open-output.js'
 import type { Output } from '../../disk/output/output.js'
 import { diagnoseDrop } from '../../replication/diagnose-drop.js'
-import type { SyncCall, SyncOptions, SyncProgress, SyncResult } from './options.js'
+import type { SyncCall, SyncIntoCall, SyncOptions, SyncProgress, SyncResult } from './options.js'
 import { fillNamePattern } from './name-pattern.js'
 import { serverVersionOf } from '../../rdb/head.js'
 import { readServer, type ServerName } from '../../source/classify.js'
@@ -38,20 +38,25 @@ export async function sync(source: ServerName, options: SyncOptions): Promise<Sy
 }
 
 async function run(options: SyncCall): Promise<SyncResult> {
-  const { server, output: target } = options
+  const { server, output: target, compress, signal } = options
   const file =
     typeof target === 'string' ? fillNamePattern(target, server.address, new Date()) : undefined
   const output = await openOutput(file ?? target, {
-    compress: options.compress,
+    compress,
     neverWaits: true,
     direct: true,
-    signal: options.signal,
+    signal,
   })
+  return { ...(await syncInto(output, options)), file }
+}
+
+/** The same into what is open. It is finished, or discarded. */
+export async function syncInto(output: Output, options: SyncIntoCall): Promise<SyncResult> {
   const receiver = new Receiver(options, output)
   try {
     const link = new ReplicationLink(
       {
-        server,
+        server: options.server,
         purpose: 'snapshot',
         start: 'full',
         retries: options.retries,
@@ -67,14 +72,14 @@ async function run(options: SyncCall): Promise<SyncResult> {
     output.discard()
     throw await explained(error, options, receiver)
   }
-  return receiver.result(file)
+  return receiver.result()
 }
 
 /** Enough for the aux fields at the front. */
 const HEAD_BYTES = 4096
 
 class Receiver implements LinkConsumer {
-  readonly #options: SyncCall
+  readonly #options: SyncIntoCall
   readonly #output: Output
   readonly #startMs = performance.now()
   #attemptMs = performance.now()
@@ -96,7 +101,7 @@ class Receiver implements LinkConsumer {
   /** A second attempt was out of question. */
   notRetried = false
 
-  constructor(options: SyncCall, output: Output) {
+  constructor(options: SyncIntoCall, output: Output) {
     this.#options = options
     this.#output = output
   }
@@ -196,7 +201,7 @@ class Receiver implements LinkConsumer {
     })
   }
 
-  result(file: string | undefined): SyncResult {
+  result(): SyncResult {
     const resync = this.#resync
     const end = this.#end
     if (resync === undefined || end === undefined) {
@@ -205,7 +210,7 @@ class Receiver implements LinkConsumer {
     const doneMs = performance.now()
     return {
       source: formatServerAddress(this.#options.server.address),
-      file,
+      file: undefined,
       bytes: end.bytes,
       fileBytes: this.#output.writtenBytes,
       replid: resync.replid,
@@ -233,7 +238,7 @@ function withoutRetry(error: Error): Error {
 
 /** A link lost while the master saved or sent: with the likeliest reason. A snapshot that does not
  * end as one: with the place where it goes wrong. */
-async function explained(error: unknown, options: SyncCall, lost: Receiver): Promise<unknown> {
+async function explained(error: unknown, options: SyncIntoCall, lost: Receiver): Promise<unknown> {
   if (error instanceof RdbError && error.code === 'ERR_RDB_TRUNCATED') {
     return lost.structureFault ?? error
   }

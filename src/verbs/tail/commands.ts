@@ -47,7 +47,7 @@ export async function* tailCommands(
   name: SourceName,
   options: TailCommandsOptions = {},
 ): AsyncGenerator<TailedCommand, void, undefined> {
-  const source = refuseCluster(readSource(name))
+  const source = refuseCluster(await readSource(name))
   const halt = new AbortController()
   const { signal } = options
   const onAbort = (): void => halt.abort()

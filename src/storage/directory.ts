@@ -1,0 +1,181 @@
+/** A directory of backups: a folder grows hidden beside its place, and takes its name whole. */
+import {
+  createReadStream,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmdirSync,
+  rmSync,
+  statSync,
+} from 'node:fs'
+import { dirname, join } from 'node:path'
+import { writeFileAtomic } from '../disk/atomic-file.js'
+import { errnoOf, fileError } from '../disk/file-error.js'
+import { removeLeftovers } from '../disk/leftovers.js'
+import { openOutput } from '../disk/output/open-output.js'
+import type { Output } from '../disk/output/output.js'
+import { temporaryState } from '../disk/owner.js'
+import { statOf } from '../disk/stat.js'
+import { WholeDirectory } from '../disk/whole-directory.js'
+import { syncDirectory } from '../disk/write-all.js'
+import type { NewFolder, NewObjectOptions, Store, StoredObject, StorePath } from './store.js'
+
+const READ_BYTES = 1 << 20
+
+export class DirectoryStore implements Store {
+  readonly place: string
+
+  constructor(place: string) {
+    this.place = place
+  }
+
+  pathOf(path: StorePath): string {
+    return join(this.place, ...path)
+  }
+
+  async isThere(): Promise<boolean> {
+    return await Promise.resolve(statOf(this.place)?.isDirectory() === true)
+  }
+
+  async folders(path: StorePath): Promise<readonly string[]> {
+    const directory = this.pathOf(path)
+    if (statOf(directory)?.isDirectory() !== true) return []
+    try {
+      const entries = readdirSync(directory, { withFileTypes: true })
+      const names = entries.filter((each) => each.isDirectory()).map((each) => each.name)
+      return await Promise.resolve(names.sort())
+    } catch (error) {
+      throw fileError(directory, 'read', error)
+    }
+  }
+
+  async readText(path: StorePath, maxBytes: number): Promise<string | undefined> {
+    const file = this.pathOf(path)
+    try {
+      if (statSync(file).size > maxBytes) return undefined
+      return await Promise.resolve(readFileSync(file, 'utf8'))
+    } catch (error) {
+      if (errnoOf(error) === 'ENOENT') return undefined
+      throw fileError(file, 'read', error)
+    }
+  }
+
+  async open(path: StorePath): Promise<StoredObject> {
+    return await Promise.resolve(openFile(this.pathOf(path)))
+  }
+
+  async changedAtMs(path: StorePath): Promise<number | undefined> {
+    return await Promise.resolve(statOf(this.pathOf(path))?.mtimeMs)
+  }
+
+  async createFolder(path: StorePath): Promise<NewFolder> {
+    const place = this.pathOf(path)
+    const made: string[] = []
+    // The repository itself may be new, and all folders in it; its parent is not.
+    for (let depth = 0; depth < path.length; depth += 1) {
+      const directory = this.pathOf(path.slice(0, depth))
+      if (makeDirectory(directory)) made.unshift(directory)
+    }
+    return await Promise.resolve(new NewDirectory(place, made))
+  }
+
+  async removeFolder(path: StorePath, record: string): Promise<void> {
+    const directory = this.pathOf(path)
+    try {
+      rmSync(join(directory, record), { force: true })
+      rmSync(directory, { recursive: true, force: true })
+    } catch (error) {
+      throw fileError(directory, 'write', error)
+    }
+    await Promise.resolve()
+  }
+
+  async removeUnborn(path: StorePath, isOurs: (name: string) => boolean): Promise<void> {
+    removeLeftovers(this.pathOf(path), (each) => {
+      const name = /^\.([^.]+)\./.exec(each)?.[1]
+      return name !== undefined && isOurs(name) ? temporaryState(each, name) : undefined
+    })
+    await Promise.resolve()
+  }
+}
+
+class NewDirectory implements NewFolder {
+  readonly place: string
+  readonly #made: readonly string[]
+  #directory: WholeDirectory
+  #isDone = false
+
+  constructor(place: string, made: readonly string[]) {
+    this.#made = made
+    this.#directory = new WholeDirectory(place)
+    this.place = this.#directory.targetPath
+  }
+
+  async create(file: string, options: NewObjectOptions): Promise<Output> {
+    return await openOutput(this.#pathOf(file), { ...options, neverWaits: true, direct: true })
+  }
+
+  async put(file: string, text: string): Promise<void> {
+    writeFileAtomic(this.#pathOf(file), text)
+    await Promise.resolve()
+  }
+
+  async reopen(file: string): Promise<StoredObject> {
+    return await Promise.resolve(openFile(this.#pathOf(file)))
+  }
+
+  async clear(): Promise<void> {
+    this.#directory.discard()
+    this.#directory = new WholeDirectory(this.place)
+    await Promise.resolve()
+  }
+
+  async commit(record: string, text: string): Promise<void> {
+    await this.put(record, text)
+    this.#directory.commit()
+    this.#isDone = true
+  }
+
+  async discard(): Promise<void> {
+    if (this.#isDone) return
+    this.#isDone = true
+    this.#directory.discard()
+    // They are empty again, unless somebody else began a backup there.
+    this.#made.forEach(removeEmpty)
+    await Promise.resolve()
+  }
+
+  #pathOf(file: string): string {
+    return join(this.#directory.temporaryPath, file)
+  }
+}
+
+function openFile(path: string): StoredObject {
+  try {
+    const { size } = statSync(path)
+    const stream = createReadStream(path, { highWaterMark: READ_BYTES })
+    return { name: path, stream, sizeBytes: size }
+  } catch (error) {
+    throw fileError(path, 'read', error)
+  }
+}
+
+/** False: it is there. */
+function makeDirectory(path: string): boolean {
+  if (statOf(path)?.isDirectory() === true) return false
+  try {
+    mkdirSync(path, { mode: 0o700 })
+    syncDirectory(dirname(path))
+    return true
+  } catch (error) {
+    throw fileError(path, 'write', error)
+  }
+}
+
+function removeEmpty(path: string): void {
+  try {
+    rmdirSync(path)
+  } catch (error) {
+    if (errnoOf(error) !== 'ENOTEMPTY') throw fileError(path, 'write', error)
+  }
+}

@@ -1,0 +1,62 @@
+/**
+ * Where backups lie: folders of objects, behind one contract, whatever keeps them.
+ *
+ * An object appears whole or not at all, and is never changed. A folder is there once its record is:
+ * that is written last, so whoever is killed before leaves what no reader takes for a backup.
+ */
+import type { Readable } from 'node:stream'
+import type { Compression } from '../disk/compression.js'
+import type { Output } from '../disk/output/output.js'
+
+/** Names from the outer to the inner one; no name leads elsewhere. */
+export type StorePath = readonly string[]
+
+export interface StoredObject {
+  /** For messages. */
+  readonly name: string
+  readonly stream: Readable
+  readonly sizeBytes: number
+}
+
+export interface Store {
+  /** As users write it. */
+  readonly place: string
+  /** What is at a path, as users write it. */
+  pathOf(path: StorePath): string
+  isThere(): Promise<boolean>
+  /** The folders directly in one, in order; none where there is no such folder. */
+  folders(path: StorePath): Promise<readonly string[]>
+  /** A small object; undefined where it is not there, or larger. */
+  readText(path: StorePath, maxBytes: number): Promise<string | undefined>
+  /** Throws FileError where it is not there. */
+  open(path: StorePath): Promise<StoredObject>
+  /** Unix ms of the last change in a folder; undefined where it is not there. */
+  changedAtMs(path: StorePath): Promise<number | undefined>
+  /** Not there until `commit`. Throws where it could not be written: nothing is left then. */
+  createFolder(path: StorePath): Promise<NewFolder>
+  /** With all that is in it; its record first, so that half of it is none. */
+  removeFolder(path: StorePath, record: string): Promise<void>
+  /** What killed runs left in a folder on their way to become one in it. */
+  removeUnborn(path: StorePath, isOurs: (name: string) => boolean): Promise<void>
+}
+
+export interface NewFolder {
+  /** What it will be called. */
+  readonly place: string
+  /** An object in it, for a writer that cannot be held up. */
+  create(file: string, options: NewObjectOptions): Promise<Output>
+  put(file: string, text: string): Promise<void>
+  /** What was written, to be read again. */
+  reopen(file: string): Promise<StoredObject>
+  /** Forgets all that was put into it. */
+  clear(): Promise<void>
+  /** The record is written, and the folder is there. */
+  commit(record: string, text: string): Promise<void>
+  /** Leaves no trace. Nothing happens behind `commit`. */
+  discard(): Promise<void>
+}
+
+export interface NewObjectOptions {
+  compress?: Compression | undefined
+  signal?: AbortSignal | undefined
+}
