@@ -79,6 +79,15 @@ export const ERROR_CODES = {
   ERR_OUTPUT_GONE: 'the output cannot be begun anew: a part of it is out',
   ERR_OUTPUT_SLOW: 'the reader of the output was too slow for too long',
 
+  // Stores of backups.
+  ERR_STORE_AUTH: 'the store has no credentials, or does not know them',
+  ERR_STORE_DENIED: 'the store does not allow what is needed',
+  ERR_NO_SUCH_BUCKET: 'the store has no such bucket',
+  ERR_STORE_UNREACHABLE: 'the store is not reached, or a connection to it broke each time',
+  ERR_STORE_BUSY: 'the store failed, or wanted to be asked less, each time',
+  ERR_STORE_REFUSED: 'the store refused a request, or answered it without sense',
+  ERR_STORE_DAMAGED: 'the store says that it has other bytes than were sent',
+
   // Archives.
   ERR_ARCHIVE_DAMAGED: 'a directory is not the archive that its record describes',
   ERR_ARCHIVE_FOREIGN: 'the archive is of another server, or not made by rrep',

@@ -6,7 +6,7 @@
  * instead.
  */
 import { spawnSync } from 'node:child_process'
-import { copyFileSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { copyFileSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { build } from 'esbuild'
 
@@ -15,6 +15,8 @@ const target = process.argv[2] ?? join(root, 'dist', 'bin')
 const BUNDLED = ['chalk', 'commander']
 /** Bundles of their own: only who asks a server wants them. */
 const APART = ['ioredis']
+/** The same of what the library has no dependency for: it imports the bundle, too. */
+const S3_SDK = 's3-sdk'
 
 const { dependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
 const common = {
@@ -38,6 +40,10 @@ const apart = {
     build.onResolve({ filter: new RegExp(`^(${APART.join('|')})$`) }, ({ path, kind }) =>
       kind === 'entry-point' ? undefined : { path: `./${path}.cjs`, external: true },
     )
+    build.onResolve({ filter: /^\.\/sdk\.js$/ }, () => ({
+      path: `./${S3_SDK}.cjs`,
+      external: true,
+    }))
   },
 }
 
@@ -63,6 +69,17 @@ for (const name of APART) {
     await build({ ...common, entryPoints: [name], outfile: join(target, `${name}.cjs`) }),
   )
 }
+results.push(
+  await build({
+    ...common,
+    entryPoints: [join(root, 'src', 'storage', 's3', 'sdk.ts')],
+    outfile: join(target, `${S3_SDK}.cjs`),
+    minify: true,
+    sourcemap: false,
+  }),
+)
+const compiledSdk = join(root, 'dist', 'storage', 's3', 'sdk.js')
+if (existsSync(compiledSdk)) writeFileSync(compiledSdk, `export * from '../../bin/${S3_SDK}.cjs'\n`)
 // Scripts that run with kept code forget who imports for them: `native` is the import of start.cjs,
 // with as many letters, for the source map.
 const script = join(target, 'run.js')

@@ -41,6 +41,8 @@ export interface FullResyncInfo {
   /** Set where a partial resync was asked for and refused: what lies between this point and
    * `replOffset` is not delivered. Never splice. */
   refusedResume: ResumePoint | undefined
+  /** False: the master keeps no stream for this link meanwhile, so a slow reader costs it little. */
+  streamKept: boolean
 }
 
 export interface SnapshotEndInfo {

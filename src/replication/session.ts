@@ -294,6 +294,7 @@ export class Session implements LineReader {
         lengthBytes: header.lengthBytes,
         content: state.plan.emptySnapshot ? 'empty' : 'all',
         refusedResume: state.plan.resume,
+        streamKept: this.streamKept,
       }),
     )
     if (header.lengthBytes === 0) this.#takePayload(Buffer.alloc(0), 0, 0)

@@ -4,7 +4,7 @@
  */
 import { timeOf } from '../bytes/time-text.js'
 import { FileError, UsageError } from '../errors.js'
-import { openStore, splitPlace } from '../storage/open-store.js'
+import { isBucketPlace, openStore, splitPlace } from '../storage/open-store.js'
 import type { Store, StorePath } from '../storage/store.js'
 import { BACKUP_ID, parseRecord, RECORD_FILE, type BackupRecord } from './record.js'
 
@@ -39,8 +39,12 @@ export interface StoredCatalogue {
 }
 
 /** `name`: of that name only. Rejects with FileError where the repository cannot be read. */
-export async function readCatalogue(repository: string, name?: string): Promise<Catalogue> {
-  const store = await openStore(repository)
+export async function readCatalogue(
+  repository: string,
+  name?: string,
+  options: { signal?: AbortSignal | undefined } = {},
+): Promise<Catalogue> {
+  const store = await openStore(repository, options)
   const { backups, unfinished } = await catalogueOf(await there(store), name)
   return {
     backups: backups.map(plain),
@@ -49,8 +53,11 @@ export async function readCatalogue(repository: string, name?: string): Promise<
 }
 
 /** `REPO[@SEL]`, `REPO/NAME[@SEL]`; without a selector the latest. Rejects with UsageError or FileError. */
-export async function selectBackup(text: string): Promise<Backup> {
-  return plain(await findBackup(text))
+export async function selectBackup(
+  text: string,
+  options: { signal?: AbortSignal | undefined } = {},
+): Promise<Backup> {
+  return plain(await findBackup(text, options.signal))
 }
 
 function plain({ directory, record, atMs }: StoredBackup): Backup {
@@ -91,14 +98,20 @@ async function recordAt(store: Store, path: StorePath): Promise<BackupRecord | u
   return text === undefined ? undefined : parseRecord(text)
 }
 
-/** What killed runs left on their way to become a backup. */
-export async function removeUnborn(store: Store, name: string): Promise<void> {
-  await store.removeUnborn([name], (id) => BACKUP_ID.test(id))
+/** What killed runs left on their way to become a backup of this name. `unfinished`: of the catalogue. */
+export async function removeUnborn(
+  store: Store,
+  name: string,
+  unfinished: readonly StorePath[],
+): Promise<void> {
+  const ids = unfinished.filter((path) => path[0] === name).map((path) => path[1]!)
+  await store.removeUnborn([name], ids, (id) => BACKUP_ID.test(id))
 }
 
-/** Where a selector leads: the dump, or the directory of a cluster's dumps. */
-export function sourceOfBackup({ store, path, record }: StoredBackup): string {
-  return store.pathOf(record.isCluster ? path : [...path, record.files[0]!.file])
+/** Where a selector leads: the dump, or the directory of a cluster's dumps (in a bucket, its record). */
+export function sourceOfBackup({ directory, store, path, record }: StoredBackup): string {
+  if (!record.isCluster) return store.pathOf([...path, record.files[0]!.file])
+  return isBucketPlace(directory) ? store.pathOf([...path, RECORD_FILE]) : directory
 }
 
 const SELECTOR = /^(.+)@(latest|~\d+|\d{4}-\d\d-\d\d\S*|\d{9,11}|\d{8}T\d{6}Z-[0-9a-f]+)$/
@@ -109,11 +122,11 @@ export function isBackupSelector(text: string): boolean {
 }
 
 /** As `selectBackup`. */
-export async function findBackup(text: string): Promise<StoredBackup> {
+export async function findBackup(text: string, signal?: AbortSignal): Promise<StoredBackup> {
   const found = SELECTOR.exec(text)
   const place = found?.[1] ?? text
   const selector = found?.[2] ?? 'latest'
-  const { backups, name } = await backupsAt(place)
+  const { backups, name } = await backupsAt(place, signal)
   if (backups.length === 0) {
     throw new FileError('ERR_NO_BACKUP', `there is no backup in ${place}`, {
       hint: 'a backup is a directory with rrep-backup.json in it',
@@ -137,11 +150,13 @@ export async function findBackup(text: string): Promise<StoredBackup> {
 
 async function backupsAt(
   place: string,
+  signal: AbortSignal | undefined,
 ): Promise<{ backups: readonly StoredBackup[]; name: string | undefined }> {
-  const all = await catalogueOf(await there(await openStore(place)))
+  const all = await catalogueOf(await there(await openStore(place, { signal })))
   if (all.backups.length > 0) return { backups: all.backups, name: undefined }
   const { outer, name } = splitPlace(place)
-  return { backups: (await catalogueOf(await openStore(outer), name)).backups, name }
+  if (name === '') return { backups: [], name: undefined }
+  return { backups: (await catalogueOf(await openStore(outer, { signal }), name)).backups, name }
 }
 
 async function there(store: Store): Promise<Store> {

@@ -6,6 +6,7 @@ import { resolve } from 'node:path'
 import { FileError, ProtocolError, UsageError } from '../errors.js'
 import { formatServerAddress, maskSecrets, parseServerAddress } from '../net/address.js'
 import { isBackupSelector, findBackup, sourceOfBackup } from '../repository/catalogue.js'
+import { isBucketPlace } from '../storage/open-store.js'
 import {
   clusterSeeds,
   isClusterAddress,
@@ -88,6 +89,10 @@ export async function classifySource(text: string): Promise<SourceSpec> {
   if (text === '-') return { kind: 'stdin' }
   if (SERVER_SCHEME.test(text) || isSentinelAddress(text)) return { kind: 'server', address: text }
   if (isClusterAddress(text)) return { kind: 'cluster', address: text }
+  if (isBucketPlace(text)) {
+    const path = isBackupSelector(text) ? sourceOfBackup(await findBackup(text)) : text
+    return { kind: 'file', path }
+  }
   const stat = statOf(text)
   if (stat?.isSocket() === true || (stat === undefined && /^[./].*\.sock$/.test(text))) {
     throw new UsageError(`${text} is the name of a unix socket, not of a file`, {
@@ -95,15 +100,6 @@ export async function classifySource(text: string): Promise<SourceSpec> {
     })
   }
   if (stat !== undefined) return { kind: stat.isDirectory() ? 'directory' : 'file', path: text }
-  if (text.startsWith('s3://')) {
-    throw new ProtocolError(
-      'ERR_NOT_SUPPORTED',
-      'backups in a bucket cannot be named as sources yet',
-      {
-        hint: 'name the file itself',
-      },
-    )
-  }
   if (isBackupSelector(text)) {
     const path = sourceOfBackup(await findBackup(text))
     return { kind: statOf(path)?.isDirectory() === true ? 'directory' : 'file', path }

@@ -7,7 +7,7 @@
  * with its name and the offset in it. The whole carries a checksum like any RDB.
  */
 import { Buffer } from 'node:buffer'
-import { readdirSync, statSync } from 'node:fs'
+import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { ProtocolError, RdbError } from '../errors.js'
 import { statOf } from '../disk/stat.js'
@@ -42,11 +42,13 @@ export async function joinDumps(
   open: Open,
 ): Promise<ByteInput> {
   const heads: Buffer[] = []
+  const sizes: number[] = []
   let newest: { magic: Buffer; version: number; family: string } | undefined
   for (const { path } of shards) {
     const input = await open(path)
     input.close()
     heads.push(input.head)
+    sizes.push(input.sizeBytes ?? 0)
     if (input.kind !== 'rdb') throw noRdb(path)
     const { family, version } = parseRdbMagic(input.head)
     if (newest !== undefined && newest.family !== family) throw twoFamilies(name)
@@ -56,7 +58,13 @@ export async function joinDumps(
   }
   if (newest === undefined) throw noRdb(name)
   const head = Buffer.concat([newest.magic, heads[0]!.subarray(MAGIC_BYTES)])
-  return new ShardsInput(name, shards, newest.magic, head, open)
+  const parts = shards.map(({ path }, index) => ({ path, sizeBytes: sizes[index]! }))
+  return new ShardsInput(name, parts, newest.magic, head, open)
+}
+
+interface Shard {
+  readonly path: string
+  readonly sizeBytes: number
 }
 
 class ShardsInput implements ByteInput {
@@ -66,24 +74,18 @@ class ShardsInput implements ByteInput {
   readonly sizeBytes: number
   readonly head: Buffer
   consumedBytes = 0
-  readonly #shards: readonly { readonly path: string }[]
+  readonly #shards: readonly Shard[]
   readonly #magic: Buffer
   readonly #open: Open
   #opened: ByteInput | undefined
 
-  constructor(
-    name: string,
-    shards: readonly { readonly path: string }[],
-    magic: Buffer,
-    head: Buffer,
-    open: Open,
-  ) {
+  constructor(name: string, shards: readonly Shard[], magic: Buffer, head: Buffer, open: Open) {
     this.name = name
     this.#shards = shards
     this.#magic = magic
     this.head = head
     this.#open = open
-    this.sizeBytes = shards.reduce((sum, { path }) => sum + statSync(path).size, 0)
+    this.sizeBytes = shards.reduce((sum, each) => sum + each.sizeBytes, 0)
   }
 
   async pump(push: Push, options: PumpOptions = {}): Promise<void> {
@@ -99,7 +101,7 @@ class ShardsInput implements ByteInput {
       return state.goesOn
     }
     await hand(this.#magic)
-    for (const { path } of this.#shards) {
+    for (const { path, sizeBytes } of this.#shards) {
       const input = await this.#open(path)
       this.#opened = input
       const beganAt = passedBytes
@@ -118,7 +120,7 @@ class ShardsInput implements ByteInput {
       } finally {
         input.close()
       }
-      this.consumedBytes = before + statSync(path).size
+      this.consumedBytes = before + sizeBytes
       if (!state.goesOn) return
     }
     const end = Buffer.alloc(END_BYTES)

@@ -5,16 +5,23 @@
  */
 import { readSync } from 'node:fs'
 import { RdbError } from '../errors.js'
-import { RdbParser } from '../rdb/parser.js'
-import { DEPTH } from '../rdb/visitor.js'
+import { RdbParser, type RdbParserOptions } from '../rdb/parser.js'
+import { DEPTH, type RdbVisitor } from '../rdb/visitor.js'
 
 const BUFFER_BYTES = 1 << 20
 
 export class SnapshotWalk {
-  readonly #parser = new RdbParser({ key: () => DEPTH.SKIP }, { checksum: 'ignore' })
+  readonly #parser: RdbParser
   #trailingBytes = 0
   /** Why it is not whole, once that is certain. */
   fault: RdbError | undefined
+
+  constructor(
+    visitor: RdbVisitor = { key: () => DEPTH.SKIP },
+    options: Pick<RdbParserOptions, 'validate'> = {},
+  ) {
+    this.#parser = new RdbParser(visitor, { ...options, checksum: 'ignore' })
+  }
 
   push(bytes: Buffer): void {
     if (this.fault !== undefined) return
@@ -24,6 +31,10 @@ export class SnapshotWalk {
       if (!(error instanceof RdbError)) throw error
       this.fault = error
     }
+  }
+
+  get rdbVersion(): number {
+    return this.#parser.version
   }
 
   get isWhole(): boolean | undefined {

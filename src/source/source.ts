@@ -22,6 +22,9 @@ import {
 } from '../errors.js'
 import { hasServerScheme, maskSecrets } from '../net/address.js'
 import type { ByteInput, InputKind, PumpOptions, Push } from './byte-input.js'
+import { isBucketPlace } from '../storage/open-store.js'
+import type { StoredObject } from '../storage/store.js'
+import { openBucketInput } from './bucket-input.js'
 import { isShardDirectory, openShards } from './shards.js'
 import { hasAllAuxFields } from '../rdb/head.js'
 
@@ -43,6 +46,11 @@ export async function openInput(
   if (path === '-') {
     if (options.stdin === undefined) throw new UsageError('there is no standard input to read')
     return await openStream(options.stdin, 'stdin', undefined, options.signal)
+  }
+  if (isBucketPlace(path)) {
+    const open = async ({ stream, name, sizeBytes }: StoredObject): Promise<ByteInput> =>
+      await openStream(stream, name, sizeBytes, options.signal)
+    return await openBucketInput(path, open, options.signal)
   }
   if (isShardDirectory(path)) {
     return await openShards(path, async (file) => await openInput(file, options))

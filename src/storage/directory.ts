@@ -12,7 +12,7 @@ import { dirname, join } from 'node:path'
 import { writeFileAtomic } from '../disk/atomic-file.js'
 import { errnoOf, fileError } from '../disk/file-error.js'
 import { removeLeftovers } from '../disk/leftovers.js'
-import { openOutput } from '../disk/output/open-output.js'
+import { FileOutput } from '../disk/output/file-output.js'
 import type { Output } from '../disk/output/output.js'
 import { temporaryState } from '../disk/owner.js'
 import { statOf } from '../disk/stat.js'
@@ -90,7 +90,11 @@ export class DirectoryStore implements Store {
     await Promise.resolve()
   }
 
-  async removeUnborn(path: StorePath, isOurs: (name: string) => boolean): Promise<void> {
+  async removeUnborn(
+    path: StorePath,
+    _names: readonly string[],
+    isOurs: (name: string) => boolean,
+  ): Promise<void> {
     removeLeftovers(this.pathOf(path), (each) => {
       const name = /^\.([^.]+)\./.exec(each)?.[1]
       return name !== undefined && isOurs(name) ? temporaryState(each, name) : undefined
@@ -111,8 +115,12 @@ class NewDirectory implements NewFolder {
     this.place = this.#directory.targetPath
   }
 
-  async create(file: string, options: NewObjectOptions): Promise<Output> {
-    return await openOutput(this.#pathOf(file), { ...options, neverWaits: true, direct: true })
+  get spoolDirectory(): string {
+    return this.#directory.temporaryPath
+  }
+
+  async create(file: string, { direct }: NewObjectOptions): Promise<Output> {
+    return await Promise.resolve(new FileOutput(this.#pathOf(file), { direct }))
   }
 
   async put(file: string, text: string): Promise<void> {
@@ -120,9 +128,8 @@ class NewDirectory implements NewFolder {
     await Promise.resolve()
   }
 
-  async reopen(file: string): Promise<StoredObject> {
-    return await Promise.resolve(openFile(this.#pathOf(file)))
-  }
+  readonly reopen = async (file: string): Promise<StoredObject> =>
+    await Promise.resolve(openFile(this.#pathOf(file)))
 
   async clear(): Promise<void> {
     this.#directory.discard()

@@ -5,7 +5,6 @@
  * that is written last, so whoever is killed before leaves what no reader takes for a backup.
  */
 import type { Readable } from 'node:stream'
-import type { Compression } from '../disk/compression.js'
 import type { Output } from '../disk/output/output.js'
 
 /** Names from the outer to the inner one; no name leads elsewhere. */
@@ -36,27 +35,37 @@ export interface Store {
   createFolder(path: StorePath): Promise<NewFolder>
   /** With all that is in it; its record first, so that half of it is none. */
   removeFolder(path: StorePath, record: string): Promise<void>
-  /** What killed runs left in a folder on their way to become one in it. */
-  removeUnborn(path: StorePath, isOurs: (name: string) => boolean): Promise<void>
+  /** What killed runs left in a folder on their way to become one in it. `names`: folders in it that have
+   * no record. */
+  removeUnborn(
+    path: StorePath,
+    names: readonly string[],
+    isOurs: (name: string) => boolean,
+  ): Promise<void>
 }
 
 export interface NewFolder {
   /** What it will be called. */
   readonly place: string
-  /** An object in it, for a writer that cannot be held up. */
+  /** For what a writer that cannot wait brings too early. */
+  readonly spoolDirectory: string
+  /** An object in it. */
   create(file: string, options: NewObjectOptions): Promise<Output>
   put(file: string, text: string): Promise<void>
-  /** What was written, to be read again. */
-  reopen(file: string): Promise<StoredObject>
+  /** What was written, to be read again before `commit`; only where that costs no transfer. Where it is
+   * missing, a writer that can be held up is held up: nothing lies on this machine then. */
+  readonly reopen?: (file: string) => Promise<StoredObject>
   /** Forgets all that was put into it. */
   clear(): Promise<void>
   /** The record is written, and the folder is there. */
   commit(record: string, text: string): Promise<void>
-  /** Leaves no trace. Nothing happens behind `commit`. */
+  /** Leaves no trace, as far as that is possible. Nothing happens behind `commit`. */
   discard(): Promise<void>
 }
 
 export interface NewObjectOptions {
-  compress?: Compression | undefined
-  signal?: AbortSignal | undefined
+  /** About: a store may have to know how large its parts must be. */
+  expectedBytes?: number | undefined
+  /** Much data that nobody reads soon. */
+  direct?: boolean | undefined
 }

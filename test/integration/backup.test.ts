@@ -132,8 +132,8 @@ test('options come from the environment, and a wrong call stores nothing', async
   const fresh = join(dir, 'fresh')
   expect((await runCli(['backup', address, '--to', fresh, '--dry-run'])).code).toBe(0)
   expect(existsSync(fresh)).toBe(false)
-  expect((await runCli(['backup', address, '--to', 's3://bucket/x'])).code).toBe(5)
-  expect((await runCli(['backup', 'list', 's3://bucket/x'])).code).toBe(5)
+  expect((await runCli(['backup', address, '--to', 'gs://bucket/x'])).code).toBe(5)
+  expect((await runCli(['backup', 'list', 'gs://bucket/x'])).code).toBe(5)
 })
 
 test('restored, every server starts on it with appendonly yes and no', async () => {

@@ -75,6 +75,10 @@ The --keep-… rules are those of restic: each keeps the newest backup of each o
 that have one, and a backup that any rule keeps stays. They look at one NAME only. The newest is never
 removed. Where a backup holds less than half of the keys of the one before (--guard), it is stored, nothing
 is removed, and the status is 8: every night, until the keys are back or --no-guard accepts their number.
+
+s3://bucket/prefix: credentials, region and endpoint as the AWS tools find them (AWS_ACCESS_KEY_ID,
+AWS_PROFILE, a role of the machine, AWS_ENDPOINT_URL for another store). The snapshot streams from the master
+into the bucket, part by part, with no file on this machine.
 `
 
 export function registerBackup(program: Command, context: CommandContext): void {
@@ -83,7 +87,11 @@ export function registerBackup(program: Command, context: CommandContext): void 
     .summary('a verified, retained backup, for cron')
     .description('Take a snapshot of a server or a cluster into a repository of backups.')
     .argument('[source]', 'server or cluster (RREP_SOURCE)')
-    .addOption(new Option('--to <repo>', 'the repository: a directory').env('RREP_TO'))
+    .addOption(
+      new Option('--to <repo>', 'the repository: a directory, or s3://bucket/prefix').env(
+        'RREP_TO',
+      ),
+    )
     .addOption(new Option('--name <name>', 'backups of one name belong together').env('RREP_NAME'))
     .option('--compress <how>', 'gzip or zstd, with :LEVEL if you like', parseCompression)
     .option('--cluster', 'all shards of the cluster that the server is a node of')
@@ -101,6 +109,7 @@ export function registerBackup(program: Command, context: CommandContext): void 
   addCommonOptions(command, [
     'rrep backup 127.0.0.1:6379 --to /var/backups/redis --keep-daily 7 --keep-weekly 4',
     'rrep backup --cluster node1:7000 --to /var/backups/redis --name prod --compress gzip',
+    'AWS_ENDPOINT_URL=https://minio:9000 rrep backup node1:6379 --to s3://backups/redis',
     'rrep backup list /var/backups/redis --max-age 26h',
     'rrep backup verify /var/backups/redis@latest',
     'rrep backup prune /var/backups/redis --keep-daily 7 --yes',
@@ -160,8 +169,8 @@ function registerList(parent: Command, context: CommandContext): void {
     .option('--max-age <time>', 'status 7 where the newest of a name is older', parseDuration)
   addCommonOptions(command, ['rrep backup list /var/backups/redis --max-age 26h'])
   command.action(
-    context.action<ListOptions>(async ({ args, options, talk }) => {
-      const { backups, unfinished } = await readCatalogue(args[0]!, options.name)
+    context.action<ListOptions>(async ({ args, options, talk, signal }) => {
+      const { backups, unfinished } = await readCatalogue(args[0]!, options.name, { signal })
       const nowMs = Date.now()
       if (talk.json) {
         const rows = backups.map(({ directory, record }) => ({ directory, ...record }))
@@ -235,7 +244,7 @@ function registerPrune(parent: Command, context: CommandContext): void {
     'rrep backup prune /var/backups/redis --keep-daily 7 --keep-weekly 4 --yes',
   ])
   command.action(
-    context.action<PruneCommandOptions>(async ({ args, options, talk }) => {
+    context.action<PruneCommandOptions>(async ({ args, options, talk, signal }) => {
       const keep = policyOf(options)
       if (keep === undefined) {
         throw new UsageError('no rule was given: all would be removed', {
@@ -243,7 +252,7 @@ function registerPrune(parent: Command, context: CommandContext): void {
         })
       }
       const dryRun = options.yes !== true
-      const result = await prune(args[0]!, { name: options.name, keep, dryRun })
+      const result = await prune(args[0]!, { name: options.name, keep, dryRun, signal })
       if (talk.json) await talk.event({ event: 'pruned', dryRun, ...result })
       else {
         const rows = result.backups.map(({ name, id, reasons }) => [

@@ -11,7 +11,7 @@ import { dirname } from 'node:path'
 import { tmpdir } from 'node:os'
 import type { Writable } from 'node:stream'
 import { FileError } from '../../errors.js'
-import { createCompressor } from '../compression.js'
+import { createCompressor, type Compression } from '../compression.js'
 import { FileOutput } from './file-output.js'
 import { placeOf } from '../place.js'
 import { QueuedOutput } from './queued-output.js'
@@ -37,11 +37,21 @@ export async function openOutput(
   const place = placeOf(target)
   if (place.kind === 'file') {
     const file = new FileOutput(place.path, { direct: options.direct === true && !compress })
-    if (compress === undefined) return file
-    return new QueuedOutput(file, compress, dirname(place.path))
+    return packedOutput(file, compress, dirname(place.path))
   }
   const node = await openNode(place, target, options)
   return queued(StreamOutput.owning(node, target, options), tmpdir(), options)
+}
+
+/** The same with a compressor in front, if one is wanted, or with a queue where it may be slow. */
+export function packedOutput(
+  output: Output,
+  compress: Compression | undefined,
+  spoolDirectory: string,
+  { isQueued = false } = {},
+): Output {
+  if (compress === undefined && !isQueued) return output
+  return new QueuedOutput(output, compress, spoolDirectory)
 }
 
 function queued(output: Output, directory: string, options: OutputOptions): Output {

@@ -35,7 +35,7 @@ export class QueuedOutput implements Output {
 
   get canRestart(): boolean {
     // What is queued for a pipe is as good as out.
-    return this.#output.canReadBack || !this.#pump.hasBegun
+    return this.#output.canRestart || !this.#pump.hasBegun
   }
 
   write(bytes: Uint8Array, start = 0, end = bytes.length): void {

@@ -3,7 +3,7 @@ import { createHash, type Hash } from 'node:crypto'
 import { pipeline, Transform } from 'node:stream'
 import { fileError } from '../../disk/file-error.js'
 import { AbortedError, RdbError, RrepError } from '../../errors.js'
-import { DEPTH, type Slice } from '../../rdb/visitor.js'
+import { DEPTH, type RdbVisitor, type Slice } from '../../rdb/visitor.js'
 import { RdbParser } from '../../rdb/parser.js'
 import { pumpRdb } from '../../source/rdb-input.js'
 import { openStream } from '../../source/source.js'
@@ -20,29 +20,46 @@ export interface DumpFacts {
   aux: ReadonlyMap<string, string>
 }
 
+/** What a walk counts. */
+export class DumpCounts {
+  readonly #databases: Record<string, number> = {}
+  readonly #aux = new Map<string, string>()
+  #keys = 0
+  #expires = 0
+
+  readonly visitor: RdbVisitor = {
+    key: (header) => {
+      this.#keys += 1
+      if (header.hasExpiry) this.#expires += 1
+      this.#databases[header.dbnum] = (this.#databases[header.dbnum] ?? 0) + 1
+      return DEPTH.SKIP
+    },
+    aux: (field, value) => {
+      this.#aux.set(textOf(field), textOf(value))
+    },
+  }
+
+  facts({ bytes, sha256 }: { bytes: number; sha256: string }, rdbVersion: number): DumpFacts {
+    return {
+      bytes,
+      sha256,
+      keys: this.#keys,
+      expires: this.#expires,
+      databases: this.#databases,
+      rdbVersion,
+      aux: this.#aux,
+    }
+  }
+}
+
 /** Every byte of it is read, once, and every value walked. Rejects with RdbError, FileError, AbortedError. */
 export async function readDump(
   { name, stream, sizeBytes }: StoredObject,
   signal: AbortSignal | undefined,
   onProgress?: (progress: Progress<'check'>) => void,
 ): Promise<DumpFacts> {
-  const databases: Record<string, number> = {}
-  const aux = new Map<string, string>()
-  let [keys, expires] = [0, 0]
-  const parser = new RdbParser(
-    {
-      key: (header) => {
-        keys += 1
-        if (header.hasExpiry) expires += 1
-        databases[header.dbnum] = (databases[header.dbnum] ?? 0) + 1
-        return DEPTH.SKIP
-      },
-      aux: (field, value) => {
-        aux.set(textOf(field), textOf(value))
-      },
-    },
-    { file: name, validate: true },
-  )
+  const counts = new DumpCounts()
+  const parser = new RdbParser(counts.visitor, { file: name, validate: true })
   const counted = new HashedBytes()
   // Its error comes out of the last one.
   pipeline(stream, counted, () => undefined)
@@ -53,8 +70,7 @@ export async function readDump(
       signal,
       onProgress: (done) => onProgress?.({ phase: 'check', done, total: sizeBytes, unit: 'bytes' }),
     })
-    const { bytes, sha256 } = counted
-    return { bytes, sha256, keys, expires, databases, rdbVersion: summary.version, aux }
+    return counts.facts(counted, summary.version)
   } catch (error) {
     throw readError(name, error, signal)
   } finally {

@@ -6,7 +6,7 @@ import type { RetentionPolicy } from '../../repository/retention.js'
 import type { Progress, RetryEvent, WarningEvent } from '../../source/progress.js'
 
 export interface BackupOptions {
-  /** The repository: a directory, made where it does not exist (its parent must). */
+  /** The repository: a directory, made where it does not exist (its parent must), or `s3://bucket/prefix`. */
   to: string
   /** Default: host and port of the source. */
   name?: string | undefined
@@ -41,6 +41,7 @@ export interface PruneOptions {
   keep: RetentionPolicy
   /** Say only what would go. */
   dryRun?: boolean | undefined
+  signal?: AbortSignal | undefined
 }
 
 export interface KeptBackup {

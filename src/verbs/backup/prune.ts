@@ -20,7 +20,7 @@ export async function prune(repository: string, options: PruneOptions): Promise<
     throw new UsageError('a policy that keeps nothing is none: all would be removed')
   }
   const nowMs = Date.now()
-  const store = await openStore(repository)
+  const store = await openStore(repository, { signal: options.signal })
   if (!(await store.isThere())) {
     throw new FileError('ERR_NO_SUCH_DIRECTORY', `no such directory: ${repository}`)
   }
@@ -29,7 +29,7 @@ export async function prune(repository: string, options: PruneOptions): Promise<
   const kept: KeptBackup[] = []
   const removed: string[] = []
   for (const [name, group] of byName(backups)) {
-    if (isReal) await removeUnborn(store, name)
+    if (isReal) await removeUnborn(store, name, unfinished)
     for (const { item, reasons } of applyPolicy(group, options.keep, nowMs, hasFarFewer)) {
       const { directory, record, path } = item
       kept.push({ name, id: record.id, directory, reasons })

@@ -4,9 +4,8 @@
  * The backup is a directory of plain dumps that redis-server loads without us. It appears whole, with its
  * record in it, and is never changed again. What goes wrong behind that does not make it worse.
  */
-import { randomBytes } from 'node:crypto'
+import { createHash, randomBytes } from 'node:crypto'
 import { createCompressor, endingOf } from '../../disk/compression.js'
-import type { Output } from '../../disk/output/output.js'
 import { RrepError, UsageError } from '../../errors.js'
 import { catalogueOf, removeUnborn } from '../../repository/catalogue.js'
 import {
@@ -19,16 +18,17 @@ import {
 } from '../../repository/record.js'
 import { isEmptyPolicy } from '../../repository/retention.js'
 import { nameOfSource, readSource, type Source, type SourceName } from '../../source/classify.js'
-import { NODES_FILE } from '../../source/nodes-file.js'
+import type { ServerSettings } from '../../net/server-settings.js'
 import { openStore } from '../../storage/open-store.js'
 import type { NewFolder } from '../../storage/store.js'
 import type { Progress } from '../../source/progress.js'
 import { syncShards } from '../sync/cluster.js'
 import type { SyncResult } from '../sync/options.js'
 import { syncInto } from '../sync/run.js'
-import { hashObject, readDump } from './files.js'
+import type { DumpFacts } from './files.js'
 import type { BackupOptions, BackupResult } from './options.js'
 import { prune } from './prune.js'
+import { storeDump, type Storing } from './storing.js'
 
 export type * from './options.js'
 export type { BackupFile, BackupRecord } from '../../repository/record.js'
@@ -49,7 +49,7 @@ export async function backup(source: SourceName, options: BackupOptions): Promis
       hint: 'a dump that is there is copied as any file',
     })
   }
-  const store = await openStore(options.to)
+  const store = await openStore(options.to, { signal: options.signal })
   const name = options.name ?? defaultName(opened)
   if (!isName(name)) throw new UsageError(`a backup cannot be called ${JSON.stringify(name)}`)
   if (options.keep !== undefined && isEmptyPolicy(options.keep)) {
@@ -58,17 +58,17 @@ export async function backup(source: SourceName, options: BackupOptions): Promis
   // What cannot be made here is told before the master saves.
   if (options.compress !== undefined) createCompressor(options.compress).destroy()
   const share = options.guard ?? DEFAULT_GUARD
-  const before = (await catalogueOf(store, name)).backups
+  const { backups: before, unfinished } = await catalogueOf(store, name)
   const startedAt = new Date()
   const id = backupId(startedAt, randomBytes(4).toString('hex'))
-  if (options.dryRun !== true) await removeUnborn(store, name)
+  if (options.dryRun !== true) await removeUnborn(store, name, unfinished)
   const folder = await store.createFolder([name, id])
   // Those that the guard held are no measure: else the second empty night would be as the first.
   const lastGood = before.findLast((each) => each.record.farFewerThan === undefined)?.record
   let record: BackupRecord
   try {
     const taken = await take(opened, folder, options)
-    record = await describe(taken, folder, { id, name, startedAt, options, opened })
+    record = describe(taken, { id, name, startedAt, options, opened })
     const lastKeys = lastGood?.keys ?? 0
     if (share > 0 && record.keys < lastKeys * (1 - share)) record.farFewerThan = lastKeys
     if (options.dryRun === true) {
@@ -85,7 +85,10 @@ export async function backup(source: SourceName, options: BackupOptions): Promis
   const result = { record, directory: folder.place, guarded, pruned: [] }
   if (keep === undefined || isFarFewer) return result
   try {
-    return { ...result, pruned: (await prune(options.to, { name, keep })).removed }
+    return {
+      ...result,
+      pruned: (await prune(options.to, { name, keep, signal: options.signal })).removed,
+    }
   } catch (error) {
     // The backup is none the worse for it.
     if (error instanceof RrepError) return { ...result, pruneError: error }
@@ -93,9 +96,16 @@ export async function backup(source: SourceName, options: BackupOptions): Promis
   }
 }
 
+interface Takings {
+  dumps: readonly Taken[]
+  /** Of a cluster. */
+  nodes: BackupRecord['nodes']
+}
+
 interface Taken {
   file: string
   result: SyncResult
+  dump: DumpFacts
   node?: string
   slots?: BackupFile['slots']
 }
@@ -104,39 +114,50 @@ async function take(
   source: LiveSource,
   folder: NewFolder,
   options: BackupOptions,
-): Promise<readonly Taken[]> {
+): Promise<Takings> {
   const { compress, retries, signal, onEvent } = options
   const common = { retries, signal, onEvent }
   const onProgress = ({ done, total, unit }: Progress): void =>
     options.onProgress?.({ phase: 'sync', done, total, unit })
-  const create = async (file: string): Promise<Output> =>
-    await folder.create(file, { compress, signal })
+  const store = async (file: string, server: ServerSettings): Promise<Storing> =>
+    await storeDump(folder, file, server, options)
   if (source.kind === 'server') {
     const file = `dump.rdb${endingOf(compress)}`
     const { server } = source
-    const result = await syncInto(await create(file), { ...common, server, onProgress })
-    return [{ file, result }]
+    const { output, facts, ...way } = await store(file, server)
+    const result = await syncInto(output, { ...common, ...way, server, onProgress })
+    return { dumps: [{ file, result, dump: await facts() }], nodes: undefined }
   }
+  const storings = new Map<string, Storing>()
+  let nodes: BackupRecord['nodes']
   const shards = await syncShards(
     source.seeds,
     {
-      create,
-      put: async (file, text) => await folder.put(file, text),
-      clear: async () => await folder.clear(),
+      create: async (file, server) => {
+        const storing = await store(file, server)
+        storings.set(file, storing)
+        return storing
+      },
+      put: async (file, text) => {
+        nodes = { bytes: Buffer.byteLength(text), sha256: sha256Of(text) }
+        await folder.put(file, text)
+      },
+      clear: async () => {
+        await folder.clear()
+      },
     },
     { ...common, compress, onProgress },
   )
-  return shards.map((result) => ({
-    file: result.file,
-    result,
-    node: result.node,
-    slots: result.slots,
-  }))
+  const dumps: Taken[] = []
+  for (const result of shards) {
+    const { file, node, slots } = result
+    dumps.push({ file, result, dump: await storings.get(file)!.facts(), node, slots })
+  }
+  return { dumps, nodes }
 }
 
-async function describe(
-  taken: readonly Taken[],
-  folder: NewFolder,
+function describe(
+  { dumps, nodes }: Takings,
   facts: {
     id: string
     name: string
@@ -144,14 +165,13 @@ async function describe(
     options: BackupOptions
     opened: LiveSource
   },
-): Promise<BackupRecord> {
+): BackupRecord {
   const { options, opened } = facts
   const files: BackupFile[] = []
   const databases: Record<string, number> = {}
   let usedMemory = 0
   let rdbVersion = 0
-  for (const { file, node, slots } of taken) {
-    const dump = await readDump(await folder.reopen(file), options.signal, options.onProgress)
+  for (const { file, dump, node, slots } of dumps) {
     const { bytes, sha256, keys, expires } = dump
     files.push({ file, bytes, sha256, keys, expires, node, slots })
     for (const [db, count] of Object.entries(dump.databases)) {
@@ -160,7 +180,7 @@ async function describe(
     usedMemory += Number(dump.aux.get('used-mem') ?? 0)
     rdbVersion = Math.max(rdbVersion, dump.rdbVersion)
   }
-  const [first] = taken
+  const [first] = dumps
   const isCluster = opened.kind === 'cluster'
   return {
     format: 1,
@@ -180,10 +200,12 @@ async function describe(
     tags: options.tags ?? [],
     files,
     isCluster,
-    nodes: isCluster
-      ? await hashObject(await folder.reopen(NODES_FILE), options.signal)
-      : undefined,
+    nodes,
   }
+}
+
+function sha256Of(text: string): string {
+  return createHash('sha256').update(text).digest('hex')
 }
 
 function defaultName(source: LiveSource): string {

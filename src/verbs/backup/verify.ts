@@ -15,7 +15,7 @@ export async function verifyBackup(
   selector: string,
   options: VerifyOptions = {},
 ): Promise<VerifyResult> {
-  const { directory, record, store, path } = await findBackup(selector)
+  const { directory, record, store, path } = await findBackup(selector, options.signal)
   const { signal, onProgress } = options
   let keys = 0
   for (const recorded of record.files) {

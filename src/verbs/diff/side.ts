@@ -3,7 +3,6 @@
  * or a temporary one with what a server holds. Commands behind a snapshot are applied in a scratch
  * server (built-state.ts), and what it then holds is taken as from any server.
  */
-import { createReadStream } from 'node:fs'
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import { AuthError, ProtocolError, UsageError } from '../../errors.js'
@@ -20,7 +19,7 @@ import { nameOfSource, pathOf, type Source, type StoredSource } from '../../sour
 import { isShardDirectory } from '../../source/shards.js'
 import { openInput } from '../../source/source.js'
 import { scanToRdb } from '../../source/scan-server.js'
-import { isPipe, storePipe } from '../../source/stored-pipe.js'
+import { isPipe, storePipe, storeSource } from '../../source/stored-pipe.js'
 import type { RetryEvent, WarningEvent } from '../../source/progress.js'
 import type { ClusterSeeds } from '../../topology/cluster.js'
 import { syncCluster } from '../sync/cluster.js'
@@ -121,7 +120,9 @@ export class OpenSide {
       if (stdin === undefined) throw new UsageError('there is no standard input to read')
       await this.#copy(stdin)
     } else if (isPipe(source.path)) {
-      await this.#copy(createReadStream(source.path))
+      const path = this.#temporary('in')
+      await storeSource(source.path, path, this.result.name, this.#options.signal)
+      this.#path = path
     }
     if (until !== undefined && (await this.#isDumpOf(until))) return
     if (until !== undefined || (await this.#isMoreThanSnapshot())) await this.#build()

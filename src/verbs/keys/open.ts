@@ -10,13 +10,11 @@
  *
  * Nothing of it stays: temporary files are gone when it is closed.
  */
-import { closeSync, openSync, rmSync } from 'node:fs'
+import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import { AofParser } from '../../aof/aof-parser.js'
 import { makeTemporaryDir } from '../../disk/temporary-dir.js'
-import { writeAll } from '../../disk/write-all.js'
-import { fileError } from '../../disk/file-error.js'
 import { FileError, ProtocolError, UsageError } from '../../errors.js'
 import { formatServerAddress } from '../../net/address.js'
 import { RdbParser } from '../../rdb/parser.js'
@@ -33,6 +31,7 @@ import { openRdbInput, pumpRdb, type RdbInput } from '../../source/rdb-input.js'
 import type { Progress, RetryEvent, WarningEvent } from '../../source/progress.js'
 import { isShardDirectory } from '../../source/shards.js'
 import { openInput, type ByteInput } from '../../source/source.js'
+import { storeInput } from '../../source/stored-pipe.js'
 import type { LedgerReport } from '../../target/ledger.js'
 import { sync } from '../sync/run.js'
 import { buildState } from './built-state.js'
@@ -151,7 +150,7 @@ class Opening {
         if (this.#options.isReadTwice !== true) return this.#opened(path, input, name)
         this.#checkMoment(input.head, name, input)
         const copy = this.#temporary('input.rdb')
-        await unpack(input, copy, signal)
+        await storeInput(input, copy, signal)
         return await this.#read(copy, name)
       }
       input.close()
@@ -162,7 +161,7 @@ class Opening {
       return await this.#aof(path, name)
     }
     const copy = this.#temporary('input.aof')
-    await unpack(input, copy, signal)
+    await storeInput(input, copy, signal)
     return await this.#aof(copy, name)
   }
 
@@ -302,30 +301,6 @@ class Opening {
 function isOnceOnly(path: string, input: ByteInput): boolean {
   if (path === '-' || input.sizeBytes === undefined) return true
   return statOf(path)?.isFile() !== true
-}
-
-async function unpack(
-  input: ByteInput,
-  path: string,
-  signal: AbortSignal | undefined,
-): Promise<void> {
-  const fd = openSync(path, 'wx', 0o600)
-  try {
-    await input.pump(
-      (chunk) => {
-        try {
-          writeAll(fd, chunk)
-        } catch (error) {
-          throw fileError(path, 'write', error)
-        }
-        return true
-      },
-      { signal },
-    )
-  } finally {
-    input.close()
-    closeSync(fd)
-  }
 }
 
 /** Undefined: there is none in front. Throws as a reading of it would. */

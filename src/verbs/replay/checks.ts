@@ -2,6 +2,7 @@
 import { MAX_LANES } from '../../target/load/load-marks.js'
 import { UsageError } from '../../errors.js'
 import { isPipe } from '../../source/stored-pipe.js'
+import { isBucketPlace } from '../../storage/open-store.js'
 import type { Source } from '../../source/classify.js'
 import type { ReplayCall } from './options.js'
 
@@ -44,7 +45,8 @@ export function checkOptions(options: ReplayCall): void {
   }
   const { source, fromMs, mapDb, rewriteKey, transform } = options
   const isChanged = [fromMs, mapDb, rewriteKey, transform].some((each) => each !== undefined)
-  const hasGone = isReadOnce(source) || (live && until !== undefined)
+  const isKept = source.kind === 'file' && isBucketPlace(source.path)
+  const hasGone = (isReadOnce(source) && !isKept) || (live && until !== undefined)
   if (options.verify === true && (isChanged || hasGone)) {
     throw new UsageError(
       '`verify` compares the source as it is with what was written under the same names',

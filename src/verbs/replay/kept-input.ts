@@ -1,8 +1,8 @@
 /** What can be read once only, kept in a file for a replay that reads it twice. */
-import { createReadStream, rmSync } from 'node:fs'
+import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { makeTemporaryDir } from '../../disk/temporary-dir.js'
-import { storePipe } from '../../source/stored-pipe.js'
+import { storePipe, storeSource } from '../../source/stored-pipe.js'
 import type { Readable } from 'node:stream'
 import { nameOfSource, type Source } from '../../source/classify.js'
 import { UsageError } from '../../errors.js'
@@ -25,10 +25,10 @@ export async function keepInput(
   if (source.kind === 'stdin' && stdin === undefined) {
     throw new UsageError('there is no standard input to read')
   }
-  const input = source.kind === 'stdin' ? stdin! : createReadStream(source.path)
   const name = nameOfSource(source)
   try {
-    await storePipe(input, path, name, signal)
+    if (source.kind === 'stdin') await storePipe(stdin!, path, name, signal)
+    else await storeSource(source.path, path, name, signal)
   } catch (error) {
     remove()
     throw error

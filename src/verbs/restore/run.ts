@@ -41,7 +41,7 @@ export async function restoreTo(
   target: string,
   options: RestoreOptions = {},
 ): Promise<RestoreResult> {
-  const { directory: from, record, store, path } = await findBackup(selector)
+  const { directory: from, record, store, path } = await findBackup(selector, options.signal)
   if (record.isCluster) {
     throw new UsageError(`${record.id} is of a cluster: its shards are no data of one server`, {
       hint: `its directory ${from} can be loaded into a cluster or a server: \`replay()\``,

@@ -26,13 +26,18 @@ import {
 } from '../../topology/cluster.js'
 import { NODES_FILE, nodesText } from '../../source/nodes-file.js'
 import type { ShardResult, SyncClusterOptions, SyncClusterResult, SyncProgress } from './options.js'
-import { syncInto } from './run.js'
+import { syncInto, type SyncIntoCall } from './run.js'
 
 const DEFAULT_ATTEMPTS = 3
 
+/** Where one of them goes, and on which way. */
+export interface ShardOutput extends Pick<SyncIntoCall, 'newWalk' | 'canWait'> {
+  output: Output
+}
+
 /** Where the dumps go: a directory, a folder of a store. */
 export interface ShardOutputs {
-  create(file: string): Promise<Output>
+  create(file: string, server: ServerSettings): Promise<ShardOutput>
   put(file: string, text: string): Promise<void>
   /** Forgets all of it: they are taken again. */
   clear(): Promise<void>
@@ -52,8 +57,10 @@ export async function syncCluster(
   const pathOf = (file: string): string => join(directory.temporaryPath, file)
   try {
     const outputs: ShardOutputs = {
-      create: async (file) =>
-        await openOutput(pathOf(file), { compress, signal, neverWaits: true, direct: true }),
+      create: async (file) => {
+        const how = { compress, signal, neverWaits: true, direct: true }
+        return { output: await openOutput(pathOf(file), how) }
+      },
       put: async (file, text) => {
         writeFileAtomic(pathOf(file), text)
         await Promise.resolve()
@@ -114,8 +121,12 @@ async function takeAll(
   }
   return await allOrNone(masters, options.signal, async (node, signal) => {
     const file = fileNameOf(node, options.compress)
-    const result = await syncInto(await outputs.create(file), {
-      server: settingsAt(via, node.place),
+    const server = settingsAt(via, node.place)
+    const { output, newWalk, canWait } = await outputs.create(file, server)
+    const result = await syncInto(output, {
+      server,
+      newWalk,
+      canWait,
       retries: options.retries,
       signal,
       isShard: true,

@@ -25,9 +25,6 @@ export interface SyncCall extends SyncOptions {
   server: ServerSettings
 }
 
-/** The same where the output is open already. */
-export type SyncIntoCall = Omit<SyncCall, 'output' | 'compress'>
-
 /** `waiting`: the master saves or waits. `storing`: on the way to the disk. The total is known where
  * the master told the length. */
 export type SyncProgress = Progress<'connecting' | 'waiting' | 'transfer' | 'storing'>

@@ -18,7 +18,7 @@ import { ReplicationLink } from '../../replication/link.js'
 import { openOutput } from '../../disk/output/open-output.js'
 import type { Output } from '../../disk/output/output.js'
 import { diagnoseDrop } from '../../replication/diagnose-drop.js'
-import type { SyncCall, SyncIntoCall, SyncOptions, SyncProgress, SyncResult } from './options.js'
+import type { SyncCall, SyncOptions, SyncProgress, SyncResult } from './options.js'
 import { fillNamePattern } from './name-pattern.js'
 import { serverVersionOf } from '../../rdb/head.js'
 import { readServer, type ServerName } from '../../source/classify.js'
@@ -48,6 +48,14 @@ async function run(options: SyncCall): Promise<SyncResult> {
     signal,
   })
   return { ...(await syncInto(output, options)), file }
+}
+
+/** The same where the output is open already. */
+export interface SyncIntoCall extends Omit<SyncCall, 'output' | 'compress'> {
+  /** What passes is walked by one of these, a new one for each snapshot that begins. */
+  newWalk?: (() => SnapshotWalk) | undefined
+  /** The master may be made to wait, if it keeps no stream for us meanwhile. */
+  canWait?: boolean | undefined
 }
 
 /** The same into what is open. It is finished, or discarded. */
@@ -131,7 +139,8 @@ class Receiver implements LinkConsumer {
     this.#resync = info
     this.#bytes = 0
     this.#head = Buffer.alloc(0)
-    this.#walk = this.#output.canReadBack ? undefined : new SnapshotWalk()
+    const { newWalk } = this.#options
+    this.#walk = newWalk?.() ?? (this.#output.canReadBack ? undefined : new SnapshotWalk())
     this.#firstByteMs = performance.now()
     this.report('transfer')
   }
@@ -147,12 +156,17 @@ class Receiver implements LinkConsumer {
     this.report('transfer')
   }
 
+  drain(): Promise<void> | undefined {
+    const mayWait = this.#options.canWait === true && this.#resync?.streamKept === false
+    return mayWait ? this.#output.drain() : undefined
+  }
+
   onSnapshotEnd(info: SnapshotEndInfo): void {
     this.#end = info
   }
 
   isSnapshotWhole(): boolean | undefined {
-    if (this.#output.canReadBack) {
+    if (this.#output.canReadBack && this.#options.newWalk === undefined) {
       const { fd, sizeBytes } = this.#output.readBack()
       this.#walk = walkFile(fd, sizeBytes)
     }

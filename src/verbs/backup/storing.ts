@@ -1,0 +1,138 @@
+/**
+ * One dump on its way into a backup: what it is by its bytes is found as it passes where the store
+ * cannot be asked again at no cost, else by reading back what lies there.
+ */
+import { createHash } from 'node:crypto'
+import { packedOutput } from '../../disk/output/open-output.js'
+import type { Output } from '../../disk/output/output.js'
+import type { Compression } from '../../disk/compression.js'
+import { RrepError } from '../../errors.js'
+import { ControlClient } from '../../net/control.js'
+import type { ServerSettings } from '../../net/server-settings.js'
+import { SnapshotWalk } from '../../source/snapshot-walk.js'
+import type { Progress } from '../../source/progress.js'
+import type { NewFolder } from '../../storage/store.js'
+import type { SyncIntoCall } from '../sync/run.js'
+import { DumpCounts, readDump, type DumpFacts } from './files.js'
+
+export interface StoringOptions {
+  compress?: Compression | undefined
+  signal?: AbortSignal | undefined
+  onProgress?: ((progress: Progress<'sync' | 'check'>) => void) | undefined
+}
+
+export interface Storing extends Pick<SyncIntoCall, 'newWalk' | 'canWait'> {
+  readonly output: Output
+  /** Behind `finish` of the output. Rejects with RdbError. */
+  readonly facts: () => Promise<DumpFacts>
+}
+
+export async function storeDump(
+  folder: NewFolder,
+  file: string,
+  server: ServerSettings,
+  options: StoringOptions,
+): Promise<Storing> {
+  const { compress, signal, onProgress } = options
+  const { reopen } = folder
+  const isPacked = compress !== undefined
+  const expectedBytes = reopen !== undefined ? undefined : await usedMemoryOf(server, signal)
+  const stored = await folder.create(file, { expectedBytes, direct: !isPacked })
+  if (reopen !== undefined) {
+    const output = packedOutput(stored, compress, folder.spoolDirectory)
+    return {
+      output,
+      facts: async () => await readDump(await reopen(file), signal, onProgress),
+    }
+  }
+  const hashed = new HashedOutput(stored)
+  const output = packedOutput(hashed, compress, folder.spoolDirectory, { isQueued: true })
+  let last: { walk: SnapshotWalk; counts: DumpCounts } | undefined
+  return {
+    output,
+    canWait: true,
+    newWalk: () => {
+      const counts = new DumpCounts()
+      last = { walk: new SnapshotWalk(counts.visitor, { validate: true }), counts }
+      return last.walk
+    },
+    facts: async () => {
+      const { walk, counts } = last!
+      if (walk.fault !== undefined) throw walk.fault
+      return await Promise.resolve(counts.facts(hashed, walk.rdbVersion))
+    },
+  }
+}
+
+/** About how large a dump becomes at most; undefined where the server does not say. */
+async function usedMemoryOf(
+  server: ServerSettings,
+  signal: AbortSignal | undefined,
+): Promise<number | undefined> {
+  let client: ControlClient | undefined
+  try {
+    client = await ControlClient.open(server, signal)
+    const used = Number((await client.info('memory')).get('used_memory'))
+    return Number.isSafeInteger(used) ? used : undefined
+  } catch (error) {
+    // Whatever is wrong, the link will say it better; not everybody may ask INFO.
+    if (error instanceof RrepError && signal?.aborted !== true) return undefined
+    throw error
+  } finally {
+    client?.close()
+  }
+}
+
+/** Knows the hash of what passed. */
+class HashedOutput implements Output {
+  readonly canReadBack = false
+  readonly #output: Output
+  #hash = createHash('sha256')
+
+  constructor(output: Output) {
+    this.#output = output
+  }
+
+  get bytes(): number {
+    return this.#output.writtenBytes
+  }
+
+  /** Hex; once, at the end. */
+  get sha256(): string {
+    return this.#hash.digest('hex')
+  }
+
+  get writtenBytes(): number {
+    return this.#output.writtenBytes
+  }
+
+  get canRestart(): boolean {
+    return this.#output.canRestart
+  }
+
+  write(bytes: Uint8Array, start = 0, end = bytes.length): void {
+    this.#hash.update(bytes.subarray(start, end))
+    this.#output.write(bytes, start, end)
+  }
+
+  drain(): Promise<void> | undefined {
+    return this.#output.drain()
+  }
+
+  restart(): void {
+    this.#hash = createHash('sha256')
+    this.#output.restart()
+  }
+
+  readBack(): { fd: number; sizeBytes: number } {
+    return this.#output.readBack()
+  }
+
+  async finish(): Promise<void> {
+    await this.#output.finish()
+  }
+
+  discard(): void {
+    this.#output.discard()
+  }
+}
