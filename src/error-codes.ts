@@ -60,6 +60,7 @@ export const ERROR_CODES = {
   ERR_NO_BASE: 'the archive has no base snapshot',
   ERR_NO_COMMANDS: 'the input is a snapshot, no commands follow it',
   ERR_NO_MANIFEST: 'the directory holds no manifest of an append-only file',
+  ERR_NOT_PROVEN: 'a server that loaded the backup does not hold what was stored',
   ERR_NO_BACKUP: 'the repository holds no backup of this name or time',
   ERR_NO_SUCH_KEY: 'no key has the name that was asked for',
 
@@ -91,6 +92,7 @@ export const ERROR_CODES = {
   // Archives.
   ERR_ARCHIVE_DAMAGED: 'a directory is not the archive that its record describes',
   ERR_ARCHIVE_FOREIGN: 'the archive is of another server, or not made by rrep',
+  ERR_STATE_INCOMPLETE: 'commands of an archive could not be applied: its state is not known',
   ERR_SNAPSHOT_HISTORY: 'a further snapshot has no place in the history of the archive',
   ERR_SNAPSHOT_PASSED: 'a further snapshot lies before what the archive still has',
 
@@ -118,6 +120,7 @@ export const ERROR_CODES = {
   ERR_SPOOL_GONE: 'what was received before is no longer in the spool',
   ERR_SPOOL_GAP: 'a part of the stream is missing in the spool',
   ERR_SPOOL_DAMAGED: 'what lies in the spool is not what was received',
+  ERR_SCRATCH_SERVER: 'a server of our own does not start, or does not load what it was given',
   ERR_NO_SERVER: 'no redis-server or valkey-server was found to apply commands in',
 
   // Serving.

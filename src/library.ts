@@ -23,6 +23,7 @@ import {
   type WalkRdbOptions,
 } from './source/read-rdb.js'
 import { backup as runBackup, type BackupOptions, type BackupResult } from './verbs/backup/run.js'
+import { copyBackup as runCopy, type CopyOptions, type CopyResult } from './verbs/backup/copy.js'
 import type { VerifyResult } from './verbs/backup/options.js'
 import { verifyBackup as runVerify, type VerifyOptions } from './verbs/backup/verify.js'
 import { diff as compare, type DiffOptions, type DiffResult } from './verbs/diff/run.js'
@@ -153,12 +154,23 @@ export async function replay(
   return await byReason(options.signal, runReplay(source, target, options))
 }
 
-/** Is a backup (`REPO[@SEL]`) what was stored? Rejects with RdbError (it is not), FileError, UsageError. */
+/** Is a backup (`REPO[@SEL]`) what was stored? With `prove`: and does a server that loads it hold the same?
+ * Rejects with RdbError (it is not), TargetError ERR_NOT_PROVEN, FileError, UsageError. */
 export async function verifyBackup(
   selector: string,
   options: VerifyOptions = {},
 ): Promise<VerifyResult> {
   return await byReason(options.signal, runVerify(selector, options))
+}
+
+/** A backup (`REPO[@SEL]`) into another repository, under the same name and id. Rejects with RdbError (it is
+ * not what was stored), FileError, UsageError; nothing is left there then. */
+export async function copyBackup(
+  selector: string,
+  to: string,
+  options: CopyOptions = {},
+): Promise<CopyResult> {
+  return await byReason(options.signal, runCopy(selector, to, options))
 }
 
 /** A backup (`REPO[@SEL]`) into a directory that is absent or empty, for a server to start on; it appears

@@ -72,6 +72,7 @@ export function checkHabits(argv: readonly string[]): void {
 /** The error of a value says which option it was given for. */
 export function nameOptionsInErrors(program: Command): void {
   for (const command of program.commands) {
+    nameOptionsInErrors(command)
     for (const option of command.options) {
       const parse = option.parseArg
       if (parse === undefined) continue
@@ -82,7 +83,10 @@ export function nameOptionsInErrors(program: Command): void {
           if (!(error instanceof UsageError)) throw error
           const name = option.long ?? option.short ?? ''
           if (error.message.startsWith(name)) throw error
-          throw new UsageError(`${name}: ${error.message}`, { hint: error.hint, cause: error })
+          const variable = option.envVar
+          // As far as can be told: the same may stand on the command line.
+          const from = variable !== undefined && process.env[variable] === text ? variable : name
+          throw new UsageError(`${from}: ${error.message}`, { hint: error.hint, cause: error })
         }
       }
     }

@@ -150,6 +150,8 @@ export class Core {
 
   /** How the stored checksum compares; told in the summary. */
   checksum: ChecksumState = 'absent'
+  /** As it is stored, hex; undefined: it is absent. */
+  storedCrc64: string | undefined
   readonly #crc = new Crc64()
   /** The checksum runs over whole chunks; at the EOF opcode it stops right behind it. */
   #chunk: Buffer | undefined

@@ -177,6 +177,7 @@ export class RdbParser {
       family: core.header.family,
       version: core.version,
       checksum: core.checksum,
+      crc64: core.storedCrc64,
       keysRead: core.keysRead,
       rdbBytes: core.done ? core.input.byteOffset : core.input.received,
       trailingBytes: this.#trailingBytes,

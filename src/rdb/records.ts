@@ -392,6 +392,7 @@ const checksumStep: Step = (core) => {
   const { buf, pos } = input
   let isZero = true
   for (let at = pos; at < pos + CHECKSUM_BYTES; at += 1) if (buf[at] !== 0) isZero = false
+  if (!isZero) core.storedCrc64 = hexOf(buf, pos)
   if (isZero) {
     core.checksum = 'absent'
   } else if (options.checksum === 'ignore') {
@@ -405,6 +406,13 @@ const checksumStep: Step = (core) => {
   }
   input.skip(CHECKSUM_BYTES)
   return finish(core)
+}
+
+/** Stored with its lowest byte first. */
+function hexOf(buf: Uint8Array, pos: number): string {
+  return Buffer.from(buf.subarray(pos, pos + CHECKSUM_BYTES))
+    .reverse()
+    .toString('hex')
 }
 
 /** Where a DUMP payload ends: behind its one value. */

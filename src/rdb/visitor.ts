@@ -162,6 +162,8 @@ export interface RdbSummary {
    * with the option `checksum: 'report'`, otherwise it is an error.
    */
   readonly checksum: ChecksumState
+  /** The stored one, hex; undefined where it is absent. */
+  readonly crc64: string | undefined
   readonly keysRead: number
   /** Length of the RDB with its checksum: the byte behind it is not its own. */
   readonly rdbBytes: number

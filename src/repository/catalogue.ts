@@ -6,6 +6,7 @@ import { timeOf } from '../bytes/time-text.js'
 import { FileError, UsageError } from '../errors.js'
 import { isBucketPlace, openStore, splitPlace } from '../storage/open-store.js'
 import type { Store, StorePath } from '../storage/store.js'
+import { newestProof } from './proof.js'
 import { BACKUP_ID, parseRecord, RECORD_FILE, type BackupRecord } from './record.js'
 
 /** A record is some hundred bytes a shard. */
@@ -18,6 +19,8 @@ export interface Backup {
   readonly record: BackupRecord
   /** Unix ms: when it began. */
   readonly atMs: number
+  /** Unix ms of the newest proof that it can be restored; undefined: none. */
+  readonly provenAtMs: number | undefined
 }
 
 export interface Catalogue {
@@ -60,8 +63,8 @@ export async function selectBackup(
   return plain(await findBackup(text, options.signal))
 }
 
-function plain({ directory, record, atMs }: StoredBackup): Backup {
-  return { directory, record, atMs }
+function plain({ directory, record, atMs, provenAtMs }: StoredBackup): Backup {
+  return { directory, record, atMs, provenAtMs }
 }
 
 /** Nothing in a store that is not there yet. */
@@ -74,14 +77,14 @@ export async function catalogueOf(store: Store, name?: string): Promise<StoredCa
   }
   for (let at = 0; at < paths.length; at += READ_AT_ONCE) {
     const some = paths.slice(at, at + READ_AT_ONCE)
-    const records = await Promise.all(some.map(async (path) => await recordAt(store, path)))
+    const found = await Promise.all(some.map(async (path) => await lookAt(store, path)))
     for (const [index, path] of some.entries()) {
-      const record = records[index]
+      const { record, provenAtMs } = found[index]!
       if (record === undefined || record.name !== path[0] || record.id !== path[1]) {
         unfinished.push(path)
       } else {
         const atMs = Date.parse(record.startedAt)
-        backups.push({ directory: store.pathOf(path), record, atMs, store, path })
+        backups.push({ directory: store.pathOf(path), record, atMs, provenAtMs, store, path })
       }
     }
   }
@@ -93,9 +96,13 @@ function inTime(a: Backup, b: Backup): number {
   return a.atMs - b.atMs || (a.record.id < b.record.id ? -1 : 1)
 }
 
-async function recordAt(store: Store, path: StorePath): Promise<BackupRecord | undefined> {
+async function lookAt(
+  store: Store,
+  path: StorePath,
+): Promise<{ record: BackupRecord | undefined; provenAtMs: number | undefined }> {
   const text = await store.readText([...path, RECORD_FILE], MAX_RECORD_BYTES)
-  return text === undefined ? undefined : parseRecord(text)
+  if (text === undefined) return { record: undefined, provenAtMs: undefined }
+  return { record: parseRecord(text), provenAtMs: newestProof(await store.files(path)) }
 }
 
 /** What killed runs left on their way to become a backup of this name. `unfinished`: of the catalogue. */

@@ -13,11 +13,18 @@ export interface BackupFile {
   bytes: number
   /** Hex. */
   sha256: string
+  /** Of the dump inside, as it is stored at its end, hex; undefined where it has none. */
+  crc64?: string | undefined
   keys: number
   expires: number
   /** Of a cluster: the master's id and its slots. */
   node?: string | undefined
   slots?: readonly (readonly [first: number, last: number])[] | undefined
+}
+
+export interface DatabaseCount {
+  readonly keys: number
+  readonly expires: number
 }
 
 export interface BackupRecord {
@@ -34,11 +41,15 @@ export interface BackupRecord {
   replid?: string | undefined
   replOffset?: number | undefined
   serverVersion?: string | undefined
+  /** Of the server that gave it, where it said so. */
+  role?: 'master' | 'replica' | undefined
   rdbVersion: number
+  /** The oldest servers that load it, such as `redis 7.0.0`; one a family. */
+  loadableBy?: readonly string[] | undefined
   keys: number
   expires: number
-  /** Keys by database number. */
-  databases: Readonly<Record<string, number>>
+  /** By database number. */
+  databases: Readonly<Record<string, DatabaseCount>>
   /** `used-mem` of the server when it saved, bytes. */
   usedMemory?: number | undefined
   tags: readonly string[]
@@ -54,14 +65,24 @@ export interface BackupRecord {
 
 /** A new id: its order as text is that of time. */
 export function backupId(at: Date, random: string): string {
-  return `${at.toISOString().replaceAll(/[-:]|\.\d+/g, '')}-${random}`
+  return `${idTime(at)}-${random}`
 }
 
-export const BACKUP_ID = /^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z-[0-9a-f]{4,}$/
+/** To the second. */
+export function idTime(at: Date): string {
+  return at.toISOString().replaceAll(/[-:]|\.\d+/g, '')
+}
+
+export const BACKUP_ID = /^\d{8}T\d{6}Z-[0-9a-f]{4,}$/
 
 /** Unix ms, or undefined for what is no id. */
 export function timeOfId(id: string): number | undefined {
-  const found = BACKUP_ID.exec(id)
+  return BACKUP_ID.test(id) ? timeOfIdTime(id.slice(0, id.indexOf('-'))) : undefined
+}
+
+/** Unix ms, or undefined for what is none. */
+export function timeOfIdTime(text: string): number | undefined {
+  const found = /^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z$/.exec(text)
   if (found === null) return undefined
   const [, year, month, day, hour, minute, second] = found.map(Number)
   return Date.UTC(year!, month! - 1, day, hour, minute, second)
@@ -93,6 +114,7 @@ export function parseRecord(text: string): BackupRecord | undefined {
     [record.keys, record.expires, record.rdbVersion].every(Number.isSafeInteger) &&
     (record.farFewerThan === undefined || Number.isSafeInteger(record.farFewerThan)) &&
     isObject(databases) &&
+    Object.values(databases!).every(isCount) &&
     Array.isArray(tags) &&
     Array.isArray(files) &&
     files.length > 0 &&
@@ -108,6 +130,11 @@ export function isName(text: string): boolean {
 
 function isObject(value: unknown): boolean {
   return typeof value === 'object' && value !== null
+}
+
+function isCount(each: unknown): boolean {
+  const { keys, expires } = (isObject(each) ? each : {}) as Partial<DatabaseCount>
+  return Number.isSafeInteger(keys) && Number.isSafeInteger(expires)
 }
 
 function isHashed(each: { readonly bytes?: unknown; readonly sha256?: unknown }): boolean {

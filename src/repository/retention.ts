@@ -1,7 +1,8 @@
 /**
  * Which backups are kept, with the words and the meaning of restic: each rule keeps the newest backup of
  * each of the last so many periods that have one; the rules are ORed. Besides them the newest is always
- * kept, the newest that did not lose far too many keys, and what is dated in the future. Pure.
+ * kept, the newest that did not lose far too many keys, the newest that was proven, and what is dated in
+ * the future. Pure.
  */
 
 export interface RetentionPolicy {
@@ -25,16 +26,22 @@ export function isEmptyPolicy(policy: RetentionPolicy): boolean {
   return Object.values(policy).every((each) => each === undefined || each === 0)
 }
 
+export interface Marks<Item> {
+  isSuspect?: (item: Item) => boolean
+  isProven?: (item: Item) => boolean
+}
+
 /** Periods are those of the local calendar, weeks those of ISO 8601. Newest first. */
 export function applyPolicy<Item extends { readonly atMs: number }>(
   items: readonly Item[],
   policy: RetentionPolicy,
   nowMs: number,
-  isSuspect: (item: Item) => boolean = () => false,
+  { isSuspect, isProven }: Marks<Item> = {},
 ): readonly Kept<Item>[] {
   const newestFirst = [...items].sort((a, b) => b.atMs - a.atMs)
   const newestMs = newestFirst[0]?.atMs ?? 0
-  const newestGood = newestFirst.find((item) => !isSuspect(item))
+  const newestGood = newestFirst.find((item) => isSuspect?.(item) !== true)
+  const newestProven = newestFirst.find((item) => isProven?.(item) === true)
   const rules: { name: string; left: number; period: (at: Date) => string; seen?: string }[] = [
     { name: 'last', left: policy.last ?? 0, period: (at) => String(at.getTime()) },
     { name: 'hourly', left: policy.hourly ?? 0, period: (at) => `${dayOf(at)} ${at.getHours()}` },
@@ -65,6 +72,7 @@ export function applyPolicy<Item extends { readonly atMs: number }>(
     if (item.atMs > nowMs) reasons.push('future')
     if (index === 0) reasons.push('newest')
     else if (item === newestGood) reasons.push('good')
+    if (item === newestProven) reasons.push('proven')
     return { item, reasons }
   })
 }

@@ -59,6 +59,7 @@ const ROWS: readonly Row[] = [
   ['valkey', 90000, { redis: 11, valkey: 80 }],
   ['valkey', 90200, { redis: 11, valkey: 81 }],
 ]
+const FIRST_VALKEY = 70200
 const NOTHING: Accepted = { redis: 0, valkey: 0 }
 
 /** `version` as `serverVersionNumber` has it. */
@@ -68,6 +69,20 @@ export function acceptedVersions(family: ServerKind['family'], version: number):
     if (each === family && version >= since) found = accepted
   }
   return found
+}
+
+/** The oldest server of each family that loads it, such as `redis 7.0.0`. */
+export function oldestThatLoad(magic: RdbMagic): readonly string[] {
+  return (['redis', 'valkey'] as const).flatMap((family) => {
+    const row = ROWS.find(([each, , accepted]) => each === family && accepts(accepted, magic))
+    return row === undefined ? [] : [`${family} ${versionText(row[1])}`]
+  })
+}
+
+/** 70200 → `7.2.0`; the first Valkey was 7.2. */
+function versionText(number: number): string {
+  const of = number === 0 ? FIRST_VALKEY : number
+  return [Math.floor(of / 10_000), Math.floor(of / 100) % 100, of % 100].join('.')
 }
 
 /** What a server of a version that it names itself loads. */

@@ -7,9 +7,9 @@
  * the directory. Signals of the terminal do not reach either of them.
  */
 import { execFile, spawn, type ChildProcess } from 'node:child_process'
-import { accessSync, constants, readFileSync, rmSync, statSync } from 'node:fs'
+import { accessSync, constants, readFileSync, rmSync, statSync, symlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { basename, delimiter, join } from 'node:path'
+import { basename, delimiter, join, resolve } from 'node:path'
 import type { Readable } from 'node:stream'
 import { promisify } from 'node:util'
 import { AbortedError, LinkError, ProtocolError, UsageError } from '../errors.js'
@@ -17,6 +17,14 @@ import { printable } from '../bytes/printable.js'
 import { ControlClient } from '../net/control.js'
 import { DEFAULT_TIMEOUT_MS, type ServerSettings } from '../net/server-settings.js'
 import { makeTemporaryDir } from '../disk/temporary-dir.js'
+import {
+  acceptedBy,
+  accepts,
+  formatRdbMagic,
+  type RdbMagic,
+  type ServerKind,
+} from '../servers/rdb-version.js'
+import type { ServerFamily } from '../servers/version.js'
 
 export interface ScratchServer {
   readonly settings: ServerSettings
@@ -31,6 +39,9 @@ export interface ScratchOptions {
   program?: string | undefined
   /** Which of the two is looked for first. */
   family?: 'redis' | 'valkey' | undefined
+  /** A dump that it starts on: of PATH then the first that loads this version of the format. It has
+   * as long as it wants. */
+  rdb?: { readonly path: string; readonly magic: RdbMagic } | undefined
   signal?: AbortSignal | undefined
 }
 
@@ -40,6 +51,7 @@ const START_MS = 30_000
 const LOOK_AGAIN_MS = 20
 /** As many as any dump in use has; each costs half a kilobyte. */
 const DATABASES = 16_384
+const DUMP_NAME = 'dump.rdb'
 
 /**
  * $1 is the directory; the rest is the server's command line. The server's log goes to a file
@@ -59,15 +71,19 @@ rm -rf "$dir"
 
 /** Rejects with UsageError, ProtocolError (there is none, or it does not start), AbortedError. */
 export async function startScratchServer(options: ScratchOptions): Promise<ScratchServer> {
-  const program = options.program ?? findServer(options.family ?? 'redis')
-  const description = await describeProgram(program)
+  const { rdb } = options
+  const program =
+    options.program ??
+    (await findServer(options.family ?? rdb?.magic.family ?? 'redis', rdb?.magic))
+  const { description } = await describeProgram(program)
   const dir = makeDirectory()
+  if (rdb !== undefined) symlinkSync(resolve(rdb.path), join(dir, DUMP_NAME))
   const socketPath = join(dir, 'socket')
   const keeper = spawn('/bin/sh', ['-c', KEEPER, 'rrep-scratch', dir, program, ...argsFor(dir)], {
     stdio: ['pipe', 'ignore', 'ignore', 'pipe'],
     detached: true,
   })
-  const server = new KeptServer(keeper, dir, settingsOf(socketPath), description)
+  const server = new KeptServer(keeper, dir, settingsOf(socketPath), description, rdb !== undefined)
   try {
     await server.ready(options.signal)
     return server
@@ -77,19 +93,28 @@ export async function startScratchServer(options: ScratchOptions): Promise<Scrat
   }
 }
 
-/** The first of redis-server and valkey-server that PATH has. Throws ProtocolError. */
-function findServer(family: 'redis' | 'valkey'): string {
+/** The first of redis-server and valkey-server that PATH has, or that loads a version. Rejects with
+ * ProtocolError. */
+export async function findServer(family: ServerFamily, magic?: RdbMagic): Promise<string> {
   const names = ['redis-server', 'valkey-server']
   if (family === 'valkey') names.reverse()
+  const tooOld: string[] = []
   for (const name of names) {
     for (const dir of (process.env['PATH'] ?? '').split(delimiter)) {
-      if (dir !== '' && isProgram(join(dir, name))) return join(dir, name)
+      const program = join(dir, name)
+      if (dir === '' || !isProgram(program)) continue
+      if (magic === undefined) return program
+      const { description, kind } = await describeProgram(program)
+      if (accepts(acceptedBy(kind), magic)) return program
+      tooOld.push(description)
     }
   }
   throw new ProtocolError(
     'ERR_NO_SERVER',
-    'what commands make of a snapshot only a server can tell, and PATH has neither redis-server ' +
-      'nor valkey-server',
+    tooOld.length > 0 && magic !== undefined
+      ? `no server on PATH loads ${formatRdbMagic(magic)}: ${tooOld.join(', ')} ${tooOld.length > 1 ? 'do' : 'does'} not`
+      : 'what commands make of a snapshot only a server can tell, and PATH has neither redis-server ' +
+          'nor valkey-server',
     {
       hint: 'name one with `withServer`, or load it into a server (`replay()`) and name that',
     },
@@ -105,7 +130,9 @@ function isProgram(path: string): boolean {
   }
 }
 
-async function describeProgram(program: string): Promise<string> {
+async function describeProgram(
+  program: string,
+): Promise<{ description: string; kind: ServerKind }> {
   let text: string
   try {
     text = (await promisify(execFile)(program, ['--version'], { timeout: START_MS })).stdout
@@ -121,7 +148,8 @@ async function describeProgram(program: string): Promise<string> {
       details: { version: printable(Buffer.from(text), 0, text.length, 100) },
     })
   }
-  return `${basename(program)} ${version}`
+  const family = text.includes('Valkey') ? 'valkey' : 'redis'
+  return { description: `${basename(program)} ${version}`, kind: { family, version } }
 }
 
 function makeDirectory(): string {
@@ -137,6 +165,7 @@ function argsFor(dir: string): string[] {
     unixsocket: join(dir, 'socket'),
     unixsocketperm: '700',
     dir,
+    dbfilename: DUMP_NAME,
     save: '',
     appendonly: 'no',
     daemonize: 'no',
@@ -176,16 +205,28 @@ function settingsOf(socketPath: string): ServerSettings {
   }
 }
 
+async function isStillLoading(control: ControlClient): Promise<boolean> {
+  return (await control.info('persistence')).get('loading') === '1'
+}
+
 class KeptServer implements ScratchServer {
   readonly settings: ServerSettings
   readonly description: string
   readonly #keeper: ChildProcess
   readonly #dir: string
   readonly #keeperGone: Promise<void>
+  readonly #loads: boolean
   #serverEnded = false
   #spawnFault: Error | undefined
 
-  constructor(keeper: ChildProcess, dir: string, settings: ServerSettings, description: string) {
+  constructor(
+    keeper: ChildProcess,
+    dir: string,
+    settings: ServerSettings,
+    description: string,
+    loads: boolean,
+  ) {
+    this.#loads = loads
     this.#keeper = keeper
     this.#dir = dir
     this.settings = settings
@@ -208,14 +249,16 @@ class KeptServer implements ScratchServer {
 
   /** Waits until it answers. */
   async ready(signal: AbortSignal | undefined): Promise<void> {
-    const deadlineMs = performance.now() + START_MS
+    let deadlineMs = performance.now() + START_MS
     for (;;) {
       if (signal?.aborted === true) throw new AbortedError()
       if (this.#serverEnded) throw this.#startFault('has ended')
       try {
         const control = await ControlClient.open(this.settings, signal, 'ask')
+        const isLoading = this.#loads && (await isStillLoading(control))
         control.close()
-        return
+        if (!isLoading) return
+        deadlineMs = performance.now() + START_MS
       } catch (error) {
         if (!(error instanceof LinkError)) throw error
         if (performance.now() > deadlineMs) throw this.#startFault('does not answer')
@@ -231,10 +274,14 @@ class KeptServer implements ScratchServer {
   }
 
   #startFault(what: string): ProtocolError {
-    return new ProtocolError('ERR_NO_SERVER', `${this.description} ${what}${this.#lastLine()}`, {
-      cause: this.#spawnFault,
-      hint: 'name another server with `withServer`',
-    })
+    return new ProtocolError(
+      'ERR_SCRATCH_SERVER',
+      `${this.description} ${what}${this.#lastLine()}`,
+      {
+        cause: this.#spawnFault,
+        hint: 'name another server with `withServer`',
+      },
+    )
   }
 
   #lastLine(): string {

@@ -6,7 +6,7 @@
 import { readSync } from 'node:fs'
 import { RdbError } from '../errors.js'
 import { RdbParser, type RdbParserOptions } from '../rdb/parser.js'
-import { DEPTH, type RdbVisitor } from '../rdb/visitor.js'
+import { DEPTH, type RdbSummary, type RdbVisitor } from '../rdb/visitor.js'
 
 const BUFFER_BYTES = 1 << 20
 
@@ -33,8 +33,10 @@ export class SnapshotWalk {
     }
   }
 
-  get rdbVersion(): number {
-    return this.#parser.version
+  /** What it was, at its end. Throws RdbError where it is not whole. */
+  end(): RdbSummary {
+    if (this.fault !== undefined) throw this.fault
+    return this.#parser.end()
   }
 
   get isWhole(): boolean | undefined {

@@ -7,6 +7,7 @@ import {
   rmdirSync,
   rmSync,
   statSync,
+  type Dirent,
 } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { writeFileAtomic } from '../disk/atomic-file.js'
@@ -38,15 +39,16 @@ export class DirectoryStore implements Store {
   }
 
   async folders(path: StorePath): Promise<readonly string[]> {
-    const directory = this.pathOf(path)
-    if (statOf(directory)?.isDirectory() !== true) return []
-    try {
-      const entries = readdirSync(directory, { withFileTypes: true })
-      const names = entries.filter((each) => each.isDirectory()).map((each) => each.name)
-      return await Promise.resolve(names.sort())
-    } catch (error) {
-      throw fileError(directory, 'read', error)
-    }
+    return await Promise.resolve(namesIn(this.pathOf(path), (each) => each.isDirectory()))
+  }
+
+  async files(path: StorePath): Promise<readonly string[]> {
+    return await Promise.resolve(namesIn(this.pathOf(path), (each) => each.isFile()))
+  }
+
+  async put(path: StorePath, text: string): Promise<void> {
+    writeFileAtomic(this.pathOf(path), text)
+    await Promise.resolve()
   }
 
   async readText(path: StorePath, maxBytes: number): Promise<string | undefined> {
@@ -154,6 +156,19 @@ class NewDirectory implements NewFolder {
 
   #pathOf(file: string): string {
     return join(this.#directory.temporaryPath, file)
+  }
+}
+
+function namesIn(directory: string, isWanted: (entry: Dirent) => boolean): readonly string[] {
+  if (statOf(directory)?.isDirectory() !== true) return []
+  try {
+    const entries = readdirSync(directory, { withFileTypes: true })
+    return entries
+      .filter(isWanted)
+      .map((each) => each.name)
+      .sort()
+  } catch (error) {
+    throw fileError(directory, 'read', error)
   }
 }
 

@@ -29,6 +29,10 @@ export interface Store {
   readText(path: StorePath, maxBytes: number): Promise<string | undefined>
   /** Throws FileError where it is not there. */
   open(path: StorePath): Promise<StoredObject>
+  /** The objects directly in a folder, in order; none where there is no such folder. */
+  files(path: StorePath): Promise<readonly string[]>
+  /** A small new object in a folder that is there. */
+  put(path: StorePath, text: string): Promise<void>
   /** Unix ms of the last change in a folder; undefined where it is not there. */
   changedAtMs(path: StorePath): Promise<number | undefined>
   /** Not there until `commit`. Throws where it could not be written: nothing is left then. */

@@ -184,8 +184,8 @@ describe.skipIf(!hasSwift)('S3 (Swift of Debian)', () => {
     const repo = place()
     const env = { ...swift.env }
     for (let round = 0; round < 4; round += 1) {
-      const running = spawnRrep(['backup', address, '--to', repo, '--name', 'k'], { env })
       const before = (await keysOf(repo)).length
+      const running = spawnRrep(['backup', address, '--to', repo, '--name', 'k'], { env })
       await waitFor(async () => (await keysOf(repo)).length > before, { what: 'the begin' })
       await new Promise((resolve) => setTimeout(resolve, Math.random() * 700))
       running.child.kill(round === 3 ? 'SIGTERM' : 'SIGKILL')

@@ -61,7 +61,7 @@ test('stored with a record, private, and read by every command', async () => {
     for (const name of readdirSync(directory)) {
       expect(statSync(join(directory, name)).mode & 0o777).toBe(0o600)
     }
-    expect(record.databases).toEqual({ '0': record.keys })
+    expect(record.databases).toEqual({ '0': { keys: record.keys, expires: 1 } })
   }
   expect((await runCli(['inspect', `${repo}@latest`, '--json'])).out).toContain('"keys":1002')
   expect((await runCli(['inspect', `${repo}/prod@~1`, '--json'])).out).toContain('"keys":1001')
@@ -150,7 +150,7 @@ test('restored, every server starts on it with appendonly yes and no', async () 
     }
   }
   const refused = await runCli(['restore', repo, '127.0.0.1:6379'])
-  expect([refused.code, refused.err]).toEqual([2, expect.stringContaining('rrep replay')])
+  expect([refused.code, refused.err]).toEqual([2, expect.stringContaining('add --yes')])
 })
 
 test('a cluster: a dump a shard, and the whole of it comes back', async () => {
@@ -174,6 +174,11 @@ test('a cluster: a dump a shard, and the whole of it comes back', async () => {
     writeFileSync(nodes, text)
     for (const { client } of cluster.masters) await client.flushall()
     expect((await runCli(['replay', `${repo}@latest`, first, '--verify'])).code).toBe(0)
+    await cluster.masters[0]!.client.flushall()
+    const restored = await runCli(['restore', repo, first, '--cluster', '--yes', '--verify'])
+    expect(restored.code, restored.err).toBe(0)
+    const proven = await runCli(['backup', 'verify', repo, '--prove', '--json'])
+    expect(JSON.parse(proven.out)).toMatchObject({ keys: 1001, proof: { keys: 1001 } })
   } finally {
     await cluster.stop()
   }

@@ -17,7 +17,7 @@ const RECORD = {
   rdbVersion: 10,
   keys: 1,
   expires: 0,
-  databases: { '0': 1 },
+  databases: { '0': { keys: 1, expires: 0 } },
   tags: [],
   files: [{ file: 'dump.rdb', bytes: 9, sha256: 'a'.repeat(64), keys: 1, expires: 0 }],
   isCluster: false,

@@ -3,37 +3,59 @@ import { type Command, Option } from 'commander'
 import { UsageError } from '../../errors.js'
 import { classifySource } from '../../source/classify.js'
 import { restoreTo, type RestoreOptions } from '../../verbs/restore/run.js'
-import { addCommonOptions, type CommandContext } from '../command.js'
+import { isBackupSelector } from '../../repository/catalogue.js'
+import { isClusterAddress } from '../../topology/cluster.js'
+import { addCommonOptions, type CommandCall, type CommandContext } from '../command.js'
+import { addConnectOptions, type ConnectValues } from '../connect-options.js'
 import { EXIT } from '../exit-codes.js'
+import { readNamed } from '../source-argument.js'
 import { countOf } from '../units.js'
+import { confirmEmpty, nameOfTarget, readTarget, runReplay } from './replay/into.js'
 
-interface RestoreCommandOptions {
+interface RestoreCommandOptions extends ConnectValues {
   form?: RestoreOptions['form']
+  cluster?: boolean
+  yes?: boolean
+  dryRun?: boolean
+  verify?: boolean
 }
 
 const DETAILS = `
 DIR is made, or must be empty. It gets dump.rdb and appendonlydir/ with the same content: a server with
 appendonly yes ignores a dump.rdb without a word, one with appendonly no the other. Start it with
-redis-server --dir DIR. Into a running server: rrep replay REPO@latest HOST:PORT --empty-target.
+redis-server --dir DIR.
+
+Into a server (HOST:PORT or an address with ://) or a cluster it is as rrep replay --empty-target: all keys
+there are deleted first, which is asked or meant by --yes, once the backup is known to be whole. A cluster's
+backup goes by hash slot, into a server or a cluster of any shape.
 `
 
 export function registerRestore(program: Command, context: CommandContext): void {
   const command = program
     .command('restore')
-    .summary('a backup into a data directory')
-    .description('Lay a backup out as a data directory that redis-server starts on.')
+    .summary('a backup into a data directory or a server')
+    .description(
+      'Lay a backup out as a data directory that redis-server starts on, or load it into a server.',
+    )
     .argument('<repo@sel>', 'REPO, REPO@latest, REPO/NAME@~1, REPO@2026-11-25T10:00Z, …')
-    .argument('<dir>', 'absent or empty')
+    .argument('<target>', 'a directory, absent or empty; or a server')
     .addOption(new Option('--form <form>', 'both, rdb or aof').choices(['both', 'rdb', 'aof']))
+    .option('--cluster', 'the target is a node of a cluster: load all of it')
+    .option('--yes', 'delete what the server holds without asking')
+    .option('--dry-run', 'a server: say only what would be written')
+    .option('--verify', 'a server: compare when all is written')
     .addHelpText('after', DETAILS)
+  addConnectOptions(command)
   addCommonOptions(command, [
     'rrep restore /var/backups/redis@latest /var/lib/redis',
     'rrep restore /var/backups/redis/prod@~1 data --form rdb',
+    'rrep restore /var/backups/redis@latest 127.0.0.1:6380 --yes --verify',
   ])
   command.action(
-    context.action<RestoreCommandOptions>(async ({ args, options, talk, signal }) => {
+    context.action<RestoreCommandOptions>(async (call) => {
+      const { args, options, talk, signal } = call
       const [selector, target] = args as [string, string]
-      await refuseServer(selector, target)
+      if (await isServer(target, options)) return await intoServer(call, selector, target)
       const result = await restoreTo(selector, target, { form: options.form, signal })
       const { record, from, directory, files } = result
       if (talk.json)
@@ -48,10 +70,26 @@ export function registerRestore(program: Command, context: CommandContext): void
 }
 
 /** What looks like a server is not made as a directory of that name. */
-async function refuseServer(selector: string, target: string): Promise<void> {
-  if (!/^[^/]+:\d+$|:\/\//.test(target)) return
-  if ((await classifySource(target)).kind !== 'server') return
-  throw new UsageError('a backup is restored into a directory', {
-    hint: `into a server: rrep replay ${selector} ${target} --empty-target`,
-  })
+async function isServer(target: string, { cluster }: RestoreCommandOptions): Promise<boolean> {
+  if (cluster === true || isClusterAddress(target)) return true
+  if (!/^[^/]+:\d+$|:\/\//.test(target)) return false
+  return (await classifySource(target)).kind === 'server'
+}
+
+/** As `replay --empty-target`: all that is there goes first. */
+async function intoServer(
+  { options, talk, io, signal }: CommandCall<RestoreCommandOptions>,
+  selector: string,
+  name: string,
+): Promise<number> {
+  if (options.form !== undefined) {
+    throw new UsageError('--form is for a directory: a server has no files')
+  }
+  const stored = isBackupSelector(selector) ? selector : `${selector}@latest`
+  const source = await readNamed(stored, {}, io, talk)
+  const target = await readTarget(name, options, options.cluster === true, io, talk, 'source')
+  if (options.yes !== true && options.dryRun !== true) await confirmEmpty(nameOfTarget(target), io)
+  const { dryRun, verify, retries } = options
+  const call = { dryRun, verify, retries, emptyTarget: true, signal }
+  return await runReplay(source, target, call, talk)
 }

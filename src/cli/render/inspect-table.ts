@@ -2,6 +2,7 @@
  * Tables of the inspect summary: with rules and colours in a terminal, plain aligned columns in a
  * pipe. Figures are aligned to the right, bars show shares.
  */
+import type { Talk } from '../talk.js'
 import type { ChalkInstance } from 'chalk'
 import { createTable, stringWidth } from './table.js'
 
@@ -35,6 +36,11 @@ export function bar(share: number): string {
 export function percent(share: number): string {
   if (share > 0 && share < 0.0005) return '<0.1%'
   return `${(share * 100).toFixed(1)}%`
+}
+
+/** Of a table on stdout. */
+export function lookOf(talk: Pick<Talk, 'richOut' | 'out' | 'columns'>): TableLook {
+  return { rich: talk.richOut, chalk: talk.out, columns: talk.columns }
 }
 
 /** Lines without the last line break. */

@@ -80,6 +80,16 @@ export class BucketStore implements Store {
     return names.sort()
   }
 
+  async files(path: StorePath): Promise<readonly string[]> {
+    const start = `${this.#keyOf(path)}/`.length
+    const names = (await this.#listAll(path)).map(({ key }) => key.slice(start))
+    return names.filter((name) => name !== '' && !name.includes('/')).sort()
+  }
+
+  async put(path: StorePath, text: string): Promise<void> {
+    await putText(this.#client, this.#bucket, this.#keyOf(path), text)
+  }
+
   async readText(path: StorePath, maxBytes: number): Promise<string | undefined> {
     try {
       const { stream, sizeBytes } = await this.open(path)
@@ -293,18 +303,8 @@ class NewBucketFolder implements NewFolder {
   }
 
   async #put(file: string, text: string): Promise<string | undefined> {
-    const { sdk, send } = this.#client
     this.#written.add(file)
-    const Key = `${this.#key}/${file}`
-    const Body = Buffer.from(text)
-    const ContentMD5 = createHash('md5').update(Body).digest('base64')
-    const { ETag } = await send(`write ${Key}`, async (client, options) =>
-      client.send(
-        new sdk.PutObjectCommand({ Bucket: this.#bucket, Key, Body, ContentMD5 }),
-        options,
-      ),
-    )
-    return ETag
+    return await putText(this.#client, this.#bucket, `${this.#key}/${file}`, text)
   }
 
   async #remove(file: string): Promise<void> {
@@ -315,4 +315,19 @@ class NewBucketFolder implements NewFolder {
     await send(`remove ${Key}`, async (client, options) => client.send(command, options), tidying)
     this.#written.delete(file)
   }
+}
+
+async function putText(
+  { sdk, send }: BucketClient,
+  Bucket: string,
+  Key: string,
+  text: string,
+): Promise<string | undefined> {
+  const Body = Buffer.from(text)
+  const ContentMD5 = createHash('md5').update(Body).digest('base64')
+  const command = new sdk.PutObjectCommand({ Bucket, Key, Body, ContentMD5 })
+  const { ETag } = await send(`write ${Key}`, async (client, options) =>
+    client.send(command, options),
+  )
+  return ETag
 }

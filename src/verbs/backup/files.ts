@@ -2,11 +2,13 @@
 import { createHash, type Hash } from 'node:crypto'
 import { pipeline, Transform } from 'node:stream'
 import { fileError } from '../../disk/file-error.js'
+import { openOutput } from '../../disk/output/open-output.js'
 import { AbortedError, RdbError, RrepError } from '../../errors.js'
-import { DEPTH, type RdbVisitor, type Slice } from '../../rdb/visitor.js'
+import { DEPTH, type RdbSummary, type RdbVisitor, type Slice } from '../../rdb/visitor.js'
 import { RdbParser } from '../../rdb/parser.js'
 import { pumpRdb } from '../../source/rdb-input.js'
 import { openStream } from '../../source/source.js'
+import type { RdbMagic } from '../../servers/rdb-version.js'
 import type { Progress } from '../../source/progress.js'
 import type { StoredObject } from '../../storage/store.js'
 
@@ -15,14 +17,15 @@ export interface DumpFacts {
   sha256: string
   keys: number
   expires: number
-  databases: Record<string, number>
-  rdbVersion: number
+  databases: Record<string, { keys: number; expires: number }>
+  crc64: string | undefined
+  magic: RdbMagic
   aux: ReadonlyMap<string, string>
 }
 
 /** What a walk counts. */
 export class DumpCounts {
-  readonly #databases: Record<string, number> = {}
+  readonly #databases: DumpFacts['databases'] = {}
   readonly #aux = new Map<string, string>()
   #keys = 0
   #expires = 0
@@ -30,8 +33,13 @@ export class DumpCounts {
   readonly visitor: RdbVisitor = {
     key: (header) => {
       this.#keys += 1
-      if (header.hasExpiry) this.#expires += 1
-      this.#databases[header.dbnum] = (this.#databases[header.dbnum] ?? 0) + 1
+      const count = this.#databases[header.dbnum] ?? { keys: 0, expires: 0 }
+      this.#databases[header.dbnum] = count
+      count.keys += 1
+      if (header.hasExpiry) {
+        this.#expires += 1
+        count.expires += 1
+      }
       return DEPTH.SKIP
     },
     aux: (field, value) => {
@@ -39,14 +47,18 @@ export class DumpCounts {
     },
   }
 
-  facts({ bytes, sha256 }: { bytes: number; sha256: string }, rdbVersion: number): DumpFacts {
+  facts(
+    { bytes, sha256 }: { bytes: number; sha256: string },
+    { family, version, crc64 }: Pick<RdbSummary, 'family' | 'version' | 'crc64'>,
+  ): DumpFacts {
     return {
       bytes,
       sha256,
       keys: this.#keys,
       expires: this.#expires,
       databases: this.#databases,
-      rdbVersion,
+      crc64,
+      magic: { family, version },
       aux: this.#aux,
     }
   }
@@ -70,7 +82,7 @@ export async function readDump(
       signal,
       onProgress: (done) => onProgress?.({ phase: 'check', done, total: sizeBytes, unit: 'bytes' }),
     })
-    return counts.facts(counted, summary.version)
+    return counts.facts(counted, summary)
   } catch (error) {
     throw readError(name, error, signal)
   } finally {
@@ -122,10 +134,11 @@ export function notAsStored(path: string, what: string): RdbError {
   return new RdbError('ERR_RDB_CORRUPT', { file: path }, message)
 }
 
-/** Hex. */
+/** Hex. `take` has each piece first. */
 export async function hashObject(
   { name, stream }: StoredObject,
   signal: AbortSignal | undefined,
+  take?: (chunk: Buffer) => Promise<void>,
 ): Promise<{ bytes: number; sha256: string }> {
   const hash = createHash('sha256')
   let bytes = 0
@@ -134,9 +147,36 @@ export async function hashObject(
       if (signal?.aborted === true) throw new AbortedError()
       hash.update(chunk)
       bytes += chunk.length
+      if (take !== undefined) await take(chunk)
     }
     return { bytes, sha256: hash.digest('hex') }
   } catch (error) {
     throw readError(name, error, signal)
+  }
+}
+
+/** Into a file of that name: the plain dump. */
+export async function unpack(
+  { stream, name, sizeBytes }: StoredObject,
+  to: string,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const input = await openStream(stream, name, sizeBytes, signal)
+  const output = await openOutput(to, { signal })
+  try {
+    await input.pump(
+      (chunk) => {
+        output.write(chunk, 0, chunk.length)
+        const waiting = output.drain()
+        return waiting === undefined ? true : waiting.then(() => true)
+      },
+      { signal },
+    )
+    await output.finish()
+  } catch (error) {
+    output.discard()
+    throw error
+  } finally {
+    input.close()
   }
 }

@@ -1,6 +1,9 @@
 /** What a backup is asked for, what it tells on the way, and what it says at the end. */
 import type { RrepError } from '../../errors.js'
+import type { Readable } from 'node:stream'
+import type { Until } from '../../archive/moment.js'
 import type { Compression } from '../../disk/compression.js'
+import type { Proof } from '../../repository/proof.js'
 import type { BackupRecord } from '../../repository/record.js'
 import type { RetentionPolicy } from '../../repository/retention.js'
 import type { Progress, RetryEvent, WarningEvent } from '../../source/progress.js'
@@ -11,19 +14,29 @@ export interface BackupOptions {
   /** Default: host and port of the source. */
   name?: string | undefined
   compress?: Compression | undefined
+  /** An AOF or an archive: its state at this moment. Default: the end. */
+  until?: Until
+  /** What `-` reads. */
+  stdin?: Readable | undefined
   tags?: readonly string[] | undefined
   /** What is kept behind it, of this name; else nothing is removed. */
   keep?: RetentionPolicy | undefined
   /** Far fewer keys than last time: stored, and nothing is removed. A share from 0 to 1 of the keys that
    * may go; 0: no guard. Default 0.5. */
   guard?: number | undefined
+  /** A server of our own loads it, and is compared with it. */
+  prove?: boolean | undefined
+  /** The redis-server or valkey-server for that, and for the commands of an archive. Default: that of
+   * PATH. */
+  withServer?: string | undefined
   /** Nothing is stored or removed. */
   dryRun?: boolean | undefined
   retries?: number | undefined
   signal?: AbortSignal | undefined
   onEvent?: ((event: WarningEvent | RetryEvent) => void) | undefined
-  /** `sync`: the snapshot comes in. `check`: it is read again, whole. */
-  onProgress?: ((progress: Progress<'sync' | 'check'>) => void) | undefined
+  /** `sync`: the snapshot comes in. `check`: it is read again, whole. `prove`: it is compared with
+   * what a server has loaded. */
+  onProgress?: ((progress: Progress<'sync' | 'check' | 'prove'>) => void) | undefined
 }
 
 export interface BackupResult {
@@ -31,6 +44,9 @@ export interface BackupResult {
   directory: string
   /** The guard held: far fewer keys than before, and nothing was removed. */
   guarded: { before: number; now: number } | undefined
+  proof?: Proof | undefined
+  /** The backup is stored, and could not be proven: nothing was removed. */
+  proofError?: RrepError | undefined
   pruned: readonly string[]
   /** The backup is stored, and older ones could not be removed. */
   pruneError?: RrepError | undefined
@@ -63,4 +79,5 @@ export interface VerifyResult {
   record: BackupRecord
   directory: string
   keys: number
+  proof?: Proof | undefined
 }

@@ -7,7 +7,7 @@ import {
   type StoredBackup,
 } from '../../repository/catalogue.js'
 import { RECORD_FILE } from '../../repository/record.js'
-import { applyPolicy, isEmptyPolicy } from '../../repository/retention.js'
+import { applyPolicy, isEmptyPolicy, type Marks } from '../../repository/retention.js'
 import { openStore } from '../../storage/open-store.js'
 import type { KeptBackup, PruneOptions, PruneResult } from './options.js'
 
@@ -30,7 +30,7 @@ export async function prune(repository: string, options: PruneOptions): Promise<
   const removed: string[] = []
   for (const [name, group] of byName(backups)) {
     if (isReal) await removeUnborn(store, name, unfinished)
-    for (const { item, reasons } of applyPolicy(group, options.keep, nowMs, hasFarFewer)) {
+    for (const { item, reasons } of applyPolicy(group, options.keep, nowMs, MARKS)) {
       const { directory, record, path } = item
       kept.push({ name, id: record.id, directory, reasons })
       if (reasons.length > 0 || !isReal) continue
@@ -48,8 +48,9 @@ export async function prune(repository: string, options: PruneOptions): Promise<
   return { backups: kept, removed, unfinishedRemoved }
 }
 
-function hasFarFewer({ record }: Backup): boolean {
-  return record.farFewerThan !== undefined
+const MARKS: Marks<Backup> = {
+  isSuspect: ({ record }) => record.farFewerThan !== undefined,
+  isProven: ({ provenAtMs }) => provenAtMs !== undefined,
 }
 
 function byName(backups: readonly StoredBackup[]): ReadonlyMap<string, readonly StoredBackup[]> {

@@ -4,9 +4,10 @@
  * The backup is a directory of plain dumps that redis-server loads without us. It appears whole, with its
  * record in it, and is never changed again. What goes wrong behind that does not make it worse.
  */
-import { createHash, randomBytes } from 'node:crypto'
-import { createCompressor, endingOf } from '../../disk/compression.js'
-import { RrepError, UsageError } from '../../errors.js'
+import { randomBytes } from 'node:crypto'
+import { basename, resolve } from 'node:path'
+import { createCompressor } from '../../disk/compression.js'
+import { AbortedError, RrepError, UsageError } from '../../errors.js'
 import { catalogueOf, removeUnborn } from '../../repository/catalogue.js'
 import {
   backupId,
@@ -15,20 +16,17 @@ import {
   writeRecord,
   type BackupFile,
   type BackupRecord,
+  type DatabaseCount,
 } from '../../repository/record.js'
 import { isEmptyPolicy } from '../../repository/retention.js'
 import { nameOfSource, readSource, type Source, type SourceName } from '../../source/classify.js'
-import type { ServerSettings } from '../../net/server-settings.js'
+import { findServer } from '../../source/scratch-server.js'
 import { openStore } from '../../storage/open-store.js'
-import type { NewFolder } from '../../storage/store.js'
-import type { Progress } from '../../source/progress.js'
-import { syncShards } from '../sync/cluster.js'
-import type { SyncResult } from '../sync/options.js'
-import { syncInto } from '../sync/run.js'
-import type { DumpFacts } from './files.js'
+import { oldestThatLoad, type RdbMagic } from '../../servers/rdb-version.js'
 import type { BackupOptions, BackupResult } from './options.js'
+import { prove } from './prove.js'
 import { prune } from './prune.js'
-import { storeDump, type Storing } from './storing.js'
+import { take, type Takings } from './take.js'
 
 export type * from './options.js'
 export type { BackupFile, BackupRecord } from '../../repository/record.js'
@@ -36,27 +34,27 @@ export type { RetentionPolicy } from '../../repository/retention.js'
 
 const DEFAULT_GUARD = 0.5
 
-type LiveSource = Extract<Source, { kind: 'server' | 'cluster' }>
-
 /**
- * Of a server or a cluster. Rejects with UsageError, LinkError, AuthError, ProtocolError, RdbError (the
+ * Of a server, a cluster, a dump, or an archive at a moment. Rejects with UsageError, LinkError, AuthError, ProtocolError, RdbError (the
  * snapshot is damaged), FileError or AbortedError; nothing is left of the backup then.
  */
 export async function backup(source: SourceName, options: BackupOptions): Promise<BackupResult> {
   const opened = await readSource(source)
-  if (opened.kind !== 'server' && opened.kind !== 'cluster') {
-    throw new UsageError(`${nameOfSource(opened)} is a file: a backup is taken of a server`, {
-      hint: 'a dump that is there is copied as any file',
+  const isLive = opened.kind === 'server' || opened.kind === 'cluster'
+  if (isLive && options.until !== undefined) {
+    throw new UsageError(`${nameOfSource(opened)} is live: its state is that of now`, {
+      hint: 'a moment is for AOFs and archives',
     })
   }
   const store = await openStore(options.to, { signal: options.signal })
-  const name = options.name ?? defaultName(opened)
+  const name = options.name ?? nameOfBackups(opened)
   if (!isName(name)) throw new UsageError(`a backup cannot be called ${JSON.stringify(name)}`)
   if (options.keep !== undefined && isEmptyPolicy(options.keep)) {
     throw new UsageError('a policy that keeps nothing is none')
   }
   // What cannot be made here is told before the master saves.
   if (options.compress !== undefined) createCompressor(options.compress).destroy()
+  if (options.prove === true && options.withServer === undefined) await findServer('redis')
   const share = options.guard ?? DEFAULT_GUARD
   const { backups: before, unfinished } = await catalogueOf(store, name)
   const startedAt = new Date()
@@ -81,79 +79,29 @@ export async function backup(source: SourceName, options: BackupOptions): Promis
   const { farFewerThan } = record
   const isFarFewer = farFewerThan !== undefined
   const guarded = isFarFewer ? { before: farFewerThan, now: record.keys } : undefined
-  const { keep } = options
-  const result = { record, directory: folder.place, guarded, pruned: [] }
-  if (keep === undefined || isFarFewer) return result
-  try {
-    return {
-      ...result,
-      pruned: (await prune(options.to, { name, keep, signal: options.signal })).removed,
+  const result: BackupResult = { record, directory: folder.place, guarded, pruned: [] }
+  // The backup is none the worse for what goes wrong from here on.
+  if (options.prove === true) {
+    const stored = { ...result, atMs: startedAt.getTime(), provenAtMs: undefined }
+    try {
+      result.proof = await prove({ ...stored, store, path: [name, id] }, options)
+    } catch (error) {
+      result.proofError = passing(error)
     }
+  }
+  const { keep } = options
+  if (keep === undefined || isFarFewer || result.proofError !== undefined) return result
+  try {
+    result.pruned = (await prune(options.to, { name, keep, signal: options.signal })).removed
   } catch (error) {
-    // The backup is none the worse for it.
-    if (error instanceof RrepError) return { ...result, pruneError: error }
-    throw error
+    result.pruneError = passing(error)
   }
+  return result
 }
 
-interface Takings {
-  dumps: readonly Taken[]
-  /** Of a cluster. */
-  nodes: BackupRecord['nodes']
-}
-
-interface Taken {
-  file: string
-  result: SyncResult
-  dump: DumpFacts
-  node?: string
-  slots?: BackupFile['slots']
-}
-
-async function take(
-  source: LiveSource,
-  folder: NewFolder,
-  options: BackupOptions,
-): Promise<Takings> {
-  const { compress, retries, signal, onEvent } = options
-  const common = { retries, signal, onEvent }
-  const onProgress = ({ done, total, unit }: Progress): void =>
-    options.onProgress?.({ phase: 'sync', done, total, unit })
-  const store = async (file: string, server: ServerSettings): Promise<Storing> =>
-    await storeDump(folder, file, server, options)
-  if (source.kind === 'server') {
-    const file = `dump.rdb${endingOf(compress)}`
-    const { server } = source
-    const { output, facts, ...way } = await store(file, server)
-    const result = await syncInto(output, { ...common, ...way, server, onProgress })
-    return { dumps: [{ file, result, dump: await facts() }], nodes: undefined }
-  }
-  const storings = new Map<string, Storing>()
-  let nodes: BackupRecord['nodes']
-  const shards = await syncShards(
-    source.seeds,
-    {
-      create: async (file, server) => {
-        const storing = await store(file, server)
-        storings.set(file, storing)
-        return storing
-      },
-      put: async (file, text) => {
-        nodes = { bytes: Buffer.byteLength(text), sha256: sha256Of(text) }
-        await folder.put(file, text)
-      },
-      clear: async () => {
-        await folder.clear()
-      },
-    },
-    { ...common, compress, onProgress },
-  )
-  const dumps: Taken[] = []
-  for (const result of shards) {
-    const { file, node, slots } = result
-    dumps.push({ file, result, dump: await storings.get(file)!.facts(), node, slots })
-  }
-  return { dumps, nodes }
+function passing(error: unknown): RrepError {
+  if (error instanceof RrepError && !(error instanceof AbortedError)) return error
+  throw error
 }
 
 function describe(
@@ -163,22 +111,28 @@ function describe(
     name: string
     startedAt: Date
     options: BackupOptions
-    opened: LiveSource
+    opened: Source
   },
 ): BackupRecord {
   const { options, opened } = facts
   const files: BackupFile[] = []
-  const databases: Record<string, number> = {}
+  const databases: Record<string, DatabaseCount> = {}
+  const aux = new Map<string, string>()
   let usedMemory = 0
-  let rdbVersion = 0
+  let magic: RdbMagic | undefined
   for (const { file, dump, node, slots } of dumps) {
-    const { bytes, sha256, keys, expires } = dump
-    files.push({ file, bytes, sha256, keys, expires, node, slots })
+    const { bytes, sha256, crc64, keys, expires } = dump
+    files.push({ file, bytes, sha256, crc64, keys, expires, node, slots })
     for (const [db, count] of Object.entries(dump.databases)) {
-      databases[db] = (databases[db] ?? 0) + count
+      const before = databases[db] ?? { keys: 0, expires: 0 }
+      databases[db] = {
+        keys: before.keys + count.keys,
+        expires: before.expires + count.expires,
+      }
     }
+    for (const [field, value] of dump.aux) aux.set(field, value)
     usedMemory += Number(dump.aux.get('used-mem') ?? 0)
-    rdbVersion = Math.max(rdbVersion, dump.rdbVersion)
+    if (magic === undefined || dump.magic.version > magic.version) magic = dump.magic
   }
   const [first] = dumps
   const isCluster = opened.kind === 'cluster'
@@ -189,10 +143,12 @@ function describe(
     source: nameOfSource(opened),
     startedAt: facts.startedAt.toISOString(),
     finishedAt: new Date().toISOString(),
-    replid: isCluster ? undefined : first!.result.replid,
-    replOffset: isCluster ? undefined : first!.result.replOffset,
-    serverVersion: first!.result.serverVersion,
-    rdbVersion,
+    replid: first!.replid,
+    replOffset: first!.replOffset,
+    role: first!.role,
+    serverVersion: first!.serverVersion ?? aux.get('valkey-ver') ?? aux.get('redis-ver'),
+    rdbVersion: magic!.version,
+    loadableBy: oldestThatLoad(magic!),
     keys: files.reduce((sum, each) => sum + each.keys, 0),
     expires: files.reduce((sum, each) => sum + each.expires, 0),
     databases,
@@ -204,13 +160,16 @@ function describe(
   }
 }
 
-function sha256Of(text: string): string {
-  return createHash('sha256').update(text).digest('hex')
-}
-
-function defaultName(source: LiveSource): string {
+/** What they are called where nobody says: host and port, or the name that Sentinels know. */
+export function nameOfBackups(source: Source): string {
+  if (source.kind !== 'server' && source.kind !== 'cluster') {
+    const name = basename(source.kind === 'stdin' ? 'stdin' : resolve(source.path))
+    return name.replace(/\.(?:rdb|aof|gz|zst)\b.*$/, '').replaceAll(NOT_OF_A_NAME, '_')
+  }
   const address = source.kind === 'server' ? source.server.address : source.seeds[0]!.address
   if (address.name !== undefined) return address.name
   const host = address.transport === 'unix' ? (address.socketPath ?? 'socket') : address.host
-  return `${host}-${address.port}`.replaceAll(/[^A-Za-z0-9._-]/g, '_')
+  return `${host}-${address.port}`.replaceAll(NOT_OF_A_NAME, '_')
 }
+
+const NOT_OF_A_NAME = /[^A-Za-z0-9._-]/g

@@ -30,13 +30,14 @@ export interface Storing extends Pick<SyncIntoCall, 'newWalk' | 'canWait'> {
 export async function storeDump(
   folder: NewFolder,
   file: string,
-  server: ServerSettings,
+  server: ServerSettings | undefined,
   options: StoringOptions,
 ): Promise<Storing> {
   const { compress, signal, onProgress } = options
   const { reopen } = folder
   const isPacked = compress !== undefined
-  const expectedBytes = reopen !== undefined ? undefined : await usedMemoryOf(server, signal)
+  const isAsked = reopen === undefined && server !== undefined
+  const expectedBytes = isAsked ? await usedMemoryOf(server, signal) : undefined
   const stored = await folder.create(file, { expectedBytes, direct: !isPacked })
   if (reopen !== undefined) {
     const output = packedOutput(stored, compress, folder.spoolDirectory)
@@ -58,8 +59,7 @@ export async function storeDump(
     },
     facts: async () => {
       const { walk, counts } = last!
-      if (walk.fault !== undefined) throw walk.fault
-      return await Promise.resolve(counts.facts(hashed, walk.rdbVersion))
+      return await Promise.resolve(counts.facts(hashed, walk.end()))
     },
   }
 }

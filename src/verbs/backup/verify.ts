@@ -4,18 +4,25 @@ import { NODES_FILE } from '../../source/nodes-file.js'
 import type { Progress } from '../../source/progress.js'
 import { compareBytes, hashObject, notAsStored, readDump } from './files.js'
 import type { VerifyResult } from './options.js'
+import { prove } from './prove.js'
 
 export interface VerifyOptions {
+  /** A server of our own loads it, and is compared with it; the proof is stored beside it. */
+  prove?: boolean | undefined
+  /** The redis-server or valkey-server for that. Default: one of PATH that loads it. */
+  withServer?: string | undefined
   signal?: AbortSignal | undefined
-  onProgress?: ((progress: Progress<'check'>) => void) | undefined
+  onProgress?: ((progress: Progress<'check' | 'prove'>) => void) | undefined
 }
 
-/** `REPO[@SEL]`. Rejects with RdbError (it is not what was stored), FileError, UsageError. */
+/** `REPO[@SEL]`. Rejects with RdbError (it is not what was stored), TargetError ERR_NOT_PROVEN, FileError,
+ * UsageError. */
 export async function verifyBackup(
   selector: string,
   options: VerifyOptions = {},
 ): Promise<VerifyResult> {
-  const { directory, record, store, path } = await findBackup(selector, options.signal)
+  const backup = await findBackup(selector, options.signal)
+  const { directory, record, store, path } = backup
   const { signal, onProgress } = options
   let keys = 0
   for (const recorded of record.files) {
@@ -29,5 +36,6 @@ export async function verifyBackup(
     const object = await store.open([...path, NODES_FILE])
     compareBytes(object.name, await hashObject(object, signal), record.nodes)
   }
-  return { record, directory, keys }
+  const proof = options.prove === true ? await prove(backup, options) : undefined
+  return { record, directory, keys, proof }
 }

@@ -7,14 +7,11 @@ import { constants, copyFileSync, linkSync, mkdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { writeFileAtomic } from '../../disk/atomic-file.js'
 import { fileError } from '../../disk/file-error.js'
-import { openOutput } from '../../disk/output/open-output.js'
 import { WholeDirectory } from '../../disk/whole-directory.js'
 import { UsageError } from '../../errors.js'
-import { compareBytes, hashObject } from '../backup/files.js'
+import { compareBytes, hashObject, unpack } from '../backup/files.js'
 import { findBackup } from '../../repository/catalogue.js'
 import type { BackupRecord } from '../../repository/record.js'
-import { openStream } from '../../source/source.js'
-import type { StoredObject } from '../../storage/store.js'
 
 export interface RestoreOptions {
   /** Default both. */
@@ -73,31 +70,6 @@ export async function restoreTo(
     directory.discard()
   }
   return { record, from, directory: target, files }
-}
-
-async function unpack(
-  { stream, name, sizeBytes }: StoredObject,
-  to: string,
-  signal: AbortSignal | undefined,
-): Promise<void> {
-  const input = await openStream(stream, name, sizeBytes, signal)
-  const output = await openOutput(to, { signal })
-  try {
-    await input.pump(
-      (chunk) => {
-        output.write(chunk, 0, chunk.length)
-        const waiting = output.drain()
-        return waiting === undefined ? true : waiting.then(() => true)
-      },
-      { signal },
-    )
-    await output.finish()
-  } catch (error) {
-    output.discard()
-    throw error
-  } finally {
-    input.close()
-  }
 }
 
 /** The same bytes under two names: servers replace such files, and never write into them. */

@@ -1,0 +1,73 @@
+/** `rrep backup list`: what a repository holds, and whether it is young enough. */
+import type { Command } from 'commander'
+import { readCatalogue } from '../../../repository/catalogue.js'
+import { addCommonOptions, type CommandContext } from '../../command.js'
+import { EXIT } from '../../exit-codes.js'
+import { lookOf, renderTable, type Column } from '../../render/inspect-table.js'
+import { countOf, formatCount, formatDuration, formatSize, parseDuration } from '../../units.js'
+
+interface ListOptions {
+  name?: string
+  maxAge?: number
+}
+
+const LIST: readonly Column[] = [
+  { title: 'name' },
+  { title: 'id' },
+  { title: 'age', align: 'right' },
+  { title: 'keys', align: 'right' },
+  { title: 'proven', align: 'right' },
+  { title: 'size', align: 'right' },
+  { title: 'server', spare: 1 },
+  { title: 'source', spare: 2 },
+]
+
+export function registerList(parent: Command, context: CommandContext): void {
+  const command = parent
+    .command('list')
+    .description('The backups of a repository, newest last.')
+    .argument('<repo>')
+    .option('--name <name>', 'of this name only')
+    .option('--max-age <time>', 'status 7 where the newest of a name is older', parseDuration)
+  addCommonOptions(command, ['rrep backup list /var/backups/redis --max-age 26h'])
+  command.action(
+    context.action<ListOptions>(async ({ args, options, talk, signal }) => {
+      const { backups, unfinished } = await readCatalogue(args[0]!, options.name, { signal })
+      const nowMs = Date.now()
+      if (talk.json) {
+        const rows = backups.map(({ directory, record, provenAtMs }) => ({
+          directory,
+          provenAt: provenAtMs === undefined ? null : new Date(provenAtMs).toISOString(),
+          ...record,
+        }))
+        await talk.event({ event: 'backups', backups: rows, unfinished })
+      } else if (backups.length > 0) {
+        const rows = backups.map(({ record, atMs, provenAtMs }) => [
+          record.name,
+          record.id,
+          formatDuration(nowMs - atMs),
+          formatCount(record.keys),
+          provenAtMs === undefined ? '' : `${formatDuration(nowMs - provenAtMs)} ago`,
+          formatSize(record.files.reduce((sum, { bytes }) => sum + bytes, 0)),
+          record.serverVersion ?? '?',
+          record.isCluster ? countOf(record.files.length, 'shard') : record.source,
+        ])
+        await talk.write(`${renderTable(LIST, rows, lookOf(talk))}\n`)
+      } else talk.say(`no backup in ${args[0]!}`)
+      for (const each of unfinished) talk.warn(`${each} has no sound record: it is no backup`)
+      const { maxAge } = options
+      if (maxAge === undefined) return EXIT.OK
+      const newest = new Map<string, number>()
+      for (const { record, atMs } of backups) {
+        // What is dated in the future says nothing of how old the newest is.
+        newest.set(record.name, atMs <= nowMs ? atMs : (newest.get(record.name) ?? -Infinity))
+      }
+      const stale = [...newest].filter(([, atMs]) => nowMs - atMs > maxAge).map(([name]) => name)
+      if (newest.size === 0) talk.problem('there is no backup')
+      for (const name of stale) {
+        talk.problem(`the newest backup of ${name} is older than ${formatDuration(maxAge)}`)
+      }
+      return newest.size > 0 && stale.length === 0 ? EXIT.OK : EXIT.DIFFERENT
+    }),
+  )
+}

@@ -1,0 +1,167 @@
+/** The snapshot itself, into the folder of a backup: of a server, of all shards of a cluster, of a file. */
+import { createHash } from 'node:crypto'
+import { Writable } from 'node:stream'
+import { endingOf } from '../../disk/compression.js'
+import type { Output } from '../../disk/output/output.js'
+import { RrepError, TargetError } from '../../errors.js'
+import { ControlClient } from '../../net/control.js'
+import type { ServerSettings } from '../../net/server-settings.js'
+import type { BackupFile, BackupRecord } from '../../repository/record.js'
+import { nameOfSource, type Source, type StoredSource } from '../../source/classify.js'
+import type { SnapshotWalk } from '../../source/snapshot-walk.js'
+import type { Progress } from '../../source/progress.js'
+import type { NewFolder } from '../../storage/store.js'
+import type { ClusterSeeds } from '../../topology/cluster.js'
+import { exportKeys } from '../export/run.js'
+import { syncShards } from '../sync/cluster.js'
+import { syncInto } from '../sync/run.js'
+import type { DumpFacts } from './files.js'
+import type { BackupOptions } from './options.js'
+import { storeDump, type Storing } from './storing.js'
+
+export interface Takings {
+  dumps: readonly Taken[]
+  /** Of a cluster. */
+  nodes: BackupRecord['nodes']
+}
+
+export interface Taken {
+  file: string
+  dump: DumpFacts
+  replid?: string | undefined
+  replOffset?: number | undefined
+  serverVersion?: string | undefined
+  role?: BackupRecord['role']
+  node?: string | undefined
+  slots?: BackupFile['slots']
+}
+
+export async function take(
+  source: Source,
+  folder: NewFolder,
+  options: BackupOptions,
+): Promise<Takings> {
+  const { compress, retries, signal, onEvent } = options
+  const common = { retries, signal, onEvent }
+  const onProgress = ({ done, total, unit }: Progress): void =>
+    options.onProgress?.({ phase: 'sync', done, total, unit })
+  if (source.kind === 'cluster') return await takeCluster(source.seeds, folder, options)
+  const file = `dump.rdb${endingOf(compress)}`
+  if (source.kind === 'server') {
+    const { server } = source
+    const role = await roleOf(server, signal)
+    const { output, facts, ...way } = await storeDump(folder, file, server, options)
+    const result = await syncInto(output, { ...common, ...way, server, onProgress })
+    const { replid, replOffset, serverVersion } = result
+    const dump = await facts()
+    return { dumps: [{ file, dump, replid, replOffset, serverVersion, role }], nodes: undefined }
+  }
+  const storing = await storeDump(folder, file, undefined, options)
+  await takeFile(source, storing, options)
+  return { dumps: [{ file, dump: await storing.facts() }], nodes: undefined }
+}
+
+async function takeCluster(
+  seeds: ClusterSeeds,
+  folder: NewFolder,
+  options: BackupOptions,
+): Promise<Takings> {
+  const { compress, retries, signal, onEvent } = options
+  const storings = new Map<string, Storing>()
+  let nodes: BackupRecord['nodes']
+  const shards = await syncShards(
+    seeds,
+    {
+      create: async (file, server) => {
+        const storing = await storeDump(folder, file, server, options)
+        storings.set(file, storing)
+        return storing
+      },
+      put: async (file, text) => {
+        const sha256 = createHash('sha256').update(text).digest('hex')
+        nodes = { bytes: Buffer.byteLength(text), sha256 }
+        await folder.put(file, text)
+      },
+      clear: async () => {
+        await folder.clear()
+      },
+    },
+    {
+      ...{ retries, signal, onEvent, compress },
+      onProgress: ({ done, total, unit }) =>
+        options.onProgress?.({ phase: 'sync', done, total, unit }),
+    },
+  )
+  const dumps: Taken[] = []
+  for (const { file, node, slots, serverVersion } of shards) {
+    const dump = await storings.get(file)!.facts()
+    dumps.push({ file, dump, node, slots, serverVersion, role: 'master' })
+  }
+  return { dumps, nodes }
+}
+
+/** Undefined where it may not be asked. */
+async function roleOf(
+  server: ServerSettings,
+  signal: AbortSignal | undefined,
+): Promise<BackupRecord['role']> {
+  try {
+    const client = await ControlClient.open(server, signal, 'ask')
+    try {
+      const role = (await client.info('replication')).get('role')
+      return role === 'master' ? 'master' : role === 'slave' ? 'replica' : undefined
+    } finally {
+      client.close()
+    }
+  } catch (error) {
+    // Whoever can replicate is told what is wrong by the link.
+    if (error instanceof RrepError && error.code !== 'ERR_ABORTED') return undefined
+    throw error
+  }
+}
+
+/** A dump, or the state of an archive at a moment: as one dump with a checksum. */
+async function takeFile(
+  source: StoredSource,
+  { output, newWalk }: Storing,
+  options: BackupOptions,
+): Promise<void> {
+  const { until, withServer, stdin, signal } = options
+  const walk = newWalk?.()
+  try {
+    const result = await exportKeys(source, {
+      format: 'rdb',
+      output: writableTo(output, walk),
+      ...{ until, withServer, stdin, signal },
+      onProgress: ({ done, total, unit }) =>
+        options.onProgress?.({ phase: 'sync', done, total, unit }),
+    })
+    if (result.built?.complete === false) {
+      throw new TargetError(
+        'ERR_STATE_INCOMPLETE',
+        `not everything in ${nameOfSource(source)} could be applied in ${result.built.server}: its state is not known`,
+      )
+    }
+    await output.finish()
+  } catch (error) {
+    output.discard()
+    throw error
+  }
+}
+
+function writableTo(output: Output, walk: SnapshotWalk | undefined): Writable {
+  return new Writable({
+    write: (chunk: Buffer, _encoding, done) => {
+      try {
+        walk?.push(chunk)
+        output.write(chunk)
+      } catch (error) {
+        done(error as Error)
+        return
+      }
+      const waiting = output.drain()
+      if (waiting === undefined) done()
+      else waiting.then(() => done(), done)
+    },
+  })
+}
