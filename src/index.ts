@@ -20,6 +20,7 @@ export type { ServerPlace, ServerSettings, TlsSettings } from './net/server-sett
 export type { ServerAddress } from './net/address.js'
 export { clusterSeeds } from './topology/cluster.js'
 export type { ClusterSeeds } from './topology/cluster.js'
+export type { ShardEvent } from './topology/follow-cluster.js'
 export { readSource } from './source/classify.js'
 export type { ServerName, Source, SourceName, StoredSource } from './source/classify.js'
 export type { Progress, RetryEvent, WarningEvent } from './source/progress.js'

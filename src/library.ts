@@ -74,8 +74,14 @@ import {
   type TailCommandsOptions,
   type TailedCommand,
 } from './verbs/tail/commands.js'
-import type { RecordedTailOptions, RecordedTailResult } from './verbs/tail/options.js'
+import type {
+  RecordedTailOptions,
+  RecordedTailResult,
+  TailClusterOptions,
+  TailClusterResult,
+} from './verbs/tail/options.js'
 import { tailRecorded } from './verbs/tail/recorded.js'
+import { watchCluster as runWatchCluster } from './verbs/tail/watch-cluster.js'
 import { watch as runWatch, type TailOptions, type TailResult } from './verbs/tail/watch.js'
 
 /**
@@ -129,6 +135,17 @@ export async function watch(
   const running: Promise<TailResult | RecordedTailResult> =
     opened.kind === 'server' ? runWatch(opened.server, options) : tailRecorded(opened, options)
   return await byReason(options.signal, running)
+}
+
+/**
+ * `watch` of all shards of a cluster: their streams as they come, each place with its `shard`, through
+ * failovers, and with the shards that are added meanwhile.
+ */
+export async function watchCluster(
+  source: string | ClusterSeeds,
+  options: TailClusterOptions = {},
+): Promise<TailClusterResult> {
+  return await byReason(options.signal, runWatchCluster(source, options))
 }
 
 /**

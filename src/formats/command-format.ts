@@ -20,6 +20,8 @@ export interface CommandPlace {
   dbnum: number
   /** Reception, unix ms; -1: not known. */
   unixMs: number
+  /** Of a cluster: the master it came from. */
+  shard?: string | undefined
 }
 
 const QUOTE = 0x22
@@ -61,6 +63,7 @@ export class CommandFormatter {
   /** What stands between the offset and the command, made anew when time or db change. */
   #placeMs = -2
   #placeDbnum = -2
+  #placeShard: string | undefined
   #beforeOffset: Buffer = Buffer.alloc(0)
   #behindOffset: Buffer = Buffer.alloc(0)
 
@@ -140,14 +143,18 @@ export class CommandFormatter {
   }
 
   #begin(place: CommandPlace): void {
-    const { unixMs, dbnum } = place
-    if (unixMs !== this.#placeMs || dbnum !== this.#placeDbnum) {
+    const { unixMs, dbnum, shard } = place
+    const isElsewhere = dbnum !== this.#placeDbnum || shard !== this.#placeShard
+    if (unixMs !== this.#placeMs || isElsewhere) {
       this.#placeMs = unixMs
       this.#placeDbnum = dbnum
+      this.#placeShard = shard
       const time = unixMs < 0 ? undefined : new Date(unixMs).toISOString()
       const isJson = this.#format === 'json'
       const db = dbnum >= 0 ? String(dbnum) : isJson ? 'null' : '?'
-      this.#beforeOffset = Buffer.from(isJson ? '{"offset":' : `${time ?? '-'} `)
+      const of = isJson ? `"shard":${JSON.stringify(shard)},` : `${shard} `
+      const where = shard === undefined ? '' : of
+      this.#beforeOffset = Buffer.from(isJson ? `{${where}"offset":` : `${time ?? '-'} ${where}`)
       this.#behindOffset = Buffer.from(
         isJson ? `,"time":${JSON.stringify(time ?? null)},"db":${db},"command":[` : ` db${db}`,
       )

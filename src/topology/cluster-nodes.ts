@@ -26,12 +26,21 @@ export interface ClusterNodes {
   readonly nodes: readonly ClusterNode[]
   /** Of the node that was asked: slots on their way to or from another. */
   readonly openSlots: readonly number[]
+  /** The same, with whom: told by the two nodes alone. */
+  readonly moves: readonly SlotMove[]
+}
+
+/** A slot on its way from one node to another; both by their ids. */
+export interface SlotMove {
+  readonly slot: number
+  readonly from: string
+  readonly to: string
 }
 
 /** `asked`: whom a node that does not tell its own host is taken for. */
 export function parseClusterNodes(text: string, asked: ServerPlace): ClusterNodes {
   const nodes: ClusterNode[] = []
-  const openSlots: number[] = []
+  const moves: SlotMove[] = []
   for (const line of text.split(/\r?\n/)) {
     const [id, address, flagText, master, , , epoch, , ...slots] = line.trim().split(/\s+/)
     if (id === undefined || address === undefined || flagText === undefined) continue
@@ -39,8 +48,12 @@ export function parseClusterNodes(text: string, asked: ServerPlace): ClusterNode
     if (flags.has('handshake') || flags.has('noaddr')) continue
     const ranges: (readonly [number, number])[] = []
     for (const each of slots) {
-      const open = /^\[(\d+)-[<>]-/.exec(each)
-      if (open !== null) openSlots.push(Number(open[1]))
+      const open = /^\[(\d+)-([<>])-([0-9a-f]+)/.exec(each)
+      if (open !== null) {
+        const [, slot, way, other] = open
+        const [from, to] = way === '>' ? [id, other!] : [other!, id]
+        moves.push({ slot: Number(slot), from, to })
+      }
       const range = /^(\d+)(?:-(\d+))?$/.exec(each)
       if (range !== null) ranges.push([Number(range[1]), Number(range[2] ?? range[1])])
     }
@@ -54,7 +67,7 @@ export function parseClusterNodes(text: string, asked: ServerPlace): ClusterNode
       slots: ranges.sort((a, b) => a[0] - b[0]),
     })
   }
-  return { nodes, openSlots }
+  return { nodes, openSlots: moves.map(({ slot }) => slot), moves }
 }
 
 /** Those that own slots, in the order of their slots: one of each shard. */

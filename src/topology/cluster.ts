@@ -61,7 +61,8 @@ export async function readCluster(
       const others = await Promise.all(
         masters.map(async ({ place }) => await ask(settingsAt(via, place), signal)),
       )
-      const openSlots = [...new Set([told, ...others].flatMap((each) => each.openSlots))]
+      const moves = [told, ...others].flatMap((each) => each.moves)
+      const openSlots = [...new Set(moves.map(({ slot }) => slot))]
       const wrong = others.findIndex((each) => !hasSameOwners(told, each))
       if (wrong >= 0) {
         const { host, port } = masters[wrong]!.place
@@ -71,7 +72,7 @@ export async function readCluster(
           { retriable: true, hint: 'a failover or a migration of slots takes some seconds' },
         )
       }
-      return { ...told, openSlots, via }
+      return { ...told, openSlots, moves, via }
     } catch (error) {
       if (error instanceof RrepError && error.code === 'ERR_ABORTED') throw error
       failure ??= error

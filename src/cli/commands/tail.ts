@@ -3,25 +3,25 @@ import type { Command } from 'commander'
 import { archive, type ArchiveEvent, type ArchiveResult } from '../../verbs/tail/archive.js'
 import { formatServerAddress, type ServerSettings } from '../../net/make-server-settings.js'
 import { tailRecorded } from '../../verbs/tail/recorded.js'
-import {
-  watch,
-  type CommandFormat,
-  type TailEvent,
-  type TailViewOptions,
-} from '../../verbs/tail/watch.js'
+import { watch, type TailEvent } from '../../verbs/tail/watch.js'
 import { FileError, UsageError } from '../../errors.js'
-import { classifySource, refuseCluster, refuseDb, type SourceSpec } from '../../source/classify.js'
+import { classifySource, refuseDb, type SourceSpec } from '../../source/classify.js'
 import type { CommandCall, CommandContext } from '../command.js'
-import { readServerSettings, sourceOf } from '../connect-options.js'
+import { readClusterSeeds, readServerSettings, sourceOf } from '../connect-options.js'
 import { EXIT } from '../exit-codes.js'
-import { readFilterOptions } from '../filter-options.js'
 import { describeEvent, describeTailEvent } from '../render/tail.js'
 import { TailStatsView } from '../render/tail-stats.js'
-import type { Io } from '../io.js'
 import type { Talk } from '../talk.js'
 import { countOf, formatCount, formatSize } from '../units.js'
-import { checkOptions, declareTail, flagOf, type TailCommandOptions } from './tail/options.js'
-import { clusterSeeds } from '../../topology/cluster.js'
+import {
+  checkClusterOptions,
+  checkOptions,
+  declareTail,
+  flagOf,
+  type TailCommandOptions,
+} from './tail/options.js'
+import { tailCluster } from './tail/cluster.js'
+import { viewOptions } from './tail/view.js'
 
 export function registerTail(program: Command, context: CommandContext): void {
   const command = declareTail(program)
@@ -30,15 +30,17 @@ export function registerTail(program: Command, context: CommandContext): void {
       const { args, options, io, talk } = call
       checkOptions(options, talk)
       const spec = await classifySource(sourceOf(args[0], io))
-      if (spec.kind === 'cluster') {
-        refuseCluster({ kind: 'cluster', seeds: clusterSeeds(spec.address) })
-      } else if (spec.kind !== 'server') return await showRecorded(call, spec)
+      if (spec.kind !== 'server' && spec.kind !== 'cluster') return await showRecorded(call, spec)
       if (options.from !== undefined || options.until !== undefined) {
         throw new UsageError('--from and --until are for what was kept: an archive or an AOF', {
           hint: 'of a server: --from-offset, --for, --count',
         })
       }
       if (options.output !== undefined) refuseDb(spec.address, 'an archive')
+      if (spec.kind === 'cluster' || options.cluster === true) {
+        checkClusterOptions(options)
+        return await tailCluster(call, await readClusterSeeds(spec.address, options, io, talk))
+      }
       const server = await readServerSettings(spec.address, options, io, talk)
       if (server.tls?.insecure === true) {
         talk.warn('--insecure: the certificate is not checked; anyone may be at the other end')
@@ -54,7 +56,7 @@ export function registerTail(program: Command, context: CommandContext): void {
 const PROBLEMS = new Set(['gap', 'dropped'])
 const WARNINGS = new Set(['snapshot-failed', 'warning'])
 /** What asks something of a server. */
-const SERVER_ONLY = ['for', 'fromOffset', 'replid', 'output'] as const
+const SERVER_ONLY = ['for', 'fromOffset', 'replid', 'output', 'cluster'] as const
 
 type Recorded = Exclude<SourceSpec, { kind: 'server' | 'cluster' }>
 
@@ -100,32 +102,6 @@ async function showRecorded(
 
 function nameOf(spec: Recorded): string {
   return spec.kind === 'stdin' ? 'standard input' : spec.path
-}
-
-/** What is shown, and where. */
-function viewOptions(
-  options: TailCommandOptions,
-  io: Io,
-  talk: Talk,
-  view: TailStatsView | undefined,
-): TailViewOptions {
-  // Written in the background where it is the process's own: Node would block on a slow pipe.
-  const fd = (io.stdout as { fd?: unknown }).fd
-  const format: CommandFormat = options.resp === true ? 'resp' : talk.json ? 'json' : 'text'
-  return {
-    commands: options.command,
-    filter: readFilterOptions(options),
-    count: options.count,
-    ...(view === undefined
-      ? {
-          output: {
-            to: typeof fd === 'number' && !io.stdoutIsTty ? fd : talk.stdout(talk.json),
-            format,
-            strings: options.strings === 'base64' ? 'base64' : 'text',
-          },
-        }
-      : { stats: { onStats: (stats) => view.show(stats) } }),
-  }
 }
 
 async function show(

@@ -1,6 +1,7 @@
 /** One line for people for each thing that a tail tells, with `-o` or without. */
 import type { ArchiveEvent } from '../../verbs/tail/archive.js'
 import type { TailEvent } from '../../verbs/tail/watch.js'
+import type { ShardEvent } from '../../topology/follow-cluster.js'
 import { countOf, formatDuration, formatSize } from '../units.js'
 
 export function describeTailEvent(event: TailEvent, server: string): string | undefined {
@@ -34,6 +35,23 @@ export function describeTailEvent(event: TailEvent, server: string): string | un
         `going on behind ${event.toReplOffset}`
       )
   }
+}
+
+export function describeShardEvent(event: ShardEvent): string {
+  switch (event.event) {
+    case 'shard-added':
+      return `${event.shard}: a shard of the cluster, followed from now on`
+    case 'shard-removed':
+      return `${event.shard}: the cluster has this shard no more`
+    case 'master-changed':
+      return `${event.before}: ${event.shard} is the master of this shard now`
+  }
+}
+
+const SHARD_EVENTS = new Set(['shard-added', 'shard-removed', 'master-changed'])
+
+export function isShardEvent(event: { event: string }): event is ShardEvent {
+  return SHARD_EVENTS.has(event.event)
 }
 
 export function describeEvent(event: ArchiveEvent): string | undefined {

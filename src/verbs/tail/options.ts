@@ -10,6 +10,7 @@ import type { LinkState, ResumePoint } from '../../replication/consumer.js'
 import type { Progress, WarningEvent } from '../../source/progress.js'
 import type { CommandDecoder } from '../../resp/decoder.js'
 import type { KeyFilterOptions } from '../../source/key-filter.js'
+import type { ShardEvent } from '../../topology/follow-cluster.js'
 
 /** What is shown, and where. */
 export interface TailViewOptions {
@@ -81,6 +82,19 @@ export interface TailOptions extends TailViewOptions {
 
 export interface TailCall extends TailOptions {
   server: ServerSettings
+}
+
+/** Of a whole cluster: all shards' streams, as they come. */
+export type TailClusterOptions = Omit<TailOptions, 'from' | 'stats' | 'onEvent'> & {
+  onEvent?: ((event: TailClusterEvent) => void) | undefined
+}
+
+/** `shard` is the address of its master. */
+export type TailClusterEvent = (TailEvent & { shard: string }) | ShardEvent
+
+export interface TailClusterResult extends Omit<TailResult, 'replid' | 'replOffset'> {
+  /** Where each ended. */
+  shards: readonly Pick<TailResult, 'source' | 'replid' | 'replOffset'>[]
 }
 
 export interface TailOutput {

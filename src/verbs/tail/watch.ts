@@ -5,6 +5,7 @@
 import { AbortedError, ProtocolError } from '../../errors.js'
 import { formatServerAddress } from '../../net/address.js'
 import { ControlClient } from '../../net/control.js'
+import { DEFAULT_RETRIES } from '../../net/server-settings.js'
 import type {
   ContinueInfo,
   FullResyncInfo,
@@ -37,12 +38,22 @@ export async function watch(source: ServerName, options: TailOptions = {}): Prom
   return await new TailRun({ ...options, server: readServer(source) }).run()
 }
 
-class TailRun implements LinkConsumer {
+/** One of the shards of a cluster, shown in one view with the others. */
+export interface ShownShard {
+  readonly view: CommandView
+  /** Of its master now. */
+  readonly name: () => string
+  /** Ends it as if done. */
+  readonly end: AbortSignal
+}
+
+export class TailRun implements LinkConsumer {
   readonly #options: TailCall
+  readonly #shard: ShownShard | undefined
   readonly #view: CommandView
   readonly #decoder = new CommandDecoder({ pieceBytes: LARGE_BYTES, oldMasters: true })
   readonly #unwrapper = new RreplayUnwrapper()
-  readonly #place: CommandPlace = { replOffset: -1, dbnum: -1, unixMs: 0 }
+  readonly #place: CommandPlace
   readonly #link: ReplicationLink
   #failure: Error | undefined
   #started = false
@@ -60,20 +71,25 @@ class TailRun implements LinkConsumer {
   #lagBytes: number | undefined
   #control: ControlClient | undefined
 
-  constructor(options: TailCall) {
+  constructor(options: TailCall, shard?: ShownShard) {
     this.#options = options
+    this.#shard = shard
     const { server, from, allowFullResync, retries, signal, onWire } = options
-    this.#view = new CommandView(
-      { ...options, filter: withAddressDb(options.filter, server.address.db) },
-      (error) => this.#end(error),
-    )
+    this.#place = { replOffset: -1, dbnum: -1, unixMs: 0, shard: shard?.name() }
+    this.#view =
+      shard?.view ??
+      new CommandView(
+        { ...options, filter: withAddressDb(options.filter, server.address.db) },
+        (error) => this.#end(error),
+      )
     this.#link = new ReplicationLink(
       {
         server,
         purpose: 'stream',
         start: from ?? 'now',
         allowFullResync: allowFullResync ?? true,
-        retries,
+        // A failover takes longer than the attempts that find out whether anybody is there.
+        retries: shard === undefined ? retries : Infinity,
         signal,
         onWire,
       },
@@ -83,8 +99,12 @@ class TailRun implements LinkConsumer {
 
   async run(): Promise<TailResult> {
     const { signal, durationMs, stats, server } = this.#options
+    const shard = this.#shard
     await this.#askServer()
     const timers: NodeJS.Timeout[] = []
+    const onEnd = (): void => this.#end()
+    shard?.end.addEventListener('abort', onEnd, { once: true })
+    if (shard?.end.aborted === true) this.#finished = true
     if (durationMs !== undefined) timers.push(setTimeout(() => this.#end(), durationMs))
     if (stats !== undefined) {
       const intervalMs = stats.intervalMs ?? 1000
@@ -98,14 +118,16 @@ class TailRun implements LinkConsumer {
       )
     }
     try {
-      await this.#link.run()
+      if (!this.#finished) await this.#link.run()
     } catch (error) {
       this.#failure ??= error instanceof Error ? error : new Error(String(error))
     } finally {
       for (const timer of timers) clearTimeout(timer)
+      shard?.end.removeEventListener('abort', onEnd)
       this.#control?.close()
     }
-    await this.#view.finish(signal)
+    // What others are shown in, too, is theirs to finish.
+    if (shard === undefined) await this.#view.finish(signal)
     if (this.#failure !== undefined) throw this.#failure
     if (signal?.aborted === true && !this.#finished) throw new AbortedError()
     return {
@@ -126,7 +148,7 @@ class TailRun implements LinkConsumer {
   }
 
   onClusterNode(): void {
-    if (this.#started) return
+    if (this.#started || this.#shard !== undefined) return
     const server = formatServerAddress(this.#options.server.address)
     this.#options.onEvent?.(clusterNodeWarning(server))
   }
@@ -160,8 +182,10 @@ class TailRun implements LinkConsumer {
 
   onLinkLost(info: LinkLostInfo): void {
     this.#largeBytes = 0
-    const { retryInMs } = info
-    this.#options.onEvent?.({ event: 'link-lost', message: info.error.message, retryInMs })
+    const { error, attempt, retryInMs } = info
+    this.#options.onEvent?.({ event: 'link-lost', message: error.message, retryInMs })
+    const { retries = DEFAULT_RETRIES } = this.#options
+    if (this.#shard !== undefined && !this.#started && attempt > retries) throw error
   }
 
   /** Behind the last whole command: a promoted replica may not have the half one. */
@@ -247,6 +271,7 @@ class TailRun implements LinkConsumer {
   #begin(replid: string | undefined, nextReplOffset: number): void {
     this.#started = true
     this.#replid = replid
+    this.#place.shard = this.#shard?.name()
     const { dbnum } = this.#place
     this.#options.onEvent?.({ event: 'started', replid, nextReplOffset, dbnum })
   }

@@ -34,12 +34,17 @@ export interface TailCommandOptions extends ConnectValues, FilterOptions {
   fsync?: string
   durable?: boolean
   adopt?: boolean
+  cluster?: boolean
 }
 
 const DETAILS = `
 Of an archive or an AOF: what was kept, over every snapshot in it, with the time (the second it was
 received in) and the offset of each command, which --until offset:N of replay, serve and diff takes;
 one less is the state before that command. Where no stream offsets are kept they count bytes.
+
+--cluster (or redis-cluster://…): the streams of all shards as they come, each line with the master it
+came from (in JSON as "shard"). A shard is followed through failovers, to whoever is its master, and
+shards that are added are shown from then on. Each offset counts in its shard.
 
 Without -o: write commands from now on. The master is asked to continue at its present offset, so
 it saves nothing and forks nothing. Where it has no backlog: an empty snapshot (7.0 or newer; a
@@ -114,6 +119,7 @@ export function declareTail(program: Command): Command {
     )
     .option('--fsync <when>', 'with -o: everysec (default), always or no')
     .option('--adopt', 'with -o: go on in the archive of another server, behind a gap')
+    .option('--cluster', 'all shards of the cluster that the server is a node of')
     .option('--durable', 'with -o: acknowledge what is fsynced (WAITAOF)')
     .addHelpText('after', DETAILS)
   addConnectOptions(command)
@@ -122,6 +128,7 @@ export function declareTail(program: Command): Command {
     'rrep tail',
     "rrep tail db.example --match 'user:*' --command SET,DEL --json",
     'rrep tail --stats',
+    'rrep tail --cluster node1:7000 --json',
     'rrep tail archive --command FLUSHALL,DEL --from 2026-11-22T10:00:00Z',
     'rrep tail -o archive --snapshot-every 6h --keep 7d',
     'rrep tail redis://db.example -o archive --durable --fsync always',
@@ -130,6 +137,8 @@ export function declareTail(program: Command): Command {
 }
 
 const KEEP_ONLY = ['rotate', 'snapshotEvery', 'keep', 'fsync', 'durable', 'adopt'] as const
+/** What has no meaning for several streams in one. */
+const ONE_STREAM_ONLY = ['resp', 'stats', 'fromOffset'] as const
 const WATCH_ONLY = [
   ...['resp', 'strings', 'command', 'count', 'fromOffset', 'replid', 'stats'],
   ...['db', 'match', 'noMatch', 'regex', 'from', 'until'],
@@ -170,6 +179,15 @@ export function checkOptions(options: TailCommandOptions, talk: Talk): void {
 
 export function flagOf(name: string): string {
   return `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`
+}
+
+/** Throws UsageError for what needs one stream. */
+export function checkClusterOptions(options: TailCommandOptions): void {
+  const wrong = ONE_STREAM_ONLY.find((name) => options[name] !== undefined)
+  if (wrong === undefined) return
+  throw new UsageError(`${flagOf(wrong)} is for one stream, and a cluster has one a shard`, {
+    hint: 'name a single node',
+  })
 }
 
 /** `7d` is an age, `4` a number of bases. */
