@@ -61,6 +61,8 @@ export const ERROR_CODES = {
   ERR_NO_COMMANDS: 'the input is a snapshot, no commands follow it',
   ERR_NO_MANIFEST: 'the directory holds no manifest of an append-only file',
   ERR_NOT_PROVEN: 'a server that loaded the backup does not hold what was stored',
+  ERR_NO_IDENTITY: 'the input is encrypted, and no identity was given to read it with',
+  ERR_WRONG_IDENTITY: 'the input was encrypted to others than the identity given, or that is none',
   ERR_NO_BACKUP: 'the repository holds no backup of this name or time',
   ERR_NO_SUCH_KEY: 'no key has the name that was asked for',
 

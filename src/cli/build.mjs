@@ -15,8 +15,9 @@ const target = process.argv[2] ?? join(root, 'dist', 'bin')
 const BUNDLED = ['chalk', 'commander']
 /** Bundles of their own: only who asks a server wants them. */
 const APART = ['ioredis']
-/** The same of what the library has no dependency for: it imports the bundle, too. */
-const S3_SDK = 's3-sdk'
+/** The same of what the library has no dependency for: it imports the bundle, too. By the module that
+ * says what is used of it. */
+const FOR_LIBRARY = { sdk: 'storage/s3/sdk', 'age-library': 'storage/age/age-library' }
 
 const { dependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
 const common = {
@@ -40,8 +41,9 @@ const apart = {
     build.onResolve({ filter: new RegExp(`^(${APART.join('|')})$`) }, ({ path, kind }) =>
       kind === 'entry-point' ? undefined : { path: `./${path}.cjs`, external: true },
     )
-    build.onResolve({ filter: /^\.\/sdk\.js$/ }, () => ({
-      path: `./${S3_SDK}.cjs`,
+    const names = Object.keys(FOR_LIBRARY).join('|')
+    build.onResolve({ filter: new RegExp(`^\\./(${names})\\.js$`) }, ({ path }) => ({
+      path: path.replace(/\.js$/, '.cjs'),
       external: true,
     }))
   },
@@ -69,17 +71,19 @@ for (const name of APART) {
     await build({ ...common, entryPoints: [name], outfile: join(target, `${name}.cjs`) }),
   )
 }
-results.push(
-  await build({
-    ...common,
-    entryPoints: [join(root, 'src', 'storage', 's3', 'sdk.ts')],
-    outfile: join(target, `${S3_SDK}.cjs`),
-    minify: true,
-    sourcemap: false,
-  }),
-)
-const compiledSdk = join(root, 'dist', 'storage', 's3', 'sdk.js')
-if (existsSync(compiledSdk)) writeFileSync(compiledSdk, `export * from '../../bin/${S3_SDK}.cjs'\n`)
+for (const [name, module] of Object.entries(FOR_LIBRARY)) {
+  results.push(
+    await build({
+      ...common,
+      entryPoints: [join(root, 'src', `${module}.ts`)],
+      outfile: join(target, `${name}.cjs`),
+      minify: true,
+      sourcemap: false,
+    }),
+  )
+  const compiled = join(root, 'dist', `${module}.js`)
+  if (existsSync(compiled)) writeFileSync(compiled, `export * from '../../bin/${name}.cjs'\n`)
+}
 // Scripts that run with kept code forget who imports for them: `native` is the import of start.cjs,
 // with as many letters, for the source map.
 const script = join(target, 'run.js')

@@ -2,7 +2,7 @@
 import { type Command, Option } from 'commander'
 import type { KeyFilterOptions } from '../source/key-filter.js'
 import { parseRegex } from './regex.js'
-import { parseCount, parseList, parseSize } from './units.js'
+import { collect, parseCount, parseList, parseSize } from './units.js'
 
 export interface FilterOptions {
   db?: number[]
@@ -57,10 +57,6 @@ export function readFilterOptions(options: FilterOptions): KeyFilterOptions {
     ...(options.minSize === undefined ? {} : { minSizeBytes: options.minSize }),
     ...(options.ttl === undefined ? {} : { ttl: options.ttl }),
   }
-}
-
-function collect(text: string, before: string[] | undefined): string[] {
-  return [...(before ?? []), text]
 }
 
 function negated(flags: string, name: string, description: string): Option {

@@ -1,5 +1,5 @@
 /** The source that a command reads keys of: its argument, and the options that choose its moment. */
-import type { Command } from 'commander'
+import { type Command, Option } from 'commander'
 import { classifySource, type Source } from '../source/classify.js'
 import {
   readClusterSeeds,
@@ -14,14 +14,24 @@ import { parseMoment, type Moment } from './units.js'
 /** What is shown of a source before its keys are read. */
 export const PREPARING = { sync: 'taking the snapshot', build: 'applying commands' } as const
 
-export interface MomentOptions {
+export interface MomentOptions extends IdentityOptions {
   until?: Moment
   baseOnly?: boolean
   withServer?: string
 }
 
+export interface IdentityOptions {
+  identity?: string
+}
+
+/** Of every command that reads what may be encrypted. */
+export function addIdentityOption(command: Command): Command {
+  const option = new Option('--identity <file>', 'opens what is encrypted with age')
+  return command.addOption(option.env('RREP_IDENTITY'))
+}
+
 export function addMomentOptions(command: Command): Command {
-  return command
+  return addIdentityOption(command)
     .option('--until <when>', 'AOF or archive: its state at this time, or offset:N', parseMoment)
     .option('--base-only', 'AOF or archive: the snapshot in front, without its commands')
     .option('--with-server <path>', 'redis-server or valkey-server to apply commands in')

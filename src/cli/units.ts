@@ -106,3 +106,8 @@ export function parseMoment(text: string): Moment {
   }
   return { unixMs: parseTime(text) }
 }
+
+/** Of an option that may be given several times. */
+export function collect(text: string, before: string[] | undefined): string[] {
+  return [...(before ?? []), text]
+}

@@ -33,7 +33,7 @@ const FLAGS: Readonly<Record<string, string>> = {
 }
 
 const SAME_NAME: ReadonlySet<string> = new Set([
-  ...['adopt', 'checkpointKey', 'dryRun', 'durable', 'emptyTarget', 'fsync', 'mapDb'],
+  ...['adopt', 'checkpointKey', 'dryRun', 'durable', 'emptyTarget', 'fsync', 'identity', 'mapDb'],
   ...['onConflict', 'rewriteKey', 'salvage', 'sni', 'spoolDir', 'tls', 'transform', 'unprotected'],
   ...['cluster', 'retries', 'until', 'untilQuiet', 'untilSynced', 'verify', 'withServer'],
 ])

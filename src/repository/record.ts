@@ -56,6 +56,8 @@ export interface BackupRecord {
   /** One dump, or those of a cluster's shards; and beside these `nodes.json`. */
   files: readonly BackupFile[]
   isCluster: boolean
+  /** The dumps are; this record and `nodes.json` are not. */
+  encryption?: 'age' | undefined
   /** Of `nodes.json`. */
   nodes?: { readonly bytes: number; readonly sha256: string } | undefined
   /** Far fewer keys than the last backup without this mark, which had so many: that one is the measure
@@ -119,7 +121,8 @@ export function parseRecord(text: string): BackupRecord | undefined {
     Array.isArray(files) &&
     files.length > 0 &&
     files.every(isFile) &&
-    (record.nodes === undefined || isHashed(record.nodes))
+    (record.nodes === undefined || isHashed(record.nodes)) &&
+    (record.encryption === undefined || (record.encryption as string) === 'age')
   return isSound ? (record as BackupRecord) : undefined
 }
 

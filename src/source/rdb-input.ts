@@ -4,7 +4,6 @@
  * of the snapshot (commands behind a preamble, increments) is named, so that nobody takes the
  * snapshot for the whole.
  */
-import type { Readable } from 'node:stream'
 import { openArchive } from '../archive/reader.js'
 import { ProtocolError, RdbError } from '../errors.js'
 import { allocateInputBuffer } from '../kernels/kernel.js'
@@ -12,7 +11,7 @@ import type { PieceSize } from '../bytes/piece-size.js'
 import type { RdbParser } from '../rdb/parser.js'
 import type { RdbSummary } from '../rdb/visitor.js'
 import { isShardDirectory } from './shards.js'
-import { openInput, type ByteInput } from './source.js'
+import { openInput, type ByteInput, type OpenInputOptions } from './source.js'
 import { statOf } from '../disk/stat.js'
 
 /** Small enough that what one chunk unpacks to stays small where the output is a slow stream. */
@@ -27,10 +26,7 @@ export interface RdbInput {
   close(): void
 }
 
-export interface RdbInputOptions {
-  stdin?: Readable | undefined
-  signal?: AbortSignal | undefined
-}
+export type RdbInputOptions = OpenInputOptions
 
 /** Throws FileError, AofError (manifest), RdbError (no RDB) or ProtocolError (unsupported). */
 export async function openRdbInput(path: string, options: RdbInputOptions = {}): Promise<RdbInput> {

@@ -162,6 +162,6 @@ export async function* readRdb(
 
 async function open(source: string | Readable, signal: AbortSignal | undefined): Promise<RdbInput> {
   if (typeof source === 'string') return await openRdbInput(source, { signal })
-  const input = await openStream(source, 'stream', undefined, signal)
+  const input = await openStream(source, 'stream', undefined, { signal })
   return { input, name: input.name, increments: [], close: () => input.close() }
 }

@@ -198,7 +198,7 @@ function inShard(error: unknown, file: string, shiftBytes: number): unknown {
 function shardsOf(directory: string): readonly { readonly path: string }[] {
   const names = readdirSync(directory)
   return readNodesFile(join(directory, NODES_FILE)).map(({ id }) => {
-    const file = names.find((each) => /\.rdb(\.gz|\.zst)?$/.test(each) && each.includes(id))
+    const file = names.find((each) => /\.rdb(\.gz|\.zst)?(\.age)?$/.test(each) && each.includes(id))
     if (file !== undefined) return { path: join(directory, file) }
     throw new ProtocolError('ERR_NO_RDB', `${directory} lacks the dump of the node ${id}`, {
       hint: 'nodes.json names it: without it the cluster is not whole',

@@ -22,6 +22,7 @@ import {
 } from '../errors.js'
 import { hasServerScheme, maskSecrets } from '../net/address.js'
 import type { ByteInput, InputKind, PumpOptions, Push } from './byte-input.js'
+import { isSealed, openSealed } from '../storage/age/streams.js'
 import { isBucketPlace } from '../storage/open-store.js'
 import type { StoredObject } from '../storage/store.js'
 import { openBucketInput } from './bucket-input.js'
@@ -38,18 +39,22 @@ const BUFFER_BYTES = 1 << 20
 /** Plain files are read synchronously; other work gets its turn after so many bytes. */
 const YIELD_BYTES = 8 << 20
 
+export interface OpenInputOptions {
+  stdin?: Readable | undefined
+  /** The file with the identity that opens what is encrypted with age. */
+  identity?: string | undefined
+  signal?: AbortSignal | undefined
+}
+
 /** Opens a file (or `-` for stdin) and looks at its first bytes. */
-export async function openInput(
-  path: string,
-  options: { stdin?: Readable | undefined; signal?: AbortSignal | undefined } = {},
-): Promise<ByteInput> {
+export async function openInput(path: string, options: OpenInputOptions = {}): Promise<ByteInput> {
   if (path === '-') {
     if (options.stdin === undefined) throw new UsageError('there is no standard input to read')
-    return await openStream(options.stdin, 'stdin', undefined, options.signal)
+    return await openStream(options.stdin, 'stdin', undefined, options)
   }
   if (isBucketPlace(path)) {
     const open = async ({ stream, name, sizeBytes }: StoredObject): Promise<ByteInput> =>
-      await openStream(stream, name, sizeBytes, options.signal)
+      await openStream(stream, name, sizeBytes, options)
     return await openBucketInput(path, open, options.signal)
   }
   if (isShardDirectory(path)) {
@@ -65,7 +70,8 @@ export async function openInput(
     if (stat.isFile()) {
       const head = Buffer.alloc(PEEK_BYTES)
       const peeked = head.subarray(0, readSync(fd, head, 0, PEEK_BYTES, 0))
-      if (compressionOf(peeked) === 'none') return new PlainFile(path, fd, stat.size, peeked)
+      const isPlain = compressionOf(peeked) === 'none' && !isSealed(peeked)
+      if (isPlain) return new PlainFile(path, fd, stat.size, peeked)
       sizeBytes = stat.size
     }
   } catch (error) {
@@ -75,11 +81,11 @@ export async function openInput(
   if (isFifo) {
     // The socket closes it.
     const pipe = new Socket({ fd, readable: true, writable: false })
-    return await openStream(pipe, path, undefined, options.signal)
+    return await openStream(pipe, path, undefined, options)
   }
   closeSync(fd)
   // A pipe or a device cannot be read twice: no peek, no seek.
-  return await openStream(createReadStream(path), path, sizeBytes, options.signal)
+  return await openStream(createReadStream(path), path, sizeBytes, options)
 }
 
 /** The same over a stream that the caller has: detection, unpacking, `pump`. */
@@ -87,8 +93,9 @@ export async function openStream(
   stream: Readable,
   name: string,
   sizeBytes?: number,
-  signal?: AbortSignal,
+  options: OpenInputOptions = {},
 ): Promise<ByteInput> {
+  const { signal } = options
   const counter = new ByteCounter()
   const raw = new PeekedStream(stream, signal)
   let peeked: Buffer
@@ -97,6 +104,16 @@ export async function openStream(
   } catch (error) {
     raw.destroy()
     throw error
+  }
+  if (isSealed(peeked)) {
+    const close = (): void => raw.destroy()
+    try {
+      const opened = await openSealed(name, raw.chunks(), options.identity, close)
+      return await openStream(opened, name, sizeBytes, options)
+    } catch (error) {
+      close()
+      throw error
+    }
   }
   const compression = compressionOf(peeked)
   if (compression === 'none') {

@@ -1,21 +1,44 @@
 /** What can be read once only (a fifo, `<(…)` of a shell, a device, standard input), kept in a file
  * for those who read it twice. */
-import { closeSync, createReadStream, createWriteStream, openSync } from 'node:fs'
+import { closeSync, createReadStream, createWriteStream, openSync, readSync } from 'node:fs'
 import type { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { fileError } from '../disk/file-error.js'
 import { AbortedError, FileError } from '../errors.js'
 import { statOf } from '../disk/stat.js'
 import { writeAll } from '../disk/write-all.js'
+import { isSealed } from '../storage/age/streams.js'
 import { isBucketPlace } from '../storage/open-store.js'
 import type { ByteInput } from './byte-input.js'
-import { openInput } from './source.js'
+import { openInput, type OpenInputOptions } from './source.js'
+
+const HEAD_BYTES = 64
 
 /** It costs to read it again, or cannot be done. */
 export function isPipe(path: string): boolean {
   if (isBucketPlace(path)) return true
   const stat = statOf(path)
-  return stat !== undefined && !stat.isFile() && !stat.isDirectory()
+  if (stat === undefined || stat.isDirectory()) return false
+  return !stat.isFile() || isSealedFile(path)
+}
+
+/** It can be read again, though at a cost. */
+export function isRereadable(path: string): boolean {
+  return isBucketPlace(path) || statOf(path)?.isFile() === true
+}
+
+function isSealedFile(path: string): boolean {
+  const head = Buffer.alloc(HEAD_BYTES)
+  try {
+    const fd = openSync(path, 'r')
+    try {
+      return isSealed(head.subarray(0, readSync(fd, head)))
+    } finally {
+      closeSync(fd)
+    }
+  } catch (error) {
+    throw fileError(path, 'open', error)
+  }
 }
 
 /** What `isPipe`, for its owner only. `name` stands in errors. Rejects with FileError, AbortedError, and
@@ -24,9 +47,10 @@ export async function storeSource(
   path: string,
   to: string,
   name: string,
-  signal: AbortSignal | undefined,
+  options: OpenInputOptions,
 ): Promise<void> {
-  if (isBucketPlace(path)) await storeInput(await openInput(path, { signal }), to, signal)
+  const { signal } = options
+  if (isRereadable(path)) await storeInput(await openInput(path, options), to, signal)
   else await storePipe(createReadStream(path), to, name, signal)
 }
 

@@ -107,7 +107,7 @@ test('an abort ends the reading of a pipe that stays silent', async () => {
   const controller = new AbortController()
   const silent = new Readable({ read: () => undefined })
   silent.push(content.subarray(0, 200))
-  const input = await openStream(silent, 'stdin', undefined, controller.signal)
+  const input = await openStream(silent, 'stdin', undefined, { signal: controller.signal })
   const ended = contentOf(input)
   controller.abort()
   await expect(ended).rejects.toBeInstanceOf(AbortedError)

@@ -8,7 +8,7 @@ import { addCommonOptions, type CommandCall, type CommandContext } from '../comm
 import { addConnectOptions, sourceOf, type ConnectValues } from '../connect-options.js'
 import { optionsFromEnvironment } from '../options/environment.js'
 import { EXIT } from '../exit-codes.js'
-import { readNamed } from '../source-argument.js'
+import { addIdentityOption, readNamed, type IdentityOptions } from '../source-argument.js'
 import { Aftermath, type AftermathOptions, type Outcome } from './backup/aftermath.js'
 import { addKeepOptions, policyOf, type KeepOptions } from './backup/keep-options.js'
 import { registerCopy } from './backup/copy.js'
@@ -16,16 +16,18 @@ import { registerList } from './backup/list.js'
 import { registerPrune } from './backup/prune.js'
 import { isWell, tellResult } from './backup/tell.js'
 import { registerVerify } from './backup/verify.js'
-import { parseMoment, type Moment } from '../units.js'
+import { collect, parseMoment, type Moment } from '../units.js'
 import { parseCompression } from './sync.js'
 
-interface BackupCommandOptions extends ConnectValues, KeepOptions, AftermathOptions {
+interface BackupCommandOptions
+  extends ConnectValues, KeepOptions, AftermathOptions, IdentityOptions {
   to?: string
   name?: string
   until?: Moment
   compress?: Compression
   cluster?: boolean
   tag?: string[]
+  encryptTo?: string[]
   /** False with --no-guard. */
   guard?: number | false
   prove?: boolean
@@ -48,6 +50,9 @@ s3://bucket/prefix: credentials, region and endpoint as the AWS tools find them 
 AWS_PROFILE, a role of the machine, AWS_ENDPOINT_URL for another store). The snapshot streams from the master
 into the bucket, part by part, with no file on this machine.
 
+--encrypt-to age1…: the dump is encrypted as it passes, as the age program would (dump.rdb.gz.age). This host needs
+the recipient only; to read it, commands take --identity FILE. The record stays readable: it names no key.
+
 --prove loads the backup into a redis-server or valkey-server of its own (no port, nothing on disk) and
 compares what that holds with it, key by key; the proof and the time it took lie beside it. Where it fails
 the backup is stored, nothing is removed, and the status is 8. The newest proven backup is never removed.
@@ -68,6 +73,7 @@ export function registerBackup(program: Command, context: CommandContext): void 
     .option('--until <when>', 'an archive: its state at this time, or offset:N', parseMoment)
     .option('--compress <how>', 'gzip or zstd, with :LEVEL if you like', parseCompression)
     .option('--cluster', 'all shards of the cluster that the server is a node of')
+    .option('--encrypt-to <recipient>', 'age1…, or a file of recipients (repeatable)', collect)
     .option('--tag <text...>', 'stands in the record')
     .option(
       '--guard <percent>',
@@ -85,9 +91,12 @@ export function registerBackup(program: Command, context: CommandContext): void 
     .addHelpText('after', DETAILS)
   addKeepOptions(command)
   addConnectOptions(command)
+  addIdentityOption(command)
   addCommonOptions(command, [
     'rrep backup 127.0.0.1:6379 --to /var/backups/redis --keep-daily 7 --keep-weekly 4',
     'rrep backup --cluster node1:7000 --to /var/backups/redis --name prod --compress gzip',
+    'rrep backup node1:6379 --to s3://backups/redis --compress gzip --encrypt-to recipients.txt',
+    'AWS_ENDPOINT_URL=https://minio:9000 rrep backup node1:6379 --to s3://backups/redis',
     'rrep backup list /var/backups/redis --max-age 26h',
     'rrep backup verify /var/backups/redis@latest',
     'rrep backup prune /var/backups/redis --keep-daily 7 --yes',
@@ -126,6 +135,8 @@ async function runBackup(
       stdin: io.stdin,
       compress: options.compress,
       tags: options.tag,
+      encryptTo: options.encryptTo,
+      identity: options.identity,
       keep: policyOf(options),
       guard: options.guard === false ? 0 : options.guard,
       prove: options.prove,

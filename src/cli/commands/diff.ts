@@ -27,9 +27,9 @@ import {
   parseMoment,
   type Moment,
 } from '../units.js'
-import { readNamed } from '../source-argument.js'
+import { addIdentityOption, readNamed, type IdentityOptions } from '../source-argument.js'
 
-interface DiffCommandOptions extends ConnectValues, FilterOptions {
+interface DiffCommandOptions extends ConnectValues, FilterOptions, IdentityOptions {
   ttlTolerance?: number
   limit?: number
   values?: boolean
@@ -89,6 +89,7 @@ export function registerDiff(program: Command, context: CommandContext): void {
   command.option('--cluster', 'A: all shards of the cluster that the server is a node of')
   addConnectOptions(command, 'target')
   addFilterOptions(command)
+  addIdentityOption(command)
   addCommonOptions(command, [
     'rrep diff before.rdb after.rdb',
     'rrep diff dump.rdb redis://db.example:6379 --values',
@@ -118,6 +119,7 @@ export function registerDiff(program: Command, context: CommandContext): void {
           filter: readFilterOptions(options),
           by: options.by,
           withServer: options.withServer,
+          identity: options.identity,
           signal,
           onEvent: ({ message }) => talk.warn(message),
           onDifference: (difference) =>

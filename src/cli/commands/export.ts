@@ -152,6 +152,7 @@ export function registerExport(program: Command, context: CommandContext): void 
           until: options.until,
           baseOnly: options.baseOnly,
           withServer: options.withServer,
+          identity: options.identity,
           salvage: options.salvage,
           onEvent: ({ message }) => talk.warn(message),
           output: output === '-' ? talk.stdout(!KEY_FORMATS[format].isBinary) : output,

@@ -8,11 +8,11 @@ import { isClusterAddress } from '../../topology/cluster.js'
 import { addCommonOptions, type CommandCall, type CommandContext } from '../command.js'
 import { addConnectOptions, type ConnectValues } from '../connect-options.js'
 import { EXIT } from '../exit-codes.js'
-import { readNamed } from '../source-argument.js'
+import { addIdentityOption, readNamed, type IdentityOptions } from '../source-argument.js'
 import { countOf } from '../units.js'
 import { confirmEmpty, nameOfTarget, readTarget, runReplay } from './replay/into.js'
 
-interface RestoreCommandOptions extends ConnectValues {
+interface RestoreCommandOptions extends ConnectValues, IdentityOptions {
   form?: RestoreOptions['form']
   cluster?: boolean
   yes?: boolean
@@ -45,10 +45,12 @@ export function registerRestore(program: Command, context: CommandContext): void
     .option('--dry-run', 'a server: say only what would be written')
     .option('--verify', 'a server: compare when all is written')
     .addHelpText('after', DETAILS)
+  addIdentityOption(command)
   addConnectOptions(command)
   addCommonOptions(command, [
     'rrep restore /var/backups/redis@latest /var/lib/redis',
     'rrep restore /var/backups/redis/prod@~1 data --form rdb',
+    'rrep restore s3://backups/redis@latest data --identity key.txt',
     'rrep restore /var/backups/redis@latest 127.0.0.1:6380 --yes --verify',
   ])
   command.action(
@@ -56,7 +58,11 @@ export function registerRestore(program: Command, context: CommandContext): void
       const { args, options, talk, signal } = call
       const [selector, target] = args as [string, string]
       if (await isServer(target, options)) return await intoServer(call, selector, target)
-      const result = await restoreTo(selector, target, { form: options.form, signal })
+      const result = await restoreTo(selector, target, {
+        form: options.form,
+        identity: options.identity,
+        signal,
+      })
       const { record, from, directory, files } = result
       if (talk.json)
         await talk.event({ event: 'restored', from, directory, written: files, ...record })
@@ -89,7 +95,7 @@ async function intoServer(
   const source = await readNamed(stored, {}, io, talk)
   const target = await readTarget(name, options, options.cluster === true, io, talk, 'source')
   if (options.yes !== true && options.dryRun !== true) await confirmEmpty(nameOfTarget(target), io)
-  const { dryRun, verify, retries } = options
-  const call = { dryRun, verify, retries, emptyTarget: true, signal }
+  const { dryRun, verify, retries, identity } = options
+  const call = { dryRun, verify, retries, identity, emptyTarget: true, signal }
   return await runReplay(source, target, call, talk)
 }

@@ -18,9 +18,9 @@ import { describeEvent, describeSource, isWarning } from '../render/serve-events
 import { safeLine } from '../guard.js'
 import type { Talk } from '../talk.js'
 import { parseCount, parseDuration, parseMoment, parseSize, type Moment } from '../units.js'
-import { readNamed } from '../source-argument.js'
+import { addIdentityOption, readNamed, type IdentityOptions } from '../source-argument.js'
 
-interface ServeCommandOptions extends ConnectValues {
+interface ServeCommandOptions extends ConnectValues, IdentityOptions {
   listen: { host: string; port: number }
   requirepassFile?: string
   tlsCertFile?: string
@@ -105,6 +105,7 @@ export function registerServe(program: Command, context: CommandContext): void {
     .option('--replica-version <version>', 'of replicas that do not tell: 7.2, valkey-8', parseKind)
     .option('--no-probe', 'do not ask replicas for their version')
     .addHelpText('after', DETAILS)
+  addIdentityOption(command)
   addConnectOptions(command)
   addCommonOptions(command, [
     'rrep serve dump.rdb',
@@ -126,6 +127,7 @@ export function registerServe(program: Command, context: CommandContext): void {
           ...toServeOptions(options, talk),
           until: options.until,
           stdin: io.stdin,
+          identity: options.identity,
           signal,
           onEvent: (event) => {
             progress.stop()

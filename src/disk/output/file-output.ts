@@ -4,6 +4,7 @@ import { WholeFile, type WholeFileOptions } from '../whole-file.js'
 
 export class FileOutput implements Output {
   readonly canRestart = true
+  readonly canTakeBack = true
   readonly canReadBack = true
   readonly #file: WholeFile
 

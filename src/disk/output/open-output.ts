@@ -14,7 +14,7 @@ import { FileError } from '../../errors.js'
 import { createCompressor, type Compression } from '../compression.js'
 import { FileOutput } from './file-output.js'
 import { placeOf } from '../place.js'
-import { QueuedOutput } from './queued-output.js'
+import { QueuedOutput, type Packer } from './queued-output.js'
 import { openNode } from './node-stream.js'
 import type { Output, OutputOptions } from './output.js'
 import { StreamOutput } from './stream-output.js'
@@ -37,24 +37,28 @@ export async function openOutput(
   const place = placeOf(target)
   if (place.kind === 'file') {
     const file = new FileOutput(place.path, { direct: options.direct === true && !compress })
-    return packedOutput(file, compress, dirname(place.path))
+    return packedOutput(file, packersOf(compress), dirname(place.path))
   }
   const node = await openNode(place, target, options)
   return queued(StreamOutput.owning(node, target, options), tmpdir(), options)
 }
 
-/** The same with a compressor in front, if one is wanted, or with a queue where it may be slow. */
+/** The same with packers in front, if any are wanted, or with a queue where it may be slow. */
 export function packedOutput(
   output: Output,
-  compress: Compression | undefined,
+  packers: readonly Packer[],
   spoolDirectory: string,
   { isQueued = false } = {},
 ): Output {
-  if (compress === undefined && !isQueued) return output
-  return new QueuedOutput(output, compress, spoolDirectory)
+  if (packers.length === 0 && !isQueued) return output
+  return new QueuedOutput(output, packers, spoolDirectory)
+}
+
+export function packersOf(compress: Compression | undefined): readonly Packer[] {
+  return compress === undefined ? [] : [() => createCompressor(compress)]
 }
 
 function queued(output: Output, directory: string, options: OutputOptions): Output {
-  if (options.neverWaits !== true && options.compress === undefined) return output
-  return new QueuedOutput(output, options.compress, directory)
+  const isQueued = options.neverWaits === true
+  return packedOutput(output, packersOf(options.compress), directory, { isQueued })
 }

@@ -6,6 +6,8 @@ export interface Output {
   readonly writtenBytes: number
   /** False where something is out that cannot be taken back. */
   readonly canRestart: boolean
+  /** What was written can be taken back at any time before `finish`. */
+  readonly canTakeBack: boolean
   /** Where what was written can be read again before `finish`. */
   readonly canReadBack: boolean
   /** Takes bytes[start, end), which are valid during the call only. Never waits. Throws

@@ -1,11 +1,10 @@
 /**
- * An output whose writer is never held up, and a compressor in front of it, if one is wanted. What
- * these cannot take yet waits in a spool: its first part in memory, the rest on disk. A writer that
- * can wait asks `drain`, and then it stays in memory.
+ * An output whose writer is never held up, and what packs its bytes in front of it (a compressor, then
+ * a cipher), if that is wanted. What these cannot take yet waits in a spool: its first part in memory,
+ * the rest on disk. A writer that can wait asks `drain`, and then it stays in memory.
  */
-import type { Transform } from 'node:stream'
+import { pipeline, type Duplex } from 'node:stream'
 import { InternalError } from '../../errors.js'
-import { createCompressor, type Compression } from '../compression.js'
 import type { Output } from './output.js'
 import { Spool } from '../spool.js'
 
@@ -15,16 +14,19 @@ export const QUEUE_MEMORY_BYTES = 16 << 20
 const FULL_BYTES = 4 << 20
 const PIECE_BYTES = 64 << 10
 
+/** Makes what bytes pass through; a new one for each beginning. */
+export type Packer = () => Duplex
+
 export class QueuedOutput implements Output {
   readonly canReadBack = false
   readonly #output: Output
-  readonly #compression: Compression | undefined
+  readonly #packers: readonly Packer[]
   readonly #spoolDirectory: string
   #pump: Pump
 
-  constructor(output: Output, compression: Compression | undefined, spoolDirectory: string) {
+  constructor(output: Output, packers: readonly Packer[], spoolDirectory: string) {
     this.#output = output
-    this.#compression = compression
+    this.#packers = packers
     this.#spoolDirectory = spoolDirectory
     this.#pump = this.#startPump()
   }
@@ -33,9 +35,13 @@ export class QueuedOutput implements Output {
     return this.#output.writtenBytes
   }
 
+  get canTakeBack(): boolean {
+    return this.#output.canTakeBack
+  }
+
   get canRestart(): boolean {
     // What is queued for a pipe is as good as out.
-    return this.#output.canRestart || !this.#pump.hasBegun
+    return this.#output.canTakeBack || !this.#pump.hasBegun
   }
 
   write(bytes: Uint8Array, start = 0, end = bytes.length): void {
@@ -68,25 +74,27 @@ export class QueuedOutput implements Output {
   }
 
   #startPump(): Pump {
-    return new Pump(this.#output, this.#compression, this.#spoolDirectory)
+    return new Pump(this.#output, this.#packers, this.#spoolDirectory)
   }
 }
 
-/** Spool → compressor → output, until `finish` or `stop`. */
+/** Spool → packers → output, until `finish` or `stop`. */
 class Pump {
   hasBegun = false
   readonly #output: Output
   readonly #spool: Spool
-  readonly #compressor: Transform | undefined
+  readonly #packing: readonly Duplex[]
   readonly #done: Promise<void>
   #isStopped = false
   #fault: Error | undefined
   #roomWaiters: (() => void)[] = []
 
-  constructor(output: Output, compression: Compression | undefined, spoolDirectory: string) {
+  constructor(output: Output, packers: readonly Packer[], spoolDirectory: string) {
     this.#output = output
     this.#spool = new Spool({ memoryBytes: QUEUE_MEMORY_BYTES, directory: spoolDirectory })
-    this.#compressor = compression === undefined ? undefined : createCompressor(compression)
+    this.#packing = packers.map((create) => create())
+    // An error of one comes out of the last.
+    if (this.#packing.length > 1) pipeline([...this.#packing], () => undefined)
     this.#done = this.#run().catch((error: unknown) => {
       this.#fault = error instanceof Error ? error : new Error(String(error))
       this.#spool.close()
@@ -116,7 +124,7 @@ class Pump {
     this.#isStopped = true
     this.#spool.close()
     this.#spool.end()
-    this.#compressor?.destroy()
+    for (const each of this.#packing) each.destroy()
     this.#wakeRoom()
   }
 
@@ -132,18 +140,19 @@ class Pump {
   }
 
   async #run(): Promise<void> {
-    const compressor = this.#compressor
-    if (compressor === undefined) {
+    const [first] = this.#packing
+    const last = this.#packing.at(-1)
+    if (first === undefined || last === undefined) {
       for await (const chunk of this.#chunks()) await this.#pass(chunk)
       return
     }
-    const feed = this.#feed(compressor).catch((error: unknown) => {
-      compressor.destroy(error as Error)
+    const feed = this.#feed(first).catch((error: unknown) => {
+      first.destroy(error as Error)
     })
     try {
-      for await (const chunk of compressor) await this.#pass(chunk as Buffer)
+      for await (const chunk of last) await this.#pass(chunk as Buffer)
     } catch (error) {
-      // A compressor destroyed by `stop` is no fault.
+      // One that `stop` destroyed is no fault.
       if (!this.#isStopped) throw error
     }
     await feed
@@ -164,21 +173,21 @@ class Pump {
     }
   }
 
-  async #feed(compressor: Transform): Promise<void> {
+  async #feed(packer: Duplex): Promise<void> {
     for await (const chunk of this.#chunks()) {
       if (this.#isStopped) return
-      if (!compressor.write(chunk)) {
+      if (!packer.write(chunk)) {
         await new Promise<void>((resolve) => {
           const go = (): void => {
-            compressor.off('drain', go)
-            compressor.off('close', go)
+            packer.off('drain', go)
+            packer.off('close', go)
             resolve()
           }
-          compressor.on('drain', go)
-          compressor.on('close', go)
+          packer.on('drain', go)
+          packer.on('close', go)
         })
       }
     }
-    compressor.end()
+    packer.end()
   }
 }

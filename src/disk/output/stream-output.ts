@@ -15,6 +15,7 @@ export interface StreamOutputOptions {
 
 export class StreamOutput implements Output {
   writtenBytes = 0
+  readonly canTakeBack = false
   readonly canReadBack = false
   readonly #stream: Writable
   readonly #isOwn: boolean

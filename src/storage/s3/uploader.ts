@@ -25,6 +25,7 @@ interface Part {
 
 export class Upload implements Output {
   readonly canRestart = true
+  readonly canTakeBack = true
   readonly canReadBack = false
   writtenBytes = 0
   readonly #client: BucketClient

@@ -7,7 +7,7 @@ import { AbortedError, RdbError, RrepError } from '../../errors.js'
 import { DEPTH, type RdbSummary, type RdbVisitor, type Slice } from '../../rdb/visitor.js'
 import { RdbParser } from '../../rdb/parser.js'
 import { pumpRdb } from '../../source/rdb-input.js'
-import { openStream } from '../../source/source.js'
+import { openStream, type OpenInputOptions } from '../../source/source.js'
 import type { RdbMagic } from '../../servers/rdb-version.js'
 import type { Progress } from '../../source/progress.js'
 import type { StoredObject } from '../../storage/store.js'
@@ -67,16 +67,17 @@ export class DumpCounts {
 /** Every byte of it is read, once, and every value walked. Rejects with RdbError, FileError, AbortedError. */
 export async function readDump(
   { name, stream, sizeBytes }: StoredObject,
-  signal: AbortSignal | undefined,
+  options: OpenInputOptions,
   onProgress?: (progress: Progress<'check'>) => void,
 ): Promise<DumpFacts> {
+  const { signal } = options
   const counts = new DumpCounts()
   const parser = new RdbParser(counts.visitor, { file: name, validate: true })
   const counted = new HashedBytes()
   // Its error comes out of the last one.
   pipeline(stream, counted, () => undefined)
   try {
-    const input = await openStream(counted, name, sizeBytes, signal)
+    const input = await openStream(counted, name, sizeBytes, options)
     const rdb = { input, name, increments: [], close: () => input.close() }
     const { summary } = await pumpRdb(rdb, parser, {
       signal,
@@ -155,13 +156,17 @@ export async function hashObject(
   }
 }
 
-/** Into a file of that name: the plain dump. */
+/** Into a file of that name: the plain dump. What was read is compared with the record. */
 export async function unpack(
   { stream, name, sizeBytes }: StoredObject,
   to: string,
-  signal: AbortSignal | undefined,
+  recorded: { bytes: number; sha256: string },
+  options: OpenInputOptions,
 ): Promise<void> {
-  const input = await openStream(stream, name, sizeBytes, signal)
+  const { signal } = options
+  const counted = new HashedBytes()
+  pipeline(stream, counted, () => undefined)
+  const input = await openStream(counted, name, sizeBytes, options)
   const output = await openOutput(to, { signal })
   try {
     await input.pump(
@@ -172,10 +177,11 @@ export async function unpack(
       },
       { signal },
     )
+    compareBytes(name, { bytes: counted.bytes, sha256: counted.sha256 }, recorded)
     await output.finish()
   } catch (error) {
     output.discard()
-    throw error
+    throw readError(name, error, signal)
   } finally {
     input.close()
   }

@@ -18,6 +18,11 @@ export interface BackupOptions {
   until?: Until
   /** What `-` reads. */
   stdin?: Readable | undefined
+  /** Recipients of age (`age1…`), or files with one a line: what is stored can be read with an identity of one
+   * of them only. */
+  encryptTo?: readonly string[] | undefined
+  /** The file with an identity of age: for `prove` of what is encrypted, and for an encrypted source. */
+  identity?: string | undefined
   tags?: readonly string[] | undefined
   /** What is kept behind it, of this name; else nothing is removed. */
   keep?: RetentionPolicy | undefined
@@ -78,6 +83,9 @@ export interface PruneResult {
 export interface VerifyResult {
   record: BackupRecord
   directory: string
+  /** Those that were read, or, where the content was not, those of the record. */
   keys: number
+  /** False: it is encrypted and no identity was given. Its bytes are those that were stored. */
+  wasContentRead: boolean
   proof?: Proof | undefined
 }

@@ -15,11 +15,13 @@ import type { BackupFile } from '../../repository/record.js'
 import type { Progress } from '../../source/progress.js'
 import { startScratchServer } from '../../source/scratch-server.js'
 import { diff, type DiffResult } from '../diff/run.js'
-import { compareBytes, hashObject, unpack } from './files.js'
+import { unpack } from './files.js'
 
 export interface ProveOptions {
   /** The redis-server or valkey-server that loads it. Default: one of PATH that can. */
   withServer?: string | undefined
+  /** The file with the identity that opens what is encrypted with age. */
+  identity?: string | undefined
   signal?: AbortSignal | undefined
   onProgress?: ((progress: Progress<'prove'>) => void) | undefined
 }
@@ -50,14 +52,13 @@ async function proveFile(
   options: ProveOptions,
   proof: Proof,
 ): Promise<void> {
-  const { signal, withServer } = options
+  const { identity, signal, withServer } = options
   const file = [...path, stored.file]
   const directory = makeTemporaryDir('rrep-prove-')
   try {
     const startedMs = performance.now()
-    compareBytes(store.pathOf(file), await hashObject(await store.open(file), signal), stored)
     const dump = join(directory, 'dump.rdb')
-    await unpack(await store.open(file), dump, signal)
+    await unpack(await store.open(file), dump, stored, { identity, signal })
     const server = await loaded(dump, place, { program: withServer, signal })
     try {
       const loadedMs = performance.now()

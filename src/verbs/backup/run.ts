@@ -6,7 +6,6 @@
  */
 import { randomBytes } from 'node:crypto'
 import { basename, resolve } from 'node:path'
-import { createCompressor } from '../../disk/compression.js'
 import { AbortedError, RrepError, UsageError } from '../../errors.js'
 import { catalogueOf, removeUnborn } from '../../repository/catalogue.js'
 import {
@@ -26,6 +25,7 @@ import { oldestThatLoad, type RdbMagic } from '../../servers/rdb-version.js'
 import type { BackupOptions, BackupResult } from './options.js'
 import { prove } from './prove.js'
 import { prune } from './prune.js'
+import { packingOf } from './storing.js'
 import { take, type Takings } from './take.js'
 
 export type * from './options.js'
@@ -53,7 +53,12 @@ export async function backup(source: SourceName, options: BackupOptions): Promis
     throw new UsageError('a policy that keeps nothing is none')
   }
   // What cannot be made here is told before the master saves.
-  if (options.compress !== undefined) createCompressor(options.compress).destroy()
+  const packing = await packingOf(options.compress, options.encryptTo)
+  if (packing.isSealed && options.prove === true && options.identity === undefined) {
+    throw new UsageError('to prove what is encrypted it must be read: that needs `identity`', {
+      hint: 'or prove it where the identity is: `verifyBackup()`',
+    })
+  }
   if (options.prove === true && options.withServer === undefined) await findServer('redis')
   const share = options.guard ?? DEFAULT_GUARD
   const { backups: before, unfinished } = await catalogueOf(store, name)
@@ -65,7 +70,7 @@ export async function backup(source: SourceName, options: BackupOptions): Promis
   const lastGood = before.findLast((each) => each.record.farFewerThan === undefined)?.record
   let record: BackupRecord
   try {
-    const taken = await take(opened, folder, options)
+    const taken = await take(opened, folder, { ...options, packing })
     record = describe(taken, { id, name, startedAt, options, opened })
     const lastKeys = lastGood?.keys ?? 0
     if (share > 0 && record.keys < lastKeys * (1 - share)) record.farFewerThan = lastKeys
@@ -156,6 +161,7 @@ function describe(
     tags: options.tags ?? [],
     files,
     isCluster,
+    encryption: options.encryptTo === undefined ? undefined : 'age',
     nodes,
   }
 }

@@ -3,20 +3,44 @@
  * cannot be asked again at no cost, else by reading back what lies there.
  */
 import { createHash } from 'node:crypto'
-import { packedOutput } from '../../disk/output/open-output.js'
+import { createCompressor, endingOf, type Compression } from '../../disk/compression.js'
+import { packedOutput, packersOf } from '../../disk/output/open-output.js'
 import type { Output } from '../../disk/output/output.js'
-import type { Compression } from '../../disk/compression.js'
+import type { Packer } from '../../disk/output/queued-output.js'
 import { RrepError } from '../../errors.js'
 import { ControlClient } from '../../net/control.js'
 import type { ServerSettings } from '../../net/server-settings.js'
 import { SnapshotWalk } from '../../source/snapshot-walk.js'
 import type { Progress } from '../../source/progress.js'
+import { AGE_ENDING, openEncryption } from '../../storage/age/streams.js'
 import type { NewFolder } from '../../storage/store.js'
 import type { SyncIntoCall } from '../sync/run.js'
-import { DumpCounts, readDump, type DumpFacts } from './files.js'
+import { compareBytes, DumpCounts, hashObject, readDump, type DumpFacts } from './files.js'
+
+/** What stands between the master and the store. */
+export interface Packing {
+  packers: readonly Packer[]
+  /** They encrypt: what is stored cannot be read here. */
+  isSealed: boolean
+  /** Of the names of files. */
+  ending: string
+}
+
+/** Rejects with UsageError or FileError where it cannot be made here: before the master saves. */
+export async function packingOf(
+  compress: Compression | undefined,
+  recipients: readonly string[] = [],
+): Promise<Packing> {
+  if (compress !== undefined) createCompressor(compress).destroy()
+  const packers = packersOf(compress)
+  const ending = endingOf(compress)
+  if (recipients.length === 0) return { packers, isSealed: false, ending }
+  const seal = await openEncryption(recipients)
+  return { packers: [...packers, seal], isSealed: true, ending: `${ending}${AGE_ENDING}` }
+}
 
 export interface StoringOptions {
-  compress?: Compression | undefined
+  packing: Packing
   signal?: AbortSignal | undefined
   onProgress?: ((progress: Progress<'sync' | 'check'>) => void) | undefined
 }
@@ -33,21 +57,21 @@ export async function storeDump(
   server: ServerSettings | undefined,
   options: StoringOptions,
 ): Promise<Storing> {
-  const { compress, signal, onProgress } = options
+  const { packing, signal, onProgress } = options
+  const { packers, isSealed } = packing
   const { reopen } = folder
-  const isPacked = compress !== undefined
   const isAsked = reopen === undefined && server !== undefined
   const expectedBytes = isAsked ? await usedMemoryOf(server, signal) : undefined
-  const stored = await folder.create(file, { expectedBytes, direct: !isPacked })
-  if (reopen !== undefined) {
-    const output = packedOutput(stored, compress, folder.spoolDirectory)
+  const stored = await folder.create(file, { expectedBytes, direct: packers.length === 0 })
+  if (reopen !== undefined && !isSealed) {
+    const output = packedOutput(stored, packers, folder.spoolDirectory)
     return {
       output,
-      facts: async () => await readDump(await reopen(file), signal, onProgress),
+      facts: async () => await readDump(await reopen(file), { signal }, onProgress),
     }
   }
   const hashed = new HashedOutput(stored)
-  const output = packedOutput(hashed, compress, folder.spoolDirectory, { isQueued: true })
+  const output = packedOutput(hashed, packers, folder.spoolDirectory, { isQueued: true })
   let last: { walk: SnapshotWalk; counts: DumpCounts } | undefined
   return {
     output,
@@ -59,7 +83,12 @@ export async function storeDump(
     },
     facts: async () => {
       const { walk, counts } = last!
-      return await Promise.resolve(counts.facts(hashed, walk.end()))
+      const facts = counts.facts(hashed, walk.end())
+      if (reopen !== undefined) {
+        const lying = await reopen(file)
+        compareBytes(lying.name, await hashObject(lying, signal), facts)
+      }
+      return facts
     },
   }
 }
@@ -104,6 +133,10 @@ class HashedOutput implements Output {
 
   get writtenBytes(): number {
     return this.#output.writtenBytes
+  }
+
+  get canTakeBack(): boolean {
+    return this.#output.canTakeBack
   }
 
   get canRestart(): boolean {

@@ -1,7 +1,6 @@
 /** The snapshot itself, into the folder of a backup: of a server, of all shards of a cluster, of a file. */
 import { createHash } from 'node:crypto'
 import { Writable } from 'node:stream'
-import { endingOf } from '../../disk/compression.js'
 import type { Output } from '../../disk/output/output.js'
 import { RrepError, TargetError } from '../../errors.js'
 import { ControlClient } from '../../net/control.js'
@@ -17,7 +16,7 @@ import { syncShards } from '../sync/cluster.js'
 import { syncInto } from '../sync/run.js'
 import type { DumpFacts } from './files.js'
 import type { BackupOptions } from './options.js'
-import { storeDump, type Storing } from './storing.js'
+import { storeDump, type Packing, type Storing } from './storing.js'
 
 export interface Takings {
   dumps: readonly Taken[]
@@ -36,17 +35,21 @@ export interface Taken {
   slots?: BackupFile['slots']
 }
 
+export interface TakeOptions extends BackupOptions {
+  packing: Packing
+}
+
 export async function take(
   source: Source,
   folder: NewFolder,
-  options: BackupOptions,
+  options: TakeOptions,
 ): Promise<Takings> {
-  const { compress, retries, signal, onEvent } = options
+  const { packing, retries, signal, onEvent } = options
   const common = { retries, signal, onEvent }
   const onProgress = ({ done, total, unit }: Progress): void =>
     options.onProgress?.({ phase: 'sync', done, total, unit })
   if (source.kind === 'cluster') return await takeCluster(source.seeds, folder, options)
-  const file = `dump.rdb${endingOf(compress)}`
+  const file = `dump.rdb${packing.ending}`
   if (source.kind === 'server') {
     const { server } = source
     const role = await roleOf(server, signal)
@@ -64,9 +67,9 @@ export async function take(
 async function takeCluster(
   seeds: ClusterSeeds,
   folder: NewFolder,
-  options: BackupOptions,
+  options: TakeOptions,
 ): Promise<Takings> {
-  const { compress, retries, signal, onEvent } = options
+  const { packing, retries, signal, onEvent } = options
   const storings = new Map<string, Storing>()
   let nodes: BackupRecord['nodes']
   const shards = await syncShards(
@@ -87,7 +90,7 @@ async function takeCluster(
       },
     },
     {
-      ...{ retries, signal, onEvent, compress },
+      ...{ retries, signal, onEvent, ending: packing.ending },
       onProgress: ({ done, total, unit }) =>
         options.onProgress?.({ phase: 'sync', done, total, unit }),
     },
@@ -126,13 +129,13 @@ async function takeFile(
   { output, newWalk }: Storing,
   options: BackupOptions,
 ): Promise<void> {
-  const { until, withServer, stdin, signal } = options
+  const { until, withServer, stdin, identity, signal } = options
   const walk = newWalk?.()
   try {
     const result = await exportKeys(source, {
       format: 'rdb',
       output: writableTo(output, walk),
-      ...{ until, withServer, stdin, signal },
+      ...{ until, withServer, stdin, identity, signal },
       onProgress: ({ done, total, unit }) =>
         options.onProgress?.({ phase: 'sync', done, total, unit }),
     })

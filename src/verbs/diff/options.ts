@@ -46,6 +46,8 @@ export interface DiffOptions {
   retries?: number | undefined
   /** What `-` reads. */
   stdin?: Readable | undefined
+  /** The file with the identity that opens what is encrypted with age. */
+  identity?: string | undefined
   /** Expiries that differ by no more than this are the same. Default 1000 ms. */
   ttlToleranceMs?: number | undefined
   /** How many differences are handed to `onDifference`; all are counted. Default 100. */

@@ -17,7 +17,7 @@ import { checkMomentOfDump, hasPreamble } from '../../source/dump-head.js'
 import { openRdbInput, pumpRdb } from '../../source/rdb-input.js'
 import { nameOfSource, pathOf, type Source, type StoredSource } from '../../source/classify.js'
 import { isShardDirectory } from '../../source/shards.js'
-import { openInput } from '../../source/source.js'
+import { openInput, type OpenInputOptions } from '../../source/source.js'
 import { scanToRdb } from '../../source/scan-server.js'
 import { isPipe, storePipe, storeSource } from '../../source/stored-pipe.js'
 import type { RetryEvent, WarningEvent } from '../../source/progress.js'
@@ -30,6 +30,7 @@ export interface SideOptions {
   until?: Until
   retries?: number | undefined
   stdin?: Readable | undefined
+  identity?: string | undefined
   by?: ServerWay | undefined
   withServer?: string | undefined
   signal?: AbortSignal | undefined
@@ -96,7 +97,7 @@ export class OpenSide {
     visitor: RdbVisitor & WithLane,
   ): Promise<boolean> {
     const { signal } = this.#options
-    const rdb = await openRdbInput(this.#path, { signal })
+    const rdb = await openRdbInput(this.#path, this.#reading)
     try {
       if (rdb.increments.length > 0) return false
       const parser = new RdbParser(visitor, { file: this.result.name, lane: visitor.lane })
@@ -121,7 +122,7 @@ export class OpenSide {
       await this.#copy(stdin)
     } else if (isPipe(source.path)) {
       const path = this.#temporary('in')
-      await storeSource(source.path, path, this.result.name, this.#options.signal)
+      await storeSource(source.path, path, this.result.name, this.#reading)
       this.#path = path
     }
     if (until !== undefined && (await this.#isDumpOf(until))) return
@@ -132,7 +133,7 @@ export class OpenSide {
   async #isDumpOf(until: Until): Promise<boolean> {
     const isSet = statOf(this.#path)?.isDirectory() === true && !isShardDirectory(this.#path)
     if (isSet) return false
-    const input = await openInput(this.#path, { signal: this.#options.signal })
+    const input = await openInput(this.#path, this.#reading)
     input.close()
     if (input.kind !== 'rdb' || hasPreamble(input.head)) return false
     checkMomentOfDump(input.head, this.result.name, until)
@@ -145,10 +146,15 @@ export class OpenSide {
     this.#path = path
   }
 
+  get #reading(): OpenInputOptions {
+    const { identity, signal } = this.#options
+    return { identity, signal }
+  }
+
   /** As far as that can be told without reading it. */
   async #isMoreThanSnapshot(): Promise<boolean> {
     try {
-      const rdb = await openRdbInput(this.#path, { signal: this.#options.signal })
+      const rdb = await openRdbInput(this.#path, this.#reading)
       rdb.close()
       return rdb.increments.length > 0
     } catch (error) {

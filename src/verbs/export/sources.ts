@@ -2,7 +2,7 @@
 import { UsageError } from '../../errors.js'
 import { nameOfSource, type Source } from '../../source/classify.js'
 import { joinDumps } from '../../source/shards.js'
-import { openInput } from '../../source/source.js'
+import { openInput, type ByteInput } from '../../source/source.js'
 import { openKeys, type OpenKeys, type OpenKeysOptions } from '../keys/open.js'
 
 /** In the order in which they are read: of two keys of one name the first counts. */
@@ -32,8 +32,10 @@ export async function openSources(
     }
     const name = opened.map((each) => each.name).join(', ')
     const paths = opened.map(({ rdb }) => ({ path: rdb.input.name }))
-    const { signal } = options
-    const input = await joinDumps(name, paths, async (path) => await openInput(path, { signal }))
+    const { identity, signal } = options
+    const open = async (path: string): Promise<ByteInput> =>
+      await openInput(path, { identity, signal })
+    const input = await joinDumps(name, paths, open)
     const rdb = { input, name, increments: [], close: () => input.close() }
     return {
       rdb,

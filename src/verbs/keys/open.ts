@@ -31,7 +31,7 @@ import { openRdbInput, pumpRdb, type RdbInput } from '../../source/rdb-input.js'
 import type { Progress, RetryEvent, WarningEvent } from '../../source/progress.js'
 import { isShardDirectory } from '../../source/shards.js'
 import { openInput, type ByteInput } from '../../source/source.js'
-import { storeInput } from '../../source/stored-pipe.js'
+import { isPipe, storeInput } from '../../source/stored-pipe.js'
 import type { LedgerReport } from '../../target/ledger.js'
 import { sync } from '../sync/run.js'
 import { buildState } from './built-state.js'
@@ -46,6 +46,8 @@ export interface OpenKeysOptions {
   baseOnly?: boolean | undefined
   /** The redis-server or valkey-server that commands are applied in. Default: that of PATH. */
   withServer?: string | undefined
+  /** The file with the identity that opens what is encrypted with age. */
+  identity?: string | undefined
   /** It will be opened again: what comes through a pipe is kept for that. */
   isReadTwice?: boolean | undefined
   /** A server: attempts after a failure that can pass. Default 5. */
@@ -137,8 +139,8 @@ class Opening {
     const name = path === '-' ? 'stdin' : path
     const isDirectory = path !== '-' && statOf(path)?.isDirectory() === true
     if (isDirectory && !isShardDirectory(path)) return await this.#set(path, name)
-    const { stdin, signal } = this.#options
-    const input = await openInput(path, { stdin, signal })
+    const { stdin, identity, signal } = this.#options
+    const input = await openInput(path, { stdin, identity, signal })
     if (input.kind === 'manifest') {
       input.close()
       return await this.#set(path, name)
@@ -242,7 +244,8 @@ class Opening {
   }
 
   async #read(path: string, name: string, facts: Partial<OpenKeys> = {}): Promise<OpenKeys> {
-    const rdb = await openRdbInput(path, { signal: this.#options.signal })
+    const { identity, signal } = this.#options
+    const rdb = await openRdbInput(path, { identity, signal })
     const isOurs = this.#temporaryDir !== undefined && path.startsWith(this.#temporaryDir)
     if (!isOurs) this.#checkMoment(rdb.input.head, name, rdb)
     return this.#result(isOurs ? { ...rdb, name } : rdb, name, facts)
@@ -267,7 +270,10 @@ class Opening {
       commandsLeftOut: 0,
       built: undefined,
       ...facts,
-      again: async () => await openRdbInput(rdb.input.name, { signal: this.#options.signal }),
+      again: async () => {
+        const { identity, signal } = this.#options
+        return await openRdbInput(rdb.input.name, { identity, signal })
+      },
       close: () => {
         rdb.close()
         this.removeTemporary()
@@ -299,8 +305,7 @@ class Opening {
 
 /** A pipe or a device: what was read of it is gone. */
 function isOnceOnly(path: string, input: ByteInput): boolean {
-  if (path === '-' || input.sizeBytes === undefined) return true
-  return statOf(path)?.isFile() !== true
+  return path === '-' || input.sizeBytes === undefined || isPipe(path)
 }
 
 /** Undefined: there is none in front. Throws as a reading of it would. */

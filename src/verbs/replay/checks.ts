@@ -1,8 +1,7 @@
 /** What does not go together in the options of a replay. */
 import { MAX_LANES } from '../../target/load/load-marks.js'
 import { UsageError } from '../../errors.js'
-import { isPipe } from '../../source/stored-pipe.js'
-import { isBucketPlace } from '../../storage/open-store.js'
+import { isPipe, isRereadable } from '../../source/stored-pipe.js'
 import type { Source } from '../../source/classify.js'
 import type { ReplayCall } from './options.js'
 
@@ -45,7 +44,7 @@ export function checkOptions(options: ReplayCall): void {
   }
   const { source, fromMs, mapDb, rewriteKey, transform } = options
   const isChanged = [fromMs, mapDb, rewriteKey, transform].some((each) => each !== undefined)
-  const isKept = source.kind === 'file' && isBucketPlace(source.path)
+  const isKept = source.kind === 'file' && isRereadable(source.path)
   const hasGone = (isReadOnce(source) && !isKept) || (live && until !== undefined)
   if (options.verify === true && (isChanged || hasGone)) {
     throw new UsageError(

@@ -46,7 +46,7 @@ export async function replayToCluster(
   const before = await readCluster(seeds, signal)
   const masters = mastersOf(before)
   refuseHoles(seeds, masters, 'a dump goes into a cluster that is whole')
-  const kept = isReadOnce(source) ? await keepInput(source, call.stdin, signal) : undefined
+  const kept = isReadOnce(source) ? await keepInput(source, call) : undefined
   try {
     const from = kept === undefined ? source : ({ kind: 'file', path: kept.path } as const)
     const result = await allShards({ ...call, source: from }, masters, before.via, runs)

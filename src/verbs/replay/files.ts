@@ -54,9 +54,7 @@ export async function replayFiles(session: ReplaySession): Promise<ReplayOutcome
 async function replayWhole(session: ReplaySession, opened: ReplayParts): Promise<ReplayOutcome> {
   const { source } = session.options
   // What is read once only is kept: it is read to its end before anything is deleted for it.
-  const kept = isReadOnce(source)
-    ? await keepInput(source, session.options.stdin, session.options.signal)
-    : undefined
+  const kept = isReadOnce(source) ? await keepInput(source, session.options) : undefined
   try {
     const whole = kept === undefined ? opened : { ...opened, parts: [singlePart(kept.path)] }
     await checkParts(whole.parts, {
@@ -114,8 +112,8 @@ class FileReplay implements AofVisitor {
     const session = this.#session
     for (const [index, part] of this.#parts.entries()) {
       if (this.#ended) break
-      const { stdin, signal } = session.options
-      const input = part.input ?? (await openInput(part.path, { stdin, signal }))
+      const { stdin, identity, signal } = session.options
+      const input = part.input ?? (await openInput(part.path, { stdin, identity, signal }))
       try {
         await this.#part(part, input, index === this.#parts.length - 1)
       } finally {

@@ -3,7 +3,7 @@ import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { makeTemporaryDir } from '../../disk/temporary-dir.js'
 import { storePipe, storeSource } from '../../source/stored-pipe.js'
-import type { Readable } from 'node:stream'
+import type { OpenInputOptions } from '../../source/source.js'
 import { nameOfSource, type Source } from '../../source/classify.js'
 import { UsageError } from '../../errors.js'
 
@@ -16,8 +16,7 @@ export interface KeptInput {
 
 export async function keepInput(
   source: Exclude<Source, { kind: 'server' | 'cluster' | 'directory' }>,
-  stdin: Readable | undefined,
-  signal: AbortSignal | undefined,
+  { stdin, ...options }: OpenInputOptions,
 ): Promise<KeptInput> {
   const dir = makeTemporaryDir('rrep-replay-')
   const path = join(dir, 'input')
@@ -27,8 +26,8 @@ export async function keepInput(
   }
   const name = nameOfSource(source)
   try {
-    if (source.kind === 'stdin') await storePipe(stdin!, path, name, signal)
-    else await storeSource(source.path, path, name, signal)
+    if (source.kind === 'stdin') await storePipe(stdin!, path, name, options.signal)
+    else await storeSource(source.path, path, name, options)
   } catch (error) {
     remove()
     throw error

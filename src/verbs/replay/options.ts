@@ -15,6 +15,8 @@ import type { DiffResult } from '../diff/options.js'
 export interface ReplayOptions {
   /** What `-` reads. */
   stdin?: Readable | undefined
+  /** The file with the identity that opens what is encrypted with age. */
+  identity?: string | undefined
   /** Stop behind this moment (unix ms: by `#TS:` lines; of a live source, by when it was received, to 5 ms) or
    * behind this offset: of the replication stream for archives and servers, of the file's bytes for
    * other AOFs. */

@@ -39,7 +39,7 @@ const MAX_OPEN = 200
 
 /** Opens them; the caller closes. Throws FileError, AofError or UsageError. */
 export async function openParts(options: ReplayCall): Promise<ReplayParts> {
-  const { source, until, signal } = options
+  const { source, until, identity, signal } = options
   const moment = momentOf(until)
   const single = (path: string, input?: ByteInput, areTimesChecked = false): ReplayParts => {
     return { parts: [singlePart(path, input)], moment, areTimesChecked, problems: [] }
@@ -47,11 +47,11 @@ export async function openParts(options: ReplayCall): Promise<ReplayParts> {
   if (source.kind === 'server') throw new UsageError('not a file')
   if (source.kind === 'stdin') return single('-')
   if (source.kind === 'directory' && isShardDirectory(source.path)) {
-    return single(source.path, await openInput(source.path, { signal }))
+    return single(source.path, await openInput(source.path, { identity, signal }))
   }
   if (source.kind === 'file') {
     if (isPipe(source.path)) return single(source.path)
-    const input = await openInput(source.path, { signal })
+    const input = await openInput(source.path, { identity, signal })
     if (input.kind !== 'manifest') {
       const hasCommands = input.kind === 'aof' || hasPreambleMark(input)
       const isPlain = hasCommands && input.compression === 'none'

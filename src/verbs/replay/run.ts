@@ -173,6 +173,7 @@ async function verify(
     retries,
     filter,
     withServer: options.withServer,
+    identity: options.identity,
     signal,
     onEvent: ({ message }) => options.onEvent?.({ event: 'warning', message }),
   })

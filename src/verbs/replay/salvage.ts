@@ -19,9 +19,7 @@ export async function replaySalvaged(session: ReplaySession): Promise<ReplayOutc
   const { source, signal } = session.options
   if (source.kind === 'server') throw new UsageError('not a file')
   await session.meetTarget()
-  const kept = isReadOnce(source)
-    ? await keepInput(source, session.options.stdin, signal)
-    : undefined
+  const kept = isReadOnce(source) ? await keepInput(source, session.options) : undefined
   try {
     const name = kept?.name
     const path = kept?.path ?? pathOf(source)
@@ -51,7 +49,7 @@ async function readWith<T>(
   path: string,
   read: (rdb: RdbInput) => Promise<T>,
 ): Promise<T> {
-  const rdb = await openRdbInput(path, { signal: session.options.signal })
+  const rdb = await openRdbInput(path, session.options)
   try {
     return await read(rdb)
   } finally {

@@ -100,7 +100,7 @@ class SourceCheck {
   }
 
   async part(part: ReplayPart, isLast: boolean): Promise<void> {
-    const input = await openInput(part.path, { signal: this.#options.signal })
+    const input = await openInput(part.path, this.#options)
     try {
       if (input.kind === 'empty') refuseEmpty(part)
       else if (input.kind === 'manifest' || input.kind === 'unknown') refuseKind(part, input.kind)

@@ -9,13 +9,15 @@ import { writeFileAtomic } from '../../disk/atomic-file.js'
 import { fileError } from '../../disk/file-error.js'
 import { WholeDirectory } from '../../disk/whole-directory.js'
 import { UsageError } from '../../errors.js'
-import { compareBytes, hashObject, unpack } from '../backup/files.js'
+import { unpack } from '../backup/files.js'
 import { findBackup } from '../../repository/catalogue.js'
 import type { BackupRecord } from '../../repository/record.js'
 
 export interface RestoreOptions {
   /** Default both. */
   form?: 'both' | 'rdb' | 'aof' | undefined
+  /** The file with the identity that opens what is encrypted with age. */
+  identity?: string | undefined
   signal?: AbortSignal | undefined
 }
 
@@ -44,7 +46,7 @@ export async function restoreTo(
       hint: `its directory ${from} can be loaded into a cluster or a server: \`replay()\``,
     })
   }
-  const { form = 'both', signal } = options
+  const { form = 'both', identity, signal } = options
   const directory = new WholeDirectory(target)
   const place = (name: string): string => join(directory.temporaryPath, name)
   const files: string[] = []
@@ -52,8 +54,7 @@ export async function restoreTo(
     const dump = place('dump.rdb')
     const [stored] = record.files
     const file = [...path, stored!.file]
-    compareBytes(store.pathOf(file), await hashObject(await store.open(file), signal), stored!)
-    await unpack(await store.open(file), dump, signal)
+    await unpack(await store.open(file), dump, stored!, { identity, signal })
     if (form !== 'aof') files.push('dump.rdb')
     if (form !== 'rdb') {
       const set = place('appendonlydir')

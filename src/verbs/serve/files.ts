@@ -8,7 +8,6 @@
  */
 import { isShardDirectory } from '../../source/shards.js'
 import { createHash } from 'node:crypto'
-import { statSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import { AofParser, type AofPosition, type AofVisitor } from '../../aof/aof-parser.js'
@@ -23,6 +22,7 @@ import { command } from '../../serving/clients/replies.js'
 import { RdbScan, type RdbFacts } from '../../serving/origin/rdb-scan.js'
 import type { FrozenFacts } from './options.js'
 import { kindOf, openInput } from '../../source/source.js'
+import { isPipe } from '../../source/stored-pipe.js'
 import { statOf } from '../../disk/stat.js'
 
 export interface ServeFilesOptions {
@@ -31,6 +31,7 @@ export interface ServeFilesOptions {
   /** State of this moment: what came later is left out. */
   until?: Until
   stdin?: Readable | undefined
+  identity?: string | undefined
   /** Where compressed input and stdin are unpacked to. */
   temporaryDir: string
   signal?: AbortSignal | undefined
@@ -57,12 +58,12 @@ export async function openFrozenSource(options: ServeFilesOptions): Promise<Froz
 }
 
 /** A directory, or a manifest. */
-async function isArchive({ path, stdin }: ServeFilesOptions): Promise<boolean> {
+async function isArchive({ path, stdin, identity }: ServeFilesOptions): Promise<boolean> {
   if (path === '-' || isShardDirectory(path)) return false
   if (statOf(path)?.isFile() !== true) {
     return statOf(path)?.isDirectory() === true
   }
-  const input = await openInput(path, { stdin })
+  const input = await openInput(path, { stdin, identity })
   input.close()
   return input.kind === 'manifest'
 }
@@ -92,11 +93,11 @@ class SourceReader {
   /** @param startByteOffset bytes of the files before it */
   async readPart(path: string, startByteOffset: number, isLast: boolean): Promise<void> {
     if (this.#isOver) return
-    const { stdin, signal, temporaryDir, onProgress } = this.#options
-    const input = await openInput(path, { stdin, signal })
+    const { stdin, identity, signal, temporaryDir, onProgress } = this.#options
+    const input = await openInput(path, { stdin, identity, signal })
     const isPacked = input.kind === 'vcs'
     const isFile =
-      input.compression === 'none' && !isPacked && path !== '-' && statSync(path).isFile()
+      input.compression === 'none' && !isPacked && statOf(path)?.isFile() === true && !isPipe(path)
     // What cannot be read at any offset is written down first.
     const spool = isFile ? undefined : DataFile.create(join(temporaryDir, 'source'))
     this.gate.beginPart(startByteOffset)

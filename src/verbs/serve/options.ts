@@ -14,6 +14,8 @@ export interface ServeOptions {
   until?: Until
   /** What `-` reads. */
   stdin?: Readable | undefined
+  /** The file with the identity that opens what is encrypted with age. */
+  identity?: string | undefined
   listen: { host: string; port: number }
   /** Replicas give it with `masterauth`. */
   password?: string | undefined

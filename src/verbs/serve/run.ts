@@ -55,6 +55,7 @@ export async function serve(name: SourceName, options: ServeOptions): Promise<Se
         path: pathOf(source),
         until: options.until,
         stdin: options.stdin,
+        identity: options.identity,
         temporaryDir,
         signal,
         onProgress: (done, total) =>

@@ -30,6 +30,9 @@ import { syncInto, type SyncIntoCall } from './run.js'
 
 const DEFAULT_ATTEMPTS = 3
 
+/** `ending`: of the names of their files. */
+type ShardsCall = Omit<SyncClusterOptions, 'output' | 'compress'> & { ending: string }
+
 /** Where one of them goes, and on which way. */
 export interface ShardOutput extends Pick<SyncIntoCall, 'newWalk' | 'canWait'> {
   output: Output
@@ -70,7 +73,7 @@ export async function syncCluster(
         directory = await Promise.resolve(new WholeDirectory(options.output))
       },
     }
-    const shards = await syncShards(seeds, outputs, options)
+    const shards = await syncShards(seeds, outputs, { ...options, ending: endingOf(compress) })
     directory.commit()
     return { source: nameOfCluster(seeds), directory: options.output, shards }
   } finally {
@@ -82,7 +85,7 @@ export async function syncCluster(
 export async function syncShards(
   seeds: ClusterSeeds,
   outputs: ShardOutputs,
-  options: Omit<SyncClusterOptions, 'output'>,
+  options: ShardsCall,
 ): Promise<readonly ShardResult[]> {
   const { signal, onEvent } = options
   for (let attempt = 1; ; attempt += 1) {
@@ -108,7 +111,7 @@ async function takeAll(
   masters: readonly ClusterNode[],
   via: ServerSettings,
   outputs: ShardOutputs,
-  options: Omit<SyncClusterOptions, 'output'>,
+  options: ShardsCall,
 ): Promise<readonly ShardResult[]> {
   /** Bytes so far, and of those whose master told the length. */
   const done = new Map<string, number>()
@@ -120,7 +123,7 @@ async function takeAll(
     options.onProgress?.({ phase, done: sum(done), total: sumOfAll(totals, masters), unit })
   }
   return await allOrNone(masters, options.signal, async (node, signal) => {
-    const file = fileNameOf(node, options.compress)
+    const file = fileNameOf(node, options.ending)
     const server = settingsAt(via, node.place)
     const { output, newWalk, canWait } = await outputs.create(file, server)
     const result = await syncInto(output, {
@@ -158,9 +161,9 @@ function sumOfAll(
   return all
 }
 
-function fileNameOf({ id, place }: ClusterNode, compress: SyncClusterOptions['compress']): string {
+function fileNameOf({ id, place }: ClusterNode, ending: string): string {
   // A colon of IPv6 is no letter for a name everywhere.
-  return `redis-node-${place.host.replaceAll(':', '_')}-${place.port}-${id}.rdb${endingOf(compress)}`
+  return `redis-node-${place.host.replaceAll(':', '_')}-${place.port}-${id}.rdb${ending}`
 }
 
 function changes(seeds: ClusterSeeds): ProtocolError {

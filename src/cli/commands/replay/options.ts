@@ -10,9 +10,10 @@ import { addCommonOptions } from '../../command.js'
 import { addConnectOptions, type ConnectValues } from '../../connect-options.js'
 import { collectDb, collectRule } from './key-options.js'
 import { addFilterOptions, readFilterOptions, type FilterOptions } from '../../filter-options.js'
+import { addIdentityOption, type IdentityOptions } from '../../source-argument.js'
 import { parseCount, parseMoment, parseSize, parseTime, type Moment } from '../../units.js'
 
-export interface ReplayCommandOptions extends ConnectValues, FilterOptions {
+export interface ReplayCommandOptions extends ConnectValues, FilterOptions, IdentityOptions {
   until?: Moment
   from?: number
   untilSynced?: boolean
@@ -122,6 +123,7 @@ export function declareReplay(program: Command): Command {
   addConnectOptions(command)
   addConnectOptions(command, 'target')
   addFilterOptions(command)
+  addIdentityOption(command)
   addCommonOptions(command, [
     'rrep replay dump.rdb 127.0.0.1:6380',
     'rrep replay backup/ new.example --until 2026-11-22T09:59:00Z --empty-target',
@@ -141,6 +143,7 @@ export function optionsOf(options: ReplayCommandOptions): ReplayOptions {
     onConflict: options.onConflict,
     restore: options.restore,
     filter: readFilterOptions(options),
+    identity: options.identity,
     mapDb: options.mapDb === undefined ? undefined : new Map(options.mapDb),
     rewriteKey: options.rewriteKey,
     rateBytesPerSecond: options.rate,
