@@ -26,6 +26,7 @@ import { backup as runBackup, type BackupOptions, type BackupResult } from './ve
 import { copyBackup as runCopy, type CopyOptions, type CopyResult } from './verbs/backup/copy.js'
 import type { VerifyResult } from './verbs/backup/options.js'
 import { verifyBackup as runVerify, type VerifyOptions } from './verbs/backup/verify.js'
+import { doctor as runDoctor, type DoctorOptions, type DoctorResult } from './verbs/doctor/run.js'
 import { diff as compare, type DiffOptions, type DiffResult } from './verbs/diff/run.js'
 import {
   exportKeys as runExport,
@@ -214,6 +215,15 @@ export async function finishReplay(
  */
 export async function backup(source: SourceName, options: BackupOptions): Promise<BackupResult> {
   return await byReason(options.signal, runBackup(source, options))
+}
+
+/** What would go wrong with a source, and with a replay of it into a target. Changes nothing. Rejects with
+ * LinkError, AuthError or ProtocolError where nobody can be asked. */
+export async function doctor(
+  source: SourceName,
+  options: DoctorOptions = {},
+): Promise<DoctorResult> {
+  return await byReason(options.signal, runDoctor(source, options))
 }
 
 /** Do two sources hold the same keys with the same values, types and expiries? */

@@ -35,7 +35,18 @@ const FLAGS: Readonly<Record<string, string>> = {
 const SAME_NAME: ReadonlySet<string> = new Set([
   ...['adopt', 'checkpointKey', 'dryRun', 'durable', 'emptyTarget', 'fsync', 'identity', 'mapDb'],
   ...['onConflict', 'rewriteKey', 'salvage', 'sni', 'spoolDir', 'tls', 'transform', 'unprotected'],
-  ...['cluster', 'retries', 'until', 'untilQuiet', 'untilSynced', 'verify', 'withServer'],
+  ...[
+    'cluster',
+    'compress',
+    'node',
+    'wait',
+    'retries',
+    'until',
+    'untilQuiet',
+    'untilSynced',
+    'verify',
+    'withServer',
+  ],
 ])
 
 /** Of what no option or function of the library is, nothing is changed. */

@@ -18,12 +18,11 @@ import {
 import { printable } from '../bytes/printable.js'
 import { formatServerAddress } from './address.js'
 import { connectError, noTlsError, plainPortError } from './line-errors.js'
+import { parseInfo, type InfoFields } from './info.js'
 import { LoadingWait } from './loading-wait.js'
 import { located, PASSWORD_HINT, type ServerSettings } from './server-settings.js'
 import { probePlain, watchTlsSilence } from './transport.js'
 import { sleep } from './waiting.js'
-
-export type InfoFields = ReadonlyMap<string, string>
 
 export class ControlClient {
   readonly settings: ServerSettings
@@ -253,16 +252,6 @@ function passwordWanted(settings: ServerSettings, line: string, details: ErrorDe
     hint: settings.passwordHint ?? PASSWORD_HINT,
     details,
   })
-}
-
-/** `# Section` lines and `name:value` lines → map. */
-export function parseInfo(text: string): InfoFields {
-  const fields = new Map<string, string>()
-  for (const line of text.split(/\r?\n/)) {
-    const colon = line.indexOf(':')
-    if (colon > 0 && !line.startsWith('#')) fields.set(line.slice(0, colon), line.slice(colon + 1))
-  }
-  return fields
 }
 
 /** True for the two ways in which servers say that AUTH was not needed. */

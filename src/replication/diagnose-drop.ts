@@ -4,7 +4,8 @@
  * connection; where INFO is not allowed the answer says so.
  */
 import { AuthError, LinkError, RrepError } from '../errors.js'
-import { ControlClient, type InfoFields } from '../net/control.js'
+import { ControlClient } from '../net/control.js'
+import type { InfoFields } from '../net/info.js'
 import type { ServerSettings } from '../net/server-settings.js'
 
 export interface Drop {
@@ -143,14 +144,14 @@ export function explainDrop({ info, config }: ServerFigures, drop: Drop): Diagno
   }
 }
 
-interface Limit {
+export interface Limit {
   hardBytes: number
   softBytes: number
   softSeconds: number
 }
 
 /** From `normal 0 0 0 slave 268435456 67108864 60 pubsub …`. */
-function replicaLimitOf(text: string): Limit | undefined {
+export function replicaLimitOf(text: string): Limit | undefined {
   const found = /(?:slave|replica) (\d+) (\d+) (\d+)/.exec(text)
   if (found === null) return undefined
   return {

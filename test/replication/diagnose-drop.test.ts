@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { explainDrop } from '../../src/replication/diagnose-drop.js'
-import { parseInfo } from '../../src/net/control.js'
+import { parseInfo } from '../../src/net/info.js'
 
 const DROP = { elapsedMs: 12_000, snapshotBytes: 5_000_000, streamKept: true }
 const LIMIT = [

@@ -26,6 +26,7 @@ interface BackupCommandOptions
   until?: Moment
   compress?: Compression
   cluster?: boolean
+  node?: boolean
   tag?: string[]
   encryptTo?: string[]
   /** False with --no-guard. */
@@ -74,6 +75,7 @@ export function registerBackup(program: Command, context: CommandContext): void 
     .option('--compress <how>', 'gzip or zstd, with :LEVEL if you like', parseCompression)
     .option('--cluster', 'all shards of the cluster that the server is a node of')
     .option('--encrypt-to <recipient>', 'age1…, or a file of recipients (repeatable)', collect)
+    .option('--node', 'one node of a cluster is meant, its shard alone')
     .option('--tag <text...>', 'stands in the record')
     .option(
       '--guard <percent>',
@@ -137,6 +139,7 @@ async function runBackup(
       tags: options.tag,
       encryptTo: options.encryptTo,
       identity: options.identity,
+      node: options.node,
       keep: policyOf(options),
       guard: options.guard === false ? 0 : options.guard,
       prove: options.prove,

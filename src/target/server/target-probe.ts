@@ -4,7 +4,8 @@
  */
 import { ProtocolError, RrepError } from '../../errors.js'
 import { formatServerAddress } from '../../net/address.js'
-import { ControlClient, type InfoFields } from '../../net/control.js'
+import { ControlClient } from '../../net/control.js'
+import { keyspaceOf, kindOfServer, moduleNames, type InfoFields } from '../../net/info.js'
 import type { ServerSettings } from '../../net/server-settings.js'
 import { capabilitiesOf, type TargetCapabilities } from '../../servers/capabilities.js'
 
@@ -42,17 +43,20 @@ export async function probeTarget(
     const info = await control.info()
     const config = await control.configGet('databases')
     const importConfig = await control.configGet('import-mode')
-    const isValkey = info.has('valkey_version') || info.get('server_name') === 'valkey'
-    const versionText = (isValkey ? info.get('valkey_version') : undefined) ?? redisVersion(info)
+    const kind = kindOfServer(info)
+    if (kind === undefined) {
+      throw new ProtocolError('ERR_NOT_A_SERVER', 'the target does not tell its version in INFO')
+    }
+    const { family, version } = kind
     const importMode = importConfig?.get('import-mode')
     return {
       name: formatServerAddress(settings.address),
-      versionText: `${isValkey ? 'Valkey' : 'Redis'} ${versionText}`,
-      capabilities: capabilitiesOf(isValkey ? 'valkey' : 'redis', versionText),
+      versionText: `${family === 'valkey' ? 'Valkey' : 'Redis'} ${version}`,
+      capabilities: capabilitiesOf(family, version),
       runId: info.get('run_id'),
-      keysByDb: keyspace(info),
+      keysByDb: keyspaceOf(info),
       databases: await databaseCount(control, config?.get('databases'), info),
-      modules: await moduleNames(control),
+      modules: moduleNames(await attempt(control, 'MODULE', 'LIST')),
       commandNames: await commandNames(control),
       importMode: importMode === 'yes' || importMode === 'no' ? importMode : undefined,
       isReplica: info.get('role') === 'slave',
@@ -89,7 +93,7 @@ export async function targetEnd(settings: ServerSettings): Promise<TargetNow | u
     control = await ControlClient.open(settings, undefined, 'ask')
     const info = await control.info()
     let keys = 0
-    for (const count of keyspace(info).values()) keys += count
+    for (const count of keyspaceOf(info).values()) keys += count
     return {
       keys,
       evicted: Number(info.get('evicted_keys') ?? 0),
@@ -129,25 +133,6 @@ export async function flushTarget(settings: ServerSettings, signal?: AbortSignal
   }
 }
 
-function redisVersion(info: InfoFields): string {
-  const version = info.get('redis_version')
-  if (version === undefined) {
-    throw new ProtocolError('ERR_NOT_A_SERVER', 'the target does not tell its version in INFO')
-  }
-  return version
-}
-
-/** `db0:keys=3,expires=0,…` */
-function keyspace(info: InfoFields): ReadonlyMap<number, number> {
-  const found = new Map<number, number>()
-  for (const [name, value] of info) {
-    const db = /^db(\d+)$/.exec(name)?.[1]
-    const keys = /^keys=(\d+)/.exec(value)?.[1]
-    if (db !== undefined && keys !== undefined) found.set(Number(db), Number(keys))
-  }
-  return found
-}
-
 async function databaseCount(
   control: ControlClient,
   configured: string | undefined,
@@ -180,16 +165,6 @@ async function canSelect(control: ControlClient, db: number): Promise<boolean> {
     if (error instanceof ProtocolError) return false
     throw error
   }
-}
-
-async function moduleNames(control: ControlClient): Promise<readonly string[] | undefined> {
-  const rows = await attempt(control, 'MODULE', 'LIST')
-  if (!Array.isArray(rows)) return undefined
-  const names: string[] = []
-  for (const row of rows as unknown[]) {
-    if (Array.isArray(row) && typeof row[1] === 'string') names.push(row[1])
-  }
-  return names
 }
 
 async function commandNames(control: ControlClient): Promise<ReadonlySet<string> | undefined> {

@@ -20,7 +20,41 @@ export interface NeededRights {
   signal?: AbortSignal | undefined
 }
 
-type Command = readonly (string | Uint8Array)[]
+export type RightsCommand = readonly (string | Uint8Array)[]
+
+/** By name. */
+export interface RightsLook {
+  readonly denied: readonly string[]
+  /** The server knows no such command. */
+  readonly unknown: readonly string[]
+  /** Of the first of them. */
+  readonly text: string
+}
+
+/** Nothing of these is executed. */
+export async function lookAtRights(
+  connection: TargetConnection,
+  commands: readonly RightsCommand[],
+): Promise<RightsLook> {
+  const denied: string[] = []
+  const unknown: string[] = []
+  let text = ''
+  const look = (name: string, reply: unknown): boolean => {
+    if (!(reply instanceof ReplyError)) return true
+    const isDenied = reply.text.startsWith('NOPERM')
+    if (isDenied || /^ERR unknown command/i.test(reply.text)) {
+      text ||= reply.text
+      const list = isDenied ? denied : unknown
+      if (!list.includes(name)) list.push(name)
+    }
+    return false
+  }
+  if (look('MULTI', await connection.call('MULTI'))) {
+    for (const command of commands) look(String(command[0]), await connection.call(...command))
+    await connection.call('DISCARD')
+  }
+  return { denied, unknown, text }
+}
 
 /** Rejects with AuthError (which names the rights that are missing) or ProtocolError (the server
  * does not know a command that is needed), or with LinkError. */
@@ -31,25 +65,7 @@ export async function requireRights(settings: ServerSettings, needed: NeededRigh
     signal: needed.signal,
   })
   try {
-    const denied: string[] = []
-    const unknown: string[] = []
-    let text = ''
-    const look = (name: string, reply: unknown): boolean => {
-      if (!(reply instanceof ReplyError)) return true
-      const isDenied = reply.text.startsWith('NOPERM')
-      if (isDenied || /^ERR unknown command/i.test(reply.text)) {
-        text ||= reply.text
-        const list = isDenied ? denied : unknown
-        if (!list.includes(name)) list.push(name)
-      }
-      return false
-    }
-    if (look('MULTI', await connection.call('MULTI'))) {
-      for (const command of commandsOf(needed)) {
-        look(String(command[0]), await connection.call(...command))
-      }
-      await connection.call('DISCARD')
-    }
+    const { denied, unknown, text } = await lookAtRights(connection, commandsOf(needed))
     if (denied.length > 0) throw lacking(settings, denied, text)
     if (unknown.length > 0) {
       throw new ProtocolError(
@@ -63,8 +79,14 @@ export async function requireRights(settings: ServerSettings, needed: NeededRigh
   }
 }
 
-function commandsOf({ target, checkpointKey: key, shift, flush }: NeededRights): Command[] {
-  const list: Command[] = [
+/** What a replay runs there. */
+export function commandsOf({
+  target,
+  checkpointKey: key,
+  shift,
+  flush,
+}: Omit<NeededRights, 'signal'>): RightsCommand[] {
+  const list: RightsCommand[] = [
     ['SELECT', '0'],
     ['HMSET', key, 'a', 'b'],
     ['HGETALL', key],

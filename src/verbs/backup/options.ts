@@ -34,6 +34,8 @@ export interface BackupOptions {
   /** The redis-server or valkey-server for that, and for the commands of an archive. Default: that of
    * PATH. */
   withServer?: string | undefined
+  /** One node of a cluster is meant, its shard alone. */
+  node?: boolean | undefined
   /** Nothing is stored or removed. */
   dryRun?: boolean | undefined
   retries?: number | undefined

@@ -2,8 +2,7 @@
 import { createHash } from 'node:crypto'
 import { Writable } from 'node:stream'
 import type { Output } from '../../disk/output/output.js'
-import { RrepError, TargetError } from '../../errors.js'
-import { ControlClient } from '../../net/control.js'
+import { RrepError, TargetError, UsageError } from '../../errors.js'
 import type { ServerSettings } from '../../net/server-settings.js'
 import type { BackupFile, BackupRecord } from '../../repository/record.js'
 import { nameOfSource, type Source, type StoredSource } from '../../source/classify.js'
@@ -11,6 +10,7 @@ import type { SnapshotWalk } from '../../source/snapshot-walk.js'
 import type { Progress } from '../../source/progress.js'
 import type { NewFolder } from '../../storage/store.js'
 import type { ClusterSeeds } from '../../topology/cluster.js'
+import { quickLook, type QuickLook } from '../doctor/quick.js'
 import { exportKeys } from '../export/run.js'
 import { syncShards } from '../sync/cluster.js'
 import { syncInto } from '../sync/run.js'
@@ -52,7 +52,7 @@ export async function take(
   const file = `dump.rdb${packing.ending}`
   if (source.kind === 'server') {
     const { server } = source
-    const role = await roleOf(server, signal)
+    const role = await roleOf(server, options)
     const { output, facts, ...way } = await storeDump(folder, file, server, options)
     const result = await syncInto(output, { ...common, ...way, server, onProgress })
     const { replid, replOffset, serverVersion } = result
@@ -103,24 +103,31 @@ async function takeCluster(
   return { dumps, nodes }
 }
 
-/** Undefined where it may not be asked. */
+/** Undefined where it may not be asked. Throws UsageError for one node of a cluster. */
 async function roleOf(
   server: ServerSettings,
-  signal: AbortSignal | undefined,
+  { node, signal, onEvent }: BackupOptions,
 ): Promise<BackupRecord['role']> {
+  let looked: QuickLook
   try {
-    const client = await ControlClient.open(server, signal, 'ask')
-    try {
-      const role = (await client.info('replication')).get('role')
-      return role === 'master' ? 'master' : role === 'slave' ? 'replica' : undefined
-    } finally {
-      client.close()
-    }
+    looked = await quickLook(server, signal)
   } catch (error) {
     // Whoever can replicate is told what is wrong by the link.
     if (error instanceof RrepError && error.code !== 'ERR_ABORTED') return undefined
     throw error
   }
+  const { place, info, checks } = looked
+  if (info.get('cluster_enabled') === '1' && node !== true) {
+    throw new UsageError(`${place} is one node of a cluster: this would be its shard alone`, {
+      hint: 'all shards are `cluster`; `node` means this one',
+    })
+  }
+  for (const { state, subject, text } of checks) {
+    if (state !== 'warning' && state !== 'failure') continue
+    onEvent?.({ event: 'warning', message: `${place}: ${subject}: ${text}` })
+  }
+  const role = info.get('role')
+  return role === 'master' ? 'master' : role === 'slave' ? 'replica' : undefined
 }
 
 /** A dump, or the state of an archive at a moment: as one dump with a checksum. */
