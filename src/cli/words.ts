@@ -10,6 +10,7 @@ const CALLS: Readonly<Record<string, string>> = {
   'replay()': 'rrep replay',
   'sync()': 'rrep sync -o',
   'syncCluster()': 'rrep sync --cluster -o DIR',
+  'verifyBackup()': 'rrep backup verify',
 }
 
 /** Those whose name on the command line is not just their own, written with dashes. */

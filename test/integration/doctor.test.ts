@@ -43,7 +43,7 @@ test('a server on which all is well: 0, and nothing of it was changed', async ()
   await source.client.call('CONFIG', 'RESETSTAT')
   const looked = await runCli(['doctor', at(source), '--sample', '100ms', '--to', dir])
   expect([looked.code, looked.err]).toEqual([0, 'nothing stands in the way\n'])
-  const used = String(await source.client.info('commandstats')).match(/cmdstat_[^:]+/g)
+  const used = (await source.client.info('commandstats')).match(/cmdstat_[^:]+/g)
   const asked = new Set(used?.map((each) => each.slice('cmdstat_'.length).split('|')[0]))
   const reading = [
     'acl',
