@@ -75,7 +75,10 @@ import {
   type TailCommandsOptions,
   type TailedCommand,
 } from './verbs/tail/commands.js'
+import { archiveCluster as runArchiveCluster } from './verbs/tail/archive-cluster.js'
 import type {
+  ArchiveClusterOptions,
+  ArchiveClusterResult,
   RecordedTailOptions,
   RecordedTailResult,
   TailClusterOptions,
@@ -156,6 +159,18 @@ export async function watchCluster(
  */
 export async function archive(source: ServerName, options: ArchiveOptions): Promise<ArchiveResult> {
   return await byReason(options.signal, runArchive(source, options))
+}
+
+/**
+ * `archive` of all shards of a cluster, side by side: each in a directory of its own that redis-server
+ * loads, and `nodes.json` with who owned which slots when. Shards are followed through failovers, and
+ * those that are added are kept from then on. Called again, it goes on in all of them.
+ */
+export async function archiveCluster(
+  source: string | ClusterSeeds,
+  options: ArchiveClusterOptions,
+): Promise<ArchiveClusterResult> {
+  return await byReason(options.signal, runArchiveCluster(source, options))
 }
 
 /**

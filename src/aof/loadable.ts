@@ -9,7 +9,7 @@
  *   XADD … IDMP p i <id>    the producer's ids age by the clock of the loading server, which
  *       then takes a later entry for a duplicate: XADD without, and XIDMPRECORD
  *   VADD … CAS              stops Redis 8 while it loads: CAS is dropped, the effect is the same
- *   CLUSTER SYNCSLOTS       talk among the nodes of a cluster; stops servers outside of one
+ *   CLUSTER SYNCSLOTS, SETSLOT   talk among the nodes of a cluster; stops servers outside of one
  *   TRIMSLOTS, CLUSTER FLUSHSLOT   delete what was in slots, which only a node can tell
  *   PING, REPLCONF          keep a link alive; count in offsets only
  *   PUBLISH __sentinel__:hello …   what Sentinels tell each other twice a second through the
@@ -40,7 +40,7 @@ export const LOADABLE = {
   AS_IS: 0,
   /** What was encoded instead. */
   REWRITTEN: 1,
-  /** Nothing: it has no effect on data (PING, REPLCONF, CLUSTER SYNCSLOTS, a duplicate XADD). */
+  /** Nothing: it has no effect on data (PING, REPLCONF, CLUSTER SETSLOT, a duplicate XADD). */
   NOTHING: 2,
   /** Nothing, though it had an effect: TRIMSLOTS, CLUSTER FLUSHSLOT. To be counted and told. */
   DROPPED: 3,
@@ -105,9 +105,9 @@ export function makeLoadable(
       return isArg(command, 0, 'VADD') ? vaddWithoutCas(command, out) : LOADABLE.AS_IS
     case (7 << 5) | 3:
       if (!isArg(command, 0, 'CLUSTER')) return LOADABLE.AS_IS
-      return command.argc > 1 && isArg(command, 1, 'SYNCSLOTS')
-        ? LOADABLE.NOTHING
-        : LOADABLE.DROPPED
+      return command.argc > 1 && isArg(command, 1, 'FLUSHSLOT')
+        ? LOADABLE.DROPPED
+        : LOADABLE.NOTHING
     case (9 << 5) | 20:
       return isArg(command, 0, 'TRIMSLOTS') ? LOADABLE.DROPPED : LOADABLE.AS_IS
     case (5 << 5) | 19:

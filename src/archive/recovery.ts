@@ -24,6 +24,8 @@ export interface RecoveredPart {
   /** Last `#TS:`, or -1. */
   unixSeconds: number
   highestDbnum: number
+  /** Deletions of whole slots in it, which servers do not load. */
+  trims: number
 }
 
 const READ_BYTES = 1 << 20
@@ -45,6 +47,7 @@ export function recoverPart(path: string, syncedPosition = 0): RecoveredPart {
     dbnum: 0,
     unixSeconds: -1,
     highestDbnum: 0,
+    trims: 0,
   }
   const parser = new AofParser(
     {
@@ -53,6 +56,7 @@ export function recoverPart(path: string, syncedPosition = 0): RecoveredPart {
       annotation: (line, at) => {
         const counted = tracker.replOffset
         const annotation = tracker.annotation(line, at.byteOffset)
+        if (annotation?.kind === 'trim') part.trims += 1
         if (annotation?.kind !== 'at') return
         if (at.byteOffset === 0) {
           const { replOffset, dbnum, replid } = annotation

@@ -3,11 +3,12 @@
  * backup` writes it, and rrep in the same form.
  */
 import { readFileSync, statSync } from 'node:fs'
+import { NODES_FILE } from '../archive/cluster-record.js'
 import { fileError } from '../disk/file-error.js'
 import { RdbError } from '../errors.js'
 import { SLOT_COUNT, type ClusterNodes, type SlotRanges } from '../topology/cluster-nodes.js'
 
-export const NODES_FILE = 'nodes.json'
+export { NODES_FILE }
 
 /** A list of a thousand nodes is a hundredth of that. */
 const MAX_BYTES = 16 << 20

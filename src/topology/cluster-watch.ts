@@ -24,7 +24,6 @@ const LOOKS_TO_SETTLE = 3
 export interface ClusterWatchOptions {
   /** The shards of an earlier watch, whose names are kept. */
   known?: readonly ClusterShard[] | undefined
-  signal?: AbortSignal | undefined
   /** Shards, masters, slots or moves are not what they were. Also told of the first look. */
   onChange?: ((watch: ClusterWatch) => void) | undefined
 }
@@ -34,11 +33,13 @@ export class ClusterWatch {
   nodes: ClusterNodes = { nodes: [], openSlots: [], moves: [] }
   /** When it was seen so, unix ms. */
   seenMs = 0
+  /** When it was looked at before that. */
+  lookedMs = Date.now()
 
   readonly #seeds: ClusterSeeds
   readonly #options: ClusterWatchOptions
   readonly #halt = new AbortController()
-  readonly #signal: AbortSignal
+  readonly #signal: AbortSignal = this.#halt.signal
   readonly #clients = new Map<string, ControlClient>()
   /** Masters without slots, and for how many looks. */
   readonly #empty = new Map<string, number>()
@@ -52,22 +53,19 @@ export class ClusterWatch {
     this.#options = options
     this.#via = seeds[0]!
     this.shards = options.known ?? []
-    const { signal } = options
-    this.#signal =
-      signal === undefined ? this.#halt.signal : AbortSignal.any([this.#halt.signal, signal])
   }
 
   /** Resolves when the cluster has been seen; rejects as `readCluster` does. Looks from then on. */
-  async start(retries: number): Promise<void> {
+  async start(retries: number, signal?: AbortSignal): Promise<void> {
     for (let attempt = 0; ; attempt += 1) {
       try {
-        const { via, ...nodes } = await readCluster(this.#seeds, this.#signal)
+        const { via, ...nodes } = await readCluster(this.#seeds, signal)
         this.#via = via
         this.#take(nodes)
         break
       } catch (error) {
         if (!(error as Partial<RrepError>).retriable || attempt >= retries) throw error
-        await sleep(LOOK_MS, this.#signal)
+        await sleep(LOOK_MS, signal)
       }
     }
     this.#watching = this.#watch()
@@ -159,6 +157,7 @@ export class ClusterWatch {
 
   #take(nodes: ClusterNodes): void {
     this.nodes = nodes
+    if (this.seenMs > 0) this.lookedMs = this.seenMs
     this.seenMs = Date.now()
     const settled = this.#settled(nodes)
     this.shards = followShards(this.shards, nodes, settled)

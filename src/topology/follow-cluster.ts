@@ -49,14 +49,13 @@ export async function followCluster<Result>(
   }
   const watch = new ClusterWatch(seeds, {
     known: options.known,
-    signal,
     onChange: (now) => {
       options.onChange?.(now)
       following.follow(now)
     },
   })
   try {
-    await watch.start(options.retries)
+    await watch.start(options.retries, signal)
     const results = await following.results()
     if (signal?.aborted === true) throw new AbortedError()
     return results

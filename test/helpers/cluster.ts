@@ -1,5 +1,6 @@
 /** A real cluster of few nodes on loopback, made by hand: quicker than `--cluster create`, and with
  * as few masters and replicas as a test needs. */
+import { keySlot } from '../../src/topology/key-slot.js'
 import { freePort, startServer, waitFor, type ServerBinary, type TestServer } from './servers.js'
 
 export const CLUSTER_SLOTS = 16_384
@@ -75,6 +76,7 @@ async function startNode(binary: ServerBinary): Promise<ClusterNode> {
       ...['--cluster-enabled', 'yes', '--cluster-config-file', 'nodes.conf'],
       ...['--cluster-node-timeout', '2000', '--cluster-port', String(busPort)],
       ...['--cluster-require-full-coverage', 'no', '--repl-ping-replica-period', '1'],
+      ...['--repl-backlog-size', '64mb'],
     ],
   })
   const id = String(await server.client.call('CLUSTER', 'MYID'))
@@ -87,4 +89,71 @@ async function waitForAll(
   holds: (node: ClusterNode) => Promise<boolean>,
 ): Promise<void> {
   await waitFor(async () => (await Promise.all(nodes.map(holds))).every(Boolean), { what })
+}
+
+/** Moves the slots with all their keys, while clients go on, in the way that the servers have. */
+export async function moveSlots(
+  from: ClusterNode,
+  to: ClusterNode,
+  [first, last]: readonly [number, number],
+  others: readonly ClusterNode[] = [],
+): Promise<void> {
+  const { version, name } = from.binary
+  if (name.startsWith('valkey') && version >= '9') {
+    await from.client.call(
+      'CLUSTER',
+      ...['MIGRATESLOTS', 'SLOTSRANGE', first, last, 'NODE', to.id].map(String),
+    )
+    await waitFor(async () => await hasSlot(to, first), { what: 'the job to be done' })
+  } else if (name.startsWith('redis') && version >= '8.4') {
+    const task = String(await to.client.call('CLUSTER', 'MIGRATION', 'IMPORT', first, last))
+    await waitFor(
+      async () => {
+        const status = await to.client.call('CLUSTER', 'MIGRATION', 'STATUS', 'ID', task)
+        return JSON.stringify(status).includes('completed')
+      },
+      { what: 'the task to be done' },
+    )
+  } else {
+    for (let slot = first; slot <= last; slot += 1) await moveSlot(from, to, slot, others)
+  }
+}
+
+/** By SETSLOT and MIGRATE. */
+async function moveSlot(
+  from: ClusterNode,
+  to: ClusterNode,
+  slot: number,
+  others: readonly ClusterNode[],
+): Promise<void> {
+  await to.client.call('CLUSTER', 'SETSLOT', slot, 'IMPORTING', from.id)
+  await from.client.call('CLUSTER', 'SETSLOT', slot, 'MIGRATING', to.id)
+  for (;;) {
+    const keys = (await from.client.call('CLUSTER', 'GETKEYSINSLOT', slot, 10)) as string[]
+    if (keys.length === 0) break
+    const where = ['127.0.0.1', to.port, '', 0, 5000, 'REPLACE', 'KEYS', ...keys]
+    await from.client.call('MIGRATE', ...where.map(String))
+  }
+  for (const node of [to, from, ...others]) {
+    await node.client.call('CLUSTER', 'SETSLOT', slot, 'NODE', to.id)
+  }
+}
+
+async function hasSlot(node: ClusterNode, slot: number): Promise<boolean> {
+  const slots = (await node.client.call('CLUSTER', 'SLOTS')) as [number, number, [string, number]][]
+  return slots.some(
+    ([first, last, [, port]]) => first <= slot && slot <= last && port === node.port,
+  )
+}
+
+/** Texts whose hash slots are these, in this order: what stands in braces puts a key there. */
+export function tagsOf(slots: readonly number[]): readonly string[] {
+  const found = new Map<number, string>()
+  const wanted = new Set(slots)
+  for (let n = 0; found.size < wanted.size; n += 1) {
+    const tag = n.toString(36)
+    const slot = keySlot(Buffer.from(tag))
+    if (wanted.has(slot) && !found.has(slot)) found.set(slot, tag)
+  }
+  return slots.map((slot) => found.get(slot)!)
 }

@@ -1,4 +1,6 @@
 /** What the writer of an archive is asked for, and what it tells. */
+import type { OnSlots } from './stream.js'
+
 export type ArchiveWriterEvent =
   | { event: 'snapshot'; file: string; bytes: number; replOffset: number; rdbVersion: number }
   | { event: 'rotated'; file: string; replOffset: number }
@@ -21,6 +23,8 @@ export interface ArchiveWriterOptions {
   onEvent?: (event: ArchiveWriterEvent) => void
   /** Nothing more is kept; `close` tidies up. */
   onError: (error: Error) => void
+  /** What the stream tells of slots of a cluster that come and go. */
+  onSlots?: OnSlots | undefined
   /** `syncedReplOffset` has grown. */
   onSynced?: () => void
   /** A transaction above this size grows in a file of its own. Default 8 MB. */

@@ -17,10 +17,14 @@ import { isArg } from '../../resp/command-table.js'
 import { CommandDecoder, RESP } from '../../resp/decoder.js'
 import { CommandEncoder, encodeCommand } from '../../resp/encoder.js'
 import { RreplayUnwrapper } from '../../resp/rreplay.js'
+import { SlotSigns, type SlotSign } from '../../topology/slot-signs.js'
+import { formatTrim } from '../marks.js'
 import type { PartWriter } from './part.js'
 
 /** A command that is not whole in a chunk is held up to this size, else written in pieces. */
 const PIECE_BYTES = 1 << 20
+
+export type OnSlots = (sign: SlotSign, replOffset: number, unixMs: number) => void
 
 export class StreamTranslator {
   /** Commands stored. */
@@ -33,19 +37,24 @@ export class StreamTranslator {
   readonly #out = new CommandEncoder(4096)
   readonly #companion = new CommandEncoder(256)
   readonly #unwrapper = new RreplayUnwrapper()
+  readonly #signs = new SlotSigns()
+  readonly #onSlots: OnSlots | undefined
   #decoder = new CommandDecoder()
   #special: Uint8Array = SPECIAL_NAMES
 
   /**
    * @param sidecar what it tells decides, and is kept up to date
    * @param onDropped a command with an effect cannot be kept; `replOffset` is its last byte's
+   * @param onSlots what the stream tells of slots that come and go
    */
   constructor(
     sidecar: Pick<Sidecar, 'relativeTimes' | 'unixSeconds' | 'highestDbnum' | 'dropped'>,
     onDropped: (command: string, replOffset: number) => void,
+    onSlots?: OnSlots,
   ) {
     this.#sidecar = sidecar
     this.#onDropped = onDropped
+    this.#onSlots = onSlots
     this.reset()
   }
 
@@ -175,6 +184,7 @@ export class StreamTranslator {
     const companion = this.#companion
     out.reset()
     companion.reset()
+    const sign = this.#signs.read(command)
     switch (makeLoadable(command, out, companion, nowMs)) {
       case LOADABLE.AS_IS:
         this.#stamp(part, nowSeconds)
@@ -193,9 +203,14 @@ export class StreamTranslator {
         break
       case LOADABLE.DROPPED: {
         part.leaveOut(streamBytes)
+        // For readers of ours, who can find out which keys these are.
+        if (sign?.kind === 'deleted' && part.atBoundary) {
+          part.writeMark(formatTrim(part.replOffset, sign.slots))
+        }
         this.#drop(nameOf(command), part.replOffset)
       }
     }
+    if (sign !== undefined) this.#onSlots?.(sign, part.replOffset, nowMs)
   }
 
   #drop(name: string, replOffset: number): void {

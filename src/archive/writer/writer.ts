@@ -52,8 +52,10 @@ export class ArchiveWriter {
     this.#durability = new Durability(store, options, this.#queue)
     this.#bases = new BaseCommits(store, options)
     this.#dropped = new DroppedCommands(options)
-    this.#translator = new StreamTranslator(store.sidecar, (command, replOffset) =>
-      this.#dropped.note(command, replOffset),
+    this.#translator = new StreamTranslator(
+      store.sidecar,
+      (command, replOffset) => this.#dropped.note(command, replOffset),
+      options.onSlots,
     )
     const resume = store.resume
     if (resume === undefined) return

@@ -9,7 +9,7 @@ import { classifySource, refuseDb, type SourceSpec } from '../../source/classify
 import type { CommandCall, CommandContext } from '../command.js'
 import { readClusterSeeds, readServerSettings, sourceOf } from '../connect-options.js'
 import { EXIT } from '../exit-codes.js'
-import { describeEvent, describeTailEvent } from '../render/tail.js'
+import { describeEvent, describeTailEvent, isArchiveWarning } from '../render/tail.js'
 import { TailStatsView } from '../render/tail-stats.js'
 import type { Talk } from '../talk.js'
 import { countOf, formatCount, formatSize } from '../units.js'
@@ -18,6 +18,7 @@ import {
   checkOptions,
   declareTail,
   flagOf,
+  keepOptions,
   type TailCommandOptions,
 } from './tail/options.js'
 import { tailCluster } from './tail/cluster.js'
@@ -54,7 +55,6 @@ export function registerTail(program: Command, context: CommandContext): void {
 
 /** With them the run does not end with 0. */
 const PROBLEMS = new Set(['gap', 'dropped'])
-const WARNINGS = new Set(['snapshot-failed', 'warning'])
 /** What asks something of a server. */
 const SERVER_ONLY = ['for', 'fromOffset', 'replid', 'output', 'cluster'] as const
 
@@ -161,18 +161,14 @@ async function keep(
     if (talk.json) void talk.event({ time: new Date().toISOString(), ...event })
     else if (line === undefined) return
     else if (PROBLEMS.has(event.event)) talk.problem(line)
-    else if (isWarning(event)) talk.warn(line)
+    else if (isArchiveWarning(event)) talk.warn(line)
     else talk.say(line)
     if (event.event === 'stopped') warnOfResult(event, talk)
   }
   try {
     const result = await archive(server, {
       dir,
-      rotateBytes: options.rotate,
-      snapshotEveryMs: options.snapshotEvery,
-      keep: options.keep,
-      fsync: options.fsync as 'always' | 'everysec' | 'no' | undefined,
-      durable: options.durable,
+      ...keepOptions(options),
       adopt: options.adopt,
       retries: options.retries,
       durationMs: options.for,
@@ -195,11 +191,6 @@ async function keep(
   } finally {
     progress.stop()
   }
-}
-
-function isWarning(event: ArchiveEvent): boolean {
-  if (event.event === 'full-resync') return event.reason === 'other-history'
-  return WARNINGS.has(event.event)
 }
 
 function warnOfResult({ dropped, highestDbnum }: ArchiveResult, talk: Talk): void {

@@ -54,6 +54,13 @@ export function isShardEvent(event: { event: string }): event is ShardEvent {
   return SHARD_EVENTS.has(event.event)
 }
 
+const WARNINGS = new Set(['snapshot-failed', 'warning'])
+
+export function isArchiveWarning(event: ArchiveEvent): boolean {
+  if (event.event === 'full-resync') return event.reason === 'other-history'
+  return WARNINGS.has(event.event)
+}
+
 export function describeEvent(event: ArchiveEvent): string | undefined {
   switch (event.event) {
     case 'full-resync':

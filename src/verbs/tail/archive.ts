@@ -22,6 +22,7 @@ import { ArchiveStore } from '../../archive/store.js'
 import { takeSnapshot } from './archive-snapshot.js'
 import { clusterNodeWarning } from '../../source/progress.js'
 import { readServer, type ServerName } from '../../source/classify.js'
+import type { OnSlots } from '../../archive/writer/stream.js'
 import type { ArchiveCall, ArchiveOptions, ArchiveResult, FullResyncReason } from './options.js'
 
 export type * from './options.js'
@@ -29,10 +30,12 @@ export type { ArchiveWriterEvent } from '../../archive/writer/options.js'
 
 const DEFAULT_ROTATE_BYTES = 256 << 20
 const TICK_MS = 1000
+/** Not at once: the server may be at its next move of slots, and saves for that. */
+const TRIM_SNAPSHOT_MS = 3000
 /** Full resyncs in a row because the stream made no sense. */
 const MAX_DESYNCS = 3
 
-const LOCK_FILE = 'rrep.lock'
+export const LOCK_FILE = 'rrep.lock'
 
 /**
  * Resolves when `durationMs` is over. Rejects with AbortedError by the signal, FileError (the
@@ -43,15 +46,26 @@ export async function archive(source: ServerName, options: ArchiveOptions): Prom
   if (options.durable === true && options.fsync === 'no') {
     throw new UsageError("`durable` acknowledges what is fsynced, and `fsync: 'no'` does not fsync")
   }
-  const call: ArchiveCall = { ...options, server: readServer(source) }
+  return await archiveCall({ ...options, server: readServer(source) })
+}
+
+/** One of the shards of a cluster, each with an archive of its own. */
+export interface KeptShard {
+  /** Ends it as if done. */
+  readonly end: AbortSignal
+  readonly onSlots: OnSlots
+}
+
+export async function archiveCall(call: ArchiveCall, shard?: KeptShard): Promise<ArchiveResult> {
+  const { dir, signal } = call
   // Before anything is made.
-  if (options.signal?.aborted === true) throw new AbortedError()
-  const store = new ArchiveStore(options.dir, formatServerAddress(call.server.address))
+  if (signal?.aborted === true) throw new AbortedError()
+  const store = new ArchiveStore(dir, formatServerAddress(call.server.address))
   store.create()
-  const lock = Lock.take(join(options.dir, LOCK_FILE), { what: options.dir })
+  const lock = Lock.take(join(dir, LOCK_FILE), { what: dir })
   try {
     store.load()
-    return await new ArchiveRun(call, store).run()
+    return await new ArchiveRun(call, store, shard).run()
   } finally {
     lock.release()
   }
@@ -59,6 +73,7 @@ export async function archive(source: ServerName, options: ArchiveOptions): Prom
 
 class ArchiveRun implements LinkConsumer {
   readonly #options: ArchiveCall
+  readonly #shard: KeptShard | undefined
   #isNode = false
   readonly #store: ArchiveStore
   readonly #archive: ArchiveWriter
@@ -71,9 +86,15 @@ class ArchiveRun implements LinkConsumer {
   readonly #snapshotHalt = new AbortController()
   #snapshotting: Promise<void> | undefined
   #lastSnapshotMs = Date.now()
+  /** Commands left out, without which a server loads what is gone; and how many of them the newest
+   * snapshot has behind it. */
+  #trims = 0
+  #trimsCovered = 0
 
-  constructor(options: ArchiveCall, store: ArchiveStore) {
+  constructor(options: ArchiveCall, store: ArchiveStore, shard?: KeptShard) {
     this.#options = options
+    this.#shard = shard
+    this.#isNode = shard !== undefined
     this.#store = store
     this.#archive = new ArchiveWriter(store, {
       rotateBytes: options.rotateBytes ?? DEFAULT_ROTATE_BYTES,
@@ -82,29 +103,36 @@ class ArchiveRun implements LinkConsumer {
       keep: options.keep,
       onEvent: (event) => {
         if (event.event === 'snapshot') this.#snapshots += 1
+        if (event.event === 'dropped' && shard !== undefined) this.#trims += 1
         options.onEvent?.(event)
       },
+      onSlots: shard?.onSlots,
       onError: (error) => this.#fail(error),
       onSynced: () => {
         if (options.durable === true) this.#link?.acknowledge()
       },
       ...(options.sync === undefined ? {} : { sync: options.sync }),
     })
+    if (shard !== undefined) this.#trims = store.resume?.part.trims ?? 0
     const base = store.currentBase
     if (base !== undefined) this.#lastSnapshotMs = base.unixMs
   }
 
   async run(): Promise<ArchiveResult> {
     const { signal, durationMs, server, dir } = this.#options
+    const end = this.#shard?.end
+    const onEnd = (): void => this.#link?.stop()
+    end?.addEventListener('abort', onEnd, { once: true })
     this.#tellRecovery()
     const timers = [setInterval(() => this.#tick(), TICK_MS)]
     if (durationMs !== undefined) timers.push(setTimeout(() => this.#link?.stop(), durationMs))
     try {
-      await this.#follow()
+      if (end?.aborted !== true) await this.#follow()
     } catch (error) {
       this.#failure ??= error instanceof Error ? error : new Error(String(error))
     } finally {
       for (const timer of timers) clearTimeout(timer)
+      end?.removeEventListener('abort', onEnd)
       this.#snapshotHalt.abort()
       await this.#snapshotting
     }
@@ -185,6 +213,7 @@ class ArchiveRun implements LinkConsumer {
     const reason = isOther ? 'other-history' : this.#reason
     this.#options.onEvent?.({ event: 'full-resync', replid, replOffset, reason })
     this.#archive.beginSnapshot({ replid, replOffset })
+    this.#trimsCovered = this.#trims
     this.#lastSnapshotMs = Date.now()
   }
 
@@ -265,12 +294,9 @@ class ArchiveRun implements LinkConsumer {
       void this.#archive.sync()
     }
     const { snapshotEveryMs, onProgress } = this.#options
-    if (
-      snapshotEveryMs !== undefined &&
-      this.#link?.state === 'stream' &&
-      this.#snapshotting === undefined &&
-      Date.now() - this.#lastSnapshotMs >= snapshotEveryMs
-    ) {
+    const everyMs = this.#trims > this.#trimsCovered ? TRIM_SNAPSHOT_MS : snapshotEveryMs
+    const isDue = everyMs !== undefined && Date.now() - this.#lastSnapshotMs >= everyMs
+    if (isDue && this.#link?.state === 'stream' && this.#snapshotting === undefined) {
       this.#lastSnapshotMs = Date.now()
       this.#snapshotting = this.#snapshot().finally(() => (this.#snapshotting = undefined))
     }
@@ -289,8 +315,10 @@ class ArchiveRun implements LinkConsumer {
 
   async #snapshot(): Promise<void> {
     const { server, onEvent, onWire } = this.#options
+    const trims = this.#trims
     try {
       await takeSnapshot(this.#archive, server, this.#snapshotHalt.signal, onWire)
+      this.#trimsCovered = trims
     } catch (error) {
       if (this.#snapshotHalt.signal.aborted) return
       onEvent?.({

@@ -235,3 +235,28 @@ export interface ArchiveResult {
   /** A server that loads the archive needs `databases` above this. */
   highestDbnum: number
 }
+
+/** Of a whole cluster: an archive a shard beside `nodes.json`. */
+export type ArchiveClusterOptions = Omit<ArchiveOptions, 'adopt' | 'onEvent' | 'onProgress'> & {
+  onEvent?: ((event: ArchiveClusterEvent) => void) | undefined
+  /** Each second: the sums of all shards. */
+  onProgress?: ((progress: ArchiveClusterProgress) => void) | undefined
+}
+
+/** `shard` is the address of its master. */
+export type ArchiveClusterEvent = (ArchiveEvent & { shard: string }) | ShardEvent
+
+export interface ArchiveClusterProgress extends Progress<LinkState> {
+  shards: number
+  snapshotBytes: number
+  streamBytes: number
+  commands: number
+}
+
+export interface ArchiveClusterResult {
+  source: string
+  dir: string
+  /** Of each shard that there was in this run. */
+  shards: readonly ArchiveResult[]
+  gaps: number
+}

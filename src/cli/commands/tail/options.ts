@@ -1,6 +1,7 @@
 /** The options of `rrep tail`: how they are declared, and what does not go together. */
 import type { Command } from 'commander'
 import { UsageError } from '../../../errors.js'
+import type { ArchiveOptions } from '../../../verbs/tail/options.js'
 import { addCommonOptions } from '../../command.js'
 import { addConnectOptions, type ConnectValues } from '../../connect-options.js'
 import { addFilterOptions, type FilterOptions } from '../../filter-options.js'
@@ -62,6 +63,11 @@ run ends with status 1; so it does where a cluster's TRIMSLOTS or CLUSTER FLUSHS
 can load, was left out. redis-check-aof --truncate-to-timestamp T cuts a copy back to a second;
 older states are in rrep-before-N.manifest. The sidecar rrep.json tells which offset lies where.
 Times to live are absolute: keys whose time passed since are gone when a server has loaded them.
+
+With --cluster -o DIR: an archive for each shard, DIR/shard-<id>, as above, and DIR/nodes.json: who owned
+which slots when, and how far each shard must be read where slots changed hands. A shard goes on from
+the replica that is promoted, by partial resync; shards that are added are kept from then on. TRIMSLOTS
+and FLUSHSLOT are recorded, and a new snapshot is taken for servers, which cannot load them.
 
 --durable acknowledges to the master what is fsynced, so WAITAOF 0 1 counts this archive. It then
 also counts for WAIT and min-replicas, and FAILOVER without TO may pick it as the new master, which
@@ -129,6 +135,7 @@ export function declareTail(program: Command): Command {
     "rrep tail db.example --match 'user:*' --command SET,DEL --json",
     'rrep tail --stats',
     'rrep tail --cluster node1:7000 --json',
+    'rrep tail --cluster node1:7000 -o cluster --snapshot-every 6h',
     'rrep tail archive --command FLUSHALL,DEL --from 2026-11-22T10:00:00Z',
     'rrep tail -o archive --snapshot-every 6h --keep 7d',
     'rrep tail redis://db.example -o archive --durable --fsync always',
@@ -138,7 +145,7 @@ export function declareTail(program: Command): Command {
 
 const KEEP_ONLY = ['rotate', 'snapshotEvery', 'keep', 'fsync', 'durable', 'adopt'] as const
 /** What has no meaning for several streams in one. */
-const ONE_STREAM_ONLY = ['resp', 'stats', 'fromOffset'] as const
+const ONE_STREAM_ONLY = ['resp', 'stats', 'fromOffset', 'adopt'] as const
 const WATCH_ONLY = [
   ...['resp', 'strings', 'command', 'count', 'fromOffset', 'replid', 'stats'],
   ...['db', 'match', 'noMatch', 'regex', 'from', 'until'],
@@ -181,10 +188,26 @@ export function flagOf(name: string): string {
   return `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`
 }
 
+/** How an archive is kept. */
+export function keepOptions(
+  options: TailCommandOptions,
+): Pick<ArchiveOptions, 'rotateBytes' | 'snapshotEveryMs' | 'keep' | 'fsync' | 'durable'> {
+  return {
+    rotateBytes: options.rotate,
+    snapshotEveryMs: options.snapshotEvery,
+    keep: options.keep,
+    fsync: options.fsync as 'always' | 'everysec' | 'no' | undefined,
+    durable: options.durable,
+  }
+}
+
 /** Throws UsageError for what needs one stream. */
 export function checkClusterOptions(options: TailCommandOptions): void {
   const wrong = ONE_STREAM_ONLY.find((name) => options[name] !== undefined)
   if (wrong === undefined) return
+  if (wrong === 'adopt') {
+    throw new UsageError('--adopt is for the archive of one server: a shard is known by its nodes')
+  }
   throw new UsageError(`${flagOf(wrong)} is for one stream, and a cluster has one a shard`, {
     hint: 'name a single node',
   })

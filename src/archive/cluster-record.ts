@@ -1,0 +1,243 @@
+/**
+ * `nodes.json` of a cluster's archive: which shard is kept in which directory, who owned which slots at
+ * which time, and how far each shard must be read where slots changed hands.
+ *
+ *   DIR/nodes.json
+ *   DIR/shard-<id>/appendonlydir/…     an archive as any; redis-server starts on a copy of it
+ *
+ * The streams of shards are received side by side, and a slot that moves stands in two of them. A hand-over
+ * says: who reads B up to where the slot arrived reads A up to what A had written by then.
+ */
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { AtomicFile } from '../disk/atomic-file.js'
+import { errnoOf, fileError } from '../disk/file-error.js'
+import { FileError } from '../errors.js'
+import type { SlotMove, SlotRanges } from '../topology/cluster-nodes.js'
+
+export const NODES_FILE = 'nodes.json'
+const FORMAT = 'rrep-cluster-archive-1'
+
+export interface ShardRecord {
+  /** Of its first master that was seen. */
+  id: string
+  /** Beside `nodes.json`. */
+  directory: string
+  /** Its nodes, when they were seen last. */
+  members: readonly string[]
+  host: string
+  port: number
+}
+
+/** Who owned what from then on. */
+export interface TopologyRecord {
+  /** When it was seen, unix ms. */
+  unixMs: number
+  /** Until then the one before was seen: between the two it changed. */
+  sinceMs: number
+  owners: readonly { shard: string; slots: SlotRanges }[]
+  /** Slots open between two shards. */
+  moves: readonly SlotMove[]
+}
+
+export interface HandoverRecord {
+  /** When it arrived, unix seconds. */
+  unixSeconds: number
+  /** `keys`: some keys of the slots; `slots`: all of them, and the shard owns them now. */
+  kind: 'keys' | 'slots'
+  shard: string
+  /** In its stream. */
+  replOffset: number
+  slots: SlotRanges
+  /** Last stream byte that must be read of others, by shard. */
+  needs: Readonly<Record<string, number>>
+}
+
+export interface ClusterRecord {
+  format: typeof FORMAT
+  /** For people. */
+  source: string
+  shards: ShardRecord[]
+  topology: TopologyRecord[]
+  handovers: HandoverRecord[]
+}
+
+export function directoryOf(shardId: string): string {
+  return `shard-${shardId}`
+}
+
+/** Undefined where there is none, or one of another kind. Throws FileError. */
+export function readClusterRecord(dir: string): ClusterRecord | undefined {
+  const path = join(dir, NODES_FILE)
+  let text: string
+  try {
+    text = readFileSync(path, 'utf8')
+  } catch (error) {
+    if (['ENOENT', 'ENOTDIR'].includes(errnoOf(error) ?? '')) return undefined
+    throw fileError(path, 'read', error)
+  }
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch {
+    return undefined
+  }
+  if (!isObject(value) || value['format'] !== FORMAT) return undefined
+  const { shards, topology, handovers } = value
+  if (
+    !isList(shards, isShard) ||
+    !isList(topology, isTopology) ||
+    !isList(handovers, isHandover) ||
+    typeof value['source'] !== 'string'
+  ) {
+    throw new FileError('ERR_ARCHIVE_DAMAGED', `${path} is damaged`, {
+      hint: 'the archives of the shards beside it can be read one by one',
+      details: { file: path },
+    })
+  }
+  return value as unknown as ClusterRecord
+}
+
+/** Writes it whenever something was noted; the directory is this process's own. */
+export class ClusterRecorder {
+  readonly record: ClusterRecord
+  readonly #file: AtomicFile
+  #writing: Promise<void> = Promise.resolve()
+
+  constructor(dir: string, source: string) {
+    const fresh: ClusterRecord = { format: FORMAT, source, shards: [], topology: [], handovers: [] }
+    this.record = readClusterRecord(dir) ?? fresh
+    this.#file = new AtomicFile(join(dir, NODES_FILE))
+  }
+
+  /** On disk when it returns. */
+  noteTopology(shards: readonly ShardRecord[], entry: TopologyRecord): void {
+    const { record } = this
+    for (const shard of shards) {
+      const at = record.shards.findIndex(({ id }) => id === shard.id)
+      if (at < 0) record.shards.push(shard)
+      else record.shards[at] = shard
+    }
+    const last = record.topology.at(-1)
+    const isNew = last === undefined || factsOf(last) !== factsOf(entry)
+    if (isNew) record.topology.push(entry)
+    this.#file.write(textOf(record))
+  }
+
+  /** One a shard, kind and second is enough: who reads up to a second reads all of it. */
+  async noteHandover(handover: HandoverRecord): Promise<void> {
+    const { handovers } = this.record
+    const same = handovers.findLast(
+      (each) =>
+        each.unixSeconds === handover.unixSeconds &&
+        each.shard === handover.shard &&
+        each.kind === handover.kind,
+    )
+    if (same === undefined) handovers.push(handover)
+    else {
+      same.replOffset = Math.max(same.replOffset, handover.replOffset)
+      same.slots = joined([...same.slots, ...handover.slots])
+      same.needs = largest(same.needs, handover.needs)
+    }
+    await this.save()
+  }
+
+  /** What comes while it is written goes with the next. */
+  async save(): Promise<void> {
+    this.#writing = this.#writing.then(async () => await this.#file.writeSoon(textOf(this.record)))
+    await this.#writing
+  }
+}
+
+/** Sorted, and those that touch as one. */
+export function joined(slots: SlotRanges): SlotRanges {
+  const all: [number, number][] = []
+  for (const [first, last] of [...slots].sort((a, b) => a[0] - b[0])) {
+    const before = all.at(-1)
+    if (before !== undefined && first <= before[1] + 1) before[1] = Math.max(before[1], last)
+    else all.push([first, last])
+  }
+  return all
+}
+
+function largest(
+  a: Readonly<Record<string, number>>,
+  b: Readonly<Record<string, number>>,
+): Record<string, number> {
+  const all = { ...a }
+  for (const [shard, offset] of Object.entries(b)) all[shard] = Math.max(all[shard] ?? 0, offset)
+  return all
+}
+
+function factsOf({ owners, moves }: TopologyRecord): string {
+  return JSON.stringify([owners, moves])
+}
+
+/** A line an entry: short, and looked at with ease. */
+function textOf({ format, source, shards, topology, handovers }: ClusterRecord): string {
+  const list = (name: string, entries: readonly unknown[]): string => {
+    const lines = entries.map((each) => `\n    ${JSON.stringify(each)}`).join(',')
+    return `  "${name}": [${lines}\n  ]`
+  }
+  const parts = [
+    `  "format": ${JSON.stringify(format)}`,
+    `  "source": ${JSON.stringify(source)}`,
+    list('shards', shards),
+    list('topology', topology),
+    list('handovers', handovers),
+  ]
+  return `{\n${parts.join(',\n')}\n}\n`
+}
+
+function isShard(value: Readonly<Record<string, unknown>>): boolean {
+  const { id, directory, members } = value
+  return (
+    typeof id === 'string' &&
+    // A name is no path.
+    typeof directory === 'string' &&
+    /^[\w-]+$/.test(directory) &&
+    Array.isArray(members)
+  )
+}
+
+function isTopology(value: Readonly<Record<string, unknown>>): boolean {
+  const { unixMs, sinceMs, owners, moves } = value
+  return (
+    typeof unixMs === 'number' &&
+    typeof sinceMs === 'number' &&
+    isList(owners, ({ shard, slots }) => typeof shard === 'string' && isRanges(slots)) &&
+    isList(moves, ({ slot }) => typeof slot === 'number')
+  )
+}
+
+function isHandover(value: Readonly<Record<string, unknown>>): boolean {
+  const { unixSeconds, shard, replOffset, slots, needs } = value
+  return (
+    typeof unixSeconds === 'number' &&
+    typeof shard === 'string' &&
+    typeof replOffset === 'number' &&
+    isRanges(slots) &&
+    isObject(needs)
+  )
+}
+
+function isRanges(value: unknown): boolean {
+  return (
+    Array.isArray(value) &&
+    value.every(
+      (range: unknown) =>
+        Array.isArray(range) && range.length === 2 && range.every(Number.isInteger),
+    )
+  )
+}
+
+function isList(
+  value: unknown,
+  fits: (entry: Readonly<Record<string, unknown>>) => boolean,
+): boolean {
+  return Array.isArray(value) && value.every((each) => isObject(each) && fits(each))
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
