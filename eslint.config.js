@@ -3,7 +3,13 @@ import tseslint from 'typescript-eslint'
 
 export default tseslint.config(
   {
-    ignores: ['dist/', 'node_modules/', 'src/kernels/assembly/*.ts', 'src/kernels/*.generated.ts'],
+    ignores: [
+      'dist/',
+      'node_modules/',
+      'src/kernels/assembly/*.ts',
+      'src/kernels/*.generated.ts',
+      'src/report/*.generated.ts',
+    ],
   },
   js.configs.recommended,
   {

@@ -34,10 +34,12 @@ import {
   type ExportResult,
 } from './verbs/export/run.js'
 import { inspectRows as runRows } from './verbs/inspect/lines.js'
+import { inspectReport as runReport } from './verbs/inspect/report.js'
 import { inspectKey as runKey } from './verbs/inspect/one-key.js'
 import type {
   InspectKeyOptions,
   InspectOptions,
+  InspectReportOptions,
   InspectResult,
   InspectRowsOptions,
   ReadOutcome,
@@ -269,6 +271,14 @@ export async function checkRdb(
   options: InspectOptions = {},
 ): Promise<ReadOutcome> {
   return await whole(options, byReason(options.signal, runCheck(source, options)))
+}
+
+/** The same as one page of HTML, which asks nothing of anybody. Writes also of a damaged source. */
+export async function inspectReport(
+  source: SourceName,
+  options: InspectReportOptions,
+): Promise<InspectResult> {
+  return await whole(options, byReason(options.signal, runReport(source, options)))
 }
 
 /** A line for each key, as it is read. */

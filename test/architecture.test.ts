@@ -27,6 +27,7 @@ const ORDER = [
   'rewrite',
   'analyze',
   'formats',
+  'report',
   'source',
   'target',
   'serving',
@@ -82,6 +83,7 @@ test('imports point down only', () => {
               'disk',
               'formats',
               'repository',
+              'report',
             ].includes(to) || target === join(ROOT, 'index.js')
           : ORDER.includes(to) && ORDER.indexOf(to) < ORDER.indexOf(folder))
       if (!allowed) wrong.push(`${relative(ROOT, file)} imports ${specifier}`)

@@ -14,6 +14,7 @@
  */
 import { Buffer } from 'node:buffer'
 import type { StringBatch } from '../rdb/lane/lane.js'
+import { PieceStore } from './piece-store.js'
 
 export interface PrefixOptions {
   /** One byte or more. Default `:`. */
@@ -24,6 +25,26 @@ export interface PrefixOptions {
   maxChildren?: number
   /** Most prefixes kept. Default 32768. */
   maxNodes?: number
+  /** What a caller keeps for each node beside its keys and memory, as told by `add`. */
+  columns?: NodeColumns | undefined
+}
+
+/** Figures by node, of the keys for which `add` returned it. */
+export interface NodeColumns {
+  /** The node is a new one. */
+  clear(node: number): void
+  /** `from` is gone: what it had belongs to `to`. */
+  merge(from: number, to: number): void
+}
+
+export interface PrefixNodeRow {
+  readonly node: number
+  readonly parent: number
+  readonly piece: Uint8Array
+  readonly keys: number
+  readonly memory: number
+  /** Different continuations that became this one; 0: exact. */
+  readonly merged: number
 }
 
 /** A prefix with its separator at the end; merged pieces are `*`. */
@@ -68,10 +89,8 @@ export class PrefixTree {
   readonly #keys: Float64Array
   readonly #memory: Float64Array
   readonly #hash: Int32Array
-  readonly #pieceStart: Int32Array
-  readonly #pieceLength: Int32Array
-  #pieces = Buffer.allocUnsafeSlow(1 << 16)
-  #piecesEnd = 0
+  readonly #pieces: PieceStore
+  readonly #columns: NodeColumns | undefined
   #nodeCount = 1
   #freeNode = NONE
   #liveNodes = 1
@@ -96,13 +115,13 @@ export class PrefixTree {
     this.#keys = new Float64Array(rows)
     this.#memory = new Float64Array(rows)
     this.#hash = new Int32Array(rows)
-    this.#pieceStart = new Int32Array(rows)
-    this.#pieceLength = new Int32Array(rows)
+    this.#pieces = new PieceStore(rows)
+    this.#columns = options.columns
     this.#slots = new Int32Array(2 ** Math.ceil(Math.log2(rows * 2))).fill(NONE)
   }
 
-  /** Counts the key bytes[start, end) with so many bytes of memory. */
-  add(bytes: Uint8Array, start: number, end: number, memoryBytes: number): void {
+  /** Counts the key bytes[start, end) with so many bytes of memory. Returns its deepest node. */
+  add(bytes: Uint8Array, start: number, end: number, memoryBytes: number): number {
     // Beforehand: no node of the way down may vanish in the middle of it.
     if (this.#liveNodes + this.depth >= this.#maxNodes) this.#makeRoom()
     const separatorBytes = this.#separator.length
@@ -111,11 +130,12 @@ export class PrefixTree {
     this.#count(node, 1, memoryBytes)
     for (let level = 0; level < this.depth; level += 1) {
       const at = this.#pieceEnd(bytes, from, end)
-      if (at < 0 || at - from > MAX_PIECE_BYTES) return
+      if (at < 0 || at - from > MAX_PIECE_BYTES) return node
       node = this.#next(node, bytes, from, at - from)
       from = at + separatorBytes
       this.#count(node, 1, memoryBytes)
     }
+    return node
   }
 
   /**
@@ -129,9 +149,8 @@ export class PrefixTree {
     const childCount = this.#childCount
     const wildcard = this.#wildcard
     const recent = this.#recent
-    const pieceStart = this.#pieceStart
-    const pieceLength = this.#pieceLength
-    let pieces = this.#pieces
+    const { start: pieceStart, length: pieceLength } = this.#pieces
+    let pieces = this.#pieces.bytes
     const isPlain = this.#separator.length === 1
     // The prefix that the last keys had, and what they add up to.
     let last = ROOT
@@ -182,7 +201,7 @@ export class PrefixTree {
         keys = 0
         sum = 0
         this.add(bytes, start, rows.keyEnd(row), memory[row]!)
-        pieces = this.#pieces
+        pieces = this.#pieces.bytes
         lastFirst = NONE
         continue
       }
@@ -227,6 +246,19 @@ export class PrefixTree {
     return nodes.slice(0, limit).map((node) => this.#totals(node))
   }
 
+  /** All nodes, each behind its parent; the root, which stands for all keys, is 0. */
+  outline(): PrefixNodeRow[] {
+    const nodes = [ROOT, ...this.#live()].sort((a, b) => this.#level[a]! - this.#level[b]!)
+    return nodes.map((node) => ({
+      node,
+      parent: this.#parent[node]!,
+      piece: this.#pieces.of(node),
+      keys: this.#keys[node]!,
+      memory: this.#memory[node]!,
+      merged: this.#merged[node]!,
+    }))
+  }
+
   /** Prefixes known at present. */
   get size(): number {
     return this.#liveNodes - 1
@@ -236,9 +268,7 @@ export class PrefixTree {
     const parts: Uint8Array[] = []
     let merged = 0
     for (let each = node; each !== ROOT; each = this.#parent[each]!) {
-      const start = this.#pieceStart[each]!
-      parts.unshift(this.#separator)
-      parts.unshift(this.#pieces.subarray(start, start + this.#pieceLength[each]!))
+      parts.unshift(this.#pieces.of(each), this.#separator)
       merged += this.#merged[each]!
     }
     return {
@@ -276,7 +306,7 @@ export class PrefixTree {
       if (
         this.#hash[node] === hash &&
         this.#parent[node] === parent &&
-        this.#samePiece(node, bytes, start, length)
+        this.#pieces.equals(node, bytes, start, length)
       ) {
         return node
       }
@@ -289,19 +319,9 @@ export class PrefixTree {
       return this.#wildcard[parent]!
     }
     const node = this.#newNode(parent, hash)
-    this.#storePiece(node, bytes, start, length)
+    this.#pieces.set(node, bytes, start, length, () => this.#live())
     this.#slots[slot] = node
     return node
-  }
-
-  #samePiece(node: number, bytes: Uint8Array, start: number, length: number): boolean {
-    if (this.#pieceLength[node] !== length) return false
-    const own = this.#pieceStart[node]!
-    const pieces = this.#pieces
-    for (let index = 0; index < length; index += 1) {
-      if (pieces[own + index] !== bytes[start + index]) return false
-    }
-    return true
   }
 
   #newNode(parent: number, hash: number): number {
@@ -320,6 +340,7 @@ export class PrefixTree {
     this.#childCount[node] = 0
     this.#wildcard[node] = NONE
     this.#recent[node] = NONE
+    this.#columns?.clear(node)
     this.#hash[node] = hash
     this.#attach(node, parent)
     return node
@@ -331,31 +352,6 @@ export class PrefixTree {
     this.#nextSibling[node] = this.#firstChild[parent]!
     this.#firstChild[parent] = node
     this.#childCount[parent]! += 1
-  }
-
-  #storePiece(node: number, bytes: Uint8Array, start: number, length: number): void {
-    if (this.#piecesEnd + length > this.#pieces.length) this.#compactPieces(length)
-    this.#pieces.set(bytes.subarray(start, start + length), this.#piecesEnd)
-    this.#pieceStart[node] = this.#piecesEnd
-    this.#pieceLength[node] = length
-    this.#piecesEnd += length
-  }
-
-  /** Pieces of nodes that are gone give their room back; doubles what is still too small. */
-  #compactPieces(more: number): void {
-    let used = more
-    const live = [...this.#live()]
-    for (const node of live) used += this.#pieceLength[node]!
-    const next = Buffer.allocUnsafeSlow(Math.max(this.#pieces.length, used * 2))
-    let end = 0
-    for (const node of live) {
-      const start = this.#pieceStart[node]!
-      next.set(this.#pieces.subarray(start, start + this.#pieceLength[node]!), end)
-      this.#pieceStart[node] = end
-      end += this.#pieceLength[node]!
-    }
-    this.#pieces = next
-    this.#piecesEnd = end
   }
 
   // ── merging ─────────────────────────────────────────────────────────────────────────────────
@@ -391,6 +387,7 @@ export class PrefixTree {
       this.#firstChild[parent] = NONE
       this.#childCount[parent] = 0
       this.#wildcard[parent] = NONE
+      this.#columns?.merge(node, parent)
       this.#release(node)
       this.mergedPrefixes += 1
     }
@@ -418,7 +415,7 @@ export class PrefixTree {
 
   /** From now on this node stands for all continuations of its parent that have no own one. */
   #makeWildcard(node: number): void {
-    this.#storePiece(node, Uint8Array.of(0x2a), 0, 1)
+    this.#pieces.set(node, Uint8Array.of(0x2a), 0, 1, () => this.#live())
     this.#wildcard[this.#parent[node]!] = node
     this.#merged[node]! += 1
     this.mergedPrefixes += 1
@@ -428,6 +425,7 @@ export class PrefixTree {
   #mergeInto(from: number, to: number): void {
     this.#keys[to]! += this.#keys[from]!
     this.#memory[to]! += this.#memory[from]!
+    this.#columns?.merge(from, to)
     this.#merged[to]! += 1 + this.#merged[from]!
     this.mergedPrefixes += 1
     let child = this.#firstChild[from]!
@@ -450,10 +448,11 @@ export class PrefixTree {
   }
 
   #twin(parent: number, child: number): number {
-    const start = this.#pieceStart[child]!
-    const length = this.#pieceLength[child]!
+    const { bytes, start: starts, length: lengths } = this.#pieces
+    const start = starts[child]!
+    const length = lengths[child]!
     for (let each = this.#firstChild[parent]!; each !== NONE; each = this.#nextSibling[each]!) {
-      if (each !== this.#wildcard[parent] && this.#samePiece(each, this.#pieces, start, length)) {
+      if (each !== this.#wildcard[parent] && this.#pieces.equals(each, bytes, start, length)) {
         return each
       }
     }
@@ -474,8 +473,8 @@ export class PrefixTree {
     for (const node of this.#live()) {
       const parent = this.#parent[node]!
       if (this.#wildcard[parent] === node) continue
-      const start = this.#pieceStart[node]!
-      const hash = pieceHash(parent, this.#pieces, start, start + this.#pieceLength[node]!)
+      const piece = this.#pieces.of(node)
+      const hash = pieceHash(parent, piece, 0, piece.length)
       this.#hash[node] = hash
       let slot = hash & mask
       while (this.#slots[slot] !== NONE) slot = (slot + 1) & mask

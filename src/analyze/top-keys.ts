@@ -1,6 +1,6 @@
 /**
- * The N largest keys of a stream of keys: a heap over numbers, so that a key that does not belong
- * costs one comparison; only those that enter are copied.
+ * The N keys of a stream of keys with most of something: a heap over numbers, so that a key that
+ * does not belong costs one comparison; only those that enter are copied.
  */
 import { Buffer } from 'node:buffer'
 import type { KeyHeader, ValueStats } from '../rdb/visitor.js'
@@ -17,10 +17,15 @@ export interface KeyFacts {
   readonly expireAtMs: number
 }
 
+export interface RankedKey {
+  readonly rank: number
+  readonly facts: KeyFacts
+}
+
 export class TopKeys {
   readonly #limit: number
   /** A binary heap, the smallest at its root. */
-  readonly #heap: KeyFacts[] = []
+  readonly #heap: RankedKey[] = []
   /** What a key must exceed to enter. */
   threshold: number
 
@@ -30,26 +35,32 @@ export class TopKeys {
   }
 
   /** Cheap: true where `add` would keep the key. */
-  wants(memory: number): boolean {
-    return memory > this.threshold
+  wants(rank: number): boolean {
+    return rank > this.threshold
   }
 
-  add(facts: KeyFacts): void {
+  add(facts: KeyFacts, rank = facts.memory): void {
     const heap = this.#heap
+    const entry = { rank, facts }
     if (heap.length < this.#limit) {
-      heap.push(facts)
+      heap.push(entry)
       this.#up(heap.length - 1)
     } else {
-      heap[0] = facts
+      heap[0] = entry
       this.#down()
     }
-    if (heap.length === this.#limit) this.threshold = heap[0]!.memory
+    if (heap.length === this.#limit) this.threshold = heap[0]!.rank
   }
 
   /** Largest first; equal ones by db and key. */
   sorted(): KeyFacts[] {
+    return this.ranked().map(({ facts }) => facts)
+  }
+
+  ranked(): RankedKey[] {
     return [...this.#heap].sort(
-      (a, b) => b.memory - a.memory || a.dbnum - b.dbnum || Buffer.compare(a.key, b.key),
+      ({ rank: a, facts: left }, { rank: b, facts: right }) =>
+        b - a || left.dbnum - right.dbnum || Buffer.compare(left.key, right.key),
     )
   }
 
@@ -58,7 +69,7 @@ export class TopKeys {
     let at = from
     while (at > 0) {
       const above = (at - 1) >> 1
-      if (heap[above]!.memory <= heap[at]!.memory) return
+      if (heap[above]!.rank <= heap[at]!.rank) return
       const moved = heap[above]!
       heap[above] = heap[at]!
       heap[at] = moved
@@ -72,7 +83,7 @@ export class TopKeys {
     for (;;) {
       let least = at
       for (let child = 2 * at + 1; child <= 2 * at + 2 && child < heap.length; child += 1) {
-        if (heap[child]!.memory < heap[least]!.memory) least = child
+        if (heap[child]!.rank < heap[least]!.rank) least = child
       }
       if (least === at) return
       const moved = heap[least]!

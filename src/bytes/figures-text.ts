@@ -40,3 +40,9 @@ export function formatDuration(ms: number): string {
 function pad(value: number): string {
   return String(value).padStart(2, '0')
 }
+
+/** 0.123 → `12.3%`; what is there but rounds to nothing is `<0.1%`. */
+export function percent(share: number): string {
+  if (share > 0 && share < 0.0005) return '<0.1%'
+  return `${(share * 100).toFixed(1)}%`
+}

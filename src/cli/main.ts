@@ -2,7 +2,6 @@
  * The command line: arguments in, exit code out. Knows commander and the commands, turns every
  * error into one line (or one JSON object) on stderr, and touches the process not at all.
  */
-import { readFileSync } from 'node:fs'
 import { Command, CommanderError } from 'commander'
 import { Chalk } from 'chalk'
 import { RrepError, UsageError } from '../errors.js'
@@ -13,7 +12,7 @@ import { jsonLine, safeLine, safeText } from './guard.js'
 import { inFlags } from './words.js'
 import { hintOf } from './hints.js'
 import type { Io } from './io.js'
-import { packageFile } from './package-file.js'
+import { packageVersion } from './package-file.js'
 import { stackOf } from './stack.js'
 import {
   checkHabits,
@@ -129,10 +128,4 @@ function report(
   else if (known === undefined) {
     io.stderr.write('this is a bug in rrep: please report it with what --debug prints\n')
   }
-}
-
-function packageVersion(): string {
-  const text = readFileSync(packageFile('package.json'), 'utf8')
-  const parsed = JSON.parse(text) as { version: string }
-  return parsed.version
 }

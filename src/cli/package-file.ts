@@ -1,5 +1,5 @@
 /** Files of the package itself, found wherever the code that asks was built to. */
-import { existsSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -10,4 +10,10 @@ export function packageFile(name: string): string {
     folder = dirname(folder)
   }
   return join(folder, name)
+}
+
+export function packageVersion(): string {
+  const text = readFileSync(packageFile('package.json'), 'utf8')
+  const parsed = JSON.parse(text) as { version: string }
+  return parsed.version
 }

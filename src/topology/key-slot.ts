@@ -13,18 +13,27 @@ const TABLE = Uint16Array.from({ length: 256 }, (_, byte) => {
 
 /** Of bytes[start, end), as CLUSTER KEYSLOT says it. */
 export function keySlot(bytes: Uint8Array, start = 0, end = bytes.length): number {
-  let [from, to] = [start, end]
-  const open = indexIn(bytes, OPEN, start, end)
-  if (open >= 0) {
-    const close = indexIn(bytes, CLOSE, open + 1, end)
-    // `{}` is no tag.
-    if (close > open + 1) [from, to] = [open + 1, close]
-  }
+  const tag = hashTag(bytes, start, end)
+  const from = tag?.start ?? start
+  const to = tag?.end ?? end
   let crc = 0
   for (let at = from; at < to; at += 1) {
     crc = ((crc << 8) & 0xffff) ^ TABLE[(crc >> 8) ^ bytes[at]!]!
   }
   return crc % SLOT_COUNT
+}
+
+/** What stands in the first braces; undefined where the whole key counts. */
+export function hashTag(
+  bytes: Uint8Array,
+  start = 0,
+  end = bytes.length,
+): { start: number; end: number } | undefined {
+  const open = indexIn(bytes, OPEN, start, end)
+  if (open < 0) return undefined
+  const close = indexIn(bytes, CLOSE, open + 1, end)
+  // `{}` is no tag.
+  return close > open + 1 ? { start: open + 1, end: close } : undefined
 }
 
 /** By slot: 1 for those in the ranges. */

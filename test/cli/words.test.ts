@@ -6,7 +6,12 @@ import { inFlags } from '../../src/cli/words.js'
 
 const ROOT = join(import.meta.dirname, '../../src')
 const files = readdirSync(ROOT, { recursive: true, encoding: 'utf8' }).filter(
-  (name) => name.endsWith('.ts') && !name.startsWith('cli') && !name.includes('assembly'),
+  (name) =>
+    name.endsWith('.ts') &&
+    !name.startsWith('cli') &&
+    !name.includes('assembly') &&
+    // Custom properties of a style begin as options do.
+    !name.endsWith('.generated.ts'),
 )
 /** Without comments, which may show a call. */
 const code = (name: string): string =>

@@ -36,6 +36,7 @@ import {
   PREPARING,
 } from '../source-argument.js'
 import type { Talk } from '../talk.js'
+import { pageLine, writePage } from './inspect/page.js'
 import { countOf, formatCount, formatSize, parseCount } from '../units.js'
 
 interface InspectCommandOptions extends ConnectValues, FilterOptions, MomentOptions {
@@ -47,6 +48,7 @@ interface InspectCommandOptions extends ConnectValues, FilterOptions, MomentOpti
   key?: string
   check?: boolean
   csv?: boolean
+  html?: string
   salvage?: boolean
   strings?: 'text' | 'base64'
 }
@@ -65,6 +67,10 @@ moment; --base-only reads the snapshot in front and says how many commands behin
 Memory is estimated: what MEMORY USAGE would say on the server that wrote the file (jemalloc, 64
 bits, default limits). Prefixes that are followed by too many different names, as by an id, share
 one row: user:*: stands for all of user:1:, user:2: and so on.
+
+--html writes one file that asks nothing of any server: what stands out, a map of the prefixes, sizes,
+times to live, what higher limits of encodings would save, hash slots. It walks every element, which
+takes longer. Share it as you would share the names of your keys.
 
 --keys prints: db, type, encoding, elements, bytes of memory, expiry or -, key.
 --csv prints the columns of redis-rdb-tools' memory report. A key that begins with = + - @ or '
@@ -104,6 +110,7 @@ export function registerInspect(program: Command, context: CommandContext): void
     )
     .option('--check', 'only whether the file is sound: reads and verifies everything')
     .option('--csv', 'one CSV row for each key instead')
+    .option('--html <file>', 'one self-contained page instead: a map of the memory, - for stdout')
     .option('--salvage', 'go on behind damage as far as that is safe')
     .addHelpText('after', DETAILS)
   addMomentOptions(command)
@@ -117,15 +124,17 @@ export function registerInspect(program: Command, context: CommandContext): void
     'rrep inspect dump.rdb --top 50 --type hash,zset --min-size 1mb',
     "rrep inspect dump.rdb --match 'session:*' --ttl none",
     'rrep inspect dump.rdb --csv > keys.csv',
+    'rrep inspect dump.rdb --html report.html',
     'rrep inspect dump.rdb --check && echo sound',
     'ssh db "cat dump.rdb" | rrep inspect - --json | jq .types',
   ])
   command.action(
     context.action<InspectCommandOptions>(async (call) => {
       const { options } = call
-      const modes = [options.keys, options.csv, options.check, options.key !== undefined]
+      const { keys, csv, check, key, html } = options
+      const modes = [keys, csv, check, key !== undefined, html !== undefined]
       if (modes.filter((mode) => mode === true).length > 1) {
-        throw new UsageError('--keys, --key, --csv and --check exclude each other')
+        throw new UsageError('--keys, --key, --csv, --check and --html exclude each other')
       }
       if (options.check === true && options.salvage === true) {
         throw new UsageError('--check ends at the first damage, --salvage goes on behind it', {
@@ -176,6 +185,12 @@ async function run(call: Call, show: Show, stop: () => void): Promise<number> {
   } else if (options.csv === true || options.keys === true) {
     const format = call.talk.json ? 'json' : options.csv === true ? 'csv' : 'text'
     outcome = await inspectRows(file, { ...base, format, write: talk.writeOut })
+  } else if (options.html !== undefined) {
+    const result = await writePage(file, args[0], options.html, base, talk)
+    stop()
+    if (talk.json && options.html !== '-') await talk.event(summaryObject(result))
+    else talk.say(pageLine(result, options.html))
+    outcome = result
   } else {
     const nowMs = Date.now()
     const result = await inspect(file, { ...base, nowMs })

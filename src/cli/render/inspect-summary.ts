@@ -4,7 +4,8 @@ import type { InspectResult, KeyFacts } from '../../verbs/inspect/run.js'
 import { printableText } from '../../bytes/key-text.js'
 import { formatCount, formatDuration, formatSize } from '../units.js'
 import { describeFileNotice } from './notices.js'
-import { bar, percent, renderTable, type Column } from './inspect-table.js'
+import { percent } from '../../bytes/figures-text.js'
+import { bar, renderTable, type Column } from './inspect-table.js'
 
 export interface SummaryLook {
   /** Colours and rules: stdout is a terminal. */

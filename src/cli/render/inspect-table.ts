@@ -32,12 +32,6 @@ export function bar(share: number): string {
   return ('█'.repeat(whole) + rest).padEnd(BAR_CELLS)
 }
 
-/** 0.123 → `12.3%`; what is there but rounds to nothing is `<0.1%`. */
-export function percent(share: number): string {
-  if (share > 0 && share < 0.0005) return '<0.1%'
-  return `${(share * 100).toFixed(1)}%`
-}
-
 /** Of a table on stdout. */
 export function lookOf(talk: Pick<Talk, 'richOut' | 'out' | 'columns'>): TableLook {
   return { rich: talk.richOut, chalk: talk.out, columns: talk.columns }

@@ -1,10 +1,13 @@
 /** What an inspection is asked for, what it tells on the way, and what it says at the end. */
 import type { Buffer } from 'node:buffer'
+import type { Writable } from 'node:stream'
 import type { AnalyzedKey, AnalyzedStrings } from '../../analyze/key-analysis.js'
 import type { PrefixTotals } from '../../analyze/prefix-tree.js'
+import type { MemoryReport } from '../../analyze/distributions/distributions.js'
 import type { KeyFacts } from '../../analyze/top-keys.js'
 import type { DatabaseRow, Row, TtlRow, TypeRow } from '../../analyze/totals.js'
 import type { InputError } from '../../errors.js'
+import type { ReportQuestion } from '../../report/input.js'
 import type { ChecksumState, LostRegion } from '../../rdb/visitor.js'
 import type { KeyFilterOptions } from '../../source/key-filter.js'
 import type { BuiltFrom, KeysEvent, OpenKeysOptions } from '../keys/open.js'
@@ -23,6 +26,11 @@ export interface InspectOptions extends Omit<OpenKeysOptions, 'onEvent'> {
   salvage?: boolean | undefined
   /** Walks every packed value, so that each key's longest element is known. Slower. */
   walkElements?: boolean | undefined
+  /**
+   * Makes `report` of the result as well: sizes, times to live by the hour, the tree of prefixes,
+   * limits of encodings, slots. Slower; walks the elements. `onStrings` is not used then.
+   */
+  report?: boolean | undefined
   /** Unix ms that "expired" refers to. Default: now. */
   nowMs?: number | undefined
   /** Called for every key that passes the filter; the object is reused. */
@@ -90,6 +98,19 @@ export interface InspectResult extends ReadOutcome {
   readonly prefixes: readonly PrefixTotals[]
   /** Prefixes that share a row with others, since there were too many. */
   readonly mergedPrefixes: number
+  /** With the option. */
+  readonly report: MemoryReport | undefined
+}
+
+export interface InspectReportOptions extends Omit<InspectOptions, 'report'> {
+  /** A path, where the page appears whole or not at all, or a stream, which is not ended. */
+  output: string | Writable
+  /** How a question of the page is asked, as its reader would type it; undefined: not at all. */
+  ask?: ((question: ReportQuestion) => string | undefined) | undefined
+  /** What made the page, in the same words. */
+  madeBy?: string | undefined
+  /** Of rrep. */
+  version?: string | undefined
 }
 
 export interface InspectRowsOptions extends Omit<

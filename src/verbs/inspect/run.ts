@@ -3,6 +3,7 @@
  * and verifies everything and counts nothing. Damage does not lose what was read before it: the
  * result says how far it went and holds the error.
  */
+import { Distributions } from '../../analyze/distributions/distributions.js'
 import { KeyAnalysis } from '../../analyze/key-analysis.js'
 import { allocateInputBuffer } from '../../kernels/kernel.js'
 import { InputError, RdbError } from '../../errors.js'
@@ -28,6 +29,8 @@ export type { KeyFacts } from '../../analyze/top-keys.js'
 export type { DatabaseRow, Row, TtlRow, TypeRow } from '../../analyze/totals.js'
 
 const MAX_LOST = 1000
+/** The last moment that a Date can hold. */
+const MAX_UNIX_SECONDS = 8.64e12
 
 /** Throws UsageError, FileError, AbortedError; damage of the input is in the result. */
 export async function inspect(
@@ -39,7 +42,8 @@ export async function inspect(
   const chosen = withAddressDb(options.filter, dbOfSource(opened))
   const filter = compileKeyFilter(chosen)
   const depth = options.prefixDepth ?? 2
-  const analysis = new KeyAnalysis({
+  const report = options.report === true ? reporter(() => analysis, options, nowMs) : undefined
+  const analysis: KeyAnalysis = new KeyAnalysis({
     nowMs,
     top: options.top ?? 10,
     prefixes:
@@ -47,12 +51,13 @@ export async function inspect(
         ? undefined
         : { depth, ...(options.separator === undefined ? {} : { separator: options.separator }) },
     ...filterHooks(filter, chosen, nowMs),
-    onKey: options.onKey,
-    onStrings: options.onStrings,
+    onKey: report === undefined ? options.onKey : withReport(report, options.onKey),
+    onStrings: report === undefined ? options.onStrings : undefined,
     onNotice: (_code, message, byteOffset) =>
       options.onEvent?.({ event: 'notice', message, byteOffset }),
   })
-  const outcome = await readRdbFile(opened, analysis, options, false)
+  const walkElements = options.walkElements === true || report !== undefined
+  const outcome = await readRdbFile(opened, analysis, { ...options, walkElements }, false)
   return {
     ...outcome,
     aux: analysis.auxFields,
@@ -70,6 +75,35 @@ export async function inspect(
     top: analysis.top.sorted(),
     prefixes: analysis.prefixes?.largest(options.maxPrefixes ?? 100) ?? [],
     mergedPrefixes: analysis.prefixes?.mergedPrefixes ?? 0,
+    report: report?.result(),
+  }
+}
+
+/** Times to live are as of when the dump was made, if it says that. */
+function reporter(
+  analysis: () => KeyAnalysis,
+  { separator }: InspectOptions,
+  nowMs: number,
+): Distributions {
+  return new Distributions({
+    madeMs: () => {
+      const madeSeconds = Number(analysis().auxFields.get('ctime'))
+      return madeSeconds > 0 && madeSeconds < MAX_UNIX_SECONDS ? madeSeconds * 1000 : undefined
+    },
+    nowMs,
+    model: () => analysis().memoryModel,
+    separator,
+  })
+}
+
+function withReport(
+  report: Distributions,
+  onKey: InspectOptions['onKey'],
+): NonNullable<InspectOptions['onKey']> {
+  if (onKey === undefined) return (key) => report.add(key)
+  return (key) => {
+    report.add(key)
+    onKey(key)
   }
 }
 

@@ -1,0 +1,59 @@
+/** What the report is made of: the result of an inspection, and who answers further questions. */
+import type { Buffer } from 'node:buffer'
+import type { MemoryReport } from '../analyze/distributions/distributions.js'
+import type { Row } from '../analyze/totals.js'
+import type { ChecksumState } from '../rdb/visitor.js'
+import type { Html } from './html.js'
+
+/** An inspection with `report` is one. */
+export interface ReportInput {
+  readonly file: string
+  readonly bytes: number
+  readonly family: 'redis' | 'valkey'
+  readonly rdbVersion: number
+  readonly checksum: ChecksumState
+  readonly complete: boolean
+  readonly error: Error | undefined
+  readonly aux: ReadonlyMap<string, string>
+  readonly functions: number
+  readonly keys: number
+  readonly expires: number
+  readonly filteredOut: number
+  readonly commandsLeftOut: number
+  readonly lostRegions: number
+  readonly memory: number
+  readonly tableMemory: number
+  readonly encodings: readonly (readonly [string, Row])[]
+  readonly databases: readonly (readonly [
+    number,
+    { keys: number; expires: number; memory: number },
+  ])[]
+  readonly report: MemoryReport | undefined
+}
+
+/** A question that a sentence leads to. */
+export type ReportQuestion =
+  | { readonly about: 'prefix'; readonly prefix: Buffer; readonly onlyLasting: boolean }
+  | { readonly about: 'key'; readonly key: Buffer }
+  | { readonly about: 'type'; readonly type: string }
+  | { readonly about: 'lasting' | 'expired' | 'largest' }
+
+export interface ReportOptions {
+  /** How the question is asked; undefined: it cannot be, or not by such a name. */
+  ask?: ((question: ReportQuestion) => string | undefined) | undefined
+  /** What made the report, as its reader would type it. */
+  madeBy?: string | undefined
+  /** Of rrep. */
+  version?: string | undefined
+  /** Unix ms: when the report is made. */
+  nowMs: number
+  /** More sections, in front of the one about method. */
+  more?: readonly ReportSection[] | undefined
+}
+
+export interface ReportSection {
+  /** For the address; letters and hyphens. */
+  readonly id: string
+  readonly title: string
+  readonly body: Html
+}

@@ -1,0 +1,262 @@
+/** Every figure of the report, against a plain recomputation from the rows of `--csv`. */
+import { execFileSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import type { MemoryReport } from '../../src/analyze/distributions/distributions.js'
+import type { PrefixNode, PrefixSums } from '../../src/analyze/distributions/prefix-figures.js'
+import { inspect } from '../../src/verbs/inspect/run.js'
+import { keySlot } from '../../src/topology/key-slot.js'
+import { runCli } from '../helpers/cli.js'
+import { FIXTURES, rdbFixtures, type KeyState } from '../helpers/fixtures.js'
+
+interface CsvRow {
+  db: number
+  type: string
+  key: Buffer
+  memory: number
+  encoding: string
+  elements: number
+  longest: number
+  /** Unix ms, or -1. */
+  expireAt: number
+}
+
+/** Names as `printable` writes them, back to bytes; the columns of `inspect --csv`. */
+async function rowsOf(file: string): Promise<CsvRow[]> {
+  const csv = await runCli(['inspect', file, '--csv'])
+  const json = await runCli(['export', file, '--strings', 'base64', '--format', 'jsonl'])
+  expect([csv.code, json.code]).toEqual([0, 0])
+  const states = json.out
+    .trimEnd()
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => JSON.parse(line) as KeyState & { keyBase64?: string })
+  const lines = csv.out.trimEnd().split('\n').slice(1)
+  expect(lines.length).toBe(states.length)
+  return lines.map((line, at) => {
+    const state = states[at]!
+    const fields = /,(\d+),([a-z]+),(\d+),(\d*),([^,]*)$/.exec(line)!
+    return {
+      db: state.db,
+      type: state.type,
+      key: Buffer.from(state.key, 'base64'),
+      memory: Number(fields[1]),
+      encoding: fields[2]!,
+      elements: Number(fields[3]),
+      longest: fields[4] === '' ? -1 : Number(fields[4]),
+      expireAt: state.expireAt ?? -1,
+    }
+  })
+}
+
+const sum = (rows: readonly CsvRow[], of: (row: CsvRow) => number): number =>
+  rows.reduce((total, row) => total + of(row), 0)
+const memoryOf = (rows: readonly CsvRow[]): number => sum(rows, (row) => row.memory)
+
+function checkTypes(report: MemoryReport, rows: readonly CsvRow[]): void {
+  const names = [...new Set(rows.map(({ type }) => type))]
+  expect(report.types.map(({ type }) => type).sort()).toEqual(names.sort())
+  for (const row of report.types) {
+    const own = rows.filter(({ type }) => type === row.type)
+    expect(row).toMatchObject({ keys: own.length, memory: memoryOf(own) })
+    expect(row.memoryPercentiles.max).toBe(Math.max(...own.map(({ memory }) => memory)))
+    for (const [name, share] of [
+      ['p50', 0.5],
+      ['p90', 0.9],
+      ['p99', 0.99],
+    ] as const) {
+      for (const [told, of] of [
+        [row.memoryPercentiles[name], (each: CsvRow) => each.memory],
+        [row.elementsPercentiles[name], (each: CsvRow) => each.elements],
+      ] as const) {
+        const sorted = own.map(of).sort((a, b) => a - b)
+        const exact = sorted[Math.ceil(sorted.length * share) - 1]!
+        expect(told).toBeGreaterThanOrEqual(exact)
+        expect(told).toBeLessThanOrEqual(exact < 128 ? exact : exact * 1.0157)
+      }
+    }
+    for (const size of row.sizes) {
+      const inside = own.filter(
+        ({ memory }) => memory >= size.from && memory < Math.max(1, size.from * 2),
+      )
+      expect(size).toEqual({ from: size.from, keys: inside.length, memory: memoryOf(inside) })
+    }
+    expect(row.sizes.reduce((total, size) => total + size.keys, 0)).toBe(own.length)
+  }
+}
+
+const HOUR_MS = 3_600_000
+const LEFT_MS = { '<1h': 1, '<1d': 24, '<7d': 168, '<30d': 720 } as const
+
+function checkExpiry(report: MemoryReport, rows: readonly CsvRow[]): void {
+  const left = ({ expireAt }: CsvRow): number => expireAt - report.asOfMs
+  const bounds: [string, number, number][] = [['expired', Number.NEGATIVE_INFINITY, 0]]
+  let from = 0
+  for (const [name, hours] of Object.entries(LEFT_MS)) {
+    bounds.push([name, from, hours * HOUR_MS])
+    from = hours * HOUR_MS
+  }
+  bounds.push(['>=30d', from, Number.POSITIVE_INFINITY])
+  for (const [name, above, upTo] of bounds) {
+    const inside = rows.filter(
+      (row) => row.expireAt !== -1 && left(row) > above && left(row) <= upTo,
+    )
+    expect(report.ttl.find((row) => row.name === name)).toEqual({
+      name,
+      keys: inside.length,
+      memory: memoryOf(inside),
+    })
+  }
+  for (const { hour, keys, memory } of report.hours) {
+    const inside = rows.filter(
+      (row) =>
+        row.expireAt !== -1 &&
+        left(row) > 0 &&
+        left(row) <= 24 * HOUR_MS &&
+        Math.min(23, Math.floor(left(row) / HOUR_MS)) === hour,
+    )
+    expect({ keys, memory }).toEqual({ keys: inside.length, memory: memoryOf(inside) })
+  }
+}
+
+function checkSums(sums: PrefixSums, rows: readonly CsvRow[], asOfMs: number): void {
+  const lasting = rows.filter(({ expireAt }) => expireAt === -1)
+  const soon = rows.filter(
+    ({ expireAt }) => expireAt !== -1 && expireAt > asOfMs && expireAt <= asOfMs + 24 * HOUR_MS,
+  )
+  expect(sums).toMatchObject({
+    keys: rows.length,
+    memory: memoryOf(rows),
+    lastingKeys: lasting.length,
+    lastingMemory: memoryOf(lasting),
+    soonKeys: soon.length,
+    soonMemory: memoryOf(soon),
+    largest: Math.max(0, ...rows.map(({ memory }) => memory)),
+  })
+  const types = Object.values(sums.types).reduce((total, keys) => total + keys, 0)
+  expect(types).toBe(rows.length)
+}
+
+/** Without merged names each node is all keys that begin with it. */
+function checkPrefixes(node: PrefixNode, rows: readonly CsvRow[], asOfMs: number): void {
+  const inside = rows.filter(({ key }) => key.subarray(0, node.prefix.length).equals(node.prefix))
+  checkSums(node, inside, asOfMs)
+  const own = inside.filter(
+    ({ key }) => !node.children.some(({ prefix }) => key.subarray(0, prefix.length).equals(prefix)),
+  )
+  checkSums(node.own, own, asOfMs)
+  for (const child of node.children) checkPrefixes(child, inside, asOfMs)
+}
+
+const PACKED = ['listpack', 'listpackex', 'ziplist', 'zipmap', 'intset']
+
+function checkThresholds(report: MemoryReport, rows: readonly CsvRow[]): void {
+  for (const { type, byElements, byLongest, whatIf, wouldFit } of report.thresholds) {
+    const own = rows.filter((row) => row.type === type)
+    for (const [classes, of] of [
+      [byElements, (row: CsvRow) => row.elements],
+      [byLongest, (row: CsvRow) => row.longest],
+    ] as const) {
+      let above = Number.NEGATIVE_INFINITY
+      for (const row of classes) {
+        const inside = own.filter((each) => of(each) > above && of(each) <= row.upTo)
+        const packed = inside.filter(({ encoding }) => PACKED.includes(encoding))
+        const loose = inside.filter(({ encoding }) => !PACKED.includes(encoding))
+        expect(row).toEqual({
+          upTo: row.upTo,
+          packedKeys: packed.length,
+          packedMemory: memoryOf(packed),
+          looseKeys: loose.length,
+          looseMemory: memoryOf(loose),
+        })
+        above = row.upTo
+      }
+    }
+    const loose = own.filter(({ encoding }) => !PACKED.includes(encoding))
+    for (const each of whatIf.filter(({ setting }) => setting.endsWith('-entries'))) {
+      const packed = loose.filter(
+        (row) => row.longest <= 64 && row.elements > each.now && row.elements <= each.proposed,
+      )
+      expect(each).toMatchObject({ keys: packed.length, memory: memoryOf(packed) })
+      expect(each.saves).toBeLessThan(each.memory)
+    }
+    expect(wouldFit.keys).toBeLessThanOrEqual(loose.length)
+  }
+}
+
+function checkTops(report: MemoryReport, rows: readonly CsvRow[]): void {
+  for (const [top, of] of [
+    [report.tops.memory, (row: CsvRow) => row.memory],
+    [report.tops.elements, (row: CsvRow) => row.elements],
+    [report.tops.longest, (row: CsvRow) => row.longest],
+  ] as const) {
+    const ranks = rows.map(of).sort((a, b) => b - a)
+    expect(top.map(({ rank }) => rank)).toEqual(ranks.slice(0, 20))
+    for (const { rank, facts } of top) {
+      const row = rows.find(({ db, key }) => db === facts.dbnum && key.equals(facts.key))!
+      expect(of(row)).toBe(rank)
+    }
+  }
+}
+
+function checkSlots(report: MemoryReport, rows: readonly CsvRow[]): void {
+  const keys = new Map<number, number>()
+  for (const { key } of rows) keys.set(keySlot(key), (keys.get(keySlot(key)) ?? 0) + 1)
+  expect(report.slots.used).toBe(keys.size)
+  for (const [slot, count] of keys) expect(report.slots.keys[slot]).toBe(count)
+  expect(report.slots.memory.reduce((a, b) => a + b)).toBe(memoryOf(rows))
+  // The first brace counts, and only with something up to the next closing one.
+  const tagged = rows.filter(({ key }) => /^[^{]*\{[^}]+\}/s.test(key.toString('latin1')))
+  expect(report.slots.taggedKeys).toBe(tagged.length)
+  expect(report.slots.taggedMemory).toBe(memoryOf(tagged))
+}
+
+const FILES = [
+  { name: 'demo/ecommerce', rdb: join(FIXTURES, 'demo/ecommerce.rdb') },
+  ...rdbFixtures().filter(({ name }) =>
+    /(^|\/)(redis-(5.0|7.2|8.0)|valkey-9.1)\/(types|lru|lfu|expired|streams|hash-field-ttl)$/.test(
+      name,
+    ),
+  ),
+]
+
+describe.each(FILES)('$name', ({ rdb }) => {
+  test('every figure is what the rows of the dump come to', async () => {
+    const rows = await rowsOf(rdb)
+    const { report } = await inspect(rdb, { report: true })
+    expect(report).toBeDefined()
+    expect(report).toMatchObject({ keys: rows.length, memory: memoryOf(rows), isDated: true })
+    checkTypes(report!, rows)
+    checkExpiry(report!, rows)
+    checkPrefixes(report!.prefixes, rows, report!.asOfMs)
+    checkThresholds(report!, rows)
+    checkTops(report!, rows)
+    checkSlots(report!, rows)
+  })
+})
+
+test('idle times and frequencies are those of the file', async () => {
+  for (const name of ['redis-7.2/lru', 'valkey-9.1/lfu']) {
+    const rdb = join(FIXTURES, `${name}.rdb`)
+    const { out } = await runCli(['inspect', rdb, '--keys', '--json'])
+    const rows = out
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line) as { idle?: number | null; freq?: number | null })
+    const { report } = await inspect(rdb, { report: true })
+    const told = rows.filter(({ idle, freq }) => (idle ?? freq ?? -1) >= 0)
+    const spread = name.endsWith('lru') ? report!.idle : report!.frequency
+    expect(spread!.reduce((total, row) => total + row.keys, 0)).toBe(told.length)
+    expect(told.length).toBeGreaterThan(0)
+    const top = name.endsWith('lru') ? report!.tops.idle : report!.tops.frequency
+    expect(top[0]!.rank).toBe(Math.max(...told.map(({ idle, freq }) => idle ?? freq ?? -1)))
+  }
+})
+
+test('the page is made of the script and the style that lie beside it', () => {
+  const build = join(import.meta.dirname, '../../src/report/page/build.mjs')
+  const printed = execFileSync(process.execPath, [build, '--print'], { encoding: 'utf8' })
+  const kept = join(import.meta.dirname, '../../src/report/page.generated.ts')
+  expect(readFileSync(kept, 'utf8')).toBe(printed)
+})
