@@ -29,6 +29,7 @@ export type { Damage } from './source/damage.js'
 export type { Until } from './archive/moment.js'
 
 export { readCatalogue, selectBackup } from './repository/catalogue.js'
+export type { ArchiveSpan, RepositoryArchive } from './repository/archives.js'
 export type { Backup, Catalogue } from './repository/catalogue.js'
 export type { BackupFile, BackupRecord, DatabaseCount } from './repository/record.js'
 export type { Proof } from './repository/proof.js'

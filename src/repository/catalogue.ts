@@ -3,7 +3,11 @@
  * lock: the directories are the truth, and what has no sound record is no backup.
  */
 import { timeOf } from '../bytes/time-text.js'
+import type { Until } from '../archive/moment.js'
+import { isArchiveId } from '../archive/shipping.js'
+import { endOfSecond } from '../archive/state.js'
 import { FileError, UsageError } from '../errors.js'
+import { archivesOf, type RepositoryArchive, type StoredArchive } from './archives.js'
 import { isBucketPlace, openStore, splitPlace } from '../storage/open-store.js'
 import type { Store, StorePath } from '../storage/store.js'
 import { newestProof } from './proof.js'
@@ -28,6 +32,8 @@ export interface Catalogue {
   readonly backups: readonly Backup[]
   /** Directories that look like backups and have no sound record. */
   readonly unfinished: readonly string[]
+  /** What `tail` has shipped, oldest first. */
+  readonly archives: readonly RepositoryArchive[]
 }
 
 /** The same with the way to what lies there. */
@@ -52,6 +58,11 @@ export async function readCatalogue(
   return {
     backups: backups.map(plain),
     unfinished: unfinished.map((path) => store.pathOf(path)),
+    archives: (await archivesOf(store, name)).map(
+      ({ name: of, id, directory, source, windows }) => {
+        return { name: of, id, directory, source, windows }
+      },
+    ),
   }
 }
 
@@ -102,7 +113,8 @@ async function lookAt(
 ): Promise<{ record: BackupRecord | undefined; provenAtMs: number | undefined }> {
   const text = await store.readText([...path, RECORD_FILE], MAX_RECORD_BYTES)
   if (text === undefined) return { record: undefined, provenAtMs: undefined }
-  return { record: parseRecord(text), provenAtMs: newestProof(await store.files(path)) }
+  const names = (await store.files(path)).map(({ name }) => name)
+  return { record: parseRecord(text), provenAtMs: newestProof(names) }
 }
 
 /** What killed runs left on their way to become a backup of this name. `unfinished`: of the catalogue. */
@@ -121,11 +133,46 @@ export function sourceOfBackup({ directory, store, path, record }: StoredBackup)
   return isBucketPlace(directory) ? store.pathOf([...path, RECORD_FILE]) : directory
 }
 
-const SELECTOR = /^(.+)@(latest|~\d+|\d{4}-\d\d-\d\d\S*|\d{9,11}|\d{8}T\d{6}Z-[0-9a-f]+)$/
+const SELECTOR =
+  /^(.+)@(latest|archive(?:-\d{8}T\d{6}Z-[0-9a-f]+)?|~\d+|\d{4}-\d\d-\d\d\S*|\d{9,11}|\d{8}T\d{6}Z-[0-9a-f]+)$/
 
-/** True for `REPO@latest`, `REPO/NAME@~1`, `…@2026-11-25T10:00Z`, `…@ID`. */
+/** True for `REPO@latest`, `REPO/NAME@~1`, `…@2026-11-25T10:00Z`, `…@ID`, `…@archive`. */
 export function isBackupSelector(text: string): boolean {
   return SELECTOR.test(text)
+}
+
+/** `REPO@archive` (the newest one), `REPO/NAME@archive-…`; also `@latest` where there is nothing but archives.
+ * `until`: the one that has begun by then is meant. Undefined: a backup is. */
+export async function findArchive(
+  text: string,
+  options: { signal?: AbortSignal | undefined; until?: Until } = {},
+): Promise<StoredArchive | undefined> {
+  const { signal, until } = options
+  const found = SELECTOR.exec(text)
+  const place = found?.[1] ?? text
+  const selector = found?.[2] ?? 'latest'
+  // A backup has one moment only.
+  const isMeant = selector.startsWith('archive') || until !== undefined
+  if (!isMeant && selector !== 'latest') return undefined
+  if (!isMeant && (await backupsAt(place, signal)).backups.length > 0) return undefined
+  const store = await openStore(place, { signal })
+  let archives = await archivesOf(store)
+  if (archives.length === 0) {
+    const { outer, name } = splitPlace(place)
+    if (name !== '') archives = await archivesOf(await openStore(outer, { signal }), name)
+  }
+  const names = new Set(archives.map(({ name }) => name))
+  if (names.size > 1 && !isArchiveId(selector)) throw severalNames(place, [...names], selector)
+  const chosen = isArchiveId(selector)
+    ? archives.find(({ id }) => id === selector)
+    : (archives.findLast((each) => beganBefore(each, until)) ?? archives.at(-1))
+  if (chosen !== undefined || !isMeant) return chosen
+  throw new FileError('ERR_NO_BACKUP', `${place} holds no archive for @${selector}`)
+}
+
+function beganBefore({ windows }: StoredArchive, until: Until): boolean {
+  if (until === undefined || !('unixMs' in until)) return true
+  return windows.some(({ fromMs }) => fromMs <= endOfSecond(until.unixMs))
 }
 
 /** As `selectBackup`. */
@@ -141,18 +188,20 @@ export async function findBackup(text: string, signal?: AbortSignal): Promise<St
   }
   const names = [...new Set(backups.map(({ record }) => record.name))]
   if (names.length > 1 && name === undefined) {
-    throw new UsageError(
-      `${place} holds backups of several names: ${names.slice(0, 10).join(', ')}`,
-      {
-        hint: `name one: ${place}/${names[0]!}@${selector}`,
-      },
-    )
+    throw severalNames(place, names, selector)
   }
   const backup = chosen(backups, selector)
   if (backup !== undefined) return backup
   throw new FileError('ERR_NO_BACKUP', `${place} holds no backup for @${selector}`, {
     hint: `the oldest is ${backups[0]!.record.id}, the newest ${backups.at(-1)!.record.id}`,
   })
+}
+
+function severalNames(place: string, names: readonly string[], selector: string): UsageError {
+  return new UsageError(
+    `${place} holds backups of several names: ${names.slice(0, 10).join(', ')}`,
+    { hint: `name one: ${place}/${names[0]!}@${selector}` },
+  )
 }
 
 async function backupsAt(

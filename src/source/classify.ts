@@ -5,7 +5,12 @@
 import { resolve } from 'node:path'
 import { FileError, ProtocolError, UsageError } from '../errors.js'
 import { formatServerAddress, maskSecrets, parseServerAddress } from '../net/address.js'
-import { isBackupSelector, findBackup, sourceOfBackup } from '../repository/catalogue.js'
+import {
+  findArchive,
+  isBackupSelector,
+  findBackup,
+  sourceOfBackup,
+} from '../repository/catalogue.js'
 import { isBucketPlace } from '../storage/open-store.js'
 import {
   clusterSeeds,
@@ -90,8 +95,7 @@ export async function classifySource(text: string): Promise<SourceSpec> {
   if (SERVER_SCHEME.test(text) || isSentinelAddress(text)) return { kind: 'server', address: text }
   if (isClusterAddress(text)) return { kind: 'cluster', address: text }
   if (isBucketPlace(text)) {
-    const path = isBackupSelector(text) ? sourceOfBackup(await findBackup(text)) : text
-    return { kind: 'file', path }
+    return isBackupSelector(text) ? await classifyBackup(text) : { kind: 'file', path: text }
   }
   const stat = statOf(text)
   if (stat?.isSocket() === true || (stat === undefined && /^[./].*\.sock$/.test(text))) {
@@ -100,10 +104,7 @@ export async function classifySource(text: string): Promise<SourceSpec> {
     })
   }
   if (stat !== undefined) return { kind: stat.isDirectory() ? 'directory' : 'file', path: text }
-  if (isBackupSelector(text)) {
-    const path = sourceOfBackup(await findBackup(text))
-    return { kind: statOf(path)?.isDirectory() === true ? 'directory' : 'file', path }
-  }
+  if (isBackupSelector(text)) return await classifyBackup(text)
   // A path that is not there is a mistyped path, not a host name.
   if (text.includes('/') || /\.(rdb|aof|manifest|gz|zst)$/i.test(text)) {
     throw new FileError('ERR_NO_SUCH_FILE', `no such file or directory: ${maskSecrets(text)}`, {
@@ -111,6 +112,13 @@ export async function classifySource(text: string): Promise<SourceSpec> {
     })
   }
   return { kind: 'server', address: text }
+}
+
+async function classifyBackup(text: string): Promise<SourceSpec> {
+  const archive = await findArchive(text)
+  if (archive !== undefined) return { kind: 'directory', path: archive.directory }
+  const path = sourceOfBackup(await findBackup(text))
+  return { kind: statOf(path)?.isDirectory() === true ? 'directory' : 'file', path }
 }
 
 /** For verbs that follow a stream: there is none of a whole cluster yet. Throws ProtocolError. */

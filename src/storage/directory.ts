@@ -19,7 +19,14 @@ import { temporaryState } from '../disk/owner.js'
 import { statOf } from '../disk/stat.js'
 import { WholeDirectory } from '../disk/whole-directory.js'
 import { syncDirectory } from '../disk/write-all.js'
-import type { NewFolder, NewObjectOptions, Store, StoredObject, StorePath } from './store.js'
+import type {
+  NewFolder,
+  NewObjectOptions,
+  Store,
+  StoredFile,
+  StoredObject,
+  StorePath,
+} from './store.js'
 
 const READ_BYTES = 1 << 20
 
@@ -42,10 +49,6 @@ export class DirectoryStore implements Store {
     return await Promise.resolve(namesIn(this.pathOf(path), (each) => each.isDirectory()))
   }
 
-  async files(path: StorePath): Promise<readonly string[]> {
-    return await Promise.resolve(namesIn(this.pathOf(path), (each) => each.isFile()))
-  }
-
   async put(path: StorePath, text: string): Promise<void> {
     writeFileAtomic(this.pathOf(path), text)
     await Promise.resolve()
@@ -66,19 +69,51 @@ export class DirectoryStore implements Store {
     return await Promise.resolve(openFile(this.pathOf(path)))
   }
 
+  async files(path: StorePath): Promise<readonly StoredFile[]> {
+    const directory = this.pathOf(path)
+    const names = namesIn(directory, (each) => each.isFile())
+    const sizes = names.map((name) => statOf(join(directory, name))?.size ?? 0)
+    return await Promise.resolve(names.map((name, at) => ({ name, sizeBytes: sizes[at]! })))
+  }
+
+  async create(path: StorePath, { direct }: NewObjectOptions): Promise<Output> {
+    this.#makeFolders(path)
+    return await Promise.resolve(new FileOutput(this.pathOf(path), { direct }))
+  }
+
+  async removeFile(path: StorePath): Promise<void> {
+    const file = this.pathOf(path)
+    try {
+      rmSync(file, { force: true })
+    } catch (error) {
+      throw fileError(file, 'write', error)
+    }
+    await Promise.resolve()
+  }
+
+  async tidyFolder(): Promise<void> {
+    // The next writer of a file removes what was left of it.
+    await Promise.resolve()
+  }
+
   async changedAtMs(path: StorePath): Promise<number | undefined> {
     return await Promise.resolve(statOf(this.pathOf(path))?.mtimeMs)
   }
 
   async createFolder(path: StorePath): Promise<NewFolder> {
     const place = this.pathOf(path)
+    return await Promise.resolve(new NewDirectory(place, this.#makeFolders(path)))
+  }
+
+  /** Those that were made, the innermost first. The repository itself may be new, and all folders in it; its
+   * parent is not. */
+  #makeFolders(path: StorePath): readonly string[] {
     const made: string[] = []
-    // The repository itself may be new, and all folders in it; its parent is not.
     for (let depth = 0; depth < path.length; depth += 1) {
       const directory = this.pathOf(path.slice(0, depth))
       if (makeDirectory(directory)) made.unshift(directory)
     }
-    return await Promise.resolve(new NewDirectory(place, made))
+    return made
   }
 
   async removeFolder(path: StorePath, record: string): Promise<void> {

@@ -17,6 +17,11 @@ export interface StoredObject {
   readonly sizeBytes: number
 }
 
+export interface StoredFile {
+  readonly name: string
+  readonly sizeBytes: number
+}
+
 export interface Store {
   /** As users write it. */
   readonly place: string
@@ -27,10 +32,16 @@ export interface Store {
   folders(path: StorePath): Promise<readonly string[]>
   /** A small object; undefined where it is not there, or larger. */
   readText(path: StorePath, maxBytes: number): Promise<string | undefined>
+  /** What lies directly in a folder; nothing where it is not there. */
+  files(path: StorePath): Promise<readonly StoredFile[]>
+  /** An object that appears, or is replaced, as a whole, in a folder that need not be there. */
+  create(path: StorePath, options: NewObjectOptions): Promise<Output>
+  /** Also where it is not there. */
+  removeFile(path: StorePath): Promise<void>
+  /** What a killed writer left of objects that it had begun in a folder that is its own. */
+  tidyFolder(path: StorePath): Promise<void>
   /** Throws FileError where it is not there. */
   open(path: StorePath): Promise<StoredObject>
-  /** The objects directly in a folder, in order; none where there is no such folder. */
-  files(path: StorePath): Promise<readonly string[]>
   /** A small new object in a folder that is there. */
   put(path: StorePath, text: string): Promise<void>
   /** Unix ms of the last change in a folder; undefined where it is not there. */

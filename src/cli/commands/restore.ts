@@ -9,11 +9,13 @@ import { addCommonOptions, type CommandCall, type CommandContext } from '../comm
 import { addConnectOptions, type ConnectValues } from '../connect-options.js'
 import { EXIT } from '../exit-codes.js'
 import { addIdentityOption, readNamed, type IdentityOptions } from '../source-argument.js'
-import { countOf } from '../units.js'
+import { countOf, parseMoment, type Moment } from '../units.js'
 import { confirmEmpty, nameOfTarget, readTarget, runReplay } from './replay/into.js'
 
 interface RestoreCommandOptions extends ConnectValues, IdentityOptions {
   form?: RestoreOptions['form']
+  until?: Moment
+  withServer?: string
   cluster?: boolean
   yes?: boolean
   dryRun?: boolean
@@ -28,6 +30,9 @@ redis-server --dir DIR.
 Into a server (HOST:PORT or an address with ://) or a cluster it is as rrep replay --empty-target: all keys
 there are deleted first, which is asked or meant by --yes, once the backup is known to be whole. A cluster's
 backup goes by hash slot, into a server or a cluster of any shape.
+
+REPO/NAME@archive is what rrep tail --ship keeps: with --until its state at any second that it covers (see
+rrep backup list), as one dump that a server of rrep's own comes to.
 `
 
 export function registerRestore(program: Command, context: CommandContext): void {
@@ -40,6 +45,8 @@ export function registerRestore(program: Command, context: CommandContext): void
     .argument('<repo@sel>', 'REPO, REPO@latest, REPO/NAME@~1, REPO@2026-11-25T10:00Z, …')
     .argument('<target>', 'a directory, absent or empty; or a server')
     .addOption(new Option('--form <form>', 'both, rdb or aof').choices(['both', 'rdb', 'aof']))
+    .option('--until <when>', 'of an archive: its state at this time, or offset:N', parseMoment)
+    .option('--with-server <path>', 'of an archive: the server to apply its commands in')
     .option('--cluster', 'the target is a node of a cluster: load all of it')
     .option('--yes', 'delete what the server holds without asking')
     .option('--dry-run', 'a server: say only what would be written')
@@ -52,6 +59,7 @@ export function registerRestore(program: Command, context: CommandContext): void
     'rrep restore /var/backups/redis/prod@~1 data --form rdb',
     'rrep restore s3://backups/redis@latest data --identity key.txt',
     'rrep restore /var/backups/redis@latest 127.0.0.1:6380 --yes --verify',
+    'rrep restore s3://backups/redis/prod@archive data --until 2026-11-25T09:59:59Z',
   ])
   command.action(
     context.action<RestoreCommandOptions>(async (call) => {
@@ -61,13 +69,15 @@ export function registerRestore(program: Command, context: CommandContext): void
       const result = await restoreTo(selector, target, {
         form: options.form,
         identity: options.identity,
+        until: options.until,
+        withServer: options.withServer,
         signal,
       })
-      const { record, from, directory, files } = result
+      const { record, keys, from, directory, files } = result
       if (talk.json)
-        await talk.event({ event: 'restored', from, directory, written: files, ...record })
+        await talk.event({ event: 'restored', from, directory, written: files, keys, ...record })
       else {
-        talk.say(`${from} → ${directory}: ${countOf(record.keys, 'key')}, ${files.join(' and ')}`)
+        talk.say(`${from} → ${directory}: ${countOf(keys, 'key')}, ${files.join(' and ')}`)
         talk.say(`start it with: redis-server --dir ${directory}`)
       }
       return EXIT.OK
@@ -91,11 +101,14 @@ async function intoServer(
   if (options.form !== undefined) {
     throw new UsageError('--form is for a directory: a server has no files')
   }
-  const stored = isBackupSelector(selector) ? selector : `${selector}@latest`
+  const isNamed = isBackupSelector(selector)
+  const stored = isNamed
+    ? selector
+    : `${selector}@${options.until === undefined ? 'latest' : 'archive'}`
   const source = await readNamed(stored, {}, io, talk)
   const target = await readTarget(name, options, options.cluster === true, io, talk, 'source')
   if (options.yes !== true && options.dryRun !== true) await confirmEmpty(nameOfTarget(target), io)
-  const { dryRun, verify, retries, identity } = options
-  const call = { dryRun, verify, retries, identity, emptyTarget: true, signal }
+  const { dryRun, verify, retries, identity, until, withServer } = options
+  const call = { dryRun, verify, retries, identity, until, withServer, emptyTarget: true, signal }
   return await runReplay(source, target, call, talk)
 }

@@ -170,6 +170,8 @@ async function keep(
       dir,
       ...keepOptions(options),
       adopt: options.adopt,
+      ship: options.ship,
+      shipEveryMs: options.shipEvery,
       retries: options.retries,
       durationMs: options.for,
       signal,
@@ -187,7 +189,8 @@ async function keep(
       onWire: (direction, line) => talk.trace(`${direction === 'sent' ? '>' : '<'} ${line}`),
     })
     progress.stop()
-    return result.gaps === 0 && result.droppedCommands === 0 ? EXIT.OK : EXIT.FAILED
+    if (result.gaps !== 0 || result.droppedCommands !== 0) return EXIT.FAILED
+    return result.shipped?.error === undefined ? EXIT.OK : EXIT.WARNING
   } finally {
     progress.stop()
   }

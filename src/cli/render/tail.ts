@@ -54,7 +54,7 @@ export function isShardEvent(event: { event: string }): event is ShardEvent {
   return SHARD_EVENTS.has(event.event)
 }
 
-const WARNINGS = new Set(['snapshot-failed', 'warning'])
+const WARNINGS = new Set(['snapshot-failed', 'ship-failed', 'warning'])
 
 export function isArchiveWarning(event: ArchiveEvent): boolean {
   if (event.event === 'full-resync') return event.reason === 'other-history'
@@ -79,6 +79,10 @@ export function describeEvent(event: ArchiveEvent): string | undefined {
       const from = event.previousReplid === undefined ? '' : ` (before: ${event.previousReplid})`
       return `going on behind offset ${event.replOffset} of ${event.replid}${from}`
     }
+    case 'shipped':
+      return `everything up to offset ${event.replOffset} is in ${event.place}`
+    case 'ship-failed':
+      return `not sent to the repository, tried again: ${event.message}`
     case 'rotated':
       return `new file ${event.file} behind offset ${event.replOffset}`
     case 'recovered':

@@ -14,7 +14,14 @@ import { isBucketFault } from './bucket-error.js'
 import { connectBucket, type BucketClient } from './client.js'
 import { openRanges } from './ranges.js'
 import { Upload } from './uploader.js'
-import type { NewFolder, NewObjectOptions, Store, StoredObject, StorePath } from '../store.js'
+import type {
+  NewFolder,
+  NewObjectOptions,
+  Store,
+  StoredFile,
+  StoredObject,
+  StorePath,
+} from '../store.js'
 
 const MARK_FILE = 'rrep-writing'
 const MAX_MARK_BYTES = 1024
@@ -27,6 +34,7 @@ const PLACE = /^s3:\/\/([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:\/(.*))?$/
 
 interface Listed {
   key: string
+  sizeBytes: number
   atMs: number
 }
 
@@ -80,12 +88,6 @@ export class BucketStore implements Store {
     return names.sort()
   }
 
-  async files(path: StorePath): Promise<readonly string[]> {
-    const start = `${this.#keyOf(path)}/`.length
-    const names = (await this.#listAll(path)).map(({ key }) => key.slice(start))
-    return names.filter((name) => name !== '' && !name.includes('/')).sort()
-  }
-
   async put(path: StorePath, text: string): Promise<void> {
     await putText(this.#client, this.#bucket, this.#keyOf(path), text)
   }
@@ -112,6 +114,28 @@ export class BucketStore implements Store {
     const sizeBytes = ContentLength ?? 0
     const stream = await openRanges(this.#client, this.#bucket, Key, sizeBytes)
     return { name: this.pathOf(path), stream, sizeBytes }
+  }
+
+  async files(path: StorePath): Promise<readonly StoredFile[]> {
+    const prefix = `${this.#keyOf(path)}/`
+    const objects = await this.#listAll(path)
+    return objects
+      .map(({ key, sizeBytes }) => ({ name: key.slice(prefix.length), sizeBytes }))
+      .filter(({ name }) => name !== '' && !name.includes('/'))
+  }
+
+  async create(path: StorePath, { expectedBytes }: NewObjectOptions): Promise<Output> {
+    const target = { bucket: this.#bucket, key: this.#keyOf(path), isTagMd5: false }
+    const upload = new Upload(this.#client, { ...target, partBytes: partBytesFor(expectedBytes) })
+    return await Promise.resolve(upload)
+  }
+
+  async removeFile(path: StorePath): Promise<void> {
+    await this.#remove(this.#keyOf(path))
+  }
+
+  async tidyFolder(path: StorePath): Promise<void> {
+    await this.#endUploads(path, () => true)
   }
 
   async changedAtMs(path: StorePath): Promise<number | undefined> {
@@ -216,8 +240,9 @@ export class BucketStore implements Store {
     )
     const { Contents = [], CommonPrefixes = [], IsTruncated, NextContinuationToken } = page
     return {
-      objects: Contents.map(({ Key, LastModified }) => ({
+      objects: Contents.map(({ Key, LastModified, Size }) => ({
         key: Key ?? '',
+        sizeBytes: Size ?? 0,
         atMs: LastModified?.getTime() ?? 0,
       })),
       folders: CommonPrefixes.map(({ Prefix: each }) => each ?? ''),
@@ -228,6 +253,10 @@ export class BucketStore implements Store {
   #keyOf(path: StorePath): string {
     return `${this.#prefix}${path.join('/')}`
   }
+}
+
+function partBytesFor(expectedBytes = 0): number {
+  return Math.max(LEAST_PART_BYTES, Math.ceil(expectedBytes / MOST_PARTS))
 }
 
 class NewBucketFolder implements NewFolder {
@@ -256,12 +285,12 @@ class NewBucketFolder implements NewFolder {
     this.#isTagMd5 = tag?.replaceAll('"', '') === createHash('md5').update(text).digest('hex')
   }
 
-  async create(file: string, { expectedBytes = 0 }: NewObjectOptions): Promise<Output> {
+  async create(file: string, { expectedBytes }: NewObjectOptions): Promise<Output> {
     this.#written.add(file)
     const upload = new Upload(this.#client, {
       bucket: this.#bucket,
       key: `${this.#key}/${file}`,
-      partBytes: Math.max(LEAST_PART_BYTES, Math.ceil(expectedBytes / MOST_PARTS)),
+      partBytes: partBytesFor(expectedBytes),
       isTagMd5: this.#isTagMd5,
     })
     this.#uploads.push(upload)

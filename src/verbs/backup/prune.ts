@@ -1,5 +1,7 @@
 /** Which backups of a repository are kept, and the others removed: within one name each. */
+import { APPEND_DIR, SIDECAR } from '../../archive/layout.js'
 import { FileError, UsageError } from '../../errors.js'
+import { archivesOf, type StoredArchive } from '../../repository/archives.js'
 import {
   catalogueOf,
   removeUnborn,
@@ -38,6 +40,16 @@ export async function prune(repository: string, options: PruneOptions): Promise<
       removed.push(directory)
     }
   }
+  for (const { archive, reasons } of chooseArchives(
+    await archivesOf(store, options.name),
+    options,
+  )) {
+    const { name, id, directory, path } = archive
+    kept.push({ name, id, directory, reasons })
+    if (reasons.length > 0 || !isReal) continue
+    await store.removeFolder(path, `${APPEND_DIR}/${SIDECAR}`)
+    removed.push(directory)
+  }
   const unfinishedRemoved: string[] = []
   for (const path of isReal ? unfinished : []) {
     const changedAtMs = (await store.changedAtMs(path)) ?? nowMs
@@ -46,6 +58,25 @@ export async function prune(repository: string, options: PruneOptions): Promise<
     unfinishedRemoved.push(store.pathOf(path))
   }
   return { backups: kept, removed, unfinishedRemoved }
+}
+
+/** A window is kept or goes as a whole: the newest archive of a name stays, and so does each that reaches
+ * into the time to keep. Without such a time all stay. */
+function chooseArchives(
+  archives: readonly StoredArchive[],
+  { keep: { withinMs } }: PruneOptions,
+): readonly { archive: StoredArchive; reasons: readonly string[] }[] {
+  const newest = new Map(archives.map((each) => [each.name, each]))
+  return archives.map((archive) => {
+    const last = newest.get(archive.name)!
+    if (archive === last) return { archive, reasons: ['newest'] }
+    if (withinMs === undefined || withinMs === 0) return { archive, reasons: ['archive'] }
+    return { archive, reasons: endOf(archive) > endOf(last) - withinMs ? ['within'] : [] }
+  })
+}
+
+function endOf({ windows }: StoredArchive): number {
+  return windows.at(-1)?.toMs ?? 0
 }
 
 const MARKS: Marks<Backup> = {

@@ -5,7 +5,6 @@
  * record in it, and is never changed again. What goes wrong behind that does not make it worse.
  */
 import { randomBytes } from 'node:crypto'
-import { basename, resolve } from 'node:path'
 import { AbortedError, RrepError, UsageError } from '../../errors.js'
 import { catalogueOf, removeUnborn } from '../../repository/catalogue.js'
 import {
@@ -23,6 +22,7 @@ import { findServer } from '../../source/scratch-server.js'
 import { openStore } from '../../storage/open-store.js'
 import { oldestThatLoad, type RdbMagic } from '../../servers/rdb-version.js'
 import type { BackupOptions, BackupResult } from './options.js'
+import { nameOfBackups } from './name.js'
 import { prove } from './prove.js'
 import { prune } from './prune.js'
 import { packingOf } from './storing.js'
@@ -165,17 +165,3 @@ function describe(
     nodes,
   }
 }
-
-/** What they are called where nobody says: host and port, or the name that Sentinels know. */
-export function nameOfBackups(source: Source): string {
-  if (source.kind !== 'server' && source.kind !== 'cluster') {
-    const name = basename(source.kind === 'stdin' ? 'stdin' : resolve(source.path))
-    return name.replace(/\.(?:rdb|aof|gz|zst)\b.*$/, '').replaceAll(NOT_OF_A_NAME, '_')
-  }
-  const address = source.kind === 'server' ? source.server.address : source.seeds[0]!.address
-  if (address.name !== undefined) return address.name
-  const host = address.transport === 'unix' ? (address.socketPath ?? 'socket') : address.host
-  return `${host}-${address.port}`.replaceAll(NOT_OF_A_NAME, '_')
-}
-
-const NOT_OF_A_NAME = /[^A-Za-z0-9._-]/g

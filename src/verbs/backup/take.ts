@@ -11,7 +11,7 @@ import type { Progress } from '../../source/progress.js'
 import type { NewFolder } from '../../storage/store.js'
 import type { ClusterSeeds } from '../../topology/cluster.js'
 import { quickLook, type QuickLook } from '../doctor/quick.js'
-import { exportKeys } from '../export/run.js'
+import { exportKeys, type ExportOptions } from '../export/run.js'
 import { syncShards } from '../sync/cluster.js'
 import { syncInto } from '../sync/run.js'
 import type { DumpFacts } from './files.js'
@@ -139,24 +139,32 @@ async function takeFile(
   const { until, withServer, stdin, identity, signal } = options
   const walk = newWalk?.()
   try {
-    const result = await exportKeys(source, {
-      format: 'rdb',
-      output: writableTo(output, walk),
+    await exportState(source, writableTo(output, walk), {
       ...{ until, withServer, stdin, identity, signal },
       onProgress: ({ done, total, unit }) =>
         options.onProgress?.({ phase: 'sync', done, total, unit }),
     })
-    if (result.built?.complete === false) {
-      throw new TargetError(
-        'ERR_STATE_INCOMPLETE',
-        `not everything in ${nameOfSource(source)} could be applied in ${result.built.server}: its state is not known`,
-      )
-    }
     await output.finish()
   } catch (error) {
     output.discard()
     throw error
   }
+}
+
+/** The state of a moment as one dump; rejects with TargetError where it is not known. Returns its keys. */
+export async function exportState(
+  source: StoredSource,
+  output: string | Writable,
+  options: Omit<ExportOptions, 'format' | 'output'>,
+): Promise<number> {
+  const result = await exportKeys(source, { ...options, format: 'rdb', output })
+  if (result.built?.complete === false) {
+    throw new TargetError(
+      'ERR_STATE_INCOMPLETE',
+      `not everything in ${nameOfSource(source)} could be applied in ${result.built.server}: its state is not known`,
+    )
+  }
+  return result.keysWritten
 }
 
 function writableTo(output: Output, walk: SnapshotWalk | undefined): Writable {

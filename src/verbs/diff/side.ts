@@ -19,6 +19,7 @@ import { nameOfSource, pathOf, type Source, type StoredSource } from '../../sour
 import { isShardDirectory } from '../../source/shards.js'
 import { openInput, type OpenInputOptions } from '../../source/source.js'
 import { scanToRdb } from '../../source/scan-server.js'
+import { fetchSource, isFarArchive } from '../../source/fetched-archive.js'
 import { isPipe, storePipe, storeSource } from '../../source/stored-pipe.js'
 import type { RetryEvent, WarningEvent } from '../../source/progress.js'
 import type { ClusterSeeds } from '../../topology/cluster.js'
@@ -120,6 +121,10 @@ export class OpenSide {
       const { stdin } = this.#options
       if (stdin === undefined) throw new UsageError('there is no standard input to read')
       await this.#copy(stdin)
+    } else if (isFarArchive(source)) {
+      const path = this.#temporary('archive')
+      await fetchSource(source.path, until, path, this.#options.signal)
+      this.#path = path
     } else if (isPipe(source.path)) {
       const path = this.#temporary('in')
       await storeSource(source.path, path, this.result.name, this.#reading)

@@ -29,6 +29,7 @@ import type { Until } from '../../archive/moment.js'
 import { checkMomentOfDump, hasPreamble } from '../../source/dump-head.js'
 import { openRdbInput, pumpRdb, type RdbInput } from '../../source/rdb-input.js'
 import type { Progress, RetryEvent, WarningEvent } from '../../source/progress.js'
+import { fetchSource, isFarArchive } from '../../source/fetched-archive.js'
 import { isShardDirectory } from '../../source/shards.js'
 import { openInput, type ByteInput } from '../../source/source.js'
 import { isPipe, storeInput } from '../../source/stored-pipe.js'
@@ -96,6 +97,7 @@ export async function openKeys(source: Source, options: OpenKeysOptions): Promis
   try {
     if (source.kind === 'server') return await opening.server(source.server)
     if (source.kind === 'cluster') return await opening.cluster(source.seeds)
+    if (isFarArchive(source)) return await opening.farArchive(source.path)
     return await opening.file(pathOf(source))
   } catch (error) {
     opening.removeTemporary()
@@ -133,6 +135,13 @@ class Opening {
       onProgress: ({ done, total, unit }) => onProgress?.({ phase: 'sync', done, total, unit }),
     })
     return await this.#read(output, name)
+  }
+
+  async farArchive(path: string): Promise<OpenKeys> {
+    const { until, signal } = this.#options
+    const here = this.#temporary('archive')
+    await fetchSource(path, until, here, signal)
+    return await this.#set(here, path)
   }
 
   async file(path: string): Promise<OpenKeys> {

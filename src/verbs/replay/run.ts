@@ -8,6 +8,9 @@
  */
 import type { LedgerReport } from '../../target/ledger.js'
 import type { DiffResult } from '../diff/options.js'
+import { makeTemporaryDir, removeTemporaryDir } from '../../disk/temporary-dir.js'
+import { fetchSource, isFarArchive } from '../../source/fetched-archive.js'
+import { join } from 'node:path'
 import { diff } from '../diff/run.js'
 import { checkOptions } from './checks.js'
 import { replayFiles } from './files.js'
@@ -69,7 +72,24 @@ export async function replay(
   target: TargetName,
   options: ReplayOptions = {},
 ): Promise<ReplayResult> {
-  const opened = refuseCluster(await readSource(source))
+  const named = refuseCluster(await readSource(source))
+  if (!isFarArchive(named)) return await replayNear(named, target, options)
+  const directory = makeTemporaryDir('rrep-archive-')
+  try {
+    const path = join(directory, 'archive')
+    // From a time on, all that came before is left out, not what is read.
+    await fetchSource(named.path, options.until, path, options.signal)
+    return await replayNear({ kind: 'directory', path }, target, options)
+  } finally {
+    removeTemporaryDir(directory)
+  }
+}
+
+async function replayNear(
+  opened: Exclude<Source, { kind: 'cluster' }>,
+  target: TargetName,
+  options: ReplayOptions,
+): Promise<ReplayResult> {
   const seeds = seedsOf(target)
   if (seeds !== undefined) return await intoCluster({ ...options, source: opened }, seeds)
   const server = readServer(target as ServerName)

@@ -10,19 +10,27 @@ import { fileError } from '../../disk/file-error.js'
 import { WholeDirectory } from '../../disk/whole-directory.js'
 import { UsageError } from '../../errors.js'
 import { unpack } from '../backup/files.js'
-import { findBackup } from '../../repository/catalogue.js'
+import type { Until } from '../../archive/moment.js'
+import { findArchive, findBackup } from '../../repository/catalogue.js'
+import { exportState } from '../backup/take.js'
 import type { BackupRecord } from '../../repository/record.js'
 
 export interface RestoreOptions {
   /** Default both. */
   form?: 'both' | 'rdb' | 'aof' | undefined
+  /** Of an archive: its state at this moment. Default: its end. */
+  until?: Until
+  /** The redis-server or valkey-server that an archive's commands are applied in. Default: that of PATH. */
+  withServer?: string | undefined
   /** The file with the identity that opens what is encrypted with age. */
   identity?: string | undefined
   signal?: AbortSignal | undefined
 }
 
 export interface RestoreResult {
-  record: BackupRecord
+  /** Undefined of an archive. */
+  record: BackupRecord | undefined
+  keys: number
   /** Where the backup lies. */
   from: string
   directory: string
@@ -40,21 +48,30 @@ export async function restoreTo(
   target: string,
   options: RestoreOptions = {},
 ): Promise<RestoreResult> {
-  const { directory: from, record, store, path } = await findBackup(selector, options.signal)
-  if (record.isCluster) {
+  const { form = 'both', identity, until, withServer, signal } = options
+  const archive = await findArchive(selector, { signal, until })
+  const backup = archive === undefined ? await findBackup(selector, signal) : undefined
+  if (backup?.record.isCluster === true) {
+    const { record, directory: from } = backup
     throw new UsageError(`${record.id} is of a cluster: its shards are no data of one server`, {
       hint: `its directory ${from} can be loaded into a cluster or a server: \`replay()\``,
     })
   }
-  const { form = 'both', identity, signal } = options
   const directory = new WholeDirectory(target)
   const place = (name: string): string => join(directory.temporaryPath, name)
   const files: string[] = []
+  let keys: number
   try {
     const dump = place('dump.rdb')
-    const [stored] = record.files
-    const file = [...path, stored!.file]
-    await unpack(await store.open(file), dump, stored!, { identity, signal })
+    if (backup === undefined) {
+      const source = { kind: 'directory' as const, path: archive!.directory }
+      keys = await exportState(source, dump, { until, withServer, signal })
+    } else {
+      const { record, store, path } = backup
+      const [stored] = record.files
+      await unpack(await store.open([...path, stored!.file]), dump, stored!, { identity, signal })
+      keys = record.keys
+    }
     if (form !== 'aof') files.push('dump.rdb')
     if (form !== 'rdb') {
       const set = place('appendonlydir')
@@ -70,7 +87,8 @@ export async function restoreTo(
   } finally {
     directory.discard()
   }
-  return { record, from, directory: target, files }
+  const from = (archive ?? backup!).directory
+  return { record: backup?.record, keys, from, directory: target, files }
 }
 
 /** The same bytes under two names: servers replace such files, and never write into them. */

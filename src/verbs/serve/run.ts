@@ -1,8 +1,10 @@
 /**
  * `serve`: be the master, from a file, an archive or a live upstream, until aborted.
  */
+import { join } from 'node:path'
 import { readFileSync } from 'node:fs'
 import { fileError } from '../../disk/file-error.js'
+import { fetchSource, isFarArchive } from '../../source/fetched-archive.js'
 import { makeTemporaryDir, removeTemporaryDir } from '../../disk/temporary-dir.js'
 import { AbortedError, UsageError } from '../../errors.js'
 import { checkExposure } from '../../serving/clients/access.js'
@@ -51,8 +53,13 @@ export async function serve(name: SourceName, options: ServeOptions): Promise<Se
       if (options.backlogDir !== undefined) {
         throw new UsageError('a source of files needs no backlog directory: the files are it')
       }
+      let path = pathOf(source)
+      if (isFarArchive(source)) {
+        path = join(temporaryDir, 'archive')
+        await fetchSource(source.path, options.until, path, signal)
+      }
       frozen = await openFrozenSource({
-        path: pathOf(source),
+        path,
         until: options.until,
         stdin: options.stdin,
         identity: options.identity,

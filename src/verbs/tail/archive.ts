@@ -19,7 +19,9 @@ import { ReplicationLink } from '../../replication/link.js'
 import { ArchiveWriter } from '../../archive/writer/writer.js'
 import { Lock } from '../../disk/lock.js'
 import { ArchiveStore } from '../../archive/store.js'
+import { nameOfBackups } from '../backup/name.js'
 import { takeSnapshot } from './archive-snapshot.js'
+import { Shipping } from './shipping.js'
 import { clusterNodeWarning } from '../../source/progress.js'
 import { readServer, type ServerName } from '../../source/classify.js'
 import type { OnSlots } from '../../archive/writer/stream.js'
@@ -29,6 +31,8 @@ export type * from './options.js'
 export type { ArchiveWriterEvent } from '../../archive/writer/options.js'
 
 const DEFAULT_ROTATE_BYTES = 256 << 20
+/** What is being written goes up anew each time: it is to stay small. */
+const SHIPPED_ROTATE_BYTES = 16 << 20
 const TICK_MS = 1000
 /** Not at once: the server may be at its next move of slots, and saves for that. */
 const TRIM_SNAPSHOT_MS = 3000
@@ -65,10 +69,21 @@ export async function archiveCall(call: ArchiveCall, shard?: KeptShard): Promise
   const lock = Lock.take(join(dir, LOCK_FILE), { what: dir })
   try {
     store.load()
-    return await new ArchiveRun(call, store, shard).run()
+    const shipping =
+      call.ship === undefined ? undefined : await openShipping(call, call.ship, store)
+    return await new ArchiveRun(call, store, { shard, shipping }).run()
   } finally {
     lock.release()
   }
+}
+
+async function openShipping(
+  { server, shipEveryMs, onEvent }: ArchiveCall,
+  ship: string,
+  store: ArchiveStore,
+): Promise<Shipping> {
+  const name = nameOfBackups({ kind: 'server', server })
+  return await Shipping.open(store, { ship, name, shipEveryMs, onEvent })
 }
 
 class ArchiveRun implements LinkConsumer {
@@ -83,6 +98,7 @@ class ArchiveRun implements LinkConsumer {
   #snapshotBytes = 0
   #snapshots = 0
   #reason: FullResyncReason = 'first'
+  readonly #shipping: Shipping | undefined
   readonly #snapshotHalt = new AbortController()
   #snapshotting: Promise<void> | undefined
   #lastSnapshotMs = Date.now()
@@ -91,13 +107,18 @@ class ArchiveRun implements LinkConsumer {
   #trims = 0
   #trimsCovered = 0
 
-  constructor(options: ArchiveCall, store: ArchiveStore, shard?: KeptShard) {
+  constructor(
+    options: ArchiveCall,
+    store: ArchiveStore,
+    { shard, shipping }: { shard: KeptShard | undefined; shipping: Shipping | undefined },
+  ) {
     this.#options = options
     this.#shard = shard
     this.#isNode = shard !== undefined
+    this.#shipping = shipping
     this.#store = store
     this.#archive = new ArchiveWriter(store, {
-      rotateBytes: options.rotateBytes ?? DEFAULT_ROTATE_BYTES,
+      rotateBytes: options.rotateBytes ?? (shipping ? SHIPPED_ROTATE_BYTES : DEFAULT_ROTATE_BYTES),
       fsync: options.fsync ?? 'everysec',
       syncOnGetAck: options.durable === true,
       keep: options.keep,
@@ -141,6 +162,7 @@ class ArchiveRun implements LinkConsumer {
     } catch (error) {
       this.#failure ??= error instanceof Error ? error : new Error(String(error))
     }
+    const shipped = await this.#shipping?.finish()
     const failure = this.#failure
     if (failure !== undefined && !(failure instanceof AbortedError)) throw failure
     const result: ArchiveResult = {
@@ -155,6 +177,7 @@ class ArchiveRun implements LinkConsumer {
       dropped: this.#archive.dropped,
       droppedCommands: this.#archive.droppedCommands,
       highestDbnum: this.#archive.highestDbnum,
+      shipped,
     }
     this.#options.onEvent?.({ event: 'stopped', ...result })
     if (failure !== undefined) throw failure
@@ -293,6 +316,9 @@ class ArchiveRun implements LinkConsumer {
       // Its failure comes by onError.
       void this.#archive.sync()
     }
+    this.#shipping?.tick(async () => {
+      await this.#archive.sync()
+    })
     const { snapshotEveryMs, onProgress } = this.#options
     const everyMs = this.#trims > this.#trimsCovered ? TRIM_SNAPSHOT_MS : snapshotEveryMs
     const isDue = everyMs !== undefined && Date.now() - this.#lastSnapshotMs >= everyMs

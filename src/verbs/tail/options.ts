@@ -1,5 +1,6 @@
 /** What `tail` is asked for, what it tells on the way, and what it says at the end: watching the
  * stream, and keeping it in an archive. */
+import type { RrepError } from '../../errors.js'
 import type { Readable, Writable } from 'node:stream'
 import type { StatsSnapshot } from '../../analyze/command-stats.js'
 import type { Until } from '../../archive/moment.js'
@@ -166,6 +167,10 @@ export type ArchiveEvent =
     }
   | { event: 'link-lost'; message: string; retryInMs: number | undefined }
   | { event: 'snapshot-failed'; message: string }
+  /** All stream bytes up to this one are in the repository. */
+  | { event: 'shipped'; place: string; replOffset: number }
+  /** It is tried again; the archive goes on. */
+  | { event: 'ship-failed'; message: string }
   /** Something in the directory is not as it should be; nothing was deleted for it. */
   | WarningEvent
   /** Cut off from what a crash left: an unfinished command or transaction. */
@@ -190,6 +195,10 @@ export interface ArchiveOptions {
   /** Acknowledge what is fsynced, so that WAITAOF (7.2+) counts the archive. WAIT then counts it
    * too, and FAILOVER may choose it. Default: ACK 0, which counts for nothing. */
   durable?: boolean | undefined
+  /** A repository (a directory, `s3://bucket/prefix`) that gets a copy as the archive grows. */
+  ship?: string | undefined
+  /** How often. Default 60 s. */
+  shipEveryMs?: number | undefined
   /** Failed attempts in a row before giving up. Default: 5 until the first connection has
    * succeeded, then without end. */
   retries?: number | undefined
@@ -234,10 +243,15 @@ export interface ArchiveResult {
   droppedCommands: number
   /** A server that loads the archive needs `databases` above this. */
   highestDbnum: number
+  /** With `ship`: where the copy lies, and what it has; `error`: what the last attempt ended with. */
+  shipped?: { place: string; replOffset: number; error: RrepError | undefined } | undefined
 }
 
 /** Of a whole cluster: an archive a shard beside `nodes.json`. */
-export type ArchiveClusterOptions = Omit<ArchiveOptions, 'adopt' | 'onEvent' | 'onProgress'> & {
+export type ArchiveClusterOptions = Omit<
+  ArchiveOptions,
+  'adopt' | 'ship' | 'shipEveryMs' | 'onEvent' | 'onProgress'
+> & {
   onEvent?: ((event: ArchiveClusterEvent) => void) | undefined
   /** Each second: the sums of all shards. */
   onProgress?: ((progress: ArchiveClusterProgress) => void) | undefined

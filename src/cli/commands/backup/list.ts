@@ -1,5 +1,6 @@
 /** `rrep backup list`: what a repository holds, and whether it is young enough. */
 import type { Command } from 'commander'
+import type { RepositoryArchive } from '../../../repository/archives.js'
 import { readCatalogue } from '../../../repository/catalogue.js'
 import { addCommonOptions, type CommandContext } from '../../command.js'
 import { EXIT } from '../../exit-codes.js'
@@ -22,6 +23,14 @@ const LIST: readonly Column[] = [
   { title: 'source', spare: 2 },
 ]
 
+const WINDOWS: readonly Column[] = [
+  { title: 'name' },
+  { title: 'archive' },
+  { title: 'any second from' },
+  { title: 'until' },
+  { title: 'source', spare: 1 },
+]
+
 export function registerList(parent: Command, context: CommandContext): void {
   const command = parent
     .command('list')
@@ -32,7 +41,9 @@ export function registerList(parent: Command, context: CommandContext): void {
   addCommonOptions(command, ['rrep backup list /var/backups/redis --max-age 26h'])
   command.action(
     context.action<ListOptions>(async ({ args, options, talk, signal }) => {
-      const { backups, unfinished } = await readCatalogue(args[0]!, options.name, { signal })
+      const { backups, unfinished, archives } = await readCatalogue(args[0]!, options.name, {
+        signal,
+      })
       const nowMs = Date.now()
       if (talk.json) {
         const rows = backups.map(({ directory, record, provenAtMs }) => ({
@@ -40,7 +51,12 @@ export function registerList(parent: Command, context: CommandContext): void {
           provenAt: provenAtMs === undefined ? null : new Date(provenAtMs).toISOString(),
           ...record,
         }))
-        await talk.event({ event: 'backups', backups: rows, unfinished })
+        await talk.event({
+          event: 'backups',
+          backups: rows,
+          unfinished,
+          archives: archives.map(archiveRow),
+        })
       } else if (backups.length > 0) {
         const rows = backups.map(({ record, atMs, provenAtMs }) => [
           record.name,
@@ -53,7 +69,11 @@ export function registerList(parent: Command, context: CommandContext): void {
           record.isCluster ? countOf(record.files.length, 'shard') : record.source,
         ])
         await talk.write(`${renderTable(LIST, rows, lookOf(talk))}\n`)
-      } else talk.say(`no backup in ${args[0]!}`)
+      } else if (archives.length === 0) talk.say(`no backup in ${args[0]!}`)
+      if (!talk.json && archives.length > 0) {
+        const rows = archives.flatMap(windowRows)
+        await talk.write(`${renderTable(WINDOWS, rows, lookOf(talk))}\n`)
+      }
       for (const each of unfinished) talk.warn(`${each} has no sound record: it is no backup`)
       const { maxAge } = options
       if (maxAge === undefined) return EXIT.OK
@@ -70,4 +90,17 @@ export function registerList(parent: Command, context: CommandContext): void {
       return newest.size > 0 && stale.length === 0 ? EXIT.OK : EXIT.DIFFERENT
     }),
   )
+}
+
+function windowRows({ name, id, source, windows }: RepositoryArchive): string[][] {
+  return windows.map(({ fromMs, toMs }) => [name, id, timeText(fromMs), timeText(toMs), source])
+}
+
+function archiveRow({ windows, ...archive }: RepositoryArchive): object {
+  const spans = windows.map(({ fromMs, toMs }) => ({ from: timeText(fromMs), to: timeText(toMs) }))
+  return { ...archive, windows: spans }
+}
+
+function timeText(unixMs: number): string {
+  return new Date(unixMs).toISOString()
 }

@@ -35,6 +35,8 @@ export interface TailCommandOptions extends ConnectValues, FilterOptions {
   fsync?: string
   durable?: boolean
   adopt?: boolean
+  ship?: string
+  shipEvery?: number
   cluster?: boolean
 }
 
@@ -68,6 +70,11 @@ With --cluster -o DIR: an archive for each shard, DIR/shard-<id>, as above, and 
 which slots when, and how far each shard must be read where slots changed hands. A shard goes on from
 the replica that is promoted, by partial resync; shards that are added are kept from then on. TRIMSLOTS
 and FLUSHSLOT are recorded, and a new snapshot is taken for servers, which cannot load them.
+
+--ship REPO: a copy of the archive in a repository of backups, kept up every --ship-every: what is complete once,
+what is being written up to its last whole command, the sidecar last. Killed, cut off or throttled it catches
+up; the archive does not wait for it. The copy alone restores to any second it covers: REPO/NAME@archive with
+--until. What --keep lets go is removed there too.
 
 --durable acknowledges to the master what is fsynced, so WAITAOF 0 1 counts this archive. It then
 also counts for WAIT and min-replicas, and FAILOVER without TO may pick it as the new master, which
@@ -125,6 +132,8 @@ export function declareTail(program: Command): Command {
     )
     .option('--fsync <when>', 'with -o: everysec (default), always or no')
     .option('--adopt', 'with -o: go on in the archive of another server, behind a gap')
+    .option('--ship <repo>', 'with -o: a copy in this repository (a directory, s3://bucket/prefix)')
+    .option('--ship-every <time>', 'how often (default 60s)', parseDuration)
     .option('--cluster', 'all shards of the cluster that the server is a node of')
     .option('--durable', 'with -o: acknowledge what is fsynced (WAITAOF)')
     .addHelpText('after', DETAILS)
@@ -139,13 +148,23 @@ export function declareTail(program: Command): Command {
     'rrep tail archive --command FLUSHALL,DEL --from 2026-11-22T10:00:00Z',
     'rrep tail -o archive --snapshot-every 6h --keep 7d',
     'rrep tail redis://db.example -o archive --durable --fsync always',
+    'rrep tail db.example -o archive --snapshot-every 6h --ship s3://backups/redis',
   ])
   return command
 }
 
-const KEEP_ONLY = ['rotate', 'snapshotEvery', 'keep', 'fsync', 'durable', 'adopt'] as const
+const KEEP_ONLY = [
+  'rotate',
+  'snapshotEvery',
+  'keep',
+  'fsync',
+  'durable',
+  'adopt',
+  'ship',
+  'shipEvery',
+] as const
 /** What has no meaning for several streams in one. */
-const ONE_STREAM_ONLY = ['resp', 'stats', 'fromOffset', 'adopt'] as const
+const ONE_STREAM_ONLY = ['resp', 'stats', 'fromOffset', 'adopt', 'ship'] as const
 const WATCH_ONLY = [
   ...['resp', 'strings', 'command', 'count', 'fromOffset', 'replid', 'stats'],
   ...['db', 'match', 'noMatch', 'regex', 'from', 'until'],

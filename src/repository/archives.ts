@@ -1,0 +1,159 @@
+/**
+ * Archives in a repository, `REPO/NAME/archive-<time>-<random>/`: what `tail -o` has shipped there. Each
+ * covers one or more windows of time, and any second of them can be brought back.
+ */
+import { join } from 'node:path'
+import { createWriteStream, mkdirSync } from 'node:fs'
+import { pipeline } from 'node:stream/promises'
+import { formatManifest } from '../aof/manifest.js'
+import { APPEND_DIR, MANIFEST, SIDECAR } from '../archive/layout.js'
+import type { Moment } from '../archive/moment.js'
+import { isArchiveId } from '../archive/shipping.js'
+import {
+  formatSidecar,
+  parseSidecar,
+  type Sidecar,
+  type TimelineEntry,
+} from '../archive/sidecar.js'
+import { endOfSecond } from '../archive/state.js'
+import { generationsOf, manifestOf } from '../archive/timeline.js'
+import { writeFileAtomic } from '../disk/atomic-file.js'
+import { fileError } from '../disk/file-error.js'
+import { AbortedError, FileError, RrepError } from '../errors.js'
+import type { Store, StorePath } from '../storage/store.js'
+
+const MAX_SIDECAR_BYTES = 256 << 20
+
+export interface ArchiveSpan {
+  /** Unix ms. */
+  readonly fromMs: number
+  readonly toMs: number
+}
+
+export interface RepositoryArchive {
+  readonly name: string
+  readonly id: string
+  readonly directory: string
+  /** The master that it was kept from. */
+  readonly source: string
+  /** What can be brought back: every second of these. Oldest first. */
+  readonly windows: readonly ArchiveSpan[]
+}
+
+export interface StoredArchive extends RepositoryArchive {
+  readonly store: Store
+  readonly path: StorePath
+  readonly sidecar: Sidecar
+}
+
+/** Oldest first. What has no sound sidecar is none yet. */
+export async function archivesOf(store: Store, name?: string): Promise<readonly StoredArchive[]> {
+  const archives: StoredArchive[] = []
+  for (const each of name === undefined ? await store.folders([]) : [name]) {
+    for (const id of (await store.folders([each])).filter(isArchiveId)) {
+      const path = [each, id]
+      const sidecar = await sidecarAt(store, path)
+      if (sidecar === undefined) continue
+      const windows = spansOf(sidecar)
+      const { source } = sidecar
+      archives.push({
+        name: each,
+        id,
+        directory: store.pathOf(path),
+        source,
+        windows,
+        store,
+        path,
+        sidecar,
+      })
+    }
+  }
+  return archives.sort((a, b) => (a.id < b.id ? -1 : 1))
+}
+
+async function sidecarAt(store: Store, path: StorePath): Promise<Sidecar | undefined> {
+  const text = await store.readText([...path, APPEND_DIR, SIDECAR], MAX_SIDECAR_BYTES)
+  const parsed = text === undefined ? undefined : parseSidecar(text)
+  return typeof parsed === 'object' ? parsed : undefined
+}
+
+function spansOf({ timeline, unixSeconds }: Sidecar): readonly ArchiveSpan[] {
+  const spans: ArchiveSpan[] = []
+  let fromMs: number | undefined
+  let lastMs = 0
+  for (const { base, gap } of generationsOf(timeline)) {
+    if (base !== undefined) {
+      fromMs ??= base.unixMs
+      lastMs = base.unixMs
+    }
+    if (gap === undefined || fromMs === undefined) continue
+    spans.push({ fromMs, toMs: gap.unixMs })
+    fromMs = undefined
+  }
+  if (fromMs !== undefined) spans.push({ fromMs, toMs: Math.max(lastMs, unixSeconds * 1000) })
+  return spans
+}
+
+/**
+ * What a moment needs of an archive, in a directory that is there: base, increments, manifest and sidecar, as
+ * if nothing else had been kept. Rejects as the store does, or with FileError.
+ */
+export async function fetchArchive(
+  store: Store,
+  path: StorePath,
+  moment: Moment,
+  directory: string,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const sidecar = await sidecarAt(store, path)
+  if (sidecar === undefined) {
+    throw new FileError(
+      'ERR_NO_BACKUP',
+      `${store.pathOf(path)} is no archive that has been shipped`,
+    )
+  }
+  const timeline = neededFor(sidecar.timeline, moment)
+  const parts = join(directory, APPEND_DIR)
+  mkdirSync(parts, { mode: 0o700 })
+  for (const entry of timeline) {
+    if (entry.kind === 'gap') continue
+    const object = await store.open([...path, APPEND_DIR, entry.file])
+    const to = join(parts, entry.file)
+    try {
+      await pipeline(object.stream, createWriteStream(to, { mode: 0o600 }), { signal })
+    } catch (error) {
+      if (signal?.aborted === true) throw new AbortedError()
+      throw error instanceof RrepError ? error : fileError(to, 'write', error)
+    }
+  }
+  const { mark, ...rest } = sidecar
+  const isMarked = timeline.some((entry) => entry.kind === 'incr' && entry.file === mark?.file)
+  const copy: Sidecar = { ...rest, timeline, ...(isMarked ? { mark } : {}) }
+  const manifest = formatManifest(manifestOf(generationsOf(timeline).at(-1)))
+  writeFileAtomic(join(parts, MANIFEST), manifest)
+  writeFileAtomic(join(parts, SIDECAR), formatSidecar(copy))
+}
+
+/** From the base of the moment on, without what was surely begun behind it. */
+function neededFor(all: readonly TimelineEntry[], moment: Moment): TimelineEntry[] {
+  const isBefore = (entry: TimelineEntry): boolean => {
+    if (entry.kind !== 'base') return false
+    if (moment === 'end') return true
+    if ('timeMs' in moment) return entry.unixMs <= endOfSecond(moment.timeMs)
+    return entry.replOffset <= moment.replOffset
+  }
+  const from = all.findLastIndex(isBefore)
+  const timeline = all.slice(from < 0 ? all.findIndex(({ kind }) => kind === 'base') : from)
+  if (from < 0) return timeline.slice(0, 1)
+  for (;;) {
+    const last = timeline.at(-1)
+    const before = timeline.at(-2)
+    if (moment === 'end' || last === undefined || before === undefined) return timeline
+    const isBehind =
+      'timeMs' in moment
+        ? before.unixMs > endOfSecond(moment.timeMs) && before.kind !== 'gap'
+        : last.kind === 'incr' && last.startReplOffset > moment.replOffset
+    if (!isBehind || last.kind === 'gap') return timeline
+    timeline.pop()
+  }
+}

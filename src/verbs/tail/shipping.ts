@@ -1,0 +1,106 @@
+/** An archive that is shipped while it is kept: at its times, once more at its end. */
+import { RrepError } from '../../errors.js'
+import { shippedIdOf, Shipper } from '../../archive/shipping.js'
+import type { ArchiveStore } from '../../archive/store.js'
+import { openStore } from '../../storage/open-store.js'
+import type { Store, StorePath } from '../../storage/store.js'
+import type { ArchiveEvent, ArchiveResult } from './options.js'
+
+const DEFAULT_EVERY_MS = 60_000
+/** The end of a run waits no longer for it. */
+const LAST_MS = 60_000
+const PROBE_FILE = 'rrep-probe'
+
+export interface ShippingOptions {
+  ship: string
+  /** The folder that the copies of this source lie in. */
+  name: string
+  shipEveryMs?: number | undefined
+  onEvent?: ((event: ArchiveEvent) => void) | undefined
+}
+
+export class Shipping {
+  readonly #shipper: Shipper
+  readonly #place: string
+  readonly #options: ShippingOptions
+  readonly #halt: AbortController
+  #running: Promise<void> | undefined
+  #nextMs: number
+  #error: RrepError | undefined
+
+  private constructor(
+    shipper: Shipper,
+    place: string,
+    halt: AbortController,
+    options: ShippingOptions,
+  ) {
+    this.#shipper = shipper
+    this.#place = place
+    this.#halt = halt
+    this.#options = options
+    this.#nextMs = Date.now() + this.#everyMs
+  }
+
+  /** What cannot be written is told before anything begins. */
+  static async open(archive: ArchiveStore, options: ShippingOptions): Promise<Shipping> {
+    const halt = new AbortController()
+    const store = await openStore(options.ship, { signal: halt.signal })
+    const path = [options.name, shippedIdOf(archive)]
+    await probe(store, [...path, PROBE_FILE])
+    return new Shipping(new Shipper(archive, store, path), store.pathOf(path), halt, options)
+  }
+
+  get #everyMs(): number {
+    return this.#options.shipEveryMs ?? DEFAULT_EVERY_MS
+  }
+
+  /** Asked now and then; never waits, never throws. */
+  tick(sync: () => Promise<void>): void {
+    if (this.#running !== undefined || Date.now() < this.#nextMs) return
+    this.#running = this.#attempt(sync).finally(() => {
+      this.#running = undefined
+      this.#nextMs = Date.now() + this.#everyMs
+    })
+  }
+
+  /** What came last, when the archive is closed. */
+  async finish(): Promise<ArchiveResult['shipped']> {
+    const timer = setTimeout(() => this.#halt.abort(), LAST_MS)
+    try {
+      await this.#running
+      await this.#attempt(async () => await Promise.resolve())
+    } finally {
+      clearTimeout(timer)
+    }
+    const replOffset = this.#shipper.shipped?.replOffset ?? -1
+    return { place: this.#place, replOffset, error: this.#error }
+  }
+
+  async #attempt(sync: () => Promise<void>): Promise<void> {
+    const { onEvent } = this.#options
+    try {
+      await sync()
+      const isNew = await this.#shipper.ship()
+      this.#error = undefined
+      const { shipped } = this.#shipper
+      if (!isNew || shipped === undefined) return
+      onEvent?.({ event: 'shipped', place: this.#place, replOffset: shipped.replOffset })
+    } catch (error) {
+      if (!(error instanceof RrepError)) throw error
+      this.#error = error
+      onEvent?.({ event: 'ship-failed', message: error.message })
+    }
+  }
+}
+
+/** Throws where nothing could be written. A key that may not delete leaves it there: it is in nobody's way. */
+async function probe(store: Store, path: StorePath): Promise<void> {
+  const output = await store.create(path, {})
+  output.write(Buffer.from('probe\n'))
+  await output.finish()
+  try {
+    await store.removeFile(path)
+  } catch (error) {
+    if (!(error instanceof RrepError) || error.code !== 'ERR_STORE_DENIED') throw error
+  }
+}
