@@ -31,6 +31,8 @@ const STORM_KEYS_SHARE = 0.02
 const HOT_SLOT_SHARE = 0.05
 /** Fewer keys than this lie unevenly anyway. */
 const MANY_KEYS = 1000
+/** What any server needs for itself is not worth a word. */
+const MUCH_BYTES = 64 << 20
 const IDLE_CLASSES = ['<90d', '>=90d']
 
 export function findings(input: ReportInput, report: MemoryReport): Finding[] {
@@ -106,9 +108,9 @@ function thresholds(report: MemoryReport): Finding[] {
       found.push({
         bytes: best.saves,
         figure: `−${formatSize(best.saves)}`,
-        sentence: html`${countOf(best.keys, type)} above ${best.setting} ${best.now} and not above
-        ${best.proposed}: packed, about ${percent(partOf(best.saves, best.memory))} of
-        ${formatSize(best.memory)} would be saved.`,
+        sentence: html`<code>${best.setting} ${best.proposed}</code> in place of ${best.now} would
+          pack ${countOf(best.keys, type)} of ${formatSize(best.memory)}, which saves about
+          ${percent(partOf(best.saves, best.memory))}.`,
         question,
       })
     }
@@ -195,7 +197,7 @@ function slots(report: MemoryReport): Finding[] {
 function beside(input: ReportInput, report: MemoryReport): Finding[] {
   const used = Number(input.aux.get('used-mem'))
   const rest = used - report.memory - input.tableMemory
-  if (!(used > 0) || input.filteredOut > 0 || rest < used * 0.4) return []
+  if (!(used > 0) || input.filteredOut > 0 || rest < used * 0.4 || rest < MUCH_BYTES) return []
   return [
     {
       bytes: rest,

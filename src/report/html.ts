@@ -28,13 +28,16 @@ export function textElement(name: 'script' | 'style', text: string): Html {
   return new Html(`<${name}>${text}</${name}>`)
 }
 
-/** A script element of JSON: nothing in it can end the element. */
-export function dataElement(id: string, value: unknown): Html {
-  const text = JSON.stringify(value).replace(
+/** JSON for a script element: nothing in it can end the element. */
+export function dataText(value: unknown): string {
+  return JSON.stringify(value).replace(
     /[<>&\u2028\u2029]/g,
     (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`,
   )
-  return new Html(`<script type="application/json" id="${id}">${text}</script>`)
+}
+
+export function dataElement(id: string, value: unknown): Html {
+  return new Html(`<script type="application/json" id="${id}">${dataText(value)}</script>`)
 }
 
 /** Indents of a template are for its reader here. */

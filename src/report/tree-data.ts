@@ -3,8 +3,10 @@
  * until the bytes for it are used up. What is left out of a node is what its figures have above
  * those of its rows: the page shows it as "other". So a page is never large, whatever the dump.
  */
+import { Buffer } from 'node:buffer'
 import { printable } from '../bytes/printable.js'
 import type { PrefixNode } from '../analyze/distributions/prefix-figures.js'
+import { dataText } from './html.js'
 import type { TreeRow } from './tree-row.js'
 
 const MAX_BYTES = 1_500_000
@@ -30,10 +32,10 @@ export function treeRows(root: PrefixNode): TreeRow[] {
         node.soonKeys,
         node.largest,
         node.own.keys,
-        node.own.memory,
+        node.own.largest,
         node.merged,
       ]
-      bytes += JSON.stringify(row).length + 1
+      bytes += Buffer.byteLength(dataText(row)) + 1
       if (bytes > MAX_BYTES || rows.length >= MAX_ROWS) return rows
       const at = rows.push(row) - 1
       for (const child of node.children) {

@@ -1,17 +1,19 @@
-/** A prefix as the page gets it: known to both who writes the page and the script in it. */
-
-/** Parent's row (-1: none), name, keys, memory, keys and memory without an expiry, keys that
- * expire within a day, largest key, own keys, own memory, merged names. */
+/**
+ * A prefix as the page gets it: what writes the page and the script in it agree on here. Rows are
+ * lists, since there may be tens of thousands of them.
+ */
 export type TreeRow = readonly [
-  number,
-  string,
-  number,
-  number,
-  number,
-  number,
-  number,
-  number,
-  number,
-  number,
-  number,
+  /** Its row; -1: none. */
+  parent: number,
+  /** Behind the parent's. */
+  name: string,
+  keys: number,
+  memory: number,
+  lastingKeys: number,
+  lastingMemory: number,
+  soonKeys: number,
+  largest: number,
+  ownKeys: number,
+  ownLargest: number,
+  merged: number,
 ]

@@ -45,7 +45,8 @@ function start(): void {
     }
   }
   addEventListener('hashchange', () => {
-    if (!/^#(p=|prefixes$)/.test(location.hash)) return
+    // Other places of the page leave the map as it is.
+    if (!/^$|^#p=|^#prefixes$/.test(location.hash)) return
     here = nodeOfAddress()
     const hadFocus = cells.contains(document.activeElement)
     draw()

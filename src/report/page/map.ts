@@ -1,5 +1,5 @@
 /** Draws a node of the tree: its children as cells and as rows of the table, and the way to it. */
-import { formatCount, formatSize, percent } from '../../bytes/figures-text.js'
+import { countOf, formatCount, formatSize, percent } from '../../bytes/figures-text.js'
 import { squarify } from './squarify.js'
 import type { Node } from './tree.js'
 
@@ -12,7 +12,7 @@ interface Shown {
   readonly keys: number
   readonly memory: number
   readonly lastingMemory: number
-  readonly soonKeys: number | undefined
+  readonly soonKeys: number
   readonly largest: number | undefined
 }
 
@@ -44,7 +44,7 @@ export function drawNode(
   drawTable(shown, root, parts.table, go)
   parts.status.textContent =
     `${node.path === '' ? 'All keys' : node.path}: ${formatSize(node.memory)} ` +
-    `(${percent(root.memory === 0 ? 0 : node.memory / root.memory)}) in ${formatCount(node.keys)} keys` +
+    `(${percent(root.memory === 0 ? 0 : node.memory / root.memory)}) in ${countOf(node.keys, 'key')}` +
     (node.merged > 0 ? '; * stands for names that were merged' : '')
 }
 
@@ -60,17 +60,17 @@ function shownOf(node: Node): Shown[] {
   }))
   const sum = (of: (child: Node) => number): number =>
     node.children.reduce((total, child) => total + of(child), 0)
-  const lasting = node.lastingMemory - sum((child) => child.lastingMemory)
   const rest = {
     keys: node.keys - sum((child) => child.keys),
     memory: node.memory - sum((child) => child.memory),
-    lastingMemory: Math.max(0, lasting),
+    lastingMemory: node.lastingMemory - sum((child) => child.lastingMemory),
+    soonKeys: node.soonKeys - sum((child) => child.soonKeys),
   }
   if (rest.keys > 0) {
     // Own keys and prefixes that the page has no room for.
     const isOwn = rest.keys === node.ownKeys
     const label = !isOwn ? 'other' : node.parent === undefined ? 'no prefix' : 'keys here'
-    shown.push({ ...rest, label, node: undefined, soonKeys: undefined, largest: undefined })
+    shown.push({ ...rest, label, node: undefined, largest: isOwn ? node.ownLargest : undefined })
   }
   return shown.filter(({ keys }) => keys > 0)
 }
@@ -98,13 +98,13 @@ function drawCells(
     cell.style.top = `${rect.y * scaleY}%`
     cell.style.width = `${rect.width}%`
     cell.style.height = `${rect.height * scaleY}%`
-    const figures = `${formatSize(each.memory)}, ${formatCount(each.keys)} keys`
+    const figures = [formatSize(each.memory), countOf(each.keys, 'key')]
     const isWide = (rect.width / 100) * width > 58
     if (!isWide || rect.width < LABEL_WIDTH || rect.height * scaleY < LABEL_HEIGHT) {
       cell.classList.add('small')
     }
-    cell.append(nameElement(each.label), figuresElement(figures))
-    cell.title = `${node.path}${each.node === undefined ? `(${each.label})` : each.label}\n${figures}, ${percent(share)} never expires`
+    cell.append(nameElement(each.label), ...figures.map(figuresElement))
+    cell.title = `${node.path}${each.node === undefined ? `(${each.label})` : each.label}\n${figures.join(', ')}, ${percent(share)} never expires`
     if (cell instanceof HTMLButtonElement && each.node !== undefined) {
       const target = each.node
       cell.type = 'button'
@@ -189,7 +189,7 @@ function drawTable(
     row.append(bar)
     for (const text of [
       formatSize(each.lastingMemory),
-      each.soonKeys === undefined ? '' : formatCount(each.soonKeys),
+      formatCount(each.soonKeys),
       formatSize(each.memory / each.keys),
       each.largest === undefined ? '' : formatSize(each.largest),
     ]) {
@@ -204,6 +204,7 @@ function figureCell(text: string): HTMLElement {
   const cell = document.createElement('td')
   cell.className = 'right'
   cell.textContent = text
+  if (/^0( B)?$/.test(text)) cell.classList.add('none')
   return cell
 }
 

@@ -14,7 +14,7 @@ export interface Node {
   readonly soonKeys: number
   readonly largest: number
   readonly ownKeys: number
-  readonly ownMemory: number
+  readonly ownLargest: number
   readonly merged: number
   readonly children: Node[]
 }
@@ -46,7 +46,7 @@ export function readTree(rows: readonly TreeRow[]): Tree {
       soonKeys: row[6],
       largest: row[7],
       ownKeys: row[8],
-      ownMemory: row[9],
+      ownLargest: row[9],
       merged: row[10],
       children: [],
     }
