@@ -1,0 +1,64 @@
+/**
+ * `backup` into a bucket of Swift, through a network that drops every twentieth request, killed at random
+ * moments: only whole backups are listed, each is what its record says, and the next run leaves nothing of
+ * the killed ones, no unfinished upload either.
+ */
+import { ListObjectsV2Command } from '@aws-sdk/client-s3'
+import { readCatalogue } from '../../src/index.js'
+import { runCli } from '../helpers/cli.js'
+import { spawnRrep } from '../helpers/rrep-process.js'
+import { startServer } from '../helpers/servers.js'
+import { startStoreProxy } from '../helpers/store-proxy.js'
+import { envOf, hasSwift, startSwift } from '../helpers/swift.js'
+
+const TIMES = Number(process.env['RREP_SOAK_TIMES'] ?? 100)
+const BUCKET = 'backups'
+const REPO = `s3://${BUCKET}/soak`
+
+export async function run(): Promise<void> {
+  if (!hasSwift) {
+    console.log('backup-bucket: skipped, Swift is not installed')
+    return
+  }
+  const swift = await startSwift()
+  const proxy = await startStoreProxy(swift.port)
+  proxy.decide = (number) => (number % 20 === 0 ? 'drop' : 'pass')
+  const source = await startServer({ args: ['--repl-diskless-sync-delay', '0'] })
+  const address = `127.0.0.1:${source.port}`
+  const back = ['backup', address, '--to', REPO, '--name', 'k', '--keep-last', '3']
+  let killed = 0
+  try {
+    await swift.makeBucket(BUCKET)
+    Object.assign(process.env, swift.env)
+    await source.client.config('SET', 'rdbcompression', 'no')
+    await source.client.call('DEBUG', 'POPULATE', 5000, 'key', 10_000)
+    for (let round = 0; round < TIMES; round += 1) {
+      const packed = round % 2 === 0 ? ['--compress', 'gzip:1'] : []
+      const running = spawnRrep([...back, ...packed], { env: envOf(proxy.port) })
+      const timer = setTimeout(() => running.child.kill('SIGKILL'), 300 + Math.random() * 1500)
+      const { signal } = await running.ended
+      clearTimeout(timer)
+      if (signal === 'SIGKILL') killed += 1
+      for (const { record } of (await readCatalogue(REPO)).backups) {
+        const verified = await runCli(['backup', 'verify', `${REPO}@${record.id}`])
+        if (verified.code !== 0) throw new Error(`round ${round}: ${record.id}: ${verified.err}`)
+      }
+    }
+    const last = await runCli(back)
+    if (last.code !== 0) throw new Error(last.err)
+    const { backups, unfinished } = await readCatalogue(REPO)
+    const listed = await swift.client.send(new ListObjectsV2Command({ Bucket: BUCKET }))
+    const ids = new Set((listed.Contents ?? []).map(({ Key }) => Key!.split('/')[2]))
+    const uploads = await swift.openUploads(BUCKET)
+    if (unfinished.length > 0 || uploads.length > 0 || ids.size !== backups.length) {
+      throw new Error(
+        `left behind: ${[...unfinished, ...uploads].join(', ')}; ${[...ids].join(', ')}`,
+      )
+    }
+    console.log(`backup-bucket: killed ${killed} of ${TIMES} times, ${backups.length} whole ones`)
+  } finally {
+    await source.stop()
+    await proxy.stop()
+    await swift.stop()
+  }
+}
