@@ -66,6 +66,11 @@ export function directoryOf(shardId: string): string {
   return `shard-${shardId}`
 }
 
+/** What `tail --cluster -o` keeps, as opposed to the dumps of a cluster's shards. */
+export function isClusterArchive(path: string): boolean {
+  return readClusterRecord(path) !== undefined
+}
+
 /** Undefined where there is none, or one of another kind. Throws FileError. */
 export function readClusterRecord(dir: string): ClusterRecord | undefined {
   const path = join(dir, NODES_FILE)

@@ -4,6 +4,7 @@
  * it, else the place in the bytes of all files.
  */
 import type { AofPosition } from '../aof/aof-parser.js'
+import type { SlotRanges } from '../topology/cluster-nodes.js'
 import { ReplOffsetTracker } from './marks.js'
 import type { Moment } from './moment.js'
 import { noTimes } from './times.js'
@@ -16,6 +17,9 @@ export class MomentGate {
 
   readonly #untilOffset: number
   readonly #untilSeconds: number
+  /** What came later is read up to here all the same. */
+  readonly #leastOffset: number
+  #isLate = false
   #tracker = new ReplOffsetTracker()
   #startByteOffset = 0
   #isWithoutTimes = false
@@ -25,6 +29,7 @@ export class MomentGate {
     const isTime = moment !== 'end' && 'timeMs' in moment
     this.#untilOffset = isOffset ? moment.replOffset : Infinity
     this.#untilSeconds = isTime ? Math.floor(moment.timeMs / 1000) : Infinity
+    this.#leastOffset = (isTime ? moment.leastReplOffset : undefined) ?? -1
     this.#isWithoutTimes = isTime
   }
 
@@ -43,7 +48,7 @@ export class MomentGate {
     const offset = this.hasReplOffsets ? replOffset : this.#startByteOffset + at.endByteOffset
     // What is no part of the stream belongs to the command before it.
     const isOfStream = !this.hasReplOffsets || before !== replOffset
-    if (isOfStream && offset > this.#untilOffset) return false
+    if (isOfStream && offset > (this.#isLate ? this.#leastOffset : this.#untilOffset)) return false
     this.offset = offset
     return true
   }
@@ -51,7 +56,8 @@ export class MomentGate {
   /** False: everything behind this `#TS:` line is behind the moment. */
   timestamp(unixSeconds: number): boolean {
     this.#isWithoutTimes = false
-    return unixSeconds <= this.#untilSeconds
+    this.#isLate = unixSeconds > this.#untilSeconds
+    return !this.#isLate || this.offset < this.#leastOffset
   }
 
   /**
@@ -62,7 +68,11 @@ export class MomentGate {
     if (this.#isWithoutTimes && this.offset >= 0) throw noTimes(name)
   }
 
-  annotation(line: Uint8Array, at: AofPosition): void {
-    this.#tracker.annotation(line, at.byteOffset)
+  /** Keys that were deleted here without being named, where that is not behind the moment. */
+  annotation(line: Uint8Array, at: AofPosition): SlotRanges | undefined {
+    const found = this.#tracker.annotation(line, at.byteOffset)
+    if (found?.kind !== 'trim') return undefined
+    const until = this.#isLate ? this.#leastOffset : this.#untilOffset
+    return found.replOffset <= until ? found.slots : undefined
   }
 }

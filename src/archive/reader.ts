@@ -297,7 +297,8 @@ class OpenArchive implements Archive {
 function isBehind(incr: IncrRecord, before: IncrRecord, moment: Moment): boolean {
   if (moment === 'end') return false
   if ('replOffset' in moment) return incr.startReplOffset >= moment.replOffset
-  return before.unixMs > endOfSecond(moment.timeMs)
+  const { timeMs, leastReplOffset = -1 } = moment
+  return before.unixMs > endOfSecond(timeMs) && incr.startReplOffset >= leastReplOffset
 }
 
 function isAfter(generation: Generation, replOffset: number): boolean {

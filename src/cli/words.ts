@@ -5,6 +5,7 @@
 
 const CALLS: Readonly<Record<string, string>> = {
   'archive()': 'rrep tail -o',
+  'archiveCluster()': 'rrep tail --cluster -o DIR',
   'diff()': 'rrep diff',
   'finishReplay()': 'rrep replay --finish TARGET',
   'replay()': 'rrep replay',

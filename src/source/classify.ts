@@ -121,13 +121,13 @@ async function classifyBackup(text: string): Promise<SourceSpec> {
   return { kind: statOf(path)?.isDirectory() === true ? 'directory' : 'file', path }
 }
 
-/** For verbs that follow a stream: there is none of a whole cluster yet. Throws ProtocolError. */
+/** For verbs that make one stream of it, which cannot be done yet. Throws ProtocolError. */
 export function refuseCluster(source: Source): Exclude<Source, { kind: 'cluster' }> {
   if (source.kind !== 'cluster') return source
   throw new ProtocolError(
     'ERR_NOT_SUPPORTED',
-    `${nameOfSource(source)}: the stream of a whole cluster cannot be followed yet`,
-    { hint: 'its snapshots are taken by `syncCluster()`, and can be read as one source' },
+    `${nameOfSource(source)}: the streams of a whole cluster cannot be followed as one yet`,
+    { hint: 'they are kept by `archiveCluster()`, which can be read as one source at any moment' },
   )
 }
 

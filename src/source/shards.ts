@@ -13,6 +13,7 @@ import { ProtocolError, RdbError } from '../errors.js'
 import { statOf } from '../disk/stat.js'
 import { Crc64 } from '../kernels/crc64.js'
 import { parseRdbMagic } from '../rdb/head.js'
+import { isClusterArchive } from '../archive/cluster-record.js'
 import { NODES_FILE, readNodesFile } from './nodes-file.js'
 import type { ByteInput, PumpOptions, Push } from './byte-input.js'
 
@@ -27,7 +28,8 @@ const END_BYTES = 9
 type Open = (path: string) => Promise<ByteInput>
 
 export function isShardDirectory(path: string): boolean {
-  return statOf(path)?.isDirectory() === true && statOf(join(path, NODES_FILE))?.isFile() === true
+  const hasNodes = statOf(join(path, NODES_FILE))?.isFile() === true
+  return statOf(path)?.isDirectory() === true && hasNodes && !isClusterArchive(path)
 }
 
 /** Throws FileError (a dump is missing), RdbError, ProtocolError. */

@@ -10,7 +10,9 @@ import type { ServerSettings } from '../../net/server-settings.js'
 import type { WithLane } from '../../rdb/lane/lane.js'
 import { RdbParser } from '../../rdb/parser.js'
 import type { RdbVisitor } from '../../rdb/visitor.js'
+import { isClusterArchive } from '../../archive/cluster-record.js'
 import { buildState } from '../keys/built-state.js'
+import { buildClusterState } from '../keys/cluster-state.js'
 import type { DiffProgress, DiffSideResult, ServerWay } from './options.js'
 import type { Until } from '../../archive/moment.js'
 import { checkMomentOfDump, hasPreamble } from '../../source/dump-head.js'
@@ -130,6 +132,10 @@ export class OpenSide {
       await storeSource(source.path, path, this.result.name, this.#reading)
       this.#path = path
     }
+    if (isClusterArchive(this.#path)) {
+      await this.#buildCluster()
+      return
+    }
     if (until !== undefined && (await this.#isDumpOf(until))) return
     if (until !== undefined || (await this.#isMoreThanSnapshot())) await this.#build()
   }
@@ -191,6 +197,26 @@ export class OpenSide {
     } finally {
       await state.server.stop()
     }
+  }
+
+  async #buildCluster(): Promise<void> {
+    const { until, withServer, signal, onEvent } = this.#options
+    const { name } = this.result
+    const output = this.#temporary('shards')
+    const { server, complete, ledger, shiftMs } = await buildClusterState({
+      path: this.#path,
+      name,
+      output,
+      until,
+      withServer,
+      signal,
+      onProgress: ({ done, total }) => this.#progress('build', done, total),
+      onEvent: ({ message }) => onEvent?.({ event: 'warning', message: `${name}: ${message}` }),
+    })
+    this.#path = output
+    this.shiftMs = shiftMs === 0 ? undefined : shiftMs
+    this.result.by = 'replay'
+    this.result.built = { server, complete, ledger }
   }
 
   async #takeAll(seeds: ClusterSeeds): Promise<void> {

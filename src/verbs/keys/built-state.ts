@@ -17,6 +17,8 @@ import { replayFiles } from '../replay/files.js'
 import { ReplaySession } from '../replay/session.js'
 import { kindOf } from '../../source/source.js'
 import { startScratchServer, type ScratchServer } from '../../source/scratch-server.js'
+import { deleteKeys } from '../../source/slot-keys.js'
+import { slotSet } from '../../topology/key-slot.js'
 import { statOf } from '../../disk/stat.js'
 
 export interface BuildOptions {
@@ -67,7 +69,13 @@ export async function buildState(options: BuildOptions): Promise<BuiltState> {
         if (event.event === 'warning') options.onEvent?.(event)
       },
     },
-    { keepHeld: true },
+    {
+      keepHeld: true,
+      deleteSlots: async (slots) => {
+        const gone = slotSet(slots)
+        await deleteKeys(server.settings, (_key, slot) => gone[slot] === 1, options.signal)
+      },
+    },
   )
   // Whatever a script does there, an interruption ends it with its server.
   const onAbort = (): void => void server.stop()

@@ -35,7 +35,9 @@ import { openInput, type ByteInput } from '../../source/source.js'
 import { isPipe, storeInput } from '../../source/stored-pipe.js'
 import type { LedgerReport } from '../../target/ledger.js'
 import { sync } from '../sync/run.js'
+import { isClusterArchive } from '../../archive/cluster-record.js'
 import { buildState } from './built-state.js'
+import { buildClusterState } from './cluster-state.js'
 import { statOf } from '../../disk/stat.js'
 
 export interface OpenKeysOptions {
@@ -147,6 +149,7 @@ class Opening {
   async file(path: string): Promise<OpenKeys> {
     const name = path === '-' ? 'stdin' : path
     const isDirectory = path !== '-' && statOf(path)?.isDirectory() === true
+    if (isDirectory && isClusterArchive(path)) return await this.#clusterArchive(path, name)
     if (isDirectory && !isShardDirectory(path)) return await this.#set(path, name)
     const { stdin, identity, signal } = this.#options
     const input = await openInput(path, { stdin, identity, signal })
@@ -200,6 +203,29 @@ class Opening {
       return await this.#build(path, name)
     }
     return this.#result({ ...rdb, increments: [] }, name, { commandsLeftOut: commands })
+  }
+
+  /** The archives of all shards of a cluster, at one moment. */
+  async #clusterArchive(path: string, name: string): Promise<OpenKeys> {
+    const { until, baseOnly, withServer, signal, onProgress, onEvent } = this.#options
+    if (baseOnly === true) {
+      throw new UsageError(`the snapshots in front are of no one moment in ${name}`, {
+        hint: 'name the archive of one shard',
+      })
+    }
+    const output = this.#temporary('shards')
+    const { server, complete, ledger, shiftMs } = await buildClusterState({
+      path,
+      name,
+      output,
+      until,
+      withServer,
+      signal,
+      onProgress: ({ done, total, unit }) => onProgress?.({ phase: 'build', done, total, unit }),
+      onEvent,
+    })
+    const built = { server, complete, ledger }
+    return await this.#read(output, name, { timeShiftMs: shiftMs, built })
   }
 
   /** A file by itself, with or without a snapshot in front. */

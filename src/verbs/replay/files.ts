@@ -8,6 +8,7 @@ import { MomentGate } from '../../archive/moment-gate.js'
 import type { Checkpoint } from '../../target/checkpoint.js'
 import { sleep } from '../../net/waiting.js'
 import { isArg } from '../../resp/command-table.js'
+import type { SlotRanges } from '../../topology/cluster-nodes.js'
 import type { CommandDecoder } from '../../resp/decoder.js'
 import { checkMomentOfDump, hasPreamble } from '../../source/dump-head.js'
 import { isReadOnce, refuseForStream } from './checks.js'
@@ -89,11 +90,14 @@ class FileReplay implements AofVisitor {
   readonly #sourceName: string
   /** Bytes of the parts before the one at hand. */
   #partStart = 0
+  #path = ''
   #resume: Checkpoint | undefined
   #parser: AofParser | undefined
   readonly #gate: MomentGate
   readonly #areTimesChecked: boolean
   #ended = false
+  /** Slots whose keys were deleted here. */
+  #deleted: SlotRanges | undefined
   #ruleSeconds = -1
   #streamOpen = false
   readonly #fromSeconds: number
@@ -249,6 +253,7 @@ class FileReplay implements AofVisitor {
 
   async #beginCommands(part: ReplayPart, byteOffset: number): Promise<void> {
     if (!this.#streamOpen) await this.#openStream()
+    this.#path = part.path
     this.#gate.beginPart(this.#partStart)
     this.#parser = new AofParser(this, {
       file: part.path,
@@ -262,7 +267,18 @@ class FileReplay implements AofVisitor {
   /** False: the moment that was asked for is reached. */
   async #pushCommands(chunk: Uint8Array): Promise<boolean> {
     const session = this.#session
-    this.#parser!.push(chunk)
+    for (let rest = chunk; ;) {
+      const parser: AofParser = this.#parser!
+      const startByteOffset = parser.end().endByteOffset
+      parser.push(rest)
+      const slots = this.#deleted
+      if (slots === undefined) break
+      this.#deleted = undefined
+      await this.#deleteSlots(slots)
+      const { endByteOffset: byteOffset, unixSeconds } = parser.position
+      this.#parser = new AofParser(this, { file: this.#path, byteOffset, unixSeconds })
+      rest = rest.subarray(byteOffset - startByteOffset)
+    }
     const { streamWriter, applier, rate } = session
     rate?.spend(chunk.length)
     const delayMs = rate?.delayMs ?? 0
@@ -271,6 +287,17 @@ class FileReplay implements AofVisitor {
     const drained = streamWriter!.drain()
     if (drained !== undefined) await drained
     return !this.#ended
+  }
+
+  async #deleteSlots(slots: SlotRanges): Promise<void> {
+    const { applier, streamWriter, deleteSlots, ledger } = this.#session
+    if (deleteSlots === undefined) {
+      ledger.notHeld('keys of slots that were deleted whole')
+      return
+    }
+    applier!.seal()
+    await streamWriter!.flush()
+    await deleteSlots(slots)
   }
 
   async #endPart(part: ReplayPart, isLast: boolean): Promise<void> {
@@ -332,7 +359,11 @@ class FileReplay implements AofVisitor {
   }
 
   annotation(line: Buffer, at: AofPosition): void {
-    this.#gate.annotation(line, at)
+    const slots = this.#gate.annotation(line, at)
+    if (slots === undefined) return
+    // Between what was read so far and what follows: the parser goes on behind it.
+    this.#deleted = slots
+    this.#parser!.stop()
   }
 
   #stop(): void {

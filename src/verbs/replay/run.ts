@@ -12,6 +12,7 @@ import { makeTemporaryDir, removeTemporaryDir } from '../../disk/temporary-dir.j
 import { fetchSource, isFarArchive } from '../../source/fetched-archive.js'
 import { join } from 'node:path'
 import { diff } from '../diff/run.js'
+import { dumpOfClusterArchive } from '../export/cluster-dump.js'
 import { checkOptions } from './checks.js'
 import { replayFiles } from './files.js'
 import { replayLive } from './live/live.js'
@@ -85,8 +86,28 @@ export async function replay(
   }
 }
 
+/** What lies here, or is live. */
 async function replayNear(
-  opened: Exclude<Source, { kind: 'cluster' }>,
+  source: Exclude<Source, { kind: 'cluster' }>,
+  target: TargetName,
+  options: ReplayOptions,
+): Promise<ReplayResult> {
+  const { onEvent } = options
+  const dump = await dumpOfClusterArchive(source, {
+    ...options,
+    onEvent: ({ message }) => onEvent?.({ event: 'warning', message }),
+  })
+  if (dump === undefined) return await replayOpened(source, target, options)
+  try {
+    // It is that moment's already.
+    return await replayOpened(dump.source, target, { ...options, until: undefined })
+  } finally {
+    dump.remove()
+  }
+}
+
+async function replayOpened(
+  opened: ReplayCall['source'],
   target: TargetName,
   options: ReplayOptions,
 ): Promise<ReplayResult> {

@@ -35,6 +35,7 @@ import { CommandTable } from '../../resp/command-table.js'
 import { printable } from '../../bytes/printable.js'
 import { compileKeyFilter, withAddressDb, type KeyFilter } from '../../source/key-filter.js'
 import { dbOfSource } from '../../source/classify.js'
+import type { SlotRanges } from '../../topology/cluster-nodes.js'
 import type { ReplayEvent, ReplayCall, ReplayProgress } from './options.js'
 import { refuseForStream } from './checks.js'
 import { ExpiryHold } from './expiry-hold.js'
@@ -69,8 +70,15 @@ export class ReplaySession {
   #toldPhase = ''
   #toldMs = 0
 
+  /** Undefined: the target holds keys of others, which may be in the same slots. */
+  readonly deleteSlots: ((slots: SlotRanges) => Promise<unknown>) | undefined
+
   /** @param wishes `keepHeld`: all expiries stay moved by `shiftMs` at the end; nothing expires. */
-  constructor(options: ReplayCall, wishes: { keepHeld?: boolean } = {}) {
+  constructor(
+    options: ReplayCall,
+    wishes: { keepHeld?: boolean; deleteSlots?: (slots: SlotRanges) => Promise<unknown> } = {},
+  ) {
+    this.deleteSlots = wishes.deleteSlots
     this.options = options
     this.expiry = new ExpiryHold(this, wishes.keepHeld === true)
     this.isDry = options.dryRun === true

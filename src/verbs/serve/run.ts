@@ -14,6 +14,7 @@ import { Master } from '../../serving/master.js'
 import type { Origin } from '../../serving/origin/origin.js'
 import { RelayOrigin } from '../../serving/origin/relay-origin.js'
 import { RelayDir } from '../../serving/origin/relay-state.js'
+import { dumpOfClusterArchive, type ClusterDump } from '../export/cluster-dump.js'
 import { openFrozenSource } from './files.js'
 import {
   pathOf,
@@ -44,6 +45,7 @@ export async function serve(name: SourceName, options: ServeOptions): Promise<Se
   const onEvent = options.onEvent ?? (() => undefined)
   const temporaryDir = makeTemporaryDir('rrep-serve-', options.temporaryDir)
   let keepDir: RelayDir | undefined
+  let dump: ClusterDump | undefined
   let origin: Origin | undefined
   let master: Master | undefined
   try {
@@ -53,14 +55,16 @@ export async function serve(name: SourceName, options: ServeOptions): Promise<Se
       if (options.backlogDir !== undefined) {
         throw new UsageError('a source of files needs no backlog directory: the files are it')
       }
+      const { until } = options
       let path = pathOf(source)
       if (isFarArchive(source)) {
         path = join(temporaryDir, 'archive')
-        await fetchSource(source.path, options.until, path, signal)
+        await fetchSource(source.path, until, path, signal)
       }
+      dump = await dumpOfClusterArchive(source, { until, signal })
       frozen = await openFrozenSource({
-        path,
-        until: options.until,
+        path: dump?.source.path ?? path,
+        until: dump === undefined ? until : undefined,
         stdin: options.stdin,
         identity: options.identity,
         temporaryDir,
@@ -123,6 +127,7 @@ export async function serve(name: SourceName, options: ServeOptions): Promise<Se
     } finally {
       // Also where a full disk has no room for the last state.
       keepDir?.unlock()
+      dump?.remove()
       removeTemporaryDir(temporaryDir)
     }
   }

@@ -1,0 +1,165 @@
+/**
+ * One moment of a cluster's archive: up to where each shard is read, and whose keys count in each slot.
+ *
+ * All shards are read up to the same second. Where slots changed hands within it, or in the next one,
+ * both sides are read up to behind that, so that no key is in neither. Where all of a slot came at once, its
+ * keys are then those of the new owner; while it moves key by key they are those of both, and of a
+ * key that both have the new one's. Pure.
+ */
+import { MomentError } from '../errors.js'
+import { SLOT_COUNT, type SlotRanges } from '../topology/cluster-nodes.js'
+import type { ClusterRecord, HandoverRecord, TopologyRecord } from './cluster-record.js'
+import type { Until } from './moment.js'
+
+/** Longer than a stream is behind another. */
+const LOOK_BACK_SECONDS = 3600
+
+export interface ShardMoment {
+  readonly shard: string
+  readonly directory: string
+  readonly until: Until
+}
+
+export interface ClusterMoment {
+  /** Of those whose keys count somewhere. */
+  readonly shards: readonly ShardMoment[]
+  /** By slot: the number of its shard in `shards`, or -1. */
+  readonly owners: Int16Array
+  /** By slot, while it moves key by key: the shard whose keys count as well, but those that the
+   * owner has. -1: none. */
+  readonly second: Int16Array
+}
+
+/** Throws MomentError where the cluster was not seen by then. */
+export function clusterMoment(record: ClusterRecord, until: Until): ClusterMoment {
+  if (until !== undefined && 'offset' in until) throw noOffset()
+  const untilSeconds = until === undefined ? Infinity : Math.floor(until.unixMs / 1000)
+  const at = topologyAt(record.topology, untilSeconds)
+  const names = record.shards.map(({ id }) => id)
+  const owners = new Int16Array(SLOT_COUNT).fill(-1)
+  const second = new Int16Array(SLOT_COUNT).fill(-1)
+  for (const { shard, slots } of at.now.owners) fill(owners, slots, names.indexOf(shard))
+  for (const { slot, from, to } of at.now.moves) pair(owners, second, slot, names, from, to)
+  const seen = at.now.sinceMs / 1000
+  const near = record.handovers.filter(({ unixSeconds }) => unixSeconds <= untilSeconds + 1)
+  const whole = new Uint8Array(SLOT_COUNT)
+  for (const { kind, shard, slots, unixSeconds } of near) {
+    if (unixSeconds < Math.floor(seen)) continue
+    const to = names.indexOf(shard)
+    for (const slot of each(slots)) {
+      if (kind === 'slots') {
+        owners[slot] = to
+        second[slot] = -1
+        whole[slot] = 1
+      } else if (owners[slot] !== to) {
+        second[slot] = owners[slot]!
+        owners[slot] = to
+      }
+    }
+  }
+  // It may have changed already when it was looked at next.
+  if (at.next !== undefined && at.next.sinceMs <= untilSeconds * 1000 + 999) {
+    for (const { shard, slots } of at.next.owners) {
+      const to = names.indexOf(shard)
+      for (const slot of each(slots)) {
+        if (whole[slot] === 1 || owners[slot] === to || second[slot] !== -1) continue
+        if (isHandedOver(record.handovers, slot, shard)) continue
+        second[slot] = owners[slot]!
+        owners[slot] = to
+      }
+    }
+  }
+  return { ...onlyUsed(record, until, least(near, untilSeconds), owners, second) }
+}
+
+/** What is read in any case, by shard. */
+function least(near: readonly HandoverRecord[], untilSeconds: number): ReadonlyMap<string, number> {
+  const found = new Map<string, number>()
+  for (const { unixSeconds, shard, replOffset, needs } of near) {
+    if (unixSeconds < untilSeconds - LOOK_BACK_SECONDS) continue
+    for (const [id, offset] of [...Object.entries(needs), [shard, replOffset] as const]) {
+      found.set(id, Math.max(found.get(id) ?? -1, offset))
+    }
+  }
+  return found
+}
+
+function onlyUsed(
+  { shards }: ClusterRecord,
+  until: Until,
+  leastOffsets: ReadonlyMap<string, number>,
+  owners: Int16Array,
+  second: Int16Array,
+): ClusterMoment {
+  const used = new Set([...owners, ...second])
+  const kept = shards.flatMap((shard, index) => (used.has(index) ? [{ ...shard, index }] : []))
+  const numbers = new Map(kept.map(({ index }, number) => [index, number]))
+  const renumbered = (of: Int16Array): Int16Array => of.map((index) => numbers.get(index) ?? -1)
+  return {
+    shards: kept.map(({ id, directory }) => ({
+      shard: id,
+      directory,
+      until:
+        until === undefined || 'offset' in until
+          ? undefined
+          : { unixMs: until.unixMs, leastOffset: leastOffsets.get(id) },
+    })),
+    owners: renumbered(owners),
+    second: renumbered(second),
+  }
+}
+
+function topologyAt(
+  topology: readonly TopologyRecord[],
+  untilSeconds: number,
+): { now: TopologyRecord; next: TopologyRecord | undefined } {
+  const untilMs = untilSeconds * 1000 + 999
+  const index = topology.findLastIndex(({ unixMs }) => unixMs <= untilMs)
+  const now = topology[index]
+  if (now === undefined) {
+    const from = topology[0]?.unixMs
+    const begin = from === undefined ? '' : `: it begins at ${new Date(from).toISOString()}`
+    throw new MomentError('before-first-base', `the archive has no state that old${begin}`, {
+      details: { fromMs: from },
+    })
+  }
+  return { now, next: topology[index + 1] }
+}
+
+/** Slots that arrive as a whole are told with their place. */
+function isHandedOver(handovers: readonly HandoverRecord[], slot: number, shard: string): boolean {
+  return handovers.some(
+    (handover) =>
+      handover.kind === 'slots' &&
+      handover.shard === shard &&
+      handover.slots.some(([first, last]) => first <= slot && slot <= last),
+  )
+}
+
+function pair(
+  owners: Int16Array,
+  second: Int16Array,
+  slot: number,
+  names: readonly string[],
+  from: string,
+  to: string,
+): void {
+  const [old, fresh] = [names.indexOf(from), names.indexOf(to)]
+  if (old < 0 || fresh < 0 || old === fresh) return
+  owners[slot] = fresh
+  second[slot] = old
+}
+
+function fill(owners: Int16Array, slots: SlotRanges, value: number): void {
+  for (const [first, last] of slots) owners.fill(value, first, last + 1)
+}
+
+function* each(slots: SlotRanges): Generator<number> {
+  for (const [first, last] of slots) for (let slot = first; slot <= last; slot += 1) yield slot
+}
+
+function noOffset(): MomentError {
+  return new MomentError('no-times', 'each shard of a cluster counts offsets of its own', {
+    hint: 'name a time, or the archive of one shard',
+  })
+}
