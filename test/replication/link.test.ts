@@ -47,6 +47,7 @@ test.each(['length', 'eof'] as const)('a snapshot comes whole, framed by %s', as
       lengthBytes: framing === 'length' ? PAYLOAD.length : undefined,
       content: 'all',
       refusedResume: undefined,
+      streamKept: false,
     },
   ])
   expect(recorder.ends).toEqual([{ bytes: PAYLOAD.length, checksum: 'ok', rdbVersion: 10 }])
