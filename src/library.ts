@@ -11,7 +11,13 @@
  * how to reach a server. Options that are left out have the defaults named with them.
  */
 import { AbortedError, type InputError } from './errors.js'
-import { readSource, refuseCluster, type ServerName, type SourceName } from './source/classify.js'
+import {
+  readSource,
+  refuseCluster,
+  type ServerName,
+  type SourceName,
+  type StoredSource,
+} from './source/classify.js'
 import type { RdbKey } from './source/rdb-key.js'
 import type { RdbSummary, RdbVisitor } from './rdb/visitor.js'
 import {
@@ -33,6 +39,14 @@ import {
   type ExportOptions,
   type ExportResult,
 } from './verbs/export/run.js'
+import {
+  history as runHistory,
+  undoCommand as runUndo,
+  type HistoryEntry,
+  type HistoryOptions,
+  type UndoOptions,
+  type UndoResult,
+} from './verbs/history/run.js'
 import { inspectRows as runRows } from './verbs/inspect/lines.js'
 import { inspectReport as runReport } from './verbs/inspect/report.js'
 import { inspectKey as runKey } from './verbs/inspect/one-key.js'
@@ -232,6 +246,33 @@ export async function finishReplay(
  */
 export async function backup(source: SourceName, options: BackupOptions): Promise<BackupResult> {
   return await byReason(options.signal, runBackup(source, options))
+}
+
+/**
+ * What happened to a key, in an AOF or an archive: every command that touched it, FLUSHALL and its kin
+ * included, and with `values` what it was behind each. Throws FileError, AofError, RdbError, UsageError or
+ * ProtocolError (no server to make values in).
+ */
+export async function* history(
+  source: string | StoredSource,
+  key: string | Buffer,
+  options: HistoryOptions = {},
+): AsyncGenerator<HistoryEntry, void, undefined> {
+  try {
+    yield* runHistory(source, key, options)
+  } catch (error) {
+    throw reasonOf(error, options.signal)
+  }
+}
+
+/** The command that makes a key what it was before another one of its history. Nothing is changed. Rejects
+ * as `history` throws. */
+export async function undoCommand(
+  source: string | StoredSource,
+  key: string | Buffer,
+  options: UndoOptions,
+): Promise<UndoResult> {
+  return await byReason(options.signal, runUndo(source, key, options))
 }
 
 /** What would go wrong with a source, and with a replay of it into a target. Changes nothing. Rejects with

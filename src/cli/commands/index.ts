@@ -17,6 +17,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Register>>> = {
   serve: async () => (await import('./serve.js')).registerServe,
   backup: async () => (await import('./backup.js')).registerBackup,
   restore: async () => (await import('./restore.js')).registerRestore,
+  history: async () => (await import('./history.js')).registerHistory,
   doctor: async () => (await import('./doctor.js')).registerDoctor,
   demo: async () => (await import('./demo.js')).registerDemo,
 }

@@ -11,6 +11,8 @@
  * `watch` and its callback, which allocates nothing.
  */
 import { Buffer } from 'node:buffer'
+import type { CommandPlace } from '../../formats/command-format.js'
+import type { CommandDecoder } from '../../resp/decoder.js'
 import { pathOf, readSource, refuseCluster, type SourceName } from '../../source/classify.js'
 import type { RecordedTailOptions, TailOptions } from './options.js'
 import { tailRecorded } from './recorded.js'
@@ -37,7 +39,11 @@ export interface TailedCommand {
 export type TailCommandsOptions = Omit<
   TailOptions & RecordedTailOptions,
   'output' | 'onCommand' | 'onTooLarge' | 'drain' | 'stats' | 'onEvent'
-> & { onEvent?: TailOptions['onEvent'] & RecordedTailOptions['onEvent'] }
+> & {
+  /** Asked before a command is copied: false leaves it out. */
+  takes?: ((command: CommandDecoder, place: Readonly<CommandPlace>) => boolean) | undefined
+  onEvent?: TailOptions['onEvent'] & RecordedTailOptions['onEvent']
+}
 
 /**
  * Ends where the source does (a server: never), behind `count` commands, after `durationMs`, or when
@@ -64,7 +70,9 @@ export async function* tailCommands(
   const call = {
     ...options,
     signal: halt.signal,
-    onCommand: ((command, { dbnum, replOffset, unixMs }) => {
+    onCommand: ((command, place) => {
+      if (options.takes?.(command, place) === false) return
+      const { dbnum, replOffset, unixMs } = place
       const args: Buffer[] = []
       for (let i = 0; i < command.argc; i += 1) args.push(Buffer.from(command.arg(i)))
       const time = unixMs > 0 ? new Date(unixMs) : undefined
