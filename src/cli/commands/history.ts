@@ -3,7 +3,6 @@ import { type Command, Option } from 'commander'
 import { quoteBytes } from '../../bytes/printable.js'
 import { UsageError } from '../../errors.js'
 import { classifySource, type StoredSource } from '../../source/classify.js'
-import { encodeCommand } from '../../resp/encoder.js'
 import {
   history,
   undoCommand,
@@ -112,8 +111,7 @@ async function showUndo(
 ): Promise<number> {
   const offset = options.undo!
   const call = { ...shared(options, talk.warn), offset, signal }
-  const { db, command, server } = await undoCommand(source, Buffer.from(key), call)
-  const commands = [['SELECT', String(db)].map((word) => Buffer.from(word)), command]
+  const { db, command, resp, server } = await undoCommand(source, Buffer.from(key), call)
   if (talk.json) {
     await talk.event({
       event: 'undo',
@@ -122,9 +120,9 @@ async function showUndo(
       command: command.map((each) => quoteBytes(each)),
     })
   } else if (options.resp === true) {
-    for (const each of commands) await talk.writeOut(encodeCommand(...each))
+    await talk.writeOut(resp)
   } else {
-    for (const each of commands) await talk.write(`${shown(each)}\n`)
+    await talk.write(`SELECT "${db}"\n${shown(command)}\n`)
   }
   talk.say(`nothing was run; the payload is of ${server}, and loads where that or a newer one runs`)
   return EXIT.OK

@@ -50,6 +50,8 @@ export interface UndoResult {
   db: number
   /** What makes the key what it was: RESTORE … REPLACE ABSTTL, or DEL where it was not there. */
   command: readonly Buffer[]
+  /** The same behind a SELECT, as it is sent. */
+  resp: Buffer
   /** Of the server that made the payload: it loads in servers of its family that are as new. */
   server: string
 }

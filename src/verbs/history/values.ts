@@ -86,11 +86,11 @@ export async function undo(
         const payload = (await client.callBuffer('DUMP', name)) as Buffer | null
         const { db, key } = wanted
         const server = state.server.description
-        if (payload === null) return { db, server, command: [Buffer.from('DEL'), key] }
+        if (payload === null) return undoOf(db, server, ['DEL', key])
         const at = Number(await client.call('PEXPIRETIME', name))
         const expireAt = at > 0 ? at - state.shiftMs : 0
         const words = ['RESTORE', key, String(expireAt), payload, 'REPLACE', 'ABSTTL']
-        return { db, server, command: words.map((word) => Buffer.from(word)) }
+        return undoOf(db, server, words)
       } finally {
         client.close()
       }
@@ -100,6 +100,11 @@ export async function undo(
   } finally {
     removeTemporaryDir(directory)
   }
+}
+
+function undoOf(db: number, server: string, words: readonly (string | Buffer)[]): UndoResult {
+  const resp = Buffer.concat([encodeCommand('SELECT', String(db)), encodeCommand(...words)])
+  return { db, server, resp, command: words.map((word) => Buffer.from(word)) }
 }
 
 async function lastTouchBefore(
