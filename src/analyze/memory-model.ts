@@ -77,10 +77,15 @@ export class MemoryModel {
 
   /** A blob of so many bytes. */
   packed(blobBytes: number): void {
-    const bytes = this.layout.countsRequests ? blobBytes : allocated(blobBytes)
+    const bytes = this.blobMemory(blobBytes)
     this.#packedSum += bytes
     this.#lastPacked = bytes
     this.#nodes += 1
+  }
+
+  /** What a blob takes. */
+  blobMemory(blobBytes: number): number {
+    return this.layout.countsRequests ? blobBytes : allocated(blobBytes)
   }
 
   /** A string outside of blobs; of a hash fields and values in turn. */

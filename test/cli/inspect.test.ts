@@ -332,3 +332,36 @@ test('directories, preambles and plain AOFs: their commands are applied', async 
     expect([code, out]).toEqual([0, expect.stringContaining('Applied in')])
   }
 })
+
+describe('--report', () => {
+  test('says more in JSON, in a tree that adds up, and as text', async () => {
+    interface Node {
+      keys: number
+      memory: number
+      own?: { keys: number; memory: number }
+      other?: { keys: number; memory: number }
+      children?: Node[]
+    }
+    const { out, code } = await runCli(['inspect', DUMP, '--report', '--json'])
+    expect(code).toBe(0)
+    const { report, keys } = JSON.parse(out) as {
+      keys: number
+      report: { keys: number; prefixes: Node; slots: { used: number } }
+    }
+    expect(report.keys).toBe(keys)
+    const check = (node: Node): void => {
+      const parts = [node.own, node.other, ...(node.children ?? [])]
+      for (const name of ['keys', 'memory'] as const) {
+        expect(parts.reduce((sum, part) => sum + (part?.[name] ?? 0), 0)).toBe(node[name])
+      }
+      for (const child of node.children ?? []) check(child)
+    }
+    check(report.prefixes)
+    const text = await runCli(['inspect', DUMP, '--report'])
+    expect(text.out).toContain('zset-max-listpack-entries')
+    expect(text.out).toContain('Hash slots')
+    const plain = await runCli(['inspect', DUMP])
+    expect(text.out.startsWith(plain.out.slice(0, 2000))).toBe(true)
+    expect(plain.out).not.toContain('Hash slots')
+  })
+})

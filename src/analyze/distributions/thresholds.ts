@@ -5,8 +5,7 @@
  * What is saved is an estimate: the key's memory now, less that of a listpack with the same strings.
  */
 import { KIND, type KeyHeader, type Kind, type ValueStats } from '../../rdb/visitor.js'
-import { allocated } from '../allocator.js'
-import { ENCODING } from '../encoding.js'
+import { ENCODING, type WriterVersion } from '../encoding.js'
 import type { MemoryModel } from '../memory-model.js'
 
 /** Upper ends of classes; what is larger has one more. */
@@ -19,6 +18,10 @@ const MOST_LENGTH = 1024
 const LISTPACK_HEAD_BYTES = 7
 /** Of a score in its text form. */
 const SCORE_BYTES = 10
+
+/** Versions of Redis: settings got their names, sets of text were packed. */
+const LISTPACKS = 700
+const SETS_PACKED = 702
 
 const PACKED = new Set(['listpack', 'listpackex', 'ziplist', 'zipmap', 'intset'])
 
@@ -194,22 +197,34 @@ class KindThresholds {
     else if (isFew) this.#longest.hold(longest, memory, saves)
   }
 
-  result(): TypeThresholds | undefined {
+  result(writer: WriterVersion): TypeThresholds | undefined {
     if (this.#keys === 0) return undefined
     const { limits } = this
+    const byElements = this.#elements.rows()
+    const byLongest = this.#longest.rows()
+    if (limits.kind === KIND.SET && isRedisBefore(writer, SETS_PACKED)) {
+      const wouldFit = { keys: 0, memory: 0, saves: 0 }
+      return { type: limits.type, byElements, byLongest, wouldFit, whatIf: [] }
+    }
+    const called = (name: string): string =>
+      isRedisBefore(writer, LISTPACKS) ? name.replace('listpack', 'ziplist') : name
     const entries = Math.max(limits.entries, this.#mostPacked)
     const length = Math.max(limits.length, this.#longestPacked)
     return {
       type: limits.type,
-      byElements: this.#elements.rows(),
-      byLongest: this.#longest.rows(),
+      byElements,
+      byLongest,
       wouldFit: this.#wouldFit,
       whatIf: [
-        ...this.#elements.whatIf(limits.entriesSetting, entries, MOST_ELEMENTS),
-        ...this.#longest.whatIf(limits.valueSetting, length, MOST_LENGTH),
+        ...this.#elements.whatIf(called(limits.entriesSetting), entries, MOST_ELEMENTS),
+        ...this.#longest.whatIf(called(limits.valueSetting), length, MOST_LENGTH),
       ],
     }
   }
+}
+
+function isRedisBefore({ family, version }: WriterVersion, since: number): boolean {
+  return family === 'redis' && version < since
 }
 
 export class Thresholds {
@@ -231,7 +246,8 @@ export class Thresholds {
 
   /** Types without keys are left out. */
   results(): TypeThresholds[] {
-    return [...this.#kinds.values()].flatMap((kind) => kind.result() ?? [])
+    const { writer } = this.#model().layout
+    return [...this.#kinds.values()].flatMap((kind) => kind.result(writer) ?? [])
   }
 
   #packedMemory(header: KeyHeader, stats: ValueStats): number {
@@ -242,7 +258,8 @@ export class Thresholds {
     const scores = header.kind === KIND.ZSET ? elements * SCORE_BYTES : 0
     const listpack = LISTPACK_HEAD_BYTES + plainBytes + plainStrings * entryBytes + scores
     const keyBytes = header.key.end - header.key.start
-    const bare = this.#model().stringKey(keyBytes, header.hasExpiry, 0, ENCODING.INT)
-    return bare + allocated(listpack)
+    const model = this.#model()
+    const bare = model.stringKey(keyBytes, header.hasExpiry, 0, ENCODING.INT)
+    return bare + model.blobMemory(Math.ceil(listpack))
   }
 }

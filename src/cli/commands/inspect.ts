@@ -49,6 +49,7 @@ interface InspectCommandOptions extends ConnectValues, FilterOptions, MomentOpti
   check?: boolean
   csv?: boolean
   html?: string
+  report?: boolean
   salvage?: boolean
   strings?: 'text' | 'base64'
 }
@@ -110,6 +111,7 @@ export function registerInspect(program: Command, context: CommandContext): void
     )
     .option('--check', 'only whether the file is sound: reads and verifies everything')
     .option('--csv', 'one CSV row for each key instead')
+    .option('--report', 'sizes, expiry by the hour, limits of encodings, slots as well; slower')
     .option('--html <file>', 'one self-contained page instead: a map of the memory, - for stdout')
     .option('--salvage', 'go on behind damage as far as that is safe')
     .addHelpText('after', DETAILS)
@@ -125,6 +127,7 @@ export function registerInspect(program: Command, context: CommandContext): void
     "rrep inspect dump.rdb --match 'session:*' --ttl none",
     'rrep inspect dump.rdb --csv > keys.csv',
     'rrep inspect dump.rdb --html report.html',
+    'rrep inspect dump.rdb --report --json | jq .report.thresholds',
     'rrep inspect dump.rdb --check && echo sound',
     'ssh db "cat dump.rdb" | rrep inspect - --json | jq .types',
   ])
@@ -193,7 +196,7 @@ async function run(call: Call, show: Show, stop: () => void): Promise<number> {
     outcome = result
   } else {
     const nowMs = Date.now()
-    const result = await inspect(file, { ...base, nowMs })
+    const result = await inspect(file, { ...base, nowMs, report: options.report })
     stop()
     // A snapshot of a server was made meanwhile: its age is as of now.
     await renderInspection(result, call, Date.now())

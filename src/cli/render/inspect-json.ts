@@ -1,6 +1,7 @@
 /** The object that `inspect --json` prints: names and shapes are a contract with scripts. */
 import type { InspectResult, KeyFacts, ReadOutcome } from '../../verbs/inspect/run.js'
 import { textOrBase64 } from '../../bytes/key-text.js'
+import { reportObject } from './inspect-report.js'
 
 export function summaryObject(result: InspectResult): object {
   return {
@@ -55,6 +56,7 @@ export function summaryObject(result: InspectResult): object {
       ...(row.merged > 0 ? { merged: row.merged } : {}),
     })),
     ...(result.filteredOut > 0 ? { filteredOut: result.filteredOut } : {}),
+    ...(result.report === undefined ? {} : { report: reportObject(result.report) }),
   }
 }
 

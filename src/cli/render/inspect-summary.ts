@@ -3,6 +3,7 @@ import type { ChalkInstance } from 'chalk'
 import type { InspectResult, KeyFacts } from '../../verbs/inspect/run.js'
 import { printableText } from '../../bytes/key-text.js'
 import { formatCount, formatDuration, formatSize } from '../units.js'
+import { reportTables } from './inspect-report.js'
 import { describeFileNotice } from './notices.js'
 import { percent } from '../../bytes/figures-text.js'
 import { bar, renderTable, type Column } from './inspect-table.js'
@@ -36,6 +37,11 @@ export function renderSummary(result: InspectResult, look: SummaryLook): string 
       sections.push(section('Largest prefixes', prefixes(result, look), look))
     }
     if (result.top.length > 0) sections.push(section('Largest keys', top(result, look), look))
+    if (result.report !== undefined) {
+      for (const [title, table] of reportTables(result.report, look)) {
+        sections.push(section(title, table, look))
+      }
+    }
   }
   const notes = remarks(result, look)
   if (notes.length > 0) sections.push(notes.join('\n'))
