@@ -108,7 +108,7 @@ test('a directory: killed and begun again it catches up, and any moment comes ba
   await end(running)
   // It alone.
   rmSync(archive, { recursive: true })
-  await expectMoments(repo, some(moments, 8))
+  await expectMoments(repo, some(moments, 5))
   const { archives } = await readCatalogue(repo)
   expect(archives).toMatchObject([{ source: address, windows: [expect.anything()] }])
   const listed = await runCli(['backup', 'list', repo])
@@ -182,9 +182,9 @@ describe.skipIf(!hasSwift)('a bucket (Swift of Debian)', () => {
       const place = 's3://backups/ship'
       proxy.decide = (number) =>
         number % 20 === 5 ? 'drop' : number % 20 === 9 ? 'slow-down' : 'pass'
-      const running = keep(place, envOf(proxy.port), '--rotate', '4kb')
+      const running = keep(place, envOf(proxy.port), '--rotate', '8kb')
       await waitFor(() => running.err().includes('snapshot kept'), { what: 'the snapshot' })
-      await write(60)
+      await write(40)
       await shippedTo(running, moments.at(-1)!.offset)
       proxy.decide = () => 'slow-down'
       await write(10)
@@ -194,7 +194,7 @@ describe.skipIf(!hasSwift)('a bucket (Swift of Debian)', () => {
       await shippedTo(running, moments.at(-1)!.offset)
       await end(running)
       rmSync(archive, { recursive: true })
-      await expectMoments(place, some(moments, 5))
+      await expectMoments(place, some(moments, 3))
       const data = join(dir, 'from-bucket')
       const { offset } = moments[10]!
       expect((await runCli(['restore', place, data, '--until', `offset:${offset}`])).code).toBe(0)

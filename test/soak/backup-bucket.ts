@@ -35,7 +35,7 @@ export async function run(): Promise<void> {
     for (let round = 0; round < TIMES; round += 1) {
       const packed = round % 2 === 0 ? ['--compress', 'gzip:1'] : []
       const running = spawnRrep([...back, ...packed], { env: envOf(proxy.port) })
-      const timer = setTimeout(() => running.child.kill('SIGKILL'), 300 + Math.random() * 1500)
+      const timer = setTimeout(() => running.child.kill('SIGKILL'), 300 + Math.random() * 4000)
       const { signal } = await running.ended
       clearTimeout(timer)
       if (signal === 'SIGKILL') killed += 1

@@ -59,10 +59,10 @@ async function loadSdk(): Promise<Sdk> {
 async function makeClient(sdk: Sdk): Promise<S3Client> {
   const { env } = process
   const hasEndpoint = (env['AWS_ENDPOINT_URL_S3'] ?? env['AWS_ENDPOINT_URL'] ?? '') !== ''
-  const checksums = hasEndpoint ? ('WHEN_REQUIRED' as const) : ('WHEN_SUPPORTED' as const)
+  const checksums = 'WHEN_REQUIRED' as const
   const settings = {
-    maxAttempts: ATTEMPTS,
-    // Newer checksums are refused by stores other than AWS itself.
+    ...(env['AWS_MAX_ATTEMPTS'] === undefined ? { maxAttempts: ATTEMPTS } : {}),
+    // Newer checksums are refused by stores other than AWS itself; what is written carries its MD5.
     requestChecksumCalculation: checksums,
     responseChecksumValidation: checksums,
     forcePathStyle: hasEndpoint,

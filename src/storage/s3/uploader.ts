@@ -18,6 +18,9 @@ export interface UploadTarget {
   isTagMd5: boolean
 }
 
+const FIRST_BYTES = 1 << 20
+const GROWTH = 4
+
 interface Part {
   ETag: string | undefined
   PartNumber: number
@@ -61,14 +64,24 @@ export class Upload implements Output {
         this.#rest.push(Buffer.from(bytes.subarray(at, end)))
         return
       }
-      const buffer = (this.#buffers[this.#filling] ??= Buffer.allocUnsafeSlow(
-        this.#target.partBytes,
-      ))
+      const buffer = this.#room()
       const count = Math.min(end - at, buffer.length - this.#filled)
       buffer.set(bytes.subarray(at, at + count), this.#filled)
       this.#filled += count
       at += count
     }
+  }
+
+  /** The buffer being filled, larger where it is full: what is small takes little memory. */
+  #room(): Buffer {
+    const { partBytes } = this.#target
+    const buffer = this.#buffers[this.#filling]
+    if (buffer !== undefined && this.#filled < buffer.length) return buffer
+    const bytes = this.#parts.length > 0 ? partBytes : (buffer?.length ?? 0) * GROWTH
+    const larger = Buffer.allocUnsafeSlow(Math.min(partBytes, Math.max(FIRST_BYTES, bytes)))
+    buffer?.copy(larger, 0, 0, this.#filled)
+    this.#buffers[this.#filling] = larger
+    return larger
   }
 
   /** The full buffer goes on its way, unless the other one still is. */
@@ -87,7 +100,8 @@ export class Upload implements Output {
         this.#onItsWay = undefined
       },
       (error: unknown) => {
-        this.#fault ??= error
+        // Of an upload that was given up it is no matter.
+        if (parts === this.#parts) this.#fault ??= error
         this.#onItsWay = undefined
       },
     )
@@ -134,8 +148,8 @@ export class Upload implements Output {
       await this.#onItsWay
       this.#check()
       await this.#complete(await this.#uploadId)
+      await this.#compareLength()
     }
-    await this.#compareLength()
     this.#isOver = true
     this.#buffers = [undefined, undefined]
   }
