@@ -117,6 +117,7 @@ export async function findServer(family: ServerFamily, magic?: RdbMagic): Promis
           'nor valkey-server',
     {
       hint: 'name one with `withServer`, or load it into a server (`replay()`) and name that',
+      details: { tooOld: tooOld.join(', ') },
     },
   )
 }

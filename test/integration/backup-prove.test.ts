@@ -130,6 +130,8 @@ test.skipIf(newer === undefined)(
       8,
       expect.stringContaining('no server on PATH loads RDB 13'),
     ])
+    const restored = await runCli(['restore', repo, join(dir, 'too-new')])
+    expect([restored.code, restored.err]).toEqual([0, expect.stringContaining('loads RDB 13')])
     await server.stop()
   },
 )

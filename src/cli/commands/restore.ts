@@ -73,13 +73,16 @@ export function registerRestore(program: Command, context: CommandContext): void
         withServer: options.withServer,
         signal,
       })
-      const { record, keys, from, directory, files } = result
+      const { record, keys, from, directory, files, warning } = result
       if (talk.json)
         await talk.event({ event: 'restored', from, directory, written: files, keys, ...record })
       else {
         talk.say(`${from} → ${directory}: ${countOf(keys, 'key')}, ${files.join(' and ')}`)
-        talk.say(`start it with: redis-server --dir ${directory}`)
+        const loaded =
+          files.length > 1 ? 'dump.rdb with appendonly no, appendonlydir with yes' : files[0]!
+        talk.say(`start it with: redis-server --dir ${directory} (it loads ${loaded})`)
       }
+      if (warning !== undefined) talk.warn(warning)
       return EXIT.OK
     }),
   )

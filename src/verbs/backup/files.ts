@@ -1,10 +1,12 @@
 /** The files of a backup, read whole: what they are by their bytes. */
 import { createHash, type Hash } from 'node:crypto'
+import { closeSync, openSync, readSync } from 'node:fs'
 import { pipeline, Transform } from 'node:stream'
 import { fileError } from '../../disk/file-error.js'
 import { openOutput } from '../../disk/output/open-output.js'
 import { AbortedError, RdbError, RrepError } from '../../errors.js'
 import { DEPTH, type RdbSummary, type RdbVisitor, type Slice } from '../../rdb/visitor.js'
+import { MAGIC_BYTES, parseRdbMagic } from '../../rdb/head.js'
 import { RdbParser } from '../../rdb/parser.js'
 import { pumpRdb } from '../../source/rdb-input.js'
 import { openStream, type OpenInputOptions } from '../../source/source.js'
@@ -184,5 +186,16 @@ export async function unpack(
     throw readError(name, error, signal)
   } finally {
     input.close()
+  }
+}
+
+/** Of a plain dump. Throws ProtocolError where it is none. */
+export function magicOf(dump: string): RdbMagic {
+  const fd = openSync(dump, 'r')
+  try {
+    const head = Buffer.alloc(MAGIC_BYTES)
+    return parseRdbMagic(head.subarray(0, readSync(fd, head)))
+  } finally {
+    closeSync(fd)
   }
 }

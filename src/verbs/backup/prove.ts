@@ -2,20 +2,16 @@
  * The proof that a backup can be restored: a server of our own loads it, and what that holds is compared
  * with what is stored, key by key. The backup stays as it is; the proof is a file beside it.
  */
-import { Buffer } from 'node:buffer'
-import { closeSync, openSync, readSync } from 'node:fs'
 import { join } from 'node:path'
 import { makeTemporaryDir, removeTemporaryDir } from '../../disk/temporary-dir.js'
 import { ProtocolError, TargetError } from '../../errors.js'
-import { MAGIC_BYTES, parseRdbMagic } from '../../rdb/head.js'
-import type { RdbMagic } from '../../servers/rdb-version.js'
 import type { StoredBackup } from '../../repository/catalogue.js'
 import { proofName, type Proof } from '../../repository/proof.js'
 import type { BackupFile } from '../../repository/record.js'
 import type { Progress } from '../../source/progress.js'
 import { startScratchServer } from '../../source/scratch-server.js'
 import { diff, type DiffResult } from '../diff/run.js'
-import { unpack } from './files.js'
+import { magicOf, unpack } from './files.js'
 
 export interface ProveOptions {
   /** The redis-server or valkey-server that loads it. Default: one of PATH that can. */
@@ -92,16 +88,6 @@ async function loaded(
   } catch (error) {
     if (!(error instanceof ProtocolError) || error.code !== 'ERR_SCRATCH_SERVER') throw error
     throw notProven(place, error.message, error)
-  }
-}
-
-function magicOf(dump: string): RdbMagic {
-  const fd = openSync(dump, 'r')
-  try {
-    const head = Buffer.alloc(MAGIC_BYTES)
-    return parseRdbMagic(head.subarray(0, readSync(fd, head)))
-  } finally {
-    closeSync(fd)
   }
 }
 

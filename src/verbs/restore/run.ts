@@ -8,8 +8,9 @@ import { join } from 'node:path'
 import { writeFileAtomic } from '../../disk/atomic-file.js'
 import { fileError } from '../../disk/file-error.js'
 import { WholeDirectory } from '../../disk/whole-directory.js'
-import { UsageError } from '../../errors.js'
-import { unpack } from '../backup/files.js'
+import { ProtocolError, UsageError } from '../../errors.js'
+import { findServer } from '../../source/scratch-server.js'
+import { magicOf, unpack } from '../backup/files.js'
 import type { Until } from '../../archive/moment.js'
 import { findArchive, findBackup } from '../../repository/catalogue.js'
 import { exportState } from '../backup/take.js'
@@ -36,6 +37,8 @@ export interface RestoreResult {
   directory: string
   /** In the directory. */
   files: readonly string[]
+  /** The servers on PATH are too old for it: in words. */
+  warning: string | undefined
 }
 
 const BASE = 'appendonly.aof.1.base.rdb'
@@ -61,6 +64,7 @@ export async function restoreTo(
   const place = (name: string): string => join(directory.temporaryPath, name)
   const files: string[] = []
   let keys: number
+  let warning: string | undefined
   try {
     const dump = place('dump.rdb')
     if (backup === undefined) {
@@ -72,6 +76,7 @@ export async function restoreTo(
       await unpack(await store.open([...path, stored!.file]), dump, stored!, { identity, signal })
       keys = record.keys
     }
+    warning = await tooOldFor(dump)
     if (form !== 'aof') files.push('dump.rdb')
     if (form !== 'rdb') {
       const set = place('appendonlydir')
@@ -88,7 +93,19 @@ export async function restoreTo(
     directory.discard()
   }
   const from = (archive ?? backup!).directory
-  return { record: backup?.record, keys, from, directory: target, files }
+  return { record: backup?.record, keys, from, directory: target, files, warning }
+}
+
+async function tooOldFor(dump: string): Promise<string | undefined> {
+  const magic = magicOf(dump)
+  try {
+    await findServer(magic.family, magic)
+    return undefined
+  } catch (error) {
+    if (!(error instanceof ProtocolError) || error.code !== 'ERR_NO_SERVER') throw error
+    // None at all: it will be started elsewhere.
+    return error.details['tooOld'] === '' ? undefined : error.message
+  }
 }
 
 /** The same bytes under two names: servers replace such files, and never write into them. */
