@@ -106,13 +106,8 @@ export class BucketStore implements Store {
   }
 
   async open(path: StorePath): Promise<StoredObject> {
-    const { sdk, send } = this.#client
-    const Key = this.#keyOf(path)
-    const { ContentLength } = await send(`read ${Key}`, async (client, options) =>
-      client.send(new sdk.HeadObjectCommand({ Bucket: this.#bucket, Key }), options),
-    )
-    const sizeBytes = ContentLength ?? 0
-    const stream = await openRanges(this.#client, this.#bucket, Key, sizeBytes)
+    const key = this.#keyOf(path)
+    const { stream, sizeBytes } = await openRanges(this.#client, this.#bucket, key)
     return { name: this.pathOf(path), stream, sizeBytes }
   }
 

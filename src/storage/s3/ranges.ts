@@ -4,16 +4,20 @@
  * to its end: another tag is an error.
  */
 import { Readable } from 'node:stream'
-import { FileError } from '../../errors.js'
+import { FileError, ProtocolError } from '../../errors.js'
 import type { BucketClient } from './client.js'
 
 /** A look at the head costs no more than this. */
 const FIRST_BYTES = 1 << 20
 const RANGE_BYTES = 8 << 20
 const ATTEMPTS = 5
+/** The status of a range behind the end. */
+const NO_RANGE = 416
 
 interface Range {
   bytes: Buffer
+  /** Of the object. */
+  sizeBytes: number
   tag: string | undefined
 }
 
@@ -21,10 +25,26 @@ export async function openRanges(
   client: BucketClient,
   bucket: string,
   key: string,
-  sizeBytes: number,
-): Promise<Readable> {
-  const first = sizeBytes === 0 ? undefined : await readRange(client, bucket, key, 0, sizeBytes)
-  return Readable.from(chunksOf(client, bucket, key, sizeBytes, first), { objectMode: false })
+): Promise<{ stream: Readable; sizeBytes: number }> {
+  const first = await firstRange(client, bucket, key)
+  const sizeBytes = first?.sizeBytes ?? 0
+  const chunks = chunksOf(client, bucket, key, sizeBytes, first)
+  return { stream: Readable.from(chunks, { objectMode: false }), sizeBytes }
+}
+
+/** Undefined: there is no first byte. */
+async function firstRange(
+  client: BucketClient,
+  bucket: string,
+  key: string,
+): Promise<Range | undefined> {
+  try {
+    return await readRange(client, bucket, key, 0, FIRST_BYTES)
+  } catch (error) {
+    const isEmpty = error instanceof ProtocolError && error.details['httpStatus'] === NO_RANGE
+    if (isEmpty) return undefined
+    throw error
+  }
 }
 
 async function* chunksOf(
@@ -38,7 +58,8 @@ async function* chunksOf(
   let at = 0
   while (current !== undefined) {
     at += current.bytes.length
-    const next = at < sizeBytes ? readRange(client, bucket, key, at, sizeBytes) : undefined
+    const count = Math.min(RANGE_BYTES, sizeBytes - at)
+    const next = count > 0 ? readRange(client, bucket, key, at, count) : undefined
     // Told when it is waited for; a reader may stop before.
     next?.catch(() => undefined)
     yield current.bytes
@@ -48,24 +69,28 @@ async function* chunksOf(
   }
 }
 
+/** Fewer bytes only at the end of the object. */
 async function readRange(
   { sdk, send }: BucketClient,
   bucket: string,
   key: string,
   start: number,
-  sizeBytes: number,
+  count: number,
 ): Promise<Range> {
-  const length = Math.min(start === 0 ? FIRST_BYTES : RANGE_BYTES, sizeBytes - start)
-  const command = { Bucket: bucket, Key: key, Range: `bytes=${start}-${start + length - 1}` }
+  const command = { Bucket: bucket, Key: key, Range: `bytes=${start}-${start + count - 1}` }
   for (let attempt = 1; ; attempt += 1) {
     try {
       return await send(`read ${key}`, async (client, options) => {
-        const { Body, ETag } = await client.send(new sdk.GetObjectCommand(command), options)
+        const { Body, ContentRange, ETag } = await client.send(
+          new sdk.GetObjectCommand(command),
+          options,
+        )
         const bytes = Buffer.from((await Body?.transformToByteArray()) ?? [])
-        if (bytes.length !== length) {
+        const sizeBytes = Number(/\/(\d+)$/.exec(ContentRange ?? '')?.[1] ?? Number.NaN)
+        if (bytes.length !== Math.min(count, sizeBytes - start)) {
           throw Object.assign(new Error('the answer was cut short'), { code: 'ECONNRESET' })
         }
-        return { bytes, tag: ETag }
+        return { bytes, sizeBytes, tag: ETag }
       })
     } catch (error) {
       // A body that breaks off is not tried again by the SDK.
