@@ -109,7 +109,7 @@ function thresholds(report: MemoryReport): Finding[] {
         bytes: best.saves,
         figure: `−${formatSize(best.saves)}`,
         sentence: html`<code>${best.setting} ${best.proposed}</code> in place of ${best.now} would
-          pack ${countOf(best.keys, type)} of ${formatSize(best.memory)}, which saves about
+          pack ${keysOfType(best.keys, type)} of ${formatSize(best.memory)}, which saves about
           ${percent(partOf(best.saves, best.memory))}.`,
         question,
       })
@@ -118,13 +118,18 @@ function thresholds(report: MemoryReport): Finding[] {
       found.push({
         bytes: wouldFit.saves,
         figure: `−${formatSize(wouldFit.saves)}`,
-        sentence: html`${countOf(wouldFit.keys, type)} would fit into a listpack as it is:
+        sentence: html`${keysOfType(wouldFit.keys, type)} would fit into a listpack as it is:
         ${formatSize(wouldFit.memory)} now, which a restart or a restore of the key shrinks.`,
         question,
       })
     }
   }
   return found
+}
+
+/** `1 hash`, `2 hashes`. */
+function keysOfType(keys: number, type: string): string {
+  return countOf(keys, type, type.endsWith('h') ? `${type}es` : `${type}s`)
 }
 
 function expired(report: MemoryReport): Finding[] {

@@ -1,6 +1,6 @@
 /** Draws a node of the tree: its children as cells and as rows of the table, and the way to it. */
 import { countOf, formatCount, formatSize, percent } from '../../bytes/figures-text.js'
-import { squarify } from './squarify.js'
+import { squarify, type Rect } from './squarify.js'
 import type { Node } from './tree.js'
 
 export type Measure = 'memory' | 'keys'
@@ -23,6 +23,15 @@ const MAX_ROWS = 200
 const LABEL_WIDTH = 5
 const LABEL_HEIGHT = 7
 const STEPS = 5
+/** In pixels: the text of a cell, and around what is seen below it. */
+const HEAD_HEIGHT = 66
+const PADDING = 8
+const INNER_WIDTH = 90
+const INNER_HEIGHT = 40
+const INNER_LEAST = 5
+const INNER_LABEL_WIDTH = 60
+const INNER_LABEL_HEIGHT = 24
+const MAX_INNER = 40
 
 export interface MapParts {
   readonly cells: HTMLElement
@@ -43,7 +52,7 @@ export function drawNode(
   drawCrumbs(node, parts.crumbs)
   drawTable(shown, root, parts.table, go)
   parts.status.textContent =
-    `${node.path === '' ? 'All keys' : node.path}: ${formatSize(node.memory)} ` +
+    `${node.path === '' ? 'All keys' : node.path} · ${formatSize(node.memory)} ` +
     `(${percent(root.memory === 0 ? 0 : node.memory / root.memory)}) in ${countOf(node.keys, 'key')}` +
     (node.merged > 0 ? '; * stands for names that were merged' : '')
 }
@@ -93,7 +102,7 @@ function drawCells(
     const rect = rects[at]!
     const cell = document.createElement(canEnter(each) ? 'button' : 'div')
     const share = each.memory === 0 ? 0 : each.lastingMemory / each.memory
-    cell.className = `cell l${Math.round(share * STEPS)}${canEnter(each) ? ' enter' : ''}`
+    cell.className = `cell ${lookOf(each)}${canEnter(each) ? ' enter' : ''}`
     cell.style.left = `${rect.x}%`
     cell.style.top = `${rect.y * scaleY}%`
     cell.style.width = `${rect.width}%`
@@ -107,12 +116,51 @@ function drawCells(
     cell.title = `${node.path}${each.node === undefined ? `(${each.label})` : each.label}\n${figures.join(', ')}, ${percent(share)} never expires`
     if (cell instanceof HTMLButtonElement && each.node !== undefined) {
       const target = each.node
+      addInner(cell, target, measure, {
+        x: PADDING,
+        y: HEAD_HEIGHT,
+        width: (rect.width / 100) * width - 2 * PADDING,
+        height: ((rect.height * scaleY) / 100) * height - HEAD_HEIGHT - PADDING,
+      })
       cell.type = 'button'
       cell.addEventListener('click', () => go(target))
     }
     return cell
   })
   cells.replaceChildren(...made)
+}
+
+/** What is below a large cell, to be seen through it. */
+function addInner(cell: HTMLElement, node: Node, measure: Measure, room: Rect): void {
+  if (room.width < INNER_WIDTH || room.height < INNER_HEIGHT) return
+  const shown = shownOf(node)
+    .filter((each) => each[measure] > 0)
+    .sort((a, b) => b[measure] - a[measure])
+    .slice(0, MAX_INNER)
+  const rects = squarify(
+    shown.map((each) => each[measure]),
+    room,
+  )
+  for (const [at, each] of shown.entries()) {
+    const rect = rects[at]!
+    if (Math.min(rect.width, rect.height) < INNER_LEAST) continue
+    const inner = document.createElement('span')
+    inner.className = `inner ${lookOf(each)}`
+    inner.setAttribute('aria-hidden', 'true')
+    inner.style.left = `${rect.x}px`
+    inner.style.top = `${rect.y}px`
+    inner.style.width = `${rect.width}px`
+    inner.style.height = `${rect.height}px`
+    if (rect.width > INNER_LABEL_WIDTH && rect.height > INNER_LABEL_HEIGHT) {
+      inner.append(nameElement(each.label))
+    }
+    cell.append(inner)
+  }
+}
+
+/** By the share that never expires. */
+function lookOf({ memory, lastingMemory }: Shown): string {
+  return `l${Math.round((memory === 0 ? 0 : lastingMemory / memory) * STEPS)}`
 }
 
 function canEnter({ node }: Shown): boolean {
