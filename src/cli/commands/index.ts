@@ -19,6 +19,16 @@ const COMMANDS: Readonly<Record<string, () => Promise<Register>>> = {
   restore: async () => (await import('./restore.js')).registerRestore,
   history: async () => (await import('./history.js')).registerHistory,
   doctor: async () => (await import('./doctor.js')).registerDoctor,
+  completion: async () => {
+    const { registerCompletion } = await import('./completion.js')
+    return (program, context) => {
+      registerCompletion(program, context, async () => {
+        const all = program.createCommand('rrep')
+        await registerCommands(all, context)
+        return all
+      })
+    }
+  },
   demo: async () => (await import('./demo.js')).registerDemo,
 }
 
