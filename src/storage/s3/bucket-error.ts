@@ -72,7 +72,8 @@ export function bucketError(bucket: string, doing: string, cause: unknown): Rrep
     })
   }
   if (status === undefined) {
-    const why = message === '' ? (systemCode ?? name) : message
+    const said = message === '' ? (systemCode ?? name) : message
+    const why = name === 'TimeoutError' ? 'it said nothing for too long' : said
     return new LinkError('ERR_STORE_UNREACHABLE', `${what}: the store is not reached: ${why}`, {
       ...options,
       retriable: true,
