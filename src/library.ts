@@ -79,7 +79,13 @@ import {
 import { serve as runServe, type ServeOptions, type ServeResult } from './verbs/serve/run.js'
 import type { ClusterSeeds } from './topology/cluster.js'
 import { syncCluster as runSyncCluster } from './verbs/sync/cluster.js'
-import type { SyncClusterOptions, SyncClusterResult } from './verbs/sync/options.js'
+import { syncMoment as runSyncMoment } from './verbs/sync/moment.js'
+import type {
+  SyncClusterOptions,
+  SyncClusterResult,
+  SyncMomentOptions,
+  SyncMomentResult,
+} from './verbs/sync/options.js'
 import { sync as runSync, type SyncOptions, type SyncResult } from './verbs/sync/run.js'
 import {
   archive as runArchive,
@@ -123,6 +129,17 @@ export async function syncCluster(
   options: SyncClusterOptions,
 ): Promise<SyncClusterResult> {
   return await byReason(options.signal, runSyncCluster(source, options))
+}
+
+/**
+ * The same at one moment of the whole cluster: all shards are followed from their snapshots on, up to
+ * where they are when all are asked at once. With `strict` writes are held for some milliseconds then.
+ */
+export async function syncMoment(
+  source: string | ClusterSeeds,
+  options: SyncMomentOptions,
+): Promise<SyncMomentResult> {
+  return await byReason(options.signal, runSyncMoment(source, options))
 }
 
 /**

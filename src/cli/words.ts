@@ -36,7 +36,17 @@ const FLAGS: Readonly<Record<string, string>> = {
 
 const SAME_NAME: ReadonlySet<string> = new Set([
   ...['adopt', 'checkpointKey', 'dryRun', 'durable', 'emptyTarget', 'fsync', 'identity', 'mapDb'],
-  ...['onConflict', 'rewriteKey', 'salvage', 'sni', 'spoolDir', 'tls', 'transform', 'unprotected'],
+  ...[
+    'onConflict',
+    'rewriteKey',
+    'salvage',
+    'sni',
+    'spoolDir',
+    'strict',
+    'tls',
+    'transform',
+    'unprotected',
+  ],
   ...[
     'cluster',
     'compress',

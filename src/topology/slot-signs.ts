@@ -16,14 +16,14 @@ import { keySlot } from './key-slot.js'
 export type SlotSign =
   /** One key of the slot is here now. */
   | { readonly kind: 'key'; readonly slots: SlotRanges }
-  /** All of them are, and no other node has them. */
-  | { readonly kind: 'slots'; readonly slots: SlotRanges }
+  /** All of them are, and no other node has them; `from` had them by its id. */
+  | { readonly kind: 'slots'; readonly slots: SlotRanges; readonly from: string }
   /** Their keys are deleted. */
   | { readonly kind: 'deleted'; readonly slots: SlotRanges }
 
 export class SlotSigns {
   /** Of imports under way, by the names of the jobs. */
-  readonly #jobs = new Map<string, SlotRanges>()
+  readonly #jobs = new Map<string, { slots: SlotRanges; from: string }>()
 
   /** Undefined: nothing of the kind. */
   read(command: CommandDecoder): SlotSign | undefined {
@@ -42,22 +42,24 @@ export class SlotSigns {
 
   #sync(command: CommandDecoder): SlotSign | undefined {
     if (isArg(command, 2, 'CONF') && command.argc > 4 && isArg(command, 3, 'ASM-TASK')) {
-      const found = /:import:completed:([\d -]+)$/.exec(text(command, 4))
-      return found === null ? undefined : arrived(rangesOf(found[1]!))
+      const found = /^[^:]*:([^:]*):[^:]*:import:completed:([\d -]+)$/.exec(text(command, 4))
+      return found === null ? undefined : arrived(rangesOf(found[2]!), found[1]!)
     }
     if (isArg(command, 2, 'ESTABLISH')) {
       const name = valueOf(command, 'NAME')
       const at = placeOf(command, 'SLOTSRANGE')
-      if (name !== undefined && at > 0) this.#jobs.set(name, rangesFrom(command, at + 1))
+      const from = valueOf(command, 'SOURCE') ?? ''
+      if (name !== undefined && at > 0) {
+        this.#jobs.set(name, { slots: rangesFrom(command, at + 1), from })
+      }
       return undefined
     }
     if (!isArg(command, 2, 'FINISH')) return undefined
     const name = valueOf(command, 'NAME') ?? ''
-    const slots = this.#jobs.get(name)
+    const job = this.#jobs.get(name)
     this.#jobs.delete(name)
-    return valueOf(command, 'STATE') === 'SUCCESS' && slots !== undefined
-      ? arrived(slots)
-      : undefined
+    const isDone = valueOf(command, 'STATE') === 'SUCCESS' && job !== undefined
+    return isDone ? arrived(job.slots, job.from) : undefined
   }
 }
 
@@ -85,8 +87,8 @@ function deleted(slots: SlotRanges): SlotSign | undefined {
   return slots.length === 0 ? undefined : { kind: 'deleted', slots }
 }
 
-function arrived(slots: SlotRanges): SlotSign | undefined {
-  return slots.length === 0 ? undefined : { kind: 'slots', slots }
+function arrived(slots: SlotRanges, from: string): SlotSign | undefined {
+  return slots.length === 0 ? undefined : { kind: 'slots', slots, from }
 }
 
 function valueOf(command: CommandDecoder, word: string): string | undefined {

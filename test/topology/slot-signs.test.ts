@@ -40,6 +40,7 @@ test('slots by a task of Redis: when it is completed, and not before or where it
     undefined,
     {
       kind: 'slots',
+      from: A,
       slots: [
         [0, 9],
         [20, 29],
@@ -57,7 +58,7 @@ test('slots by a job of Valkey: its end does not repeat which they were', () => 
   expect(signsOf(begin, 'CLUSTER|SYNCSLOTS|ACK', end('SUCCESS'))).toEqual([
     undefined,
     undefined,
-    { kind: 'slots', slots: [[5, 9]] },
+    { kind: 'slots', slots: [[5, 9]], from: A },
   ])
   expect(signsOf(begin, end('FAILED'), end('SUCCESS'))).toEqual([undefined, undefined, undefined])
 })

@@ -5,7 +5,7 @@ import { sync, type Compression, type SyncProgress, type SyncResult } from '../.
 import { compressionOfName } from '../../disk/compression.js'
 import { FileError, UsageError } from '../../errors.js'
 import { refuseDb } from '../../source/classify.js'
-import { addCommonOptions, type CommandContext } from '../command.js'
+import { addCommonOptions, type CommandCall, type CommandContext } from '../command.js'
 import {
   addConnectOptions,
   readClusterSeeds,
@@ -17,8 +17,9 @@ import { EXIT } from '../exit-codes.js'
 import { jsonLine } from '../guard.js'
 import type { Progress } from '../render/progress.js'
 import type { Talk } from '../talk.js'
-import { isClusterAddress, nameOfCluster } from '../../topology/cluster.js'
+import { isClusterAddress, nameOfCluster, type ClusterSeeds } from '../../topology/cluster.js'
 import { syncCluster } from '../../verbs/sync/cluster.js'
+import { syncMoment } from '../../verbs/sync/moment.js'
 import { fillNamePattern } from '../../verbs/sync/name-pattern.js'
 import type { Io } from '../io.js'
 import { countOf, formatDuration, formatSize } from '../units.js'
@@ -27,6 +28,9 @@ interface SyncCommandOptions extends ConnectValues {
   output?: string
   compress?: Compression
   cluster?: boolean
+  moment?: boolean
+  strict?: boolean
+  withServer?: string
 }
 
 const DETAILS = `
@@ -41,7 +45,14 @@ memory, the rest in a file without a name in TMPDIR (with --compress -o FILE: be
 bytes are in a pipe a lost link is not tried again. Check the exit status before you use what
 came through a pipe.
 
+--cluster takes the dumps of all shards as close together as the masters save. With --moment they are of
+one moment: all are followed from their snapshots on and asked at once where they are, parts of a
+millisecond apart, and their streams are applied up to there in a redis-server or valkey-server of
+PATH (or --with-server). What one client wrote to two shards one after the other may still be cut
+between them; not with --strict, which holds the writes of all masters (CLIENT PAUSE … WRITE) meanwhile.
+
 The smallest ACL that suffices: ACL SETUSER rrep on >PASSWORD +psync +replconf +ping
+(with --moment also +info +time +cluster|nodes, with --strict +client|pause +client|unpause)
 `
 
 export function registerSync(program: Command, context: CommandContext): void {
@@ -57,6 +68,9 @@ export function registerSync(program: Command, context: CommandContext): void {
       parseCompression,
     )
     .option('--cluster', 'all shards of the cluster that the server is a node of; -o DIR')
+    .option('--moment', 'with --cluster: all shards at one moment, by their streams')
+    .option('--strict', 'with --moment: hold all writes for some milliseconds then')
+    .option('--with-server <path>', 'with --moment: the server to apply the streams in')
     .addHelpText('after', DETAILS)
   addConnectOptions(command)
   addCommonOptions(command, [
@@ -66,6 +80,7 @@ export function registerSync(program: Command, context: CommandContext): void {
     'rrep sync -o - --compress gzip | ssh store "cat > dump.rdb.gz"',
     'rrep sync redis-sentinel://s1,s2,s3#mymaster -o dump.rdb',
     'rrep sync --cluster node1:7000 -o cluster-%Y%m%d',
+    'rrep sync --cluster node1:7000 --moment --strict -o cluster-%Y%m%d',
   ])
   command.action(
     context.action<SyncCommandOptions>(async ({ args, options, talk, io, signal }) => {
@@ -76,6 +91,7 @@ export function registerSync(program: Command, context: CommandContext): void {
         })
       }
       const source = sourceOf(args[0], io)
+      checkMoment(options, options.cluster === true || isClusterAddress(source))
       if (options.cluster === true || isClusterAddress(source)) {
         return await syncShards(source, output, options, talk, io, signal)
       }
@@ -120,6 +136,55 @@ export function registerSync(program: Command, context: CommandContext): void {
   )
 }
 
+async function takeMoment(
+  { options, talk, signal }: Pick<CommandCall<SyncCommandOptions>, 'options' | 'talk' | 'signal'>,
+  seeds: ClusterSeeds,
+  directory: string,
+  progress: Progress,
+): Promise<number> {
+  const result = await syncMoment(seeds, {
+    output: directory,
+    compress: options.compress,
+    strict: options.strict,
+    withServer: options.withServer,
+    retries: options.retries,
+    signal,
+    onEvent: ({ message }) => talk.warn(message),
+    onProgress: ({ phase, done, total, unit }) => {
+      const label = phase === 'follow' ? 'following all shards' : 'applying the streams'
+      progress.update({ label, done, total, unit })
+    },
+    onWire: (direction, line) => talk.trace(`${direction === 'sent' ? '>' : '<'} ${line}`),
+  })
+  progress.stop()
+  if (talk.json) {
+    await talk.event({ event: 'synced-cluster', ...result })
+    return EXIT.OK
+  }
+  for (const { file, keys, fileBytes, replOffset, source } of result.shards) {
+    talk.say(
+      `${source} → ${file}: ${countOf(keys, 'key')}, ${formatSize(fileBytes)}, offset ${replOffset}`,
+    )
+  }
+  const { fromMs, toMs, heldMs } = result
+  const spread = `all shards within ${(toMs - fromMs).toFixed(2)} ms`
+  const held = heldMs === undefined ? '' : `, writes held for ${heldMs.toFixed(1)} ms`
+  talk.say(`${directory}: ${new Date(fromMs).toISOString()}, ${spread}${held}`)
+  return EXIT.OK
+}
+
+function checkMoment(options: SyncCommandOptions, isCluster: boolean): void {
+  const { moment, strict, withServer } = options
+  if (moment === true && !isCluster) {
+    throw new UsageError('--moment is for all shards of a cluster', {
+      hint: 'the snapshot of one server is of one moment; with --cluster all shards are meant',
+    })
+  }
+  if (moment !== true && (strict === true || withServer !== undefined)) {
+    throw new UsageError(`${strict === true ? '--strict' : '--with-server'} needs --moment`)
+  }
+}
+
 async function syncShards(
   source: string,
   output: string,
@@ -132,6 +197,10 @@ async function syncShards(
   const seeds = await readClusterSeeds(source, options, io, talk)
   const directory = fillNamePattern(output, seeds[0]!.address, new Date())
   const progress = talk.progress(`connecting to ${nameOfCluster(seeds)}`)
+  if (options.moment === true) {
+    const call = { options, talk, signal }
+    return await takeMoment(call, seeds, directory, progress).finally(() => progress.stop())
+  }
   try {
     const result = await syncCluster(seeds, {
       output: directory,

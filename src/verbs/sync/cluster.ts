@@ -28,7 +28,8 @@ import { NODES_FILE, nodesText } from '../../source/nodes-file.js'
 import type { ShardResult, SyncClusterOptions, SyncClusterResult, SyncProgress } from './options.js'
 import { syncInto, type SyncIntoCall } from './run.js'
 
-const DEFAULT_ATTEMPTS = 3
+/** While slots or masters move. */
+export const DEFAULT_ATTEMPTS = 3
 
 /** `ending`: of the names of their files. */
 type ShardsCall = Omit<SyncClusterOptions, 'output' | 'compress'> & { ending: string }
@@ -98,7 +99,7 @@ export async function syncShards(
       await outputs.put(NODES_FILE, nodesText(before))
       return shards
     }
-    if (attempt >= DEFAULT_ATTEMPTS) throw changes(seeds)
+    if (attempt >= DEFAULT_ATTEMPTS) throw alwaysChanges(seeds)
     const message =
       'slots or masters moved while the snapshots were taken: a key could stand in two of them, or ' +
       'in none; they are taken again'
@@ -161,12 +162,13 @@ function sumOfAll(
   return all
 }
 
-function fileNameOf({ id, place }: ClusterNode, ending: string): string {
+/** As `redis-cli --cluster backup` names them. */
+export function fileNameOf({ id, place }: ClusterNode, ending: string): string {
   // A colon of IPv6 is no letter for a name everywhere.
   return `redis-node-${place.host.replaceAll(':', '_')}-${place.port}-${id}.rdb${ending}`
 }
 
-function changes(seeds: ClusterSeeds): ProtocolError {
+export function alwaysChanges(seeds: ClusterSeeds): ProtocolError {
   return new ProtocolError(
     'ERR_CLUSTER_CHANGES',
     `${nameOfCluster(seeds)}: slots or masters moved during each of ${DEFAULT_ATTEMPTS} attempts`,

@@ -36,6 +36,39 @@ export interface SyncClusterOptions extends Omit<SyncOptions, 'output' | 'onProg
   onProgress?: ((progress: Progress<'transfer'>) => void) | undefined
 }
 
+export interface SyncMomentOptions extends Omit<SyncClusterOptions, 'onProgress'> {
+  /** Holds the writes of all masters for some milliseconds while the moment is chosen, so that what
+   * one client wrote to one shard after another is never cut in the wrong order. */
+  strict?: boolean | undefined
+  /** The redis-server or valkey-server in which the streams are applied. Default: that of PATH. */
+  withServer?: string | undefined
+  onProgress?: ((progress: Progress<'follow' | 'build'>) => void) | undefined
+}
+
+export interface SyncMomentResult {
+  source: string
+  directory: string
+  /** When the first and the last of the shards were asked where they are, by their own clocks, unix ms. */
+  fromMs: number
+  toMs: number
+  /** For so long writes were held. Undefined: not `strict`. */
+  heldMs: number | undefined
+  /** In the order of their slots. */
+  shards: readonly MomentShard[]
+}
+
+export interface MomentShard {
+  /** Address of the master, and its id. */
+  source: string
+  node: string
+  slots: readonly (readonly [first: number, last: number])[]
+  file: string
+  /** The moment in its stream. */
+  replOffset: number
+  keys: number
+  fileBytes: number
+}
+
 export interface SyncClusterResult {
   source: string
   directory: string

@@ -178,6 +178,9 @@ class ClusterArchiveRun {
       total: undefined,
       unit: 'bytes',
       shards: all.length,
+      replOffsets: Object.fromEntries(
+        [...this.#progress].map(([id, { replOffset }]) => [id, replOffset]),
+      ),
       snapshotBytes: sum(({ snapshotBytes }) => snapshotBytes),
       streamBytes: sum(({ streamBytes }) => streamBytes),
       commands: sum(({ commands }) => commands),

@@ -12,7 +12,7 @@ export class Handovers {
   readonly #recorder: ClusterRecorder
   readonly #onError: (error: unknown) => void
   /** Arrived, and nobody was asked yet; one a shard, kind and second. */
-  #waiting = new Map<string, Omit<HandoverRecord, 'needs'>>()
+  #waiting = new Map<string, Omit<HandoverRecord, 'needs'> & { from: Set<string> }>()
   #asking: Promise<void> | undefined
   watch: ClusterWatch | undefined
 
@@ -29,8 +29,10 @@ export class Handovers {
     const before = this.#waiting.get(key)
     if (before === undefined) {
       const named = kind === 'key' ? 'keys' : 'slots'
-      this.#waiting.set(key, { unixSeconds, kind: named, shard, replOffset, slots })
+      const from = new Set(kind === 'slots' ? [sign.from] : [])
+      this.#waiting.set(key, { unixSeconds, kind: named, shard, replOffset, slots, from })
     } else {
+      if (kind === 'slots') before.from.add(sign.from)
       before.replOffset = replOffset
       if (!covers(before.slots, slots)) before.slots = joined([...before.slots, ...slots])
     }
@@ -51,9 +53,9 @@ export class Handovers {
       const taken = [...this.#waiting.values()]
       this.#waiting = new Map()
       const offsets = await watch.replOffsets(watch.shards.map(({ id }) => id))
-      for (const each of taken) {
+      for (const { from, ...each } of taken) {
         const needs = Object.fromEntries(
-          this.#ownersBefore(each, watch).flatMap((id) => {
+          this.#ownersBefore(each, from, watch).flatMap((id) => {
             const offset = offsets.get(id)
             return offset === undefined ? [] : [[id, offset]]
           }),
@@ -66,10 +68,13 @@ export class Handovers {
   /** All but the new one where nobody is known. */
   #ownersBefore(
     { shard, slots }: Pick<HandoverRecord, 'shard' | 'slots'>,
+    from: ReadonlySet<string>,
     watch: ClusterWatch,
   ): readonly string[] {
     const arrived = slotSet(slots)
     const others = watch.shards.filter(({ id }) => id !== shard)
+    const named = others.filter(({ members }) => members.some((id) => from.has(id)))
+    if (named.length > 0 && named.length === from.size) return named.map(({ id }) => id)
     const owners = others.filter((each) =>
       each.slots.some(([first, last]) => arrived.subarray(first, last + 1).includes(1)),
     )

@@ -262,6 +262,8 @@ export type ArchiveClusterEvent = (ArchiveEvent & { shard: string }) | ShardEven
 
 export interface ArchiveClusterProgress extends Progress<LinkState> {
   shards: number
+  /** Last stream byte kept of each shard, by its id. */
+  replOffsets: Readonly<Record<string, number>>
   snapshotBytes: number
   streamBytes: number
   commands: number
