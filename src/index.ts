@@ -88,7 +88,7 @@ export type { ServerFamily } from './servers/version.js'
 export type { OnServeEvent, ReplicaLimits, ServeEvent } from './verbs/serve/run.js'
 export type * from './verbs/sync/options.js'
 export type * from './verbs/tail/options.js'
-export type { StatsRow, StatsSnapshot } from './analyze/command-stats.js'
+export type { StatsRow, StatsSnapshot, StatsTable } from './analyze/command-stats.js'
 export type { CommandFormat, CommandPlace, StringForm } from './formats/command-format.js'
 export type { TailCommandsOptions, TailedCommand } from './verbs/tail/commands.js'
 

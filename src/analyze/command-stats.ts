@@ -1,9 +1,10 @@
 /**
- * What is being written: commands and bytes by command, by prefix of the first key, by database.
- * Counters in arrays; a map from prefixes that is bounded (the rest is counted as one).
+ * What is being written: commands and bytes by command, by prefix of the first key, by key, by database, by
+ * minute. Counters in arrays; of prefixes and keys the most frequent ones, in bounded memory.
  */
 import { Buffer } from 'node:buffer'
 import { printable } from '../bytes/printable.js'
+import { HeavyHitters } from './heavy-hitters.js'
 import type { CommandInfo, CommandTable } from '../resp/command-table.js'
 import type { CommandDecoder } from '../resp/decoder.js'
 
@@ -12,50 +13,85 @@ export interface StatsRow {
   name: string
   commands: number
   bytes: number
+  /** Too many at most, where not all names could be held. */
+  error?: number
 }
+
+export type StatsTable = 'command' | 'prefix' | 'key' | 'db' | 'minute'
+export const STATS_TABLES: readonly StatsTable[] = ['command', 'prefix', 'key', 'db', 'minute']
 
 export interface StatsSnapshot {
   /** Length of the interval. */
   intervalMs: number
   commands: number
   bytes: number
-  /** Most commands first. */
+  /** Most commands first; empty where it was not asked for. */
   byCommand: StatsRow[]
   byPrefix: StatsRow[]
+  /** By the first key. */
+  byKey: StatsRow[]
   byDb: StatsRow[]
-  /** Commands whose prefix found no place any more. */
-  otherPrefixes: number
+  /** In order; the first second of each, ISO 8601, UTC. */
+  byMinute: StatsRow[]
 }
 
-const MAX_PREFIXES = 10_000
+const MINUTE_MS = 60_000
+const MAX_NAMES = 10_000
 const MAX_PREFIX_BYTES = 64
+/** Longer keys are counted as one with those that begin like them. */
+const MAX_KEY_BYTES = 256
+/** Half a year; later ones count for the last. */
+const MAX_MINUTES = 262_144
+
+export interface CommandTime {
+  dbnum: number
+  /** -1: not known. */
+  unixMs: number
+}
 
 export class CommandStats {
   readonly #table: CommandTable
   readonly #separator: number
   #commandCounts = new Float64Array(1024)
   #commandBytes = new Float64Array(1024)
-  readonly #prefixes = new Map<string, { commands: number; bytes: number }>()
+  readonly #tables: ReadonlySet<StatsTable>
+  readonly #prefixes = new HeavyHitters(MAX_NAMES)
+  readonly #keys = new HeavyHitters(MAX_NAMES)
+  readonly #minutes = new Map<number, { commands: number; bytes: number }>()
   readonly #dbs = new Map<number, { commands: number; bytes: number }>()
   #commands = 0
   #bytes = 0
-  #otherPrefixes = 0
 
-  constructor(table: CommandTable, separator = ':') {
+  constructor(
+    table: CommandTable,
+    separator = ':',
+    tables: readonly StatsTable[] = ['command', 'prefix', 'db'],
+  ) {
     this.#table = table
+    this.#tables = new Set(tables)
     this.#separator = separator.charCodeAt(0)
   }
 
   /** @param keyArg argument that is the first key, or -1 */
-  count(command: CommandDecoder, info: CommandInfo, keyArg: number, dbnum: number): void {
+  count(
+    command: CommandDecoder,
+    info: CommandInfo,
+    keyArg: number,
+    { dbnum, unixMs }: Readonly<CommandTime>,
+  ): void {
     const bytes = command.end - command.start
     this.#commands += 1
     this.#bytes += bytes
     if (info.index >= this.#commandCounts.length) this.#growTo(info.index)
     this.#commandCounts[info.index]! += 1
     this.#commandBytes[info.index]! += bytes
-    add(this.#dbs, dbnum, bytes)
-    if (keyArg >= 0) this.#countPrefix(command, keyArg, bytes)
+    if (this.#tables.has('db')) add(this.#dbs, dbnum, bytes)
+    if (this.#tables.has('minute') && unixMs >= 0) this.#countMinute(unixMs, bytes)
+    if (keyArg < 0) return
+    if (this.#tables.has('prefix')) this.#countPrefix(command, keyArg, bytes)
+    if (this.#tables.has('key')) {
+      this.#keys.add(command.arg(keyArg).toString('latin1', 0, MAX_KEY_BYTES), bytes)
+    }
   }
 
   /** The interval's figures; counting begins anew. */
@@ -69,16 +105,19 @@ export class CommandStats {
       intervalMs,
       commands: this.#commands,
       bytes: this.#bytes,
-      byCommand: byCommand.sort(byCount),
-      byPrefix: rows(this.#prefixes, (prefix) => printable(Buffer.from(prefix, 'latin1'))),
+      byCommand: this.#tables.has('command') ? byCommand.sort(byCount) : [],
+      byPrefix: named(this.#prefixes),
+      byKey: named(this.#keys),
       byDb: rows(this.#dbs, (dbnum) => (dbnum < 0 ? '?' : String(dbnum))),
-      otherPrefixes: this.#otherPrefixes,
+      byMinute: [...this.#minutes]
+        .sort(([a], [b]) => a - b)
+        .map(([minute, each]) => ({ name: new Date(minute * MINUTE_MS).toISOString(), ...each })),
     }
     this.#commandCounts.fill(0)
     this.#commandBytes.fill(0)
-    this.#prefixes.clear()
     this.#dbs.clear()
-    this.#commands = this.#bytes = this.#otherPrefixes = 0
+    this.#minutes.clear()
+    this.#commands = this.#bytes = 0
     return snapshot
   }
 
@@ -97,15 +136,15 @@ export class CommandStats {
             command.bytes.byteOffset + start,
             at + 1 - start,
           ).toString('latin1')
-    const known = this.#prefixes.get(prefix)
-    if (known !== undefined) {
-      known.commands += 1
-      known.bytes += bytes
-    } else if (this.#prefixes.size < MAX_PREFIXES) {
-      this.#prefixes.set(prefix, { commands: 1, bytes })
-    } else {
-      this.#otherPrefixes += 1
-    }
+    this.#prefixes.add(prefix, bytes)
+  }
+
+  #countMinute(unixMs: number, bytes: number): void {
+    const minute = Math.floor(unixMs / MINUTE_MS)
+    const isNew = !this.#minutes.has(minute)
+    const last =
+      isNew && this.#minutes.size >= MAX_MINUTES ? [...this.#minutes.keys()].at(-1) : minute
+    add(this.#minutes, last ?? minute, bytes)
   }
 
   #growTo(index: number): void {
@@ -117,6 +156,15 @@ export class CommandStats {
     this.#commandCounts = counts
     this.#commandBytes = bytes
   }
+}
+
+/** Safe to print. */
+function named(hitters: HeavyHitters): StatsRow[] {
+  return hitters.take().map(({ name, commands, bytes, error }) => ({
+    name: printable(Buffer.from(name, 'latin1')),
+    ...{ commands, bytes },
+    ...(error > 0 ? { error } : {}),
+  }))
 }
 
 function add<K>(map: Map<K, { commands: number; bytes: number }>, key: K, bytes: number): void {

@@ -156,3 +156,22 @@ test('on the command line: text, JSON, and what redis-cli reads again', async ()
   expect(undone.out).toMatch(/^SELECT "0"\n(?:RESTORE "k" |DEL "k")/)
   expect((await runCli(['history', '127.0.0.1:1', 'k'])).code).toBe(2)
 })
+
+test('who wrote most of it: totals by command, key and minute', async () => {
+  const counted = await runCli(['tail', path, '--stats', '--by', 'command,key,minute', '--json'])
+  const stats = JSON.parse(counted.out) as Record<string, { name: string; commands: number }[]>
+  const shown = (await runCli(['tail', path, '--json'])).out.trim().split('\n')
+  const lines = shown.map((line) => JSON.parse(line) as { command: string[] })
+  const names = lines.map(({ command }) => command[0]!.toUpperCase())
+  for (const { name, commands } of stats['byCommand']!) {
+    expect(
+      names.filter((each) => each === name),
+      name,
+    ).toHaveLength(commands)
+  }
+  const sum = stats['byMinute']!.reduce((all, { commands }) => all + commands, 0)
+  expect(sum).toBe(lines.length)
+  expect(stats['byKey']!.map(({ name }) => name)).toEqual(expect.arrayContaining(['k', 'a', 'b']))
+  expect(stats['byDb']).toEqual([])
+  expect((await runCli(['tail', path, '--by', 'key'])).code).toBe(2)
+})

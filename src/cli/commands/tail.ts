@@ -71,7 +71,7 @@ async function showRecorded(
       `${flagOf(wrong)} is for a server; ${nameOf(spec)} is what was kept of one`,
     )
   }
-  const view = options.stats === true ? new TailStatsView(talk, io) : undefined
+  const view = options.stats === true ? new TailStatsView(talk, io, true) : undefined
   try {
     const result = await tailRecorded(spec.kind === 'stdin' ? '-' : spec.path, {
       stdin: io.stdin,

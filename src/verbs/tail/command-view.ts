@@ -53,7 +53,8 @@ export class CommandView {
         patient.append(bytes, start, end),
       )
     }
-    if (stats !== undefined) this.stats = new CommandStats(this.table, stats.separator)
+    if (stats !== undefined)
+      this.stats = new CommandStats(this.table, stats.separator, stats.tables)
   }
 
   /** A command; a SELECT is followed in `place`. */
@@ -79,7 +80,7 @@ export class CommandView {
       if (count > 0) keyArg = this.#positions.positions[0]!
     }
     this.shown += 1
-    this.stats?.count(command, info, keyArg, place.dbnum)
+    this.stats?.count(command, info, keyArg, place)
     this.formatter?.command(command, place)
     this.#options.onCommand?.(command, place)
     if (this.shown === this.#options.count) this.#onEnd()

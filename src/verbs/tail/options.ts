@@ -2,7 +2,7 @@
  * stream, and keeping it in an archive. */
 import type { RrepError } from '../../errors.js'
 import type { Readable, Writable } from 'node:stream'
-import type { StatsSnapshot } from '../../analyze/command-stats.js'
+import type { StatsSnapshot, StatsTable } from '../../analyze/command-stats.js'
 import type { Until } from '../../archive/moment.js'
 import type { ArchiveWriterEvent } from '../../archive/writer/options.js'
 import type { CommandFormat, CommandPlace, StringForm } from '../../formats/command-format.js'
@@ -112,6 +112,8 @@ export interface TailStatsOptions {
   intervalMs?: number | undefined
   /** What ends a prefix. Default `:`. */
   separator?: string | undefined
+  /** What is counted by. Default: command, prefix, db. */
+  tables?: readonly StatsTable[] | undefined
   onStats: (stats: TailStats) => void
 }
 

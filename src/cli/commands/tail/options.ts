@@ -2,6 +2,7 @@
 import type { Command } from 'commander'
 import { UsageError } from '../../../errors.js'
 import type { ArchiveOptions } from '../../../verbs/tail/options.js'
+import { STATS_TABLES, type StatsTable } from '../../../verbs/tail/watch.js'
 import { addCommonOptions } from '../../command.js'
 import { addConnectOptions, type ConnectValues } from '../../connect-options.js'
 import { addFilterOptions, type FilterOptions } from '../../filter-options.js'
@@ -27,6 +28,7 @@ export interface TailCommandOptions extends ConnectValues, FilterOptions {
   replid?: string
   fullSync: boolean
   stats?: boolean
+  by?: StatsTable[]
   from?: number
   until?: Moment
   rotate?: number
@@ -114,7 +116,12 @@ export function declareTail(program: Command): Command {
     .option('--until <when>', 'of an archive or AOF: up to this time, or offset:N', parseMoment)
     .option('--replid <id>', 'with --from-offset: the history it belongs to')
     .option('--no-full-sync', 'never let the master make a full snapshot')
-    .option('--stats', 'commands and bytes a second, by command, prefix and db')
+    .option('--stats', 'commands and bytes, a second or of all that was kept')
+    .option(
+      '--by <tables>',
+      'of --stats: command,prefix,key,db,minute (default command,prefix,db)',
+      parseTables,
+    )
     .option(
       '--rotate <size>',
       'with -o: begin a new file above this (default 256mb; 0: never)',
@@ -143,6 +150,7 @@ export function declareTail(program: Command): Command {
     'rrep tail',
     "rrep tail db.example --match 'user:*' --command SET,DEL --json",
     'rrep tail --stats',
+    'rrep tail archive --stats --by command,key,minute',
     'rrep tail --cluster node1:7000 --json',
     'rrep tail --cluster node1:7000 -o cluster --snapshot-every 6h',
     'rrep tail archive --command FLUSHALL,DEL --from 2026-11-22T10:00:00Z',
@@ -166,7 +174,7 @@ const KEEP_ONLY = [
 /** What has no meaning for several streams in one. */
 const ONE_STREAM_ONLY = ['resp', 'stats', 'fromOffset', 'adopt', 'ship'] as const
 const WATCH_ONLY = [
-  ...['resp', 'strings', 'command', 'count', 'fromOffset', 'replid', 'stats'],
+  ...['resp', 'strings', 'command', 'count', 'fromOffset', 'replid', 'stats', 'by'],
   ...['db', 'match', 'noMatch', 'regex', 'from', 'until'],
 ] as const
 export function checkOptions(options: TailCommandOptions, talk: Talk): void {
@@ -185,6 +193,7 @@ export function checkOptions(options: TailCommandOptions, talk: Talk): void {
   if (keeps && !options.fullSync) {
     throw new UsageError('--no-full-sync has no meaning with -o: an archive begins with a snapshot')
   }
+  if (options.by !== undefined && options.stats !== true) throw new UsageError('--by needs --stats')
   if ((options.fromOffset === undefined) !== (options.replid === undefined)) {
     throw new UsageError('--from-offset and --replid go together')
   }
@@ -233,6 +242,15 @@ export function checkClusterOptions(options: TailCommandOptions): void {
 }
 
 /** `7d` is an age, `4` a number of bases. */
+function parseTables(text: string): StatsTable[] {
+  const names = parseList(text)
+  return names.map((name) => {
+    const found = STATS_TABLES.find((each) => each === name)
+    if (found === undefined) throw new UsageError(`not one of ${STATS_TABLES.join(', ')}: ${name}`)
+    return found
+  })
+}
+
 function parseKeep(text: string): { bases: number } | { ageMs: number } {
   if (!/^\d+$/.test(text.trim())) return { ageMs: parseDuration(text) }
   const bases = parseCount(text)

@@ -28,6 +28,6 @@ export function viewOptions(
             strings: options.strings === 'base64' ? 'base64' : 'text',
           },
         }
-      : { stats: { onStats: (stats) => view.show(stats) } }),
+      : { stats: { tables: options.by, onStats: (stats) => view.show(stats) } }),
   }
 }
