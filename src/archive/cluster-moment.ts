@@ -1,18 +1,24 @@
 /**
  * One moment of a cluster's archive: up to where each shard is read, and whose keys count in each slot.
  *
- * All shards are read up to the same second. Where slots changed hands within it, or in the next one,
- * both sides are read up to behind that, so that no key is in neither. Where all of a slot came at once, its
- * keys are then those of the new owner; while it moves key by key they are those of both, and of a
- * key that both have the new one's. Pure.
+ * All shards are read up to the same second, by when their bytes were received: and a key that moved may
+ * have been received as gone before it was as come. So where slots arrived at the begin of the next second,
+ * that is read, too. Where all of a slot came at once, its keys are then those of the new owner,
+ * which came with all that was ever written to them; while it moves key by key they are those of both,
+ * and of a key that both have the new one's. Pure.
  */
 import { MomentError } from '../errors.js'
 import { SLOT_COUNT, type SlotRanges } from '../topology/cluster-nodes.js'
-import type { ClusterRecord, HandoverRecord, TopologyRecord } from './cluster-record.js'
+import {
+  HANDOVER_STEP_MS,
+  type ClusterRecord,
+  type HandoverRecord,
+  type TopologyRecord,
+} from './cluster-record.js'
 import type { Until } from './moment.js'
 
-/** Longer than a stream is behind another. */
-const LOOK_BACK_SECONDS = 3600
+/** Further apart two streams of one process are not received. */
+const SKEW_MS = HANDOVER_STEP_MS
 
 export interface ShardMoment {
   readonly shard: string
@@ -40,11 +46,13 @@ export function clusterMoment(record: ClusterRecord, until: Until): ClusterMomen
   const second = new Int16Array(SLOT_COUNT).fill(-1)
   for (const { shard, slots } of at.now.owners) fill(owners, slots, names.indexOf(shard))
   for (const { slot, from, to } of at.now.moves) pair(owners, second, slot, names, from, to)
-  const seen = at.now.sinceMs / 1000
-  const near = record.handovers.filter(({ unixSeconds }) => unixSeconds <= untilSeconds + 1)
+  const endMs = (untilSeconds + 1) * 1000
+  const near = record.handovers
+    .filter(({ unixMs }) => unixMs < endMs + SKEW_MS)
+    .sort((a, b) => a.unixMs - b.unixMs)
   const whole = new Uint8Array(SLOT_COUNT)
-  for (const { kind, shard, slots, unixSeconds } of near) {
-    if (unixSeconds < Math.floor(seen)) continue
+  for (const { kind, shard, slots, unixMs } of near) {
+    if (unixMs + HANDOVER_STEP_MS <= at.now.sinceMs) continue
     const to = names.indexOf(shard)
     for (const slot of each(slots)) {
       if (kind === 'slots') {
@@ -58,7 +66,7 @@ export function clusterMoment(record: ClusterRecord, until: Until): ClusterMomen
     }
   }
   // It may have changed already when it was looked at next.
-  if (at.next !== undefined && at.next.sinceMs <= untilSeconds * 1000 + 999) {
+  if (at.next !== undefined && at.next.sinceMs < endMs) {
     for (const { shard, slots } of at.next.owners) {
       const to = names.indexOf(shard)
       for (const slot of each(slots)) {
@@ -69,19 +77,13 @@ export function clusterMoment(record: ClusterRecord, until: Until): ClusterMomen
       }
     }
   }
-  return { ...onlyUsed(record, until, least(near, untilSeconds), owners, second) }
+  return { ...onlyUsed(record, until, least(near, endMs), owners, second) }
 }
 
 /** What is read in any case, by shard. */
-function least(near: readonly HandoverRecord[], untilSeconds: number): ReadonlyMap<string, number> {
-  const found = new Map<string, number>()
-  for (const { unixSeconds, shard, replOffset, needs } of near) {
-    if (unixSeconds < untilSeconds - LOOK_BACK_SECONDS) continue
-    for (const [id, offset] of [...Object.entries(needs), [shard, replOffset] as const]) {
-      found.set(id, Math.max(found.get(id) ?? -1, offset))
-    }
-  }
-  return found
+function least(near: readonly HandoverRecord[], endMs: number): ReadonlyMap<string, number> {
+  const late = near.filter(({ unixMs }) => unixMs >= endMs)
+  return new Map(late.map(({ shard, replOffset }) => [shard, replOffset]))
 }
 
 function onlyUsed(

@@ -6,7 +6,7 @@
  *   DIR/shard-<id>/appendonlydir/…     an archive as any; redis-server starts on a copy of it
  *
  * The streams of shards are received side by side, and a slot that moves stands in two of them. A hand-over
- * says: who reads B up to where the slot arrived reads A up to what A had written by then.
+ * says where slots arrived in B, and what A had written by then.
  */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -16,6 +16,7 @@ import { FileError } from '../errors.js'
 import type { SlotMove, SlotRanges } from '../topology/cluster-nodes.js'
 
 export const NODES_FILE = 'nodes.json'
+export const HANDOVER_STEP_MS = 250
 const FORMAT = 'rrep-cluster-archive-1'
 
 export interface ShardRecord {
@@ -41,15 +42,15 @@ export interface TopologyRecord {
 }
 
 export interface HandoverRecord {
-  /** When it arrived, unix seconds. */
-  unixSeconds: number
+  /** When it arrived, unix ms, in steps of HANDOVER_STEP_MS: one a shard, kind and step is kept. */
+  unixMs: number
   /** `keys`: some keys of the slots; `slots`: all of them, and the shard owns them now. */
   kind: 'keys' | 'slots'
   shard: string
   /** In its stream. */
   replOffset: number
   slots: SlotRanges
-  /** Last stream byte that must be read of others, by shard. */
+  /** Who applies all shards to one key space applies others up to here first, by shard. */
   needs: Readonly<Record<string, number>>
 }
 
@@ -129,12 +130,11 @@ export class ClusterRecorder {
     this.#file.write(textOf(record))
   }
 
-  /** One a shard, kind and second is enough: who reads up to a second reads all of it. */
   async noteHandover(handover: HandoverRecord): Promise<void> {
     const { handovers } = this.record
     const same = handovers.findLast(
       (each) =>
-        each.unixSeconds === handover.unixSeconds &&
+        each.unixMs === handover.unixMs &&
         each.shard === handover.shard &&
         each.kind === handover.kind,
     )
@@ -216,9 +216,9 @@ function isTopology(value: Readonly<Record<string, unknown>>): boolean {
 }
 
 function isHandover(value: Readonly<Record<string, unknown>>): boolean {
-  const { unixSeconds, shard, replOffset, slots, needs } = value
+  const { unixMs, shard, replOffset, slots, needs } = value
   return (
-    typeof unixSeconds === 'number' &&
+    typeof unixMs === 'number' &&
     typeof shard === 'string' &&
     typeof replOffset === 'number' &&
     isRanges(slots) &&

@@ -38,9 +38,9 @@ test('the owners are those that were seen last', () => {
   expect(() => clusterMoment(kept, { offset: 7 })).toThrow(/counts offsets of its own/)
 })
 
-test('a slot that moves key by key has keys of both, and both are read up to behind the move', () => {
+test('a slot that moves key by key has keys of both, and its begin is read in any case', () => {
   const keys: HandoverRecord = {
-    ...{ unixSeconds: 151, kind: 'keys', shard: B, replOffset: 7000, slots: [[60, 60]] },
+    ...{ unixMs: 151_000, kind: 'keys', shard: B, replOffset: 7000, slots: [[60, 60]] },
     needs: { [A]: 500 },
   }
   const moves = [{ slot: 60, from: A, to: B }]
@@ -50,10 +50,11 @@ test('a slot that moves key by key has keys of both, and both are read up to beh
     ...[0, -1],
     ...[undefined, undefined],
   ])
-  // In the second before it, since the streams do not arrive at once.
   for (const seconds of [150, 151, 155]) {
     const cut = clusterMoment(kept, at(seconds))
-    expect([cut.owners[60], cut.second[60], ...offsets(cut)]).toEqual([1, 0, 500, 7000])
+    // Of the begin of the next second, since the streams do not arrive at once.
+    const least = seconds === 150 ? 7000 : undefined
+    expect([cut.owners[60], cut.second[60], ...offsets(cut)]).toEqual([1, 0, undefined, least])
   }
   const behind = clusterMoment(kept, at(170))
   expect([behind.owners[60], behind.second[60]]).toEqual([1, -1])
@@ -61,14 +62,14 @@ test('a slot that moves key by key has keys of both, and both are read up to beh
 
 test('what came as a whole counts from the new owner, whoever was seen with it', () => {
   const whole: HandoverRecord = {
-    ...{ unixSeconds: 151, kind: 'slots', shard: B, replOffset: 7000, slots: [[60, 99]] },
+    ...{ unixMs: 151_000, kind: 'slots', shard: B, replOffset: 7000, slots: [[60, 99]] },
     needs: { [A]: 500 },
   }
   const kept = record([topology(100, 99), topology(152, 59)], [whole])
   const before = clusterMoment(kept, at(149))
   expect([before.owners[60], before.second[60]]).toEqual([0, -1])
   const cut = clusterMoment(kept, at(151))
-  expect([cut.owners[60], cut.second[60], ...offsets(cut)]).toEqual([1, -1, 500, 7000])
+  expect([cut.owners[60], cut.second[60], ...offsets(cut)]).toEqual([1, -1, undefined, undefined])
 })
 
 test('a shard that owns nothing then is not read', () => {

@@ -2,7 +2,12 @@
  * When slots arrive in a shard, whoever had them is asked how far he is: what he wrote to them lies
  * before that. Noted beside the archives, so that a moment can be cut through all of them.
  */
-import { joined, type ClusterRecorder, type HandoverRecord } from '../../archive/cluster-record.js'
+import {
+  HANDOVER_STEP_MS,
+  joined,
+  type ClusterRecorder,
+  type HandoverRecord,
+} from '../../archive/cluster-record.js'
 import { slotSet } from '../../topology/key-slot.js'
 import type { ClusterWatch } from '../../topology/cluster-watch.js'
 import type { SlotRanges } from '../../topology/cluster-nodes.js'
@@ -11,7 +16,7 @@ import type { SlotSign } from '../../topology/slot-signs.js'
 export class Handovers {
   readonly #recorder: ClusterRecorder
   readonly #onError: (error: unknown) => void
-  /** Arrived, and nobody was asked yet; one a shard, kind and second. */
+  /** Arrived, and nobody was asked yet; one a shard, kind and step. */
   #waiting = new Map<string, Omit<HandoverRecord, 'needs'> & { from: Set<string> }>()
   #asking: Promise<void> | undefined
   watch: ClusterWatch | undefined
@@ -24,13 +29,13 @@ export class Handovers {
   note(shard: string, sign: SlotSign, replOffset: number, unixMs: number): void {
     const { kind, slots } = sign
     if (kind === 'deleted') return
-    const unixSeconds = Math.floor(unixMs / 1000)
-    const key = `${shard} ${kind} ${unixSeconds}`
+    const stepMs = Math.floor(unixMs / HANDOVER_STEP_MS) * HANDOVER_STEP_MS
+    const key = `${shard} ${kind} ${stepMs}`
     const before = this.#waiting.get(key)
     if (before === undefined) {
       const named = kind === 'key' ? 'keys' : 'slots'
       const from = new Set(kind === 'slots' ? [sign.from] : [])
-      this.#waiting.set(key, { unixSeconds, kind: named, shard, replOffset, slots, from })
+      this.#waiting.set(key, { unixMs: stepMs, kind: named, shard, replOffset, slots, from })
     } else {
       if (kind === 'slots') before.from.add(sign.from)
       before.replOffset = replOffset
