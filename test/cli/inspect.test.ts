@@ -363,5 +363,6 @@ describe('--report', () => {
     const plain = await runCli(['inspect', DUMP])
     expect(text.out.startsWith(plain.out.slice(0, 2000))).toBe(true)
     expect(plain.out).not.toContain('Hash slots')
+    expect((await runCli(['inspect', DUMP, '--report', '--csv'])).code).toBe(2)
   })
 })

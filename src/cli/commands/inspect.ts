@@ -139,6 +139,9 @@ export function registerInspect(program: Command, context: CommandContext): void
       if (modes.filter((mode) => mode === true).length > 1) {
         throw new UsageError('--keys, --key, --csv, --check and --html exclude each other')
       }
+      if (options.report === true && html === undefined && modes.includes(true)) {
+        throw new UsageError('--report adds to the summary: not with --keys, --key, --csv, --check')
+      }
       if (options.check === true && options.salvage === true) {
         throw new UsageError('--check ends at the first damage, --salvage goes on behind it', {
           hint: 'rrep inspect FILE --salvage tells what is left; rrep export --salvage gets it out',
