@@ -53,6 +53,8 @@ export interface KeyFormatRun {
         readonly partOf: (key: Slice) => number
       }
     | undefined
+  /** Of dumps: long strings are compressed. */
+  readonly lzf: boolean
   /** Every key is wanted: those that can be taken thousands at once need not be asked about. */
   readonly isFree: boolean
   /** Smaller keys are not wanted, of a format that measures them itself; else 0. */

@@ -11,6 +11,7 @@ import type { RdbLane, Stretch } from '../rdb/lane/lane.js'
 import { rdbMagicOf } from '../rdb/head.js'
 import { RawValueParser } from '../rdb/raw-value-parser.js'
 import { FileRecords } from '../rdb/writer/file-records.js'
+import { isCompressible, LzfValues } from '../rdb/writer/lzf-value.js'
 import { formFor, holdsType, typeInstead, type RdbForm } from '../rdb/writer/rdb-form.js'
 import { isPlaced, NO_KEY, SplitKeys, type SplitPart } from './rdb-split.js'
 import { StringRecords } from './string-records.js'
@@ -45,7 +46,7 @@ const DISPUTED_LISTPACK_BYTES = 16_383
 const MAX_HELD_BYTES = 16 << 20
 
 /** How the value at hand goes. */
-const WAY = { OUT: 0, RAW: 1, HELD: 2, ELEMENTS: 3, STREAM: 4, REWRITTEN: 5 } as const
+const WAY = { OUT: 0, RAW: 1, HELD: 2, ELEMENTS: 3, STREAM: 4, REWRITTEN: 5, LZF: 6 } as const
 type Way = (typeof WAY)[keyof typeof WAY]
 
 class RdbWriter implements KeyWriter {
@@ -55,7 +56,7 @@ class RdbWriter implements KeyWriter {
   constructor(run: KeyFormatRun) {
     const magic = rdbMagicOf(run.head) ?? { family: 'redis', version: 0 }
     const form = formFor(magic, run.target)
-    const outputs = (run.split?.outs ?? [run.out]).map((out) => new RdbOutput(out, form))
+    const outputs = (run.split?.outs ?? [run.out]).map((out) => new RdbOutput(out, form, run.lzf))
     this.#outputs = outputs
     const parts = outputs.map((output) => new RdbKeys(run, output))
     this.visitor = run.split === undefined ? parts[0]! : new SplitKeys(run, run.split, parts)
@@ -90,6 +91,7 @@ class RdbKeys implements SplitPart {
   readonly #sourceBacklen: BacklenHabit
   /** Listpacks go to servers that read some of them otherwise. */
   readonly #backlensDiffer: boolean
+  readonly #lzfValues: LzfValues | undefined
   #strings: StringRecords | undefined
   readonly #own: KeyPlace = { key: NO_KEY, dbnum: 0, expireAtMs: undefined }
   #place: KeyPlace = this.#own
@@ -104,6 +106,7 @@ class RdbKeys implements SplitPart {
     this.#output = output
     this.#form = output.form
     const lose = (loss: Loss): void => this.#lose(loss)
+    this.#lzfValues = run.lzf ? new LzfValues(output.to) : undefined
     const { target } = output.form
     this.#sourceBacklen = capabilitiesOfWriter(run.head).backlen
     this.#backlensDiffer =
@@ -117,7 +120,9 @@ class RdbKeys implements SplitPart {
     this.#encoder = new ValueEncoder(output.to, lose)
     this.#again = { key: () => DEPTH.ELEMENTS, ...forwardElements(this.#encoder) }
     Object.assign(this, forwardElements(this.#encoder), forwardRecords(this.#records))
-    if (isWhole && !this.#backlensDiffer) {
+    if (run.lzf) {
+      this.lane = {}
+    } else if (isWhole && !this.#backlensDiffer) {
       this.lane = { anyRecords: (stretch, dbnum) => this.#copyRecords(stretch, dbnum) }
     } else if (isSameForm && run.wantedString !== undefined) {
       const { wantedString } = run
@@ -154,8 +159,8 @@ class RdbKeys implements SplitPart {
     const isMoved = type.fieldTimes && this.#run.timeShiftMs !== 0
     const isHeld = holdsType(this.#form, type) && this.#hasModule(header)
     if (isHeld && !isMoved) {
-      this.#way = this.#backlensDiffer && hasListpacks(header) ? WAY.HELD : WAY.RAW
-      if (this.#way === WAY.HELD) this.#hold(header)
+      this.#way = this.#wayOfHeld(header)
+      if (this.#way !== WAY.RAW) this.#hold(header)
       this.#beginKey(header, header.typeByte)
       const { out } = this.#output.to
       this.#valueAt = out.pos - out.heldAt
@@ -183,6 +188,9 @@ class RdbKeys implements SplitPart {
         return
       case WAY.HELD:
         this.#endHeld(header)
+        return
+      case WAY.LZF:
+        this.#releaseHeld(header)
         return
       case WAY.REWRITTEN:
         this.#endAgain(header)
@@ -212,6 +220,14 @@ class RdbKeys implements SplitPart {
           this.#rewrite(this.#header!, this.#takeBack())
         }
         return
+      case WAY.LZF:
+        out.write(bytes, start, end)
+        // It is not worth so much memory.
+        if (out.heldBytes > MAX_HELD_BYTES) {
+          out.release()
+          this.#way = WAY.RAW
+        }
+        return
       case WAY.OUT:
       case WAY.ELEMENTS:
         // Nobody asked for raw bytes.
@@ -221,6 +237,12 @@ class RdbKeys implements SplitPart {
 
   packed(blobBytes: number): void {
     if (blobBytes >= DISPUTED_LISTPACK_BYTES) this.#disputed = true
+  }
+
+  /** Of a value whose type stays. */
+  #wayOfHeld(header: KeyHeader): Way {
+    if (this.#backlensDiffer && hasListpacks(header)) return WAY.HELD
+    return this.#run.lzf && isCompressible(header) ? WAY.LZF : WAY.RAW
   }
 
   /** Modules are taken to be there, but for what is a part of one line of servers. */
@@ -246,7 +268,7 @@ class RdbKeys implements SplitPart {
     const { out } = this.#output.to
     const from = out.heldAt + this.#valueAt
     if (!this.#disputed || !hasDisputedLength(header, out.bytes.subarray(from, out.pos))) {
-      out.release()
+      this.#releaseHeld(header)
       return
     }
     const value = this.#takeBack()
@@ -256,6 +278,18 @@ class RdbKeys implements SplitPart {
     }
     this.#rewrite(header, value)
     this.#endAgain(header)
+  }
+
+  /** The value at hand stays as it is, but for its long strings. */
+  #releaseHeld(header: KeyHeader): void {
+    const { out } = this.#output.to
+    if (this.#lzfValues !== undefined && out.heldBytes <= MAX_HELD_BYTES) {
+      const from = out.heldAt + this.#valueAt
+      const value = Buffer.from(out.bytes.subarray(from, out.pos))
+      out.pos = from
+      this.#lzfValues.write(header, value)
+    }
+    out.release()
   }
 
   /** As if the key had not been begun; what has come of its value. */

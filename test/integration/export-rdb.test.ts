@@ -59,6 +59,25 @@ describe('in its own version', () => {
   }
 })
 
+describe('compressed inside', () => {
+  test('is smaller where the server had compressed nothing', async () => {
+    const source = files.find(({ name }) => name === 'redis-7.0/uncompressed.rdb')!.path
+    const plain = await exportToBuffer({ source, format: 'rdb' })
+    const { bytes } = await exportToBuffer({ source, format: 'rdb', lzf: true })
+    expect(bytes.length).toBeLessThan(plain.bytes.length / 2)
+  })
+
+  const wide = files.filter(({ path }) => readFileSync(path).length < 4 << 20)
+  for (const { name, path } of wide) {
+    test(`${name} holds the same`, async () => {
+      const expected = await states(path)
+      const { bytes, result } = await exportToBuffer({ source: path, format: 'rdb', lzf: true })
+      expect(result.losses).toEqual({})
+      expect(await states(written(bytes))).toEqual(expected)
+    })
+  }
+})
+
 /** What a server needs that is no cluster and was built without modules of others. */
 const NEEDS_MORE = /module|keymeta|third-party|slot-import/
 /** Some builds of Redis 8.0 have no vector sets. */
@@ -110,6 +129,8 @@ describe.each(serverBinaries())('$name loads it', (binary) => {
           const { bytes } = await exportToBuffer({ source: path, format: 'rdb', filter })
           expect(await load(written(bytes))).toBe(original)
         }
+        const { bytes } = await exportToBuffer({ source: path, format: 'rdb', lzf: true })
+        expect(await load(written(bytes))).toBe(original)
       })
     }
     test(`${name}, written for it`, async () => {

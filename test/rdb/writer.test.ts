@@ -35,13 +35,14 @@ const forms = fc.constantFrom(
   ...[1, 2, 3, 5, 7, 9, 11, 13].map((version) => ({ family: 'redis' as const, version })),
   { family: 'valkey' as const, version: 80 },
 )
+const sizes = fc.integer({ min: 32, max: 5000 })
 
 test('strings of any bytes come back, in buffers of any size', () => {
   fc.assert(
-    fc.property(keys, forms, fc.integer({ min: 32, max: 5000 }), (written, form, bufferBytes) => {
+    fc.property(keys, forms, sizes, fc.boolean(), (written, form, bufferBytes, lzf) => {
       const pieces: Buffer[] = []
       const out = new OutputBuffer((piece) => pieces.push(Buffer.from(piece)), bufferBytes)
-      const output = new RdbOutput(out, { ...form, target: undefined })
+      const output = new RdbOutput(out, { ...form, target: undefined }, lzf)
       for (const { db, key, value, expireAtMs } of written) {
         const name = Buffer.from(key, 'latin1')
         const slice = { bytes: name, start: 0, end: name.length }

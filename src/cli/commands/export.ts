@@ -41,6 +41,7 @@ interface ExportCommandOptions extends ConnectValues, FilterOptions, MomentOptio
   rewriteKey?: KeyRewriteRule[]
   transform?: string
   split?: string
+  lzf?: boolean
   onConflict?: 'fail' | 'first' | 'last'
   output?: string
   format?: ExportFormat
@@ -77,6 +78,9 @@ Several sources are merged into one dump: a key that two of them have ends it (s
 --on-conflict says which is kept. --map-db, --rewrite-key and --transform as in replay; a transform
 cannot ask for commands or copies here.
 
+--lzf compresses strings and packed values of more than 20 bytes, where that makes them shorter, for a
+dump of a server with rdbcompression no. Values of more than 16 MiB stay as they are.
+
 --strings base64 is lossless: every key, field, member and value is base64; members and fields are
 in the order of their bytes, so that equal data gives equal lines. Values of modules are null in
 JSON (and counted); in resp they are RESTORE payloads.
@@ -105,6 +109,7 @@ export function registerExport(program: Command, context: CommandContext): void 
       '--split <shards>',
       'rdb: by hash slot, into N files, or as nodes.json or HOST:PORT has it',
     )
+    .option('--lzf', 'rdb: compress strings of more than 20 bytes, as servers do')
     .addOption(
       new Option('--on-conflict <what>', 'rdb: of two keys of one name (default: fail)').choices([
         'fail',
@@ -126,6 +131,7 @@ export function registerExport(program: Command, context: CommandContext): void 
     'rrep export dump.rdb --match "tenant:7:*" -o tenant-7.rdb',
     'rrep export dump.rdb --for redis-6.2 -o older.rdb',
     'rrep export dump.rdb --split 10.0.0.1:7000 -o shard.rdb',
+    'rrep export dump.rdb --lzf -o smaller.rdb',
     'rrep export a.rdb b.rdb --on-conflict last -o both.rdb',
   ])
   command.action(
@@ -166,6 +172,7 @@ export function registerExport(program: Command, context: CommandContext): void 
           transform:
             options.transform === undefined ? undefined : await loadTransform(options.transform),
           onConflict: options.onConflict,
+          lzf: options.lzf,
           split:
             options.split === undefined
               ? undefined

@@ -5,6 +5,7 @@
  */
 import { Buffer } from 'node:buffer'
 import { Crc64 } from '../../kernels/crc64.js'
+import { lzfCompress } from '../../kernels/lzf.js'
 import type { OutputBuffer } from '../../bytes/output-buffer.js'
 import { OPCODE } from '../numbers.js'
 import type { Slice, StreamId, U64 } from '../visitor.js'
@@ -15,16 +16,25 @@ const LENGTH_BYTES = 9
 const INTEGER_TEXT_BYTES = 11
 const [DIGIT_0, DIGIT_9, MINUS] = [48, 57, 45]
 const CHECKSUM_BYTES = 8
+/** Servers compress no shorter string, … */
+export const COMPRESSED_FROM_BYTES = 21
+/** … and none that does not become so much shorter. */
+const LEAST_SAVED_BYTES = 4
+const LZF_MARK = 0xc3
+const LZF_HEAD_BYTES = 1 + 2 * LENGTH_BYTES
 /** From this version on a checksum stands behind EOF. */
 const CHECKSUM_VERSION = 5
 
 export class RdbBytes {
   readonly out: OutputBuffer
+  /** Long strings are compressed where that makes them shorter. */
+  readonly lzf: boolean
   readonly #crc = new Crc64()
 
   /** @param out everything that goes through it from now on counts for the checksum */
-  constructor(out: OutputBuffer) {
+  constructor(out: OutputBuffer, lzf = false) {
     this.out = out
+    this.lzf = lzf
     out.onFlush = (bytes) => this.#crc.update(bytes)
   }
 
@@ -118,8 +128,10 @@ export class RdbBytes {
     this.string(bytes, start, end)
   }
 
-  /** STR whose bytes stand there as they are. */
+  /** STR that is no integer. */
   plainString(bytes: Uint8Array, start = 0, end = bytes.length): void {
+    if (this.lzf && end - start >= COMPRESSED_FROM_BYTES && this.#compressed(bytes, start, end))
+      return
     this.length(end - start)
     this.out.write(bytes, start, end)
   }
@@ -141,6 +153,23 @@ export class RdbBytes {
     this.#crc.writeTo(out.bytes, out.pos)
     out.pos += CHECKSUM_BYTES
     out.flush()
+  }
+
+  /** False: it does not become shorter, nothing was written. */
+  #compressed(bytes: Uint8Array, start: number, end: number): boolean {
+    const { out } = this
+    const length = end - start
+    out.room(LZF_HEAD_BYTES + length)
+    // How long its head is is known behind it.
+    const at = out.pos + LZF_HEAD_BYTES
+    const size = lzfCompress(bytes, start, end, out.bytes, at, at + length - LEAST_SAVED_BYTES)
+    if (size === 0) return false
+    out.bytes[out.pos++] = LZF_MARK
+    this.length(size)
+    this.length(length)
+    out.bytes.copyWithin(out.pos, at, at + size)
+    out.pos += size
+    return true
   }
 
   /** False: it is no canonical text of an integer of 32 bits, nothing was written. */

@@ -15,8 +15,8 @@ export class RdbOutput {
   keys = 0
   #dbnum = -1
 
-  constructor(out: OutputBuffer, form: RdbForm) {
-    this.to = new RdbBytes(out)
+  constructor(out: OutputBuffer, form: RdbForm, lzf = false) {
+    this.to = new RdbBytes(out, lzf)
     this.form = form
     out.write(Buffer.from(magicText(form), 'latin1'))
   }

@@ -34,6 +34,8 @@ export interface ExportOptions extends OpenKeysOptions {
   transform?: Transform | undefined
   /** Of `rdb`: a file for each shard of a cluster, by the hash slots of keys; `output` is a path. */
   split?: Split | undefined
+  /** Of `rdb`: strings and blobs of more than 20 bytes are compressed, as servers do it. */
+  lzf?: boolean | undefined
   /** Of two keys that come to one name. Default `fail`. */
   onConflict?: 'fail' | 'first' | 'last' | undefined
   /** Goes on behind damage where that is safe: what was lost is in the result, with the error. */

@@ -156,10 +156,11 @@ class ExportRun {
     this.#damage = damage
     const changes = KeyChanges.of(options, sources)
     this.#changes = changes
-    const isDumpOnly = changes !== undefined || options.split !== undefined
+    const lzf = options.lzf ?? false
+    const isDumpOnly = changes !== undefined || options.split !== undefined || lzf
     if (isDumpOnly && this.format.movesKeys !== true) {
       throw new UsageError(
-        `only a dump takes several sources, keys that go elsewhere, or is split: not ${this.#name}`,
+        `only a dump takes several sources, keys that go elsewhere, is split, or compressed inside: not ${this.#name}`,
         {
           hint: 'choose the format rdb, and export that',
         },
@@ -187,6 +188,7 @@ class ExportRun {
         damage === undefined && changes === undefined ? this.#isStringWanted : undefined,
       place: changes && ((header, place) => changes.place(header, place)),
       split: outputs.partOf && { outs, partOf: outputs.partOf },
+      lzf,
       isFree:
         changes === undefined && filter.passesAll && damage === undefined && minSizeBytes === 0,
       minSizeBytes: isMeasured ? minSizeBytes : 0,
