@@ -20,6 +20,8 @@ export interface BackupFile {
   /** Of a cluster: the master's id and its slots. */
   node?: string | undefined
   slots?: readonly (readonly [first: number, last: number])[] | undefined
+  /** Where its stream was at the moment that all are of. */
+  replOffset?: number | undefined
 }
 
 export interface DatabaseCount {
@@ -56,6 +58,8 @@ export interface BackupRecord {
   /** One dump, or those of a cluster's shards; and beside these `nodes.json`. */
   files: readonly BackupFile[]
   isCluster: boolean
+  /** All shards are of one moment, ISO 8601: when the first and the last of them were asked where they are. */
+  moment?: { readonly from: string; readonly to: string } | undefined
   /** The dumps are; this record and `nodes.json` are not. */
   encryption?: 'age' | undefined
   /** Of `nodes.json`. */

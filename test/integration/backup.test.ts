@@ -174,6 +174,14 @@ test('a cluster: a dump a shard, and the whole of it comes back', async () => {
     writeFileSync(nodes, text)
     for (const { client } of cluster.masters) await client.flushall()
     expect((await runCli(['replay', `${repo}@latest`, first, '--verify'])).code).toBe(0)
+    const cut = ['--cluster', first, '--to', join(dir, 'cut'), '--moment', '--json']
+    const atOnce = await runCli(['backup', ...cut, '--compress', 'gzip'])
+    expect(atOnce.code, atOnce.err).toBe(0)
+    const when = { from: expect.any(String) as string }
+    expect(JSON.parse(atOnce.out)).toMatchObject({ keys: 1001, moment: when })
+    expect((await runCli(['backup', 'verify', join(dir, 'cut')])).code).toBe(0)
+    expect((await runCli(['diff', `${join(dir, 'cut')}@latest`, dump])).code).toBe(0)
+    expect((await runCli(['backup', address, '--to', repo, '--moment'])).code).toBe(2)
     await cluster.masters[0]!.client.flushall()
     const restored = await runCli(['restore', repo, first, '--cluster', '--yes', '--verify'])
     expect(restored.code, restored.err).toBe(0)

@@ -28,6 +28,8 @@ interface BackupCommandOptions
   compress?: Compression
   cluster?: boolean
   node?: boolean
+  moment?: boolean
+  strict?: boolean
   tag?: string[]
   encryptTo?: string[]
   /** False with --no-guard. */
@@ -76,6 +78,8 @@ export function registerBackup(program: Command, context: CommandContext): void 
     .option('--compress <how>', 'gzip or zstd, with :LEVEL if you like', parseCompression)
     .option('--cluster', 'all shards of the cluster that the server is a node of')
     .option('--encrypt-to <recipient>', 'age1…, or a file of recipients (repeatable)', collect)
+    .option('--moment', 'of a cluster: all shards at one moment, by their streams')
+    .option('--strict', 'with --moment: hold all writes for some milliseconds then')
     .option('--node', 'one node of a cluster is meant, its shard alone')
     .option('--tag <text...>', 'stands in the record')
     .option(
@@ -140,7 +144,7 @@ async function runBackup(
       tags: options.tag,
       encryptTo: options.encryptTo,
       identity: options.identity,
-      node: options.node,
+      ...{ node: options.node, moment: options.moment, strict: options.strict },
       keep: policyOf(options),
       guard: options.guard === false ? 0 : options.guard,
       prove: options.prove,

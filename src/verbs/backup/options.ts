@@ -34,6 +34,11 @@ export interface BackupOptions {
   /** The redis-server or valkey-server for that, and for the commands of an archive. Default: that of
    * PATH. */
   withServer?: string | undefined
+  /** A cluster: all shards at one moment, to which their streams are followed. */
+  moment?: boolean | undefined
+  /** With `moment`: all writes are held for some milliseconds meanwhile, so that none is cut off from one
+   * before it. */
+  strict?: boolean | undefined
   /** One node of a cluster is meant, its shard alone. */
   node?: boolean | undefined
   /** Nothing is stored or removed. */

@@ -40,6 +40,12 @@ const DEFAULT_GUARD = 0.5
  */
 export async function backup(source: SourceName, options: BackupOptions): Promise<BackupResult> {
   const opened = await readSource(source)
+  if (options.moment === true && opened.kind !== 'cluster') {
+    throw new UsageError('`moment` is for a cluster: what one server saves is of one moment')
+  }
+  if (options.strict === true && options.moment !== true) {
+    throw new UsageError('`strict` needs `moment`')
+  }
   const isLive = opened.kind === 'server' || opened.kind === 'cluster'
   if (isLive && options.until !== undefined) {
     throw new UsageError(`${nameOfSource(opened)} is live: its state is that of now`, {
@@ -110,7 +116,7 @@ function passing(error: unknown): RrepError {
 }
 
 function describe(
-  { dumps, nodes }: Takings,
+  { dumps, nodes, moment }: Takings,
   facts: {
     id: string
     name: string
@@ -125,9 +131,10 @@ function describe(
   const aux = new Map<string, string>()
   let usedMemory = 0
   let magic: RdbMagic | undefined
-  for (const { file, dump, node, slots } of dumps) {
+  for (const { file, dump, node, slots, ...taken } of dumps) {
     const { bytes, sha256, crc64, keys, expires } = dump
-    files.push({ file, bytes, sha256, crc64, keys, expires, node, slots })
+    const replOffset = node === undefined ? undefined : taken.replOffset
+    files.push({ file, bytes, sha256, crc64, keys, expires, node, slots, replOffset })
     for (const [db, count] of Object.entries(dump.databases)) {
       const before = databases[db] ?? { keys: 0, expires: 0 }
       databases[db] = {
@@ -149,7 +156,7 @@ function describe(
     startedAt: facts.startedAt.toISOString(),
     finishedAt: new Date().toISOString(),
     replid: first!.replid,
-    replOffset: first!.replOffset,
+    replOffset: isCluster ? undefined : first!.replOffset,
     role: first!.role,
     serverVersion: first!.serverVersion ?? aux.get('valkey-ver') ?? aux.get('redis-ver'),
     rdbVersion: magic!.version,
@@ -163,5 +170,6 @@ function describe(
     isCluster,
     encryption: options.encryptTo === undefined ? undefined : 'age',
     nodes,
+    moment,
   }
 }

@@ -1,5 +1,7 @@
 /** The snapshot itself, into the folder of a backup: of a server, of all shards of a cluster, of a file. */
 import { createHash } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { Writable } from 'node:stream'
 import type { Output } from '../../disk/output/output.js'
 import { RrepError, TargetError, UsageError } from '../../errors.js'
@@ -7,12 +9,15 @@ import type { ServerSettings } from '../../net/server-settings.js'
 import type { BackupFile, BackupRecord } from '../../repository/record.js'
 import { nameOfSource, type Source, type StoredSource } from '../../source/classify.js'
 import type { SnapshotWalk } from '../../source/snapshot-walk.js'
+import { makeTemporaryDir, removeTemporaryDir } from '../../disk/temporary-dir.js'
+import { NODES_FILE } from '../../source/nodes-file.js'
 import type { Progress } from '../../source/progress.js'
 import type { NewFolder } from '../../storage/store.js'
 import type { ClusterSeeds } from '../../topology/cluster.js'
 import { quickLook, type QuickLook } from '../doctor/quick.js'
 import { exportKeys, type ExportOptions } from '../export/run.js'
 import { syncShards } from '../sync/cluster.js'
+import { syncMoment } from '../sync/moment.js'
 import { syncInto } from '../sync/run.js'
 import type { DumpFacts } from './files.js'
 import type { BackupOptions } from './options.js'
@@ -22,6 +27,7 @@ export interface Takings {
   dumps: readonly Taken[]
   /** Of a cluster. */
   nodes: BackupRecord['nodes']
+  moment?: BackupRecord['moment']
 }
 
 export interface Taken {
@@ -48,7 +54,10 @@ export async function take(
   const common = { retries, signal, onEvent }
   const onProgress = ({ done, total, unit }: Progress): void =>
     options.onProgress?.({ phase: 'sync', done, total, unit })
-  if (source.kind === 'cluster') return await takeCluster(source.seeds, folder, options)
+  if (source.kind === 'cluster') {
+    const way = options.moment === true ? takeMoment : takeCluster
+    return await way(source.seeds, folder, options)
+  }
   const file = `dump.rdb${packing.ending}`
   if (source.kind === 'server') {
     const { server } = source
@@ -80,10 +89,8 @@ async function takeCluster(
         storings.set(file, storing)
         return storing
       },
-      put: async (file, text) => {
-        const sha256 = createHash('sha256').update(text).digest('hex')
-        nodes = { bytes: Buffer.byteLength(text), sha256 }
-        await folder.put(file, text)
+      put: async (_file, text) => {
+        nodes = await putNodes(folder, text)
       },
       clear: async () => {
         await folder.clear()
@@ -101,6 +108,45 @@ async function takeCluster(
     dumps.push({ file, dump, node, slots, serverVersion, role: 'master' })
   }
   return { dumps, nodes }
+}
+
+/** All shards at one moment, which their streams come to on this machine first. */
+async function takeMoment(
+  seeds: ClusterSeeds,
+  folder: NewFolder,
+  options: TakeOptions,
+): Promise<Takings> {
+  const { packing, strict, withServer, retries, signal, onEvent } = options
+  const temporary = makeTemporaryDir('rrep-backup-')
+  try {
+    const output = join(temporary, 'cluster')
+    const { shards, fromMs, toMs } = await syncMoment(seeds, {
+      ...{ output, strict, withServer, retries, signal, onEvent },
+      onProgress: ({ done, total, unit }) =>
+        options.onProgress?.({ phase: 'sync', done, total, unit }),
+    })
+    const dumps: Taken[] = []
+    for (const { file: plain, node, slots, replOffset } of shards) {
+      const file = `${plain}${packing.ending}`
+      const storing = await storeDump(folder, file, undefined, options)
+      await takeFile({ kind: 'file', path: join(output, plain) }, storing, options)
+      dumps.push({ file, dump: await storing.facts(), node, slots, replOffset, role: 'master' })
+    }
+    const nodes = await putNodes(folder, readFileSync(join(output, NODES_FILE), 'utf8'))
+    return { dumps, nodes, moment: { from: timeText(fromMs), to: timeText(toMs) } }
+  } finally {
+    removeTemporaryDir(temporary)
+  }
+}
+
+function timeText(ms: number): string {
+  return new Date(ms).toISOString()
+}
+
+async function putNodes(folder: NewFolder, text: string): Promise<BackupRecord['nodes']> {
+  await folder.put(NODES_FILE, text)
+  const sha256 = createHash('sha256').update(text).digest('hex')
+  return { bytes: Buffer.byteLength(text), sha256 }
 }
 
 /** Undefined where it may not be asked. Throws UsageError for one node of a cluster. */
