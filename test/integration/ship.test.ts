@@ -87,7 +87,7 @@ async function expectMoments(
       '--format',
       'jsonl',
     ])
-    expect(shown.out, `offset ${offset}`).toContain(`"value":"${counter}"`)
+    expect(shown.out, `offset ${offset}: ${shown.err}`).toContain(`"value":"${counter}"`)
   }
 }
 
