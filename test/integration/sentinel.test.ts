@@ -85,7 +85,9 @@ describe.each(families)('%s', (family) => {
     const now = await master()
     const writing = setInterval(() => void now.client.incr('n'), 20)
     try {
-      for await (const { args } of tail(address, { count: 2 })) expect(String(args[1])).toBe('n')
+      // What the Sentinels tell each other is in the stream, too.
+      const commands = tail(address, { count: 2, commands: ['INCR'] })
+      for await (const { args } of commands) expect(String(args[1])).toBe('n')
     } finally {
       clearInterval(writing)
     }
