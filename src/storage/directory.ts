@@ -211,7 +211,7 @@ function openFile(path: string): StoredObject {
   try {
     const { size } = statSync(path)
     const stream = createReadStream(path, { highWaterMark: READ_BYTES })
-    return { name: path, stream, sizeBytes: size }
+    return { name: path, path, stream, sizeBytes: size }
   } catch (error) {
     throw fileError(path, 'read', error)
   }

@@ -13,9 +13,9 @@ import type { ServerSettings } from '../../net/server-settings.js'
 import { SnapshotWalk } from '../../source/snapshot-walk.js'
 import type { Progress } from '../../source/progress.js'
 import { AGE_ENDING, openEncryption } from '../../storage/age/streams.js'
-import type { NewFolder } from '../../storage/store.js'
+import type { NewFolder, StoredObject } from '../../storage/store.js'
 import type { SyncIntoCall } from '../sync/run.js'
-import { compareBytes, DumpCounts, hashObject, readDump, type DumpFacts } from './files.js'
+import { compareBytes, DumpCounts, hashObject, countDump, type DumpFacts } from './files.js'
 
 /** What stands between the master and the store. */
 export interface Packing {
@@ -63,14 +63,14 @@ export async function storeDump(
   const isAsked = reopen === undefined && server !== undefined
   const expectedBytes = isAsked ? await usedMemoryOf(server, signal) : undefined
   const stored = await folder.create(file, { expectedBytes, direct: packers.length === 0 })
+  const hashed = new HashedOutput(stored)
   if (reopen !== undefined && !isSealed) {
-    const output = packedOutput(stored, packers, folder.spoolDirectory)
+    const open = async (): Promise<StoredObject> => await reopen(file)
     return {
-      output,
-      facts: async () => await readDump(await reopen(file), { signal }, onProgress),
+      output: packedOutput(hashed, packers, folder.spoolDirectory),
+      facts: async () => await countDump(open, hashed, { signal }, onProgress),
     }
   }
-  const hashed = new HashedOutput(stored)
   const output = packedOutput(hashed, packers, folder.spoolDirectory, { isQueued: true })
   let last: { walk: SnapshotWalk; counts: DumpCounts } | undefined
   return {
@@ -114,12 +114,15 @@ async function usedMemoryOf(
 
 /** Knows the hash of what passed. */
 class HashedOutput implements Output {
-  readonly canReadBack = false
   readonly #output: Output
   #hash = createHash('sha256')
 
   constructor(output: Output) {
     this.#output = output
+  }
+
+  get canReadBack(): boolean {
+    return this.#output.canReadBack
   }
 
   get bytes(): number {
