@@ -8,6 +8,7 @@ import {
   rmSync,
   statSync,
   type Dirent,
+  type ReadStream,
 } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { writeFileAtomic } from '../disk/atomic-file.js'
@@ -210,8 +211,7 @@ function namesIn(directory: string, isWanted: (entry: Dirent) => boolean): reado
 function openFile(path: string): StoredObject {
   try {
     const { size } = statSync(path)
-    const stream = createReadStream(path, { highWaterMark: READ_BYTES })
-    return { name: path, path, stream, sizeBytes: size }
+    return new LocalFile(path, size)
   } catch (error) {
     throw fileError(path, 'read', error)
   }
@@ -234,5 +234,24 @@ function removeEmpty(path: string): void {
     rmdirSync(path)
   } catch (error) {
     if (errnoOf(error) !== 'ENOTEMPTY') throw fileError(path, 'write', error)
+  }
+}
+
+class LocalFile implements StoredObject {
+  readonly name: string
+  readonly path: string
+  readonly sizeBytes: number
+  #stream: ReadStream | undefined
+
+  constructor(path: string, sizeBytes: number) {
+    this.name = path
+    this.path = path
+    this.sizeBytes = sizeBytes
+  }
+
+  /** Opened once somebody asks for it: who reads the file by its name does not. */
+  get stream(): ReadStream {
+    this.#stream ??= createReadStream(this.path, { highWaterMark: READ_BYTES })
+    return this.#stream
   }
 }

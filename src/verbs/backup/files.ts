@@ -103,13 +103,14 @@ export async function countDump(
   onProgress?: (progress: Progress<'check'>) => void,
 ): Promise<DumpFacts> {
   const { signal } = options
-  const { name, path, stream, sizeBytes } = await open()
+  const object = await open()
+  const { name, path, sizeBytes } = object
   const analysis = new KeyAnalysis({ nowMs: Date.now(), top: 0 })
   const parser = new RdbParser(analysis, { file: name, lane: analysis.lane })
   try {
     const input =
       path === undefined
-        ? await openStream(stream, name, sizeBytes, options)
+        ? await openStream(object.stream, name, sizeBytes, options)
         : await openInput(path, options)
     const rdb = { input, name, increments: [], close: () => input.close() }
     const { summary } = await pumpRdb(rdb, parser, {
@@ -131,7 +132,7 @@ export async function countDump(
   } catch (error) {
     throw readError(name, error, signal)
   } finally {
-    stream.destroy()
+    if (path === undefined) object.stream.destroy()
   }
 }
 
