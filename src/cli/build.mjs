@@ -17,7 +17,11 @@ const BUNDLED = ['chalk', 'commander']
 const APART = ['ioredis']
 /** The same of what the library has no dependency for: it imports the bundle, too. By the module that
  * says what is used of it. */
-const FOR_LIBRARY = { sdk: 'storage/s3/sdk', 'age-library': 'storage/age/age-library' }
+const FOR_LIBRARY = {
+  sdk: 'storage/s3/sdk',
+  'age-library': 'storage/age/age-library',
+  'parquet-library': 'formats/parquet/parquet-library',
+}
 
 const { dependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
 const common = {

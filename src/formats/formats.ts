@@ -7,6 +7,7 @@
 import { CSV } from './csv.js'
 import { JSON_ARRAY, JSON_LINES } from './json-format.js'
 import type { KeyFormat } from './key-format.js'
+import { PARQUET } from './parquet/parquet-format.js'
 import { RDB } from './rdb-format.js'
 import { RESP } from './resp-format.js'
 
@@ -16,9 +17,10 @@ export const KEY_FORMATS = {
   resp: RESP,
   csv: CSV,
   rdb: RDB,
+  parquet: PARQUET,
 } as const satisfies Record<KeyFormatName, KeyFormat>
 
-export type KeyFormatName = 'jsonl' | 'json' | 'resp' | 'csv' | 'rdb'
+export type KeyFormatName = 'jsonl' | 'json' | 'resp' | 'csv' | 'rdb' | 'parquet'
 
 export const KEY_FORMAT_NAMES = Object.keys(KEY_FORMATS) as readonly KeyFormatName[]
 

@@ -21,10 +21,14 @@ export interface KeyFormat {
   readonly measuresMemory?: boolean
   /** What becomes of values of modules. */
   readonly modules: 'null' | 'payload' | 'row' | 'raw'
+  /** It is compressed inside, and read at any place: nobody wants it packed once more. */
+  readonly isPacked?: boolean
   /** Keys may go elsewhere in it (`KeyFormatRun.place`), and it may be split by slot. */
   readonly movesKeys?: boolean
   /** It has a place for function libraries. */
   readonly functions: boolean
+  /** To be awaited before `create`: brings the library that only this format needs. */
+  load?(): Promise<void>
   create(run: KeyFormatRun): KeyWriter
 }
 

@@ -10,8 +10,36 @@ const PLAIN = Uint8Array.from({ length: 256 }, (_, byte) =>
   byte > SPACE && byte < 0x7f && byte !== COMMA && byte !== QUOTE && byte !== 0x5c ? 1 : 0,
 )
 
+/** 1: printable ASCII without backslash: what `printable` leaves as it is. */
+const VISIBLE = Uint8Array.from({ length: 256 }, (_, byte) =>
+  byte >= SPACE && byte < 0x7f && byte !== 0x5c ? 1 : 0,
+)
+
 /** Copies as long as the bytes are plain; -1 where one is not, or there are none. */
 export function putPlain(
+  bytes: Buffer,
+  start: number,
+  end: number,
+  out: Buffer,
+  at: number,
+): number {
+  const to = putOf(PLAIN, bytes, start, end, out, at)
+  return end > start ? to : -1
+}
+
+/** Copies what `printable` would show as it is; -1 where a byte is shown otherwise, or may be. */
+export function putVisible(
+  bytes: Buffer,
+  start: number,
+  end: number,
+  out: Buffer,
+  at: number,
+): number {
+  return putOf(VISIBLE, bytes, start, end, out, at)
+}
+
+function putOf(
+  taken: Uint8Array,
   bytes: Buffer,
   start: number,
   end: number,
@@ -21,11 +49,11 @@ export function putPlain(
   let to = at
   for (let from = start; from < end; from += 1) {
     const byte = bytes[from]!
-    if (PLAIN[byte] === 0) return -1
+    if (taken[byte] === 0) return -1
     out[to] = byte
     to += 1
   }
-  return end > start ? to : -1
+  return to
 }
 
 /** ASCII. */

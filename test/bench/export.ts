@@ -9,6 +9,7 @@ interface Case {
   format: string
   filter?: readonly string[]
   targetRatio: number
+  memoryLimitBytes?: number
 }
 
 const CASES: readonly Case[] = [
@@ -19,12 +20,14 @@ const CASES: readonly Case[] = [
   // On two cores of 2025 500 MB/s, with a filter on names 300.
   { kind: 'A', format: 'rdb', targetRatio: 0.3 },
   { kind: 'B', format: 'rdb', targetRatio: 0.6 },
+  // Written by a library, in JavaScript: 600,000 keys a second.
+  { kind: 'A', format: 'parquet', targetRatio: 8, memoryLimitBytes: 200 << 20 },
   { kind: 'A', format: 'rdb', filter: ['--match', '*1*'], targetRatio: 0.8 },
 ]
 
 export async function run(): Promise<void> {
   const { checkRdb } = serverBinaries()[0]!
-  for (const { kind, format, filter = [], targetRatio } of CASES) {
+  for (const { kind, format, filter = [], targetRatio, memoryLimitBytes } of CASES) {
     const file = await benchData(kind)
     const { ours } = await pairwise(
       ['export', kind, format, ...filter].join(' '),
@@ -32,6 +35,7 @@ export async function run(): Promise<void> {
       { name: 'check-rdb', argv: [checkRdb, file] },
       { runs: 3, targetRatio },
     )
-    if (ours.peakRssBytes > MEMORY_LIMIT_BYTES) console.log('  memory: over 120 MiB')
+    const limit = memoryLimitBytes ?? MEMORY_LIMIT_BYTES
+    if (ours.peakRssBytes > limit) console.log(`  memory: over ${limit >> 20} MiB`)
   }
 }

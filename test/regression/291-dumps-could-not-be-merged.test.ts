@@ -60,12 +60,24 @@ test('a function library of both is written once', async () => {
   expect(countOf(readFileSync(both), '#!lua')).toBeGreaterThan(0)
 })
 
-test('dumps of Redis and of Valkey, or into another form, are refused with a reason', async () => {
+test('dumps of Redis and of Valkey are refused with a reason', async () => {
   const valkey = join(FIXTURES, 'valkey-9.1/types.rdb')
   const families = await runCli(['export', DEMO, valkey, '-o', join(dir, 'none.rdb')])
   expect(families.code).toBe(5)
   expect(families.err).toContain('Valkey')
-  expect((await runCli(['export', DEMO, DEMO, '-o', join(dir, 'none.jsonl')])).code).toBe(2)
+})
+
+test('other forms take several sources, too', async () => {
+  const users = await part('users.rdb', DEMO, '--match', 'user:*')
+  const twice = await runCli(['export', users, DEMO, '--format', 'jsonl'])
+  expect(twice.code).toBe(7)
+  const merged = await runCli(['export', users, DEMO, '--on-conflict', 'first', '-q'])
+  expect(merged.code).toBe(0)
+  expect(merged.out.split('\n').sort()).toEqual(
+    (await runCli(['export', DEMO, '-q'])).out.split('\n').sort(),
+  )
+  const moved = await runCli(['export', users, '--map-db', '0:1', '--format', 'csv'])
+  expect(moved.code).toBe(2)
 })
 
 function countOf(bytes: Buffer, text: string): number {

@@ -67,6 +67,8 @@ Formats:
   csv     a row a key: what it is and how large (as inspect --csv), not what it holds
   resp    commands for redis-cli --pipe: absolute expiries, streams with groups and pending
           entries, functions. Written for the server version that made the file, or --for another.
+  parquet a row a key with the columns of csv, for DuckDB, pandas, Spark; compressed inside. Names are
+          text, other bytes in them \\xff; times to live are timestamps in UTC
   rdb     a dump, with a right checksum: what stays as it is is copied. With --for in a version that
           this server loads; what it cannot hold is named and counted, and the exit status is 7.
 
@@ -74,8 +76,8 @@ Formats:
 shard-0.rdb, shard-1.rdb, …, or shard-<id of the node>.rdb. Functions are in all of them. Most clusters
 have db 0 only and load no dump with another: --db 0 leaves those out, --map-db moves them.
 
-Several sources are merged into one dump: a key that two of them have ends it (status 7), unless
---on-conflict says which is kept. --map-db, --rewrite-key and --transform as in replay; a transform
+Several sources are merged: a key that two of them have ends it (status 7), unless --on-conflict says
+which is kept. --map-db, --rewrite-key and --transform as in replay; a transform
 cannot ask for commands or copies here.
 
 --lzf compresses strings and packed values of more than 20 bytes, where that makes them shorter, for a
@@ -91,7 +93,7 @@ export function registerExport(program: Command, context: CommandContext): void 
     .command('export')
     .summary('its keys and values in another form')
     .description(
-      'Write the keys and values of a snapshot as JSON lines, JSON, CSV, RESP commands or another dump.',
+      'Write the keys and values of a snapshot as JSON lines, JSON, CSV, Parquet, RESP commands or another dump.',
     )
     .argument('[source...]', 'server, RDB, AOF, archive, or - for stdin (else RREP_SOURCE)')
     .option('-o, --output <file>', 'where it goes; - (default) is stdout')
@@ -111,7 +113,7 @@ export function registerExport(program: Command, context: CommandContext): void 
     )
     .option('--lzf', 'rdb: compress strings of more than 20 bytes, as servers do')
     .addOption(
-      new Option('--on-conflict <what>', 'rdb: of two keys of one name (default: fail)').choices([
+      new Option('--on-conflict <what>', 'of two keys of one name (default: fail)').choices([
         'fail',
         'first',
         'last',
@@ -133,6 +135,7 @@ export function registerExport(program: Command, context: CommandContext): void 
     'rrep export dump.rdb --split 10.0.0.1:7000 -o shard.rdb',
     'rrep export dump.rdb --lzf -o smaller.rdb',
     'rrep export a.rdb b.rdb --on-conflict last -o both.rdb',
+    'rrep export dump.rdb -o keys.parquet',
   ])
   command.action(
     context.action<ExportCommandOptions>(async ({ args, options, talk, io, signal }) => {

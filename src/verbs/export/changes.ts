@@ -7,7 +7,7 @@ import { printable } from '../../bytes/printable.js'
 import { TargetError, UsageError } from '../../errors.js'
 import type { KeyPlace } from '../../formats/key-format.js'
 import { KeyNames } from '../../rdb/key-names.js'
-import { typeNameOf, type KeyHeader } from '../../rdb/visitor.js'
+import { typeNameOf, type KeyHeader, type Slice } from '../../rdb/visitor.js'
 import { compileKeyMapping, type KeyMapping } from '../../target/key-mapping.js'
 import { transformKey, type Transform } from '../../target/transform.js'
 import type { ExportOptions } from './options.js'
@@ -18,6 +18,8 @@ export class KeyChanges {
   /** Left out: by the transform, and since one of that name was there. */
   dropped = 0
   conflicts = 0
+  /** Into another db, or under another name. */
+  readonly areMoved: boolean
   readonly #mapping: KeyMapping
   readonly #transform: Transform | undefined
   readonly #onConflict: 'fail' | 'first'
@@ -26,11 +28,17 @@ export class KeyChanges {
   /** Undefined: keys stay as they are. */
   static of(options: ExportOptions, sources: number): KeyChanges | undefined {
     const mapping = compileKeyMapping(options)
-    if (!mapping.isActive && options.transform === undefined && sources === 1) return undefined
-    return new KeyChanges(mapping, options)
+    const areMoved = mapping.isActive || options.transform !== undefined
+    if (!areMoved && sources === 1) return undefined
+    return new KeyChanges(mapping, areMoved, options)
   }
 
-  private constructor(mapping: KeyMapping, { transform, onConflict }: ExportOptions) {
+  private constructor(
+    mapping: KeyMapping,
+    areMoved: boolean,
+    { transform, onConflict }: ExportOptions,
+  ) {
+    this.areMoved = areMoved
     this.#mapping = mapping
     this.#transform = transform
     // Of several sources the last is read first.
@@ -50,11 +58,19 @@ export class KeyChanges {
       this.dropped += 1
       return false
     }
-    const { bytes, start, end } = place.key
-    if (!this.#names.add(place.dbnum, bytes, start, end)) return true
+    return this.#isFirst(place.dbnum, place.key)
+  }
+
+  /** Of a key that stays where it is: false for one that was there before. */
+  isFirst({ dbnum, key }: KeyHeader): boolean {
+    return this.#isFirst(dbnum, key)
+  }
+
+  #isFirst(dbnum: number, { bytes, start, end }: Slice): boolean {
+    if (!this.#names.add(dbnum, bytes, start, end)) return true
     if (this.#onConflict === 'fail') {
       const name = printable(bytes, start, end, MAX_KEY_CHARS)
-      throw new TargetError('ERR_TARGET_CONFLICT', `key ${name} of db ${place.dbnum} comes twice`, {
+      throw new TargetError('ERR_TARGET_CONFLICT', `key ${name} of db ${dbnum} comes twice`, {
         hint: 'say which is kept: onConflict first or last',
         details: { key: name },
       })

@@ -48,6 +48,13 @@ export async function exportKeys(
   names: SourceName | readonly SourceName[],
   options: ExportOptions,
 ): Promise<ExportResult> {
+  const format = KEY_FORMATS[options.format ?? 'jsonl']
+  if (format.isPacked === true && options.compress !== undefined) {
+    throw new UsageError(`${format.extensions[0]!} is compressed inside, and read at any place`, {
+      hint: 'write it without .gz or .zst',
+    })
+  }
+  await format.load?.()
   const sources: Source[] = []
   for (const name of Array.isArray(names) ? (names as SourceName[]) : [names as SourceName]) {
     sources.push(await readSource(name))
@@ -157,10 +164,11 @@ class ExportRun {
     const changes = KeyChanges.of(options, sources)
     this.#changes = changes
     const lzf = options.lzf ?? false
-    const isDumpOnly = changes !== undefined || options.split !== undefined || lzf
-    if (isDumpOnly && this.format.movesKeys !== true) {
+    const isDumpOnly = changes?.areMoved === true || options.split !== undefined || lzf
+    const movesKeys = this.format.movesKeys === true
+    if (isDumpOnly && !movesKeys) {
       throw new UsageError(
-        `only a dump takes several sources, keys that go elsewhere, is split, or compressed inside: not ${this.#name}`,
+        `only a dump takes keys that go elsewhere, is split, or compressed inside: not ${this.#name}`,
         {
           hint: 'choose the format rdb, and export that',
         },
@@ -186,7 +194,7 @@ class ExportRun {
       wanted: (header) => this.#isWanted(header),
       wantedString:
         damage === undefined && changes === undefined ? this.#isStringWanted : undefined,
-      place: changes && ((header, place) => changes.place(header, place)),
+      place: changes && movesKeys ? (header, place) => changes.place(header, place) : undefined,
       split: outputs.partOf && { outs, partOf: outputs.partOf },
       lzf,
       isFree:
@@ -259,7 +267,9 @@ class ExportRun {
     if (this.#damage?.keysFrom.has(header.byteOffset) === true) return false
     const wanted = wantsKey(this.#filter, header, this.#nowMs)
     if (!wanted) this.#keysFiltered += 1
-    else if (header.kind === KIND.MODULE) {
+    else if (this.format.movesKeys !== true && this.#changes?.isFirst(header) === false) {
+      return false
+    } else if (header.kind === KIND.MODULE) {
       this.#modules[header.moduleName] = (this.#modules[header.moduleName] ?? 0) + 1
     }
     return wanted
