@@ -75,6 +75,8 @@ export interface AnalysisOptions {
 /** Unknown AUX fields are kept too, but a hostile file may have millions. */
 const MAX_AUX_FIELDS = 1000
 const MAX_AUX_BYTES = 4096
+/** The last moment that a Date can hold. */
+const MAX_UNIX_SECONDS = 8.64e12
 
 class CurrentKey implements AnalyzedKey {
   header!: KeyHeader
@@ -208,6 +210,12 @@ export class KeyAnalysis implements RdbVisitor {
 
   lost(region: LostRegion): void {
     this.#options.onLost?.(region)
+  }
+
+  /** When the dump was made, unix ms; undefined where it does not say, or not before its keys. */
+  get madeMs(): number | undefined {
+    const madeSeconds = Number(this.auxFields.get('ctime'))
+    return madeSeconds > 0 && madeSeconds < MAX_UNIX_SECONDS ? madeSeconds * 1000 : undefined
   }
 
   /** For the server that wrote the file, as its AUX fields say. */

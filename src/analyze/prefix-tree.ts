@@ -37,6 +37,14 @@ export interface NodeColumns {
   merge(from: number, to: number): void
 }
 
+/** Where `addRows` notes for each row what is kept `of` its deepest node. */
+export interface RowMarks {
+  /** By node. */
+  readonly of: Uint32Array
+  /** By row. */
+  readonly rows: Uint32Array
+}
+
 export interface PrefixNodeRow {
   readonly node: number
   readonly parent: number
@@ -142,7 +150,7 @@ export class PrefixTree {
    * The same for many, as `StringBatch` has them, with `memory` by row. Neighbours mostly have
    * their prefixes in common: those are counted together.
    */
-  addRows(rows: StringBatch, memory: Float64Array): void {
+  addRows(rows: StringBatch, memory: Float64Array, noted?: RowMarks): void {
     const { bytes, count } = rows
     const { depth } = this
     const parent = this.#parent
@@ -200,11 +208,13 @@ export class PrefixTree {
         last = ROOT
         keys = 0
         sum = 0
-        this.add(bytes, start, rows.keyEnd(row), memory[row]!)
+        const deepest = this.add(bytes, start, rows.keyEnd(row), memory[row]!)
+        if (noted !== undefined) noted.rows[row] = noted.of[deepest]!
         pieces = this.#pieces.bytes
         lastFirst = NONE
         continue
       }
+      if (noted !== undefined) noted.rows[row] = noted.of[node]!
       if (level === 0) lastFirst = NONE
       if (node !== last) {
         this.#countUp(last, keys, sum)

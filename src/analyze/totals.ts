@@ -96,13 +96,17 @@ export class TtlHistogram {
     this.#untilMs = Float64Array.from(TTL_BOUNDS, ({ untilMs }) => nowMs + untilMs)
   }
 
-  add(hasExpiry: boolean, expireAtMs: number, memory: number): void {
+  /** The number of a key's class; the last one is for keys without an expiry. */
+  classOf(hasExpiry: boolean, expireAtMs: number): number {
     const untilMs = this.#untilMs
-    let at = untilMs.length
-    if (hasExpiry) {
-      at = 0
-      while (expireAtMs > untilMs[at]!) at += 1
-    }
+    if (!hasExpiry) return untilMs.length
+    let at = 0
+    while (expireAtMs > untilMs[at]!) at += 1
+    return at
+  }
+
+  add(hasExpiry: boolean, expireAtMs: number, memory: number): void {
+    const at = this.classOf(hasExpiry, expireAtMs)
     this.#keys[at]! += 1
     this.#memory[at]! += memory
   }

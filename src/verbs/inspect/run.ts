@@ -29,13 +29,20 @@ export type { KeyFacts } from '../../analyze/top-keys.js'
 export type { DatabaseRow, Row, TtlRow, TypeRow } from '../../analyze/totals.js'
 
 const MAX_LOST = 1000
-/** The last moment that a Date can hold. */
-const MAX_UNIX_SECONDS = 8.64e12
 
 /** Throws UsageError, FileError, AbortedError; damage of the input is in the result. */
 export async function inspect(
   source: SourceName,
   options: InspectOptions = {},
+): Promise<InspectResult> {
+  return await inspectWith(source, options, () => undefined)
+}
+
+/** The same, for who counts more: `begin` gets what the hooks may ask while they are told of keys. */
+export async function inspectWith(
+  source: SourceName,
+  options: InspectOptions,
+  begin: (analysis: KeyAnalysis) => void,
 ): Promise<InspectResult> {
   const nowMs = options.nowMs ?? Date.now()
   const opened = await readSource(source)
@@ -56,6 +63,7 @@ export async function inspect(
     onNotice: (_code, message, byteOffset) =>
       options.onEvent?.({ event: 'notice', message, byteOffset }),
   })
+  begin(analysis)
   const walkElements = options.walkElements === true || report !== undefined
   const outcome = await readRdbFile(opened, analysis, { ...options, walkElements }, false)
   return {
@@ -86,10 +94,7 @@ function reporter(
   nowMs: number,
 ): Distributions {
   return new Distributions({
-    madeMs: () => {
-      const madeSeconds = Number(analysis().auxFields.get('ctime'))
-      return madeSeconds > 0 && madeSeconds < MAX_UNIX_SECONDS ? madeSeconds * 1000 : undefined
-    },
+    madeMs: () => analysis().madeMs,
     nowMs,
     model: () => analysis().memoryModel,
     separator,

@@ -1,0 +1,261 @@
+/**
+ * The keys of one side on their way to the comparison: a record for each, in one of PARTS parts by
+ * its hash. The last of a part waits in memory, what is more lies in a file without a name; so do
+ * the names.
+ */
+import { Buffer } from 'node:buffer'
+import { join } from 'node:path'
+import type { AnalyzedKey, AnalyzedStrings } from '../../analyze/key-analysis.js'
+import type { KeyHash } from '../../analyze/growth/key-hash.js'
+import type { PrefixMarks } from '../../analyze/growth/prefix-marks.js'
+import {
+  NAME_ALIGN,
+  NO_NAME,
+  RECORD_BYTES,
+  RECORD_CLASS,
+  RECORD_HASH,
+  RECORD_MEMORY,
+  RECORD_NAME,
+  RECORD_PREFIX,
+  RECORD_WORDS,
+  packClass,
+} from '../../analyze/growth/record.js'
+import type { Numbering } from '../../analyze/growth/sums.js'
+import { TtlHistogram } from '../../analyze/totals.js'
+import { DataFile } from '../../disk/data-file.js'
+import { newOwnerToken } from '../../disk/owner.js'
+import { KIND, KIND_NAMES } from '../../rdb/visitor.js'
+
+export const PARTS = 256
+const PART_SHIFT = 24
+const FIRST_BYTES = 1 << 12
+const CHUNK_BYTES = 1 << 16
+const NAMES_BYTES = 1 << 20
+
+/** What both sides have in common. */
+export interface GrowthCommon {
+  readonly directory: string
+  readonly hash: KeyHash
+  readonly prefixes: PrefixMarks
+  readonly types: Numbering<string>
+  readonly databases: Numbering<number>
+}
+
+/** Moments in unix ms, asked at the first key: the dump has told of them by then. */
+export interface SideMoments {
+  /** What times to live refer to. */
+  asOf: () => number
+  /** What is before it has gone by its time, where it is gone. */
+  expiredBy: () => number
+}
+
+class Part {
+  bytes = Buffer.alloc(0)
+  words = new Uint32Array(0)
+  doubles = new Float64Array(0)
+  /** Words. */
+  length = 0
+  /** Where its full chunks lie in the file. */
+  readonly chunks: number[] = []
+
+  grow(): void {
+    const made = Buffer.from(new ArrayBuffer(Math.max(FIRST_BYTES, this.bytes.length * 2)))
+    made.set(this.bytes)
+    this.bytes = made
+    this.words = new Uint32Array(made.buffer)
+    this.doubles = new Float64Array(made.buffer)
+  }
+}
+
+export class GrowthSide {
+  readonly #common: GrowthCommon
+  readonly #moments: SideMoments
+  readonly #parts = Array.from({ length: PARTS }, () => new Part())
+  #file: DataFile | undefined
+  readonly #names: NameFile
+  #ttl: TtlHistogram | undefined
+  #expiredByMs = 0
+  readonly #stringType: number
+
+  constructor(common: GrowthCommon, moments: SideMoments) {
+    this.#common = common
+    this.#moments = moments
+    this.#names = new NameFile(common.directory, common.hash)
+    this.#stringType = common.types.of(KIND_NAMES[KIND.STRING]!)
+  }
+
+  readonly add = ({ header, type, memory }: AnalyzedKey): void => {
+    const { prefixes, types, databases } = this.#common
+    const { bytes, start, end } = header.key
+    const mark = prefixes.add(bytes, start, end, memory)
+    const name = this.#names.add(header.dbnum, bytes, start, end)
+    const { hasExpiry, expireAtMs } = header
+    const classOf = this.#classOf(
+      header.kind === KIND.STRING ? this.#stringType : types.of(type),
+      hasExpiry,
+      expireAtMs,
+      databases.of(header.dbnum),
+    )
+    this.#put(classOf, mark, name, memory)
+  }
+
+  readonly addStrings = ({ rows, memory }: AnalyzedStrings): void => {
+    const { prefixes, databases } = this.#common
+    const marks = prefixes.addRows(rows, memory)
+    const db = databases.of(rows.dbnum)
+    const lasting = this.#classOf(this.#stringType, false, -1, db)
+    const { bytes, count, dbnum } = rows
+    const names = this.#names
+    for (let row = 0; row < count; row += 1) {
+      const name = names.add(dbnum, bytes, rows.keyStart(row), rows.keyEnd(row))
+      const classOf = rows.hasExpiry(row)
+        ? this.#classOf(this.#stringType, true, rows.expireAtMs(row), db)
+        : lasting
+      this.#put(classOf, marks[row]!, name, Math.round(memory[row]!))
+    }
+  }
+
+  #classOf(type: number, hasExpiry: boolean, expireAtMs: number, db: number): number {
+    if (this.#ttl === undefined) {
+      this.#ttl = new TtlHistogram(this.#moments.asOf())
+      this.#expiredByMs = this.#moments.expiredBy()
+    }
+    const isExpired = hasExpiry && expireAtMs <= this.#expiredByMs
+    return packClass(type, this.#ttl.classOf(hasExpiry, expireAtMs), isExpired, db)
+  }
+
+  /** Of the key that was hashed last. */
+  #put(classOf: number, mark: number, name: number, memory: number): void {
+    const { hash } = this.#common
+    const part = this.#parts[hash.h1 >>> PART_SHIFT]!
+    if (part.length === part.words.length) this.#makeRoom(part)
+    const at = part.length
+    const { words } = part
+    words[at + RECORD_HASH] = hash.h0
+    words[at + RECORD_HASH + 1] = hash.h1
+    words[at + RECORD_HASH + 2] = hash.h2
+    words[at + RECORD_CLASS] = classOf
+    words[at + RECORD_PREFIX] = mark
+    words[at + RECORD_NAME] = name
+    part.doubles[(at + RECORD_MEMORY) >> 1] = memory
+    part.length = at + RECORD_WORDS
+  }
+
+  #makeRoom(part: Part): void {
+    if (part.bytes.length < CHUNK_BYTES) {
+      part.grow()
+      return
+    }
+    this.#file ??= DataFile.create(join(this.#common.directory, newOwnerToken()), {
+      nameless: true,
+    })
+    part.chunks.push(this.#file.sizeBytes)
+    this.#file.append(part.bytes)
+    part.length = 0
+  }
+
+  /** How many records a part has. */
+  recordsIn(index: number): number {
+    const part = this.#parts[index]!
+    return part.chunks.length * (CHUNK_BYTES / RECORD_BYTES) + part.length / RECORD_WORDS
+  }
+
+  /** All records of a part, into `to`, which has room for them. */
+  async load(index: number, to: Buffer): Promise<void> {
+    const part = this.#parts[index]!
+    let at = 0
+    for (const chunk of part.chunks) {
+      await this.#file!.read(chunk, to.subarray(at, at + CHUNK_BYTES))
+      at += CHUNK_BYTES
+    }
+    part.bytes.copy(to, at, 0, part.length * 4)
+  }
+
+  name(place: number): Buffer | undefined {
+    return place === NO_NAME ? undefined : this.#names.read(place)
+  }
+
+  close(): void {
+    this.#file?.close()
+    this.#names.close()
+  }
+}
+
+/** Names one behind the other, each behind its length, at places of NAME_ALIGN bytes. */
+class NameFile {
+  readonly #directory: string
+  readonly #hash: KeyHash
+  readonly #bytes = Buffer.from(new ArrayBuffer(NAMES_BYTES))
+  readonly #words = new Uint32Array(this.#bytes.buffer)
+  /** Bytes in use, and where they come to lie in the file. */
+  #used = 0
+  #start = 0
+  #file: DataFile | undefined
+
+  constructor(directory: string, hash: KeyHash) {
+    this.#directory = directory
+    this.#hash = hash
+  }
+
+  /** Hashes the key as well; returns where its name is. */
+  add(db: number, bytes: Uint8Array, start: number, end: number): number {
+    const length = end - start
+    const room = (length + 4 + NAME_ALIGN - 1) & -NAME_ALIGN
+    if (this.#used + room > NAMES_BYTES) {
+      this.#flush()
+      if (room > NAMES_BYTES) return this.#addLong(db, bytes, start, end)
+    }
+    const at = this.#used
+    this.#words[at >> 2] = length
+    this.#hash.copy(db, bytes, start, end, this.#words, (at >> 2) + 1)
+    this.#used = at + room
+    return this.#placeOf(this.#start + at)
+  }
+
+  read(place: number): Buffer {
+    const from = place * NAME_ALIGN
+    const head = Buffer.alloc(4)
+    this.#readAt(from, head)
+    const name = Buffer.alloc(head.readUInt32LE(0))
+    this.#readAt(from + 4, name)
+    return name
+  }
+
+  close(): void {
+    this.#file?.close()
+  }
+
+  #readAt(from: number, into: Buffer): void {
+    if (from >= this.#start) this.#bytes.copy(into, 0, from - this.#start)
+    else this.#file!.readNow(from, into)
+  }
+
+  /** Does not fit between others: by itself to the file. */
+  #addLong(db: number, bytes: Uint8Array, start: number, end: number): number {
+    const room = (end - start + 4 + NAME_ALIGN - 1) & -NAME_ALIGN
+    const words = new Uint32Array(room >> 2)
+    words[0] = end - start
+    this.#hash.copy(db, bytes, start, end, words, 1)
+    const place = this.#placeOf(this.#start)
+    this.#append(new Uint8Array(words.buffer))
+    return place
+  }
+
+  #flush(): void {
+    this.#append(this.#bytes.subarray(0, this.#used))
+    this.#used = 0
+  }
+
+  #append(bytes: Uint8Array): void {
+    this.#file ??= DataFile.create(join(this.#directory, newOwnerToken()), {
+      nameless: true,
+    })
+    this.#file.append(bytes)
+    this.#start = this.#file.sizeBytes
+  }
+
+  #placeOf(byteOffset: number): number {
+    const place = byteOffset / NAME_ALIGN
+    return place < NO_NAME ? place : NO_NAME
+  }
+}
