@@ -28,6 +28,18 @@ export type { KeyFilterOptions } from './source/key-filter.js'
 export type { Damage } from './source/damage.js'
 export type { Until } from './archive/moment.js'
 
+export type {
+  GrowthOptions,
+  GrowthProgress,
+  GrowthResult,
+  GrowthRow,
+  GrowthTable,
+  GrownKey,
+  KeySum,
+  PrefixGrowth,
+} from './verbs/growth/options.js'
+export type { InspectReportResult } from './verbs/inspect/report.js'
+
 export { readCatalogue, selectBackup } from './repository/catalogue.js'
 export type { ArchiveSpan, RepositoryArchive } from './repository/archives.js'
 export type { Backup, Catalogue } from './repository/catalogue.js'

@@ -48,7 +48,12 @@ import {
   type UndoResult,
 } from './verbs/history/run.js'
 import { inspectRows as runRows } from './verbs/inspect/lines.js'
-import { inspectReport as runReport } from './verbs/inspect/report.js'
+import {
+  growth as compareInTime,
+  type GrowthOptions,
+  type GrowthResult,
+} from './verbs/growth/run.js'
+import { inspectReport as runReport, type InspectReportResult } from './verbs/inspect/report.js'
 import { inspectKey as runKey } from './verbs/inspect/one-key.js'
 import type {
   InspectKeyOptions,
@@ -335,8 +340,18 @@ export async function checkRdb(
 export async function inspectReport(
   source: SourceName,
   options: InspectReportOptions,
-): Promise<InspectResult> {
+): Promise<InspectReportResult> {
   return await whole(options, byReason(options.signal, runReport(source, options)))
+}
+
+/** What became of the keys since an older dump: by prefix, type, database and time to live, and those
+ * that changed most. Rejects where either is damaged. */
+export async function growth(
+  newer: SourceName,
+  older: SourceName,
+  options: GrowthOptions = {},
+): Promise<GrowthResult> {
+  return await whole(options, byReason(options.signal, compareInTime(newer, older, options)))
 }
 
 /** A line for each key, as it is read. */

@@ -15,6 +15,16 @@ export function formatSize(bytes: number): string {
   return `${value.toFixed(digits)} ${SIZE_UNITS[unit]!}`
 }
 
+/** `+1.50 KiB`, `-12 B`, `0 B`. */
+export function signedSize(bytes: number): string {
+  return bytes > 0 ? `+${formatSize(bytes)}` : formatSize(bytes)
+}
+
+/** `+1,234`, `-1`, `0`. */
+export function signedCount(count: number): string {
+  return count > 0 ? `+${formatCount(count)}` : formatCount(count)
+}
+
 /** 1234567 → `1,234,567`. */
 export function formatCount(count: number): string {
   return String(Math.round(count)).replace(/\B(?=(\d{3})+$)/g, ',')

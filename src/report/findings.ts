@@ -3,11 +3,12 @@
  * Which figures are worth a sentence is decided here and nowhere else.
  */
 import type { MemoryReport } from '../analyze/distributions/distributions.js'
+import { changeOf } from '../analyze/growth/table.js'
 import type { PrefixNode } from '../analyze/distributions/prefix-figures.js'
-import { countOf, formatCount, formatSize, percent } from '../bytes/figures-text.js'
+import { countOf, formatCount, formatSize, percent, signedSize } from '../bytes/figures-text.js'
 import { html, type Html } from './html.js'
 import type { ReportInput, ReportQuestion } from './input.js'
-import { nameHtml } from './names.js'
+import { baseName, nameHtml } from './names.js'
 import { partOf } from './tables.js'
 import { largestNodes } from './tree-data.js'
 
@@ -38,6 +39,7 @@ const IDLE_CLASSES = ['<90d', '>=90d']
 export function findings(input: ReportInput, report: MemoryReport): Finding[] {
   if (report.keys === 0) return []
   const found = [
+    ...growth(input),
     ...prefixes(report),
     ...largeKey(report),
     ...thresholds(report),
@@ -72,6 +74,29 @@ function prefixes(report: MemoryReport): Finding[] {
         question: { about: 'prefix', prefix: node.prefix, onlyLasting: false },
       }
     })
+}
+
+/** Of what has an older dump beside it: all together, and the prefix that did most of it. It was asked
+ * for, so it comes first. */
+function growth({ growth: input }: ReportInput): Finding[] {
+  if (input === undefined) return []
+  const { total, prefixes } = input.table
+  const by = changeOf(total)
+  const [most] = prefixes.children
+  if (by === 0 && total.created.keys + total.gone.keys === 0) return []
+  const where =
+    most === undefined || changeOf(most) === 0
+      ? undefined
+      : html` The largest change is in ${nameHtml(most.prefix)}, ${signedSize(changeOf(most))}.`
+  return [
+    {
+      bytes: Number.POSITIVE_INFINITY,
+      figure: by < 0 ? `−${formatSize(-by)}` : `+${formatSize(by)}`,
+      sentence: html`${by < 0 ? 'Less' : 'More'} than in ${nameHtml(baseName(input.older.file))}:
+      ${countOf(total.created.keys, 'new key')}, ${formatCount(total.gone.keys)} gone.${where}`,
+      question: undefined,
+    },
+  ]
 }
 
 /** The largest prefixes none of which is part of another. */

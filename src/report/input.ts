@@ -1,6 +1,7 @@
 /** What the report is made of: the result of an inspection, and who answers further questions. */
 import type { Buffer } from 'node:buffer'
 import type { MemoryReport } from '../analyze/distributions/distributions.js'
+import type { GrowthTable } from '../analyze/growth/table.js'
 import type { Row } from '../analyze/totals.js'
 import type { ChecksumState } from '../rdb/visitor.js'
 import type { Html } from './html.js'
@@ -29,6 +30,19 @@ export interface ReportInput {
     { keys: number; expires: number; memory: number },
   ])[]
   readonly report: MemoryReport | undefined
+  /** With an older dump beside it. */
+  readonly growth?: GrowthInput | undefined
+}
+
+export interface GrowthInput {
+  readonly table: GrowthTable
+  readonly older: {
+    readonly file: string
+    /** Unix ms; undefined where it does not say. */
+    readonly madeMs: number | undefined
+    /** False: the figures are of what came before the damage. */
+    readonly complete: boolean
+  }
 }
 
 /** A question that a sentence leads to. */

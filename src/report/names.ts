@@ -12,3 +12,8 @@ export function nameText(bytes: Uint8Array | string): string {
 export function nameHtml(bytes: Uint8Array | string): Html {
   return html`<bdi class="name">${nameText(bytes)}</bdi>`
 }
+
+/** The last part of a path. */
+export function baseName(file: string): string {
+  return file.split('/').findLast((part) => part !== '') ?? file
+}

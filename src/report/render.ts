@@ -7,9 +7,10 @@ import { createHash } from 'node:crypto'
 import { formatCount, formatSize } from '../bytes/figures-text.js'
 import { dataElement, html, textElement, type Html } from './html.js'
 import type { ReportInput, ReportOptions, ReportSection } from './input.js'
-import { nameHtml, nameText } from './names.js'
+import { baseName, nameHtml, nameText } from './names.js'
 import { PAGE_SCRIPT, PAGE_STYLE } from './page.generated.js'
 import { expirySection } from './sections/expiry.js'
+import { growthSection } from './sections/growth.js'
 import { cards, facts, readableTime, standingOut, verdict } from './sections/head.js'
 import { memorySection } from './sections/memory.js'
 import { prefixSection } from './sections/prefixes.js'
@@ -35,6 +36,10 @@ export function renderReport(input: ReportInput, options: ReportOptions): string
         { id: 'memory', title: 'Memory explained', body: memorySection(input, report) },
         { id: 'slots', title: 'Hash slots', body: slotSection(report) },
       ]
+  if (input.growth !== undefined) {
+    const body = growthSection(input.growth, report)
+    sections.push({ id: 'growth', title: 'What grew', body })
+  }
   sections.push(...(options.more ?? []), {
     id: 'method',
     title: 'How this was estimated',
@@ -131,8 +136,4 @@ function madeBy({ madeBy: line, version }: ReportOptions): Html {
     Made by ${name}${line === undefined ? undefined : html` with <code>${line}</code>`}. One file,
     no request to anywhere.
   </p>`
-}
-
-function baseName(file: string): string {
-  return file.split('/').findLast((part) => part !== '') ?? file
 }

@@ -152,6 +152,18 @@ export class GrowthSums {
   }
 }
 
+const NOTHING: KeySum = { keys: 0, memory: 0 }
+
+export const EMPTY_ROW: GrowthRow = {
+  before: NOTHING,
+  now: NOTHING,
+  created: NOTHING,
+  gone: NOTHING,
+  expired: NOTHING,
+  grown: NOTHING,
+  shrunk: NOTHING,
+}
+
 export function addRows(a: GrowthRow, b: GrowthRow): GrowthRow {
   const sum = (x: KeySum, y: KeySum): KeySum => ({
     keys: x.keys + y.keys,

@@ -17,6 +17,8 @@ import { EXIT } from '../exit-codes.js'
 import { addFilterOptions, readFilterOptions, type FilterOptions } from '../filter-options.js'
 import { jsonLine } from '../guard.js'
 import { DIFFERENCE_TEXT, describeDifferences } from '../render/differences.js'
+import { growthObject, renderGrowth } from '../render/growth.js'
+import { lookOf } from '../render/inspect-table.js'
 import { renderLosses } from '../render/ledger.js'
 import type { Talk } from '../talk.js'
 import {
@@ -33,6 +35,7 @@ interface DiffCommandOptions extends ConnectValues, FilterOptions, IdentityOptio
   ttlTolerance?: number
   limit?: number
   values?: boolean
+  stat?: boolean
   by?: ServerWay
   until?: Moment
   targetUntil?: Moment
@@ -45,6 +48,11 @@ multi-part form. Options of the connection are for A, those with --target- for B
 
 --values shows the first elements, fields, members or bytes that differ, for up to a hundred keys,
 cut and with hostile bytes escaped; it reads both sides twice more.
+
+--stat shows, in place of keys, how many are new, gone, grown and shrunk from A to B and by how much
+memory: by prefix, type, database and time left, and the keys that changed most. It reads both sides
+once more. That is estimated memory, as in inspect: a value may differ and be as large as before,
+and may be larger in one server than in another and be the same.
 
 What counts: keys, types, values, expiries (--ttl-tolerance), expiries of fields, a stream's
 entries, groups, consumers and pending entries (with their delivery counts), and its counters
@@ -74,6 +82,7 @@ export function registerDiff(program: Command, context: CommandContext): void {
     .argument('<b>', 'server, file or directory')
     .option('--ttl-tolerance <time>', 'expiries so close are the same (default 1s)', parseDuration)
     .option('--values', 'show what differs inside of values: elements, fields, bytes')
+    .option('--stat', 'what changed by prefix, type and database instead of by key')
     .addOption(
       new Option('--by <way>', 'how servers are read (default sync, or scan if refused)').choices([
         'sync',
@@ -93,6 +102,7 @@ export function registerDiff(program: Command, context: CommandContext): void {
   addCommonOptions(command, [
     'rrep diff before.rdb after.rdb',
     'rrep diff dump.rdb redis://db.example:6379 --values',
+    'rrep diff yesterday.rdb today.rdb --stat',
     'rrep diff old.example:6379 new.example:6379 --limit 20 --db 0',
     'rrep diff backup/ db.example --until 2026-11-22T09:59:00Z',
     'rrep diff managed.example:6379 dump.rdb --by scan --tls',
@@ -104,6 +114,9 @@ export function registerDiff(program: Command, context: CommandContext): void {
       if (options.minSize !== undefined) {
         throw new UsageError('--min-size cannot be compared by: sizes depend on the encoding')
       }
+      if (options.stat === true && (options.values === true || options.limit !== undefined)) {
+        throw new UsageError('--stat shows no single differences: not with --values or --limit')
+      }
       const a = await sourceFor(args[0]!, 'source', call)
       const b = await sourceFor(args[1]!, 'target', call)
       const progress = talk.progress('comparing')
@@ -114,8 +127,9 @@ export function registerDiff(program: Command, context: CommandContext): void {
           retries: options.retries,
           stdin: io.stdin,
           ttlToleranceMs: options.ttlTolerance,
-          limit: options.limit,
+          limit: options.stat === true ? 0 : options.limit,
           values: options.values,
+          stat: options.stat,
           filter: readFilterOptions(options),
           by: options.by,
           withServer: options.withServer,
@@ -135,8 +149,14 @@ export function registerDiff(program: Command, context: CommandContext): void {
         progress.stop()
         // Quiet: the exit code says it.
         if (!talk.quiet || talk.json) for (const each of shown) await talk.write(`${each}\n`)
-        if (talk.json) await talk.event({ event: 'diff', ...result })
-        else await summarize(result, shown.length, call)
+        const { stat, ...rest } = result
+        if (talk.json) {
+          await talk.event({
+            event: 'diff',
+            ...rest,
+            ...(stat === undefined ? {} : { stat: growthObject(stat) }),
+          })
+        } else await summarize(result, shown.length, call)
         return result.same ? EXIT.OK : EXIT.DIFFERENT
       } finally {
         progress.stop()
@@ -166,7 +186,11 @@ async function summarize(
   { talk }: CommandCall<DiffCommandOptions>,
 ): Promise<void> {
   const total = Object.values(result.differences).reduce((sum, count) => sum + count, 0)
-  if (total > shown && !talk.quiet) await talk.write(`… and ${formatCount(total - shown)} more\n`)
+  const { stat } = result
+  if (stat !== undefined && !talk.quiet) {
+    await talk.write(`${renderGrowth(stat, lookOf(talk))}\n`)
+  } else if (total > shown && !talk.quiet)
+    await talk.write(`… and ${formatCount(total - shown)} more\n`)
   for (const side of [result.a, result.b]) {
     const at = side.replOffset === undefined ? '' : `, at offset ${side.replOffset}`
     const by = side.built === undefined ? BY[side.by] : `, replayed into ${side.built.server}`

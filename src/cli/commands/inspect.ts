@@ -7,24 +7,15 @@ import {
   type InspectResult,
   type ReadOutcome,
 } from '../../verbs/inspect/run.js'
-import { inspectKey } from '../../verbs/inspect/one-key.js'
-import type { InspectKeyOptions, KeyDetail, KeyPlace } from '../../verbs/inspect/options.js'
+import type { GrowthProgress } from '../../verbs/growth/options.js'
 import { inspectRows } from '../../verbs/inspect/lines.js'
-import { FileError, UsageError } from '../../errors.js'
+import { UsageError } from '../../errors.js'
 import { addCommonOptions, type CommandCall, type CommandContext } from '../command.js'
 import { addConnectOptions, type ConnectValues } from '../connect-options.js'
 import { EXIT } from '../exit-codes.js'
 import type { Source } from '../../source/classify.js'
 import { addFilterOptions, readFilterOptions, type FilterOptions } from '../filter-options.js'
-import {
-  detailObject,
-  detailText,
-  elementLine,
-  KEY_EVENT,
-  placeText,
-} from '../render/inspect-key.js'
 import { outcomeObject, summaryObject } from '../render/inspect-json.js'
-import { JsonLine } from '../render/json-line.js'
 import { renderSummary } from '../render/inspect-summary.js'
 import { renderLosses } from '../render/ledger.js'
 import { describeFileNotice } from '../render/notices.js'
@@ -32,12 +23,15 @@ import type { Progress } from '../render/progress.js'
 import {
   addMomentOptions,
   readSourceArgument,
+  readNamed,
   type MomentOptions,
   PREPARING,
 } from '../source-argument.js'
 import type { Talk } from '../talk.js'
+import { showGrowth } from './inspect/growth.js'
+import { showKey } from './inspect/one-key.js'
 import { pageLine, writePage } from './inspect/page.js'
-import { countOf, formatCount, formatSize, parseCount } from '../units.js'
+import { countOf, formatCount, formatSize, parseCount, parseMoment, type Moment } from '../units.js'
 
 interface InspectCommandOptions extends ConnectValues, FilterOptions, MomentOptions {
   tlsKey?: string
@@ -49,6 +43,8 @@ interface InspectCommandOptions extends ConnectValues, FilterOptions, MomentOpti
   check?: boolean
   csv?: boolean
   html?: string
+  compare?: string
+  compareUntil?: Moment
   report?: boolean
   salvage?: boolean
   strings?: 'text' | 'base64'
@@ -72,6 +68,12 @@ one row: user:*: stands for all of user:1:, user:2: and so on.
 --html writes one file that asks nothing of any server: what stands out, a map of the prefixes, sizes,
 times to live, what higher limits of encodings would save, hash slots. It walks every element, which
 takes longer. Share it as you would share the names of your keys.
+
+--compare tells what became of the keys since another source, which may be any that SOURCE may be:
+what is new, gone, grown and shrunk, by prefix, type, database and time left, and the keys that
+changed most. Every key is compared with itself, so the figures are exact; with many keys some 32
+bytes of each go to a temporary file (TMPDIR). With --html the page has it, too. Of one archive two
+moments may be compared: --until and --compare-until.
 
 --keys prints: db, type, encoding, elements, bytes of memory, expiry or -, key.
 --csv prints the columns of redis-rdb-tools' memory report. A key that begins with = + - @ or '
@@ -113,6 +115,8 @@ export function registerInspect(program: Command, context: CommandContext): void
     .option('--csv', 'one CSV row for each key instead')
     .option('--report', 'sizes, expiry by the hour, limits of encodings, slots as well; slower')
     .option('--html <file>', 'one self-contained page instead: a map of the memory, - for stdout')
+    .option('--compare <older>', 'what grew since this dump, server, archive or backup')
+    .option('--compare-until <when>', 'the older one: its state at this time', parseMoment)
     .option('--salvage', 'go on behind damage as far as that is safe')
     .addHelpText('after', DETAILS)
   addMomentOptions(command)
@@ -127,6 +131,8 @@ export function registerInspect(program: Command, context: CommandContext): void
     "rrep inspect dump.rdb --match 'session:*' --ttl none",
     'rrep inspect dump.rdb --csv > keys.csv',
     'rrep inspect dump.rdb --html report.html',
+    'rrep inspect today.rdb --compare yesterday.rdb',
+    'rrep inspect backups@latest --compare backups@~1 --html growth.html',
     'rrep inspect dump.rdb --report --json | jq .report.thresholds',
     'rrep inspect dump.rdb --check && echo sound',
     'ssh db "cat dump.rdb" | rrep inspect - --json | jq .types',
@@ -141,6 +147,13 @@ export function registerInspect(program: Command, context: CommandContext): void
       }
       if (options.report === true && html === undefined && modes.includes(true)) {
         throw new UsageError('--report adds to the summary: not with --keys, --key, --csv, --check')
+      }
+      if (options.compare === undefined ? options.compareUntil !== undefined : isList(options)) {
+        throw new UsageError(
+          options.compare === undefined
+            ? '--compare-until needs --compare'
+            : '--compare is not for --keys, --key, --csv, --check',
+        )
       }
       if (options.check === true && options.salvage === true) {
         throw new UsageError('--check ends at the first damage, --salvage goes on behind it', {
@@ -157,9 +170,13 @@ export function registerInspect(program: Command, context: CommandContext): void
   )
 }
 
-type Show = NonNullable<InspectOptions['onProgress']>
+function isList({ keys, key, csv, check }: InspectCommandOptions): boolean {
+  return keys === true || key !== undefined || csv === true || check === true
+}
 
-const LABEL = { ...PREPARING, read: 'reading' } as const
+type Show = (progress: Omit<GrowthProgress, 'side'>) => void
+
+const LABEL = { ...PREPARING, read: 'reading', compare: 'comparing' } as const
 
 async function run(call: Call, show: Show, stop: () => void): Promise<number> {
   const { args, options, io, signal, talk } = call
@@ -181,22 +198,30 @@ async function run(call: Call, show: Show, stop: () => void): Promise<number> {
     separator: options.separator === undefined ? undefined : separatorBytes(options.separator),
     onProgress: show,
   }
+  const older = await readOlder(call)
+  const olderUntil = options.compareUntil
   let outcome: ReadOutcome
+  let olderOutcome: ReadOutcome | undefined
   if (options.check === true) {
     outcome = await checkRdb(file, base)
     stop()
     await renderCheck(outcome, talk)
   } else if (options.key !== undefined) {
-    outcome = await showKey(file, options.key, base, call, stop)
+    outcome = await showKey(file, options.key, base, { talk, strings: options.strings, stop })
   } else if (options.csv === true || options.keys === true) {
     const format = call.talk.json ? 'json' : options.csv === true ? 'csv' : 'text'
     outcome = await inspectRows(file, { ...base, format, write: talk.writeOut })
   } else if (options.html !== undefined) {
-    const result = await writePage(file, args[0], options.html, base, talk)
+    const result = await writePage(file, args[0], { ...base, older, olderUntil }, call)
     stop()
     if (talk.json && options.html !== '-') await talk.event(summaryObject(result))
     else talk.say(pageLine(result, options.html))
     outcome = result
+    olderOutcome = result.growth?.older
+  } else if (older !== undefined) {
+    const result = await showGrowth(file, older, { ...base, olderUntil }, { talk, show, stop })
+    outcome = result.newer
+    olderOutcome = result.older
   } else {
     const nowMs = Date.now()
     const result = await inspect(file, { ...base, nowMs, report: options.report })
@@ -205,6 +230,14 @@ async function run(call: Call, show: Show, stop: () => void): Promise<number> {
     await renderInspection(result, call, Date.now())
     outcome = result
   }
+  const codes = [outcome, olderOutcome].map((each) =>
+    each === undefined ? EXIT.OK : exitOf(each, talk),
+  )
+  return Math.max(...codes)
+}
+
+/** Tells what is missing; throws what a damaged source ends with. */
+function exitOf(outcome: ReadOutcome, talk: Talk): number {
   if (outcome.commandsLeftOut > 0) {
     talk.warn(`${countOf(outcome.commandsLeftOut, 'command')} behind the snapshot left out`)
   }
@@ -215,6 +248,17 @@ async function run(call: Call, show: Show, stop: () => void): Promise<number> {
     return EXIT.DIFFERENT
   }
   return EXIT.OK
+}
+
+async function readOlder({ args, options, io, talk }: Call): Promise<Source | undefined> {
+  const { compare, compareUntil } = options
+  if (compare === undefined) return undefined
+  if (compare === '-' && args[0] === '-') throw new UsageError('only one source can be stdin')
+  const older = await readNamed(compare, { ...options, key: options.tlsKey }, io, talk)
+  if (compareUntil !== undefined && (older.kind === 'server' || older.kind === 'cluster')) {
+    throw new UsageError('--compare-until is for an AOF or an archive: a server is as it is now')
+  }
+  return older
 }
 
 async function renderCheck(outcome: ReadOutcome, talk: Talk): Promise<void> {
@@ -253,118 +297,6 @@ async function renderInspection(result: InspectResult, call: Call, nowMs: number
       filtered: result.filteredOut > 0,
     }),
   )
-}
-
-/** `begin` and `end` of each key found; `broken` where the end of one did not come. */
-interface KeyView {
-  options: Pick<InspectKeyOptions, 'json' | 'onElement'>
-  begin: (place: KeyPlace) => void
-  end: (detail: KeyDetail) => void
-  broken: () => void
-}
-
-async function showKey(
-  file: Source,
-  name: string,
-  base: InspectOptions,
-  { talk, options: { strings = 'text' } }: Call,
-  stop: () => void,
-): Promise<ReadOutcome> {
-  let found = 0
-  const told = { isOpen: false }
-  const output = new PendingText((text) => talk.write(text))
-  const view = talk.json ? jsonView(output, strings) : textView(output)
-  const outcome = await inspectKey(file, {
-    ...base,
-    ...view.options,
-    key: keyBytes(name),
-    onBegin: (place) => {
-      // The key before it was damaged: nothing was told of its end.
-      if (told.isOpen) view.broken()
-      told.isOpen = true
-      found += 1
-      view.begin(place)
-    },
-    onFound: (detail) => {
-      told.isOpen = false
-      view.end(detail)
-    },
-    drain: () => output.drain(),
-  })
-  if (told.isOpen) view.broken()
-  stop()
-  if (found === 0 && outcome.error === undefined) {
-    throw new FileError('ERR_NO_SUCH_KEY', `no key of this name in ${outcome.file}`, {
-      hint: 'rrep inspect FILE --keys lists them all',
-    })
-  }
-  await output.drain()
-  return outcome
-}
-
-function textView(output: PendingText): KeyView {
-  let found = 0
-  let elements = 0
-  return {
-    options: {
-      onElement: (element) => {
-        output.push(elementLine(element, elements), '\n')
-        elements += 1
-      },
-    },
-    begin: (place) => {
-      output.push(found === 0 ? '' : '\n', placeText(place), '\n')
-      elements = 0
-      found += 1
-    },
-    end: (detail) => output.push(`\n${detailText(detail)}`),
-    broken: () => output.push('\n(the rest of this key is damaged)\n'),
-  }
-}
-
-/** A key as `export` writes it, and what is known of it behind that. */
-function jsonView(output: PendingText, strings: 'text' | 'base64'): KeyView {
-  let line: JsonLine
-  return {
-    options: { json: { strings, write: (bytes) => line.push(bytes) } },
-    begin: () => {
-      line = new JsonLine((text) => output.push(text), KEY_EVENT)
-    },
-    end: (detail) => line.end(detailObject(detail)),
-    broken: () => line.breakOff({ complete: false }),
-  }
-}
-
-/** Text that is written between two chunks of the input. */
-class PendingText {
-  #texts: string[] = []
-  readonly #write: (text: string) => Promise<void>
-
-  constructor(write: (text: string) => Promise<void>) {
-    this.#write = write
-  }
-
-  push(...texts: string[]): void {
-    this.#texts.push(...texts)
-  }
-
-  drain(): Promise<void> | undefined {
-    const text = this.#texts.join('')
-    this.#texts = []
-    return text === '' ? undefined : this.#write(text)
-  }
-}
-
-/** A name as `printable` shows it, back to its bytes. A shell that passes raw bytes is right too. */
-function keyBytes(name: string): Buffer {
-  if (name === '""') return Buffer.alloc(0)
-  const parts = name.split(/(\\x[0-9a-f]{2}|\\[nrtab\\])/i).map((part, index) => {
-    if (index % 2 === 0) return Buffer.from(part, 'utf8')
-    const letter = part[1]!.toLowerCase()
-    if (letter === 'x') return Buffer.from(part.slice(2), 'hex')
-    return Buffer.from({ n: '\n', r: '\r', t: '\t', a: '\x07', b: '\b' }[letter] ?? '\\', 'latin1')
-  })
-  return Buffer.concat(parts)
 }
 
 /** A spinner that comes only when the work takes its time. */

@@ -55,20 +55,14 @@ function section(title: string, table: string, { chalk }: SummaryLook): string {
 function head(result: InspectResult, look: SummaryLook): string {
   const { chalk } = look
   const { aux } = result
-  const ctime = Number(aux.get('ctime'))
-  const server = aux.has('valkey-ver')
-    ? `Valkey ${aux.get('valkey-ver')!}`
-    : aux.has('redis-ver')
-      ? `Redis ${aux.get('redis-ver')!}`
-      : `${result.family === 'valkey' ? 'Valkey' : 'Redis'}, version not said`
   const lines: [string, string][] = [
     ['File', `${printableText(result.file)} (${sizeText(result)})`],
     ['Format', `RDB ${result.rdbVersion}, ${result.family}`],
-    ['Server', printableText(server)],
+    ['Server', serverText(result)],
   ]
-  if (Number.isSafeInteger(ctime) && ctime > 0 && ctime < 8.64e12) {
-    const made = new Date(ctime * 1000).toISOString().replace('.000Z', 'Z')
-    lines.push(['Made', `${made} (${ageText(look.nowMs - ctime * 1000)})`])
+  if (result.madeMs !== undefined) {
+    const made = new Date(result.madeMs).toISOString().replace('.000Z', 'Z')
+    lines.push(['Made', `${made} (${ageText(look.nowMs - result.madeMs)})`])
   }
   lines.push(['Checksum', checksumText(result, chalk)])
   const usedMemory = Number(aux.get('used-mem'))
@@ -317,6 +311,16 @@ function checksumText(result: InspectResult, chalk: ChalkInstance): string {
 
 function libraries(count: number): string {
   return count === 1 ? '1 library' : `${formatCount(count)} libraries`
+}
+
+/** What wrote it. */
+export function serverText({ aux, family }: InspectResult): string {
+  const server = aux.has('valkey-ver')
+    ? `Valkey ${aux.get('valkey-ver')!}`
+    : aux.has('redis-ver')
+      ? `Redis ${aux.get('redis-ver')!}`
+      : `${family === 'valkey' ? 'Valkey' : 'Redis'}, version not said`
+  return printableText(server)
 }
 
 function ageText(ms: number): string {

@@ -1,6 +1,7 @@
 /** What a comparison is asked for, what it tells on the way, and what it says at the end. */
 import type { Buffer } from 'node:buffer'
 import type { Readable } from 'node:stream'
+import type { GrowthTable } from '../../analyze/growth/table.js'
 import type { Until } from '../../archive/moment.js'
 import type { Progress, RetryEvent, WarningEvent } from '../../source/progress.js'
 import type { KeyFilterOptions } from '../../source/key-filter.js'
@@ -55,6 +56,13 @@ export interface DiffOptions {
   filter?: KeyFilterOptions | undefined
   /** Also look what differs inside the values that are shown: two more readings of both sides. */
   values?: boolean | undefined
+  /** Also what became of the keys from A to B, by prefix, type, database and time to live: one more
+   * reading of both sides. */
+  stat?: boolean | undefined
+  /** For `stat`: as `inspect` has them. */
+  top?: number | undefined
+  prefixDepth?: number | undefined
+  separator?: Uint8Array | undefined
   /** How servers are read. Default: by a sync; where a server refuses that, by SCAN and DUMP, with a
    * warning. */
   by?: ServerWay | undefined
@@ -68,7 +76,7 @@ export interface DiffOptions {
 
 /** `build`: commands into a scratch server. `scan`: keys by DUMP. */
 export interface DiffProgress extends Progress<
-  'sync' | 'scan' | 'build' | 'read' | 'compare' | 'values'
+  'sync' | 'scan' | 'build' | 'read' | 'compare' | 'values' | 'stat'
 > {
   side: 'a' | 'b'
 }
@@ -86,6 +94,8 @@ export interface DiffResult {
   keysDifferent: number
   /** Keys on one side only whose time is past: gone on the other side, and no difference. */
   keysExpired: number
+  /** With `stat`. */
+  stat?: GrowthTable
 }
 
 export interface ValueDetail {

@@ -19,12 +19,15 @@ import { DIGEST_SECRET_BYTES } from '../../kernels/abi.js'
 import { randomBytes } from 'node:crypto'
 import { rmSync } from 'node:fs'
 import { InputError, UsageError } from '../../errors.js'
+import { KeyAnalysis } from '../../analyze/key-analysis.js'
+import type { GrowthTable } from '../../analyze/growth/table.js'
 import { DigestKernel } from '../../analyze/digest-kernel.js'
 import { KeyDigests, type DigestOptions } from '../../analyze/value-digest.js'
 import { findSuspects, keysIn } from './buckets.js'
 import { KeyComparison } from './compare.js'
 import { DiffRecords, type DiffSide } from './records.js'
 import type { DiffOptions, DiffResult, Difference } from './options.js'
+import { GrowthComparison } from '../growth/comparison.js'
 import { addValueDetails } from './values.js'
 import { OpenSide } from './side.js'
 import {
@@ -94,6 +97,7 @@ class DiffRun {
     }
     try {
       await this.#compare(a, b, result)
+      if (this.#options.stat === true) result.stat = await this.#stat(a, b)
     } catch (error) {
       if (error instanceof InputError) error.partial = result
       throw error
@@ -116,6 +120,32 @@ class DiffRun {
     const shown = this.#count(records, result)
     if (this.#options.values === true) await addValueDetails(shown, { a, b })
     for (const each of shown) this.#options.onDifference?.(each)
+  }
+
+  /** What became of the keys from A to B. */
+  async #stat(a: OpenSide, b: OpenSide): Promise<GrowthTable> {
+    const comparison = new GrowthComparison(this.#directory, this.#options)
+    try {
+      await this.#take(b, comparison, 'newer')
+      await this.#take(a, comparison, 'older')
+      return await comparison.table({ signal: this.#options.signal, onProgress: undefined })
+    } finally {
+      comparison.close()
+    }
+  }
+
+  async #take(open: OpenSide, comparison: GrowthComparison, side: 'newer' | 'older') {
+    const filter = this.#filter
+    const nowMs = this.#nowMs
+    const keys = comparison.side(side, () => analysis.madeMs ?? nowMs)
+    const analysis: KeyAnalysis = new KeyAnalysis({
+      nowMs,
+      top: 0,
+      wantsKey: filter.passesAll ? undefined : (header) => wantsKey(filter, header, nowMs),
+      onKey: keys.add,
+      onStrings: keys.addStrings,
+    })
+    await open.readAgain(analysis)
   }
 
   async #open(side: 'a' | 'b'): Promise<OpenSide> {

@@ -93,17 +93,27 @@ export class OpenSide {
     await this.#readOnce(phase, buffer, begin())
   }
 
+  /** Once more, with times as they are: behind `read`, for who needs no other digests. */
+  async readAgain(visitor: RdbVisitor & WithLane): Promise<void> {
+    await this.#readOnce('stat', undefined, visitor, this.shiftMs)
+  }
+
   /** False: there are commands behind the snapshot. */
   async #readOnce(
     phase: DiffProgress['phase'],
     buffer: Buffer | undefined,
     visitor: RdbVisitor & WithLane,
+    timeShiftMs = 0,
   ): Promise<boolean> {
     const { signal } = this.#options
     const rdb = await openRdbInput(this.#path, this.#reading)
     try {
       if (rdb.increments.length > 0) return false
-      const parser = new RdbParser(visitor, { file: this.result.name, lane: visitor.lane })
+      const parser = new RdbParser(visitor, {
+        file: this.result.name,
+        lane: visitor.lane,
+        timeShiftMs,
+      })
       const { summary, trailingBytes } = await pumpRdb(rdb, parser, {
         signal,
         buffer,

@@ -28,6 +28,8 @@ export interface JoinOptions {
   readonly types: ReadonlyMap<number, string>
   readonly databases: ReadonlyMap<number, number>
   readonly signal: AbortSignal | undefined
+  /** How many keys are done, of both sides. */
+  readonly onPart?: ((done: number) => void) | undefined
 }
 
 /** The records of one part, in memory that is used again. */
@@ -72,7 +74,8 @@ export class GrowthJoin {
   }
 
   async run(): Promise<void> {
-    const { newer, older, signal } = this.#options
+    const { newer, older, signal, onPart } = this.#options
+    let done = 0
     for (let part = 0; part < PARTS; part += 1) {
       signal?.throwIfAborted()
       await this.#newer.load(newer, part)
@@ -80,6 +83,8 @@ export class GrowthJoin {
       this.#fill()
       this.#joinPart()
       this.#leftOver()
+      done += this.#newer.count + this.#older.count
+      onPart?.(done)
     }
   }
 

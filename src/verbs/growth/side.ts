@@ -68,6 +68,8 @@ class Part {
 }
 
 export class GrowthSide {
+  /** Keys so far. */
+  records = 0
   readonly #common: GrowthCommon
   readonly #moments: SideMoments
   readonly #parts = Array.from({ length: PARTS }, () => new Part())
@@ -139,6 +141,7 @@ export class GrowthSide {
     words[at + RECORD_NAME] = name
     part.doubles[(at + RECORD_MEMORY) >> 1] = memory
     part.length = at + RECORD_WORDS
+    this.records += 1
   }
 
   #makeRoom(part: Part): void {

@@ -8,7 +8,9 @@ import type { KeyFacts } from '../../analyze/top-keys.js'
 import type { DatabaseRow, Row, TtlRow, TypeRow } from '../../analyze/totals.js'
 import type { InputError } from '../../errors.js'
 import type { ReportQuestion } from '../../report/input.js'
+import type { Until } from '../../archive/moment.js'
 import type { ChecksumState, LostRegion } from '../../rdb/visitor.js'
+import type { SourceName } from '../../source/classify.js'
 import type { KeyFilterOptions } from '../../source/key-filter.js'
 import type { BuiltFrom, KeysEvent, OpenKeysOptions } from '../keys/open.js'
 
@@ -77,6 +79,8 @@ export interface ReadOutcome {
 export interface InspectResult extends ReadOutcome {
   /** As text; of fields that repeat the last. */
   readonly aux: ReadonlyMap<string, string>
+  /** When it was made, unix ms, as it says; undefined: it does not. */
+  readonly madeMs: number | undefined
   /** Libraries of functions. */
   readonly functions: number
   readonly keys: number
@@ -105,6 +109,10 @@ export interface InspectResult extends ReadOutcome {
 export interface InspectReportOptions extends Omit<InspectOptions, 'report'> {
   /** A path, where the page appears whole or not at all, or a stream, which is not ended. */
   output: string | Writable
+  /** Since when what grew is told: an older dump, or whatever has keys. */
+  older?: SourceName | undefined
+  /** Where that is an AOF or an archive: its state at this moment. Default: its end. */
+  olderUntil?: Until | undefined
   /** How a question of the page is asked, as its reader would type it; undefined: not at all. */
   ask?: ((question: ReportQuestion) => string | undefined) | undefined
   /** What made the page, in the same words. */

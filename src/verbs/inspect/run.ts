@@ -69,6 +69,7 @@ export async function inspectWith(
   return {
     ...outcome,
     aux: analysis.auxFields,
+    madeMs: analysis.madeMs,
     functions: analysis.functions,
     keys: analysis.keys,
     expires: analysis.expires,

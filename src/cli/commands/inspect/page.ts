@@ -3,28 +3,29 @@ import { Buffer, isUtf8 } from 'node:buffer'
 import { printable } from '../../../bytes/printable.js'
 import { countOf, formatSize } from '../../../bytes/figures-text.js'
 import type { Source } from '../../../source/classify.js'
-import { inspectReport } from '../../../verbs/inspect/report.js'
-import type {
-  InspectOptions,
-  InspectReportOptions,
-  InspectResult,
-} from '../../../verbs/inspect/options.js'
+import { inspectReport, type InspectReportResult } from '../../../verbs/inspect/report.js'
+import type { InspectReportOptions, InspectResult } from '../../../verbs/inspect/options.js'
 import { packageVersion } from '../../package-file.js'
 import type { Talk } from '../../talk.js'
+
+interface PageCall {
+  readonly talk: Talk
+  readonly options: { readonly html?: string; readonly compare?: string }
+}
 
 export async function writePage(
   file: Source,
   named: string | undefined,
-  output: string,
-  options: InspectOptions,
-  talk: Talk,
-): Promise<InspectResult> {
+  base: Omit<InspectReportOptions, 'output'>,
+  { talk, options: { html: output = '-', compare } }: PageCall,
+): Promise<InspectReportResult> {
   const source = sourceText(named)
+  const since = compare === undefined ? '' : ` --compare ${sourceText(compare)}`
   const result = await inspectReport(file, {
-    ...options,
+    ...base,
     output: output === '-' ? talk.stdout(false) : output,
     ask: (question) => lineOf(question, source),
-    madeBy: `rrep inspect ${source} --html ${shellQuote(output)}`,
+    madeBy: `rrep inspect ${source}${since} --html ${shellQuote(output)}`,
     version: packageVersion(),
   })
   return result
