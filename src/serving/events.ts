@@ -12,6 +12,14 @@ export type ServeEvent =
       /** Set where the snapshot is sent under a lower version. */
       sentAsVersion?: number | undefined
     }
+  /** A dump that was served already while it was looked through: it is whole and sound. */
+  | {
+      event: 'source-checked'
+      keys: number
+      rdbBytes: number
+      rdbVersion: number
+      rdbFamily: RdbMagic['family']
+    }
   | { event: 'partial-resync'; replica: string; replid: string; nextReplOffset: number }
   | { event: 'replica-online'; replica: string; replOffset: number; snapshotBytes: number }
   | { event: 'replica-lost'; replica: string; reason: string; replOffset: number; cutOff: boolean }

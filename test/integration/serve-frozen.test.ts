@@ -1,4 +1,5 @@
 /** Files and archives as masters: append-only files at any of their moments, and what comes after. */
+import { randomBytes } from 'node:crypto'
 import { appendFileSync, cpSync, existsSync, mkdtempSync, readFileSync, readdirSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -205,3 +206,63 @@ async function startClient(port: number): Promise<(...words: string[]) => Promis
   })
   return async (name, ...rest) => await client.call(name, ...rest)
 }
+
+describe('a dump too large to be read before anybody is served', () => {
+  async function makeLargeDump(prefix = ''): Promise<string> {
+    const binary = prefix === '' ? undefined : serverBinary(prefix)
+    const writer = await startServer(binary === undefined ? {} : { binary })
+    cleanups.push(() => writer.stop())
+    const pipeline = writer.client.pipeline()
+    for (let index = 0; index < 200; index += 1) {
+      pipeline.set(`large:${index}`, randomBytes(50_000))
+    }
+    await pipeline.exec()
+    await writer.client.save()
+    return join(writer.dir, 'dump.rdb')
+  }
+
+  test('is served at once, looked through on the way, and has the replid that its bytes give it', async () => {
+    const dump = await makeLargeDump()
+    let isReady = false
+    const serving = await startServing({
+      source: dump,
+      onReady: () => (isReady = true),
+      onEvent: ({ event }) => {
+        if (event === 'source-checked') expect(isReady).toBe(true)
+      },
+    })
+    cleanups.push(() => serving.stop())
+    expect(serving.handle.frozen).toMatchObject({ dump: { family: 'redis' }, rdb: undefined })
+    const replica = await startReplica()
+    await follow(replica, serving.port)
+    expect(serving.count('source-checked')).toBe(1)
+    expect(await replica.client.dbsize()).toBe(200)
+    const packed = join(temporaryDir(), 'dump.rdb.gz')
+    appendFileSync(packed, gzipSync(readFileSync(dump)))
+    const unpacked = await serveFile(packed)
+    expect(unpacked.handle.replid).toBe(serving.handle.replid)
+    expect(unpacked.handle.frozen?.rdb?.keys).toBe(200)
+  })
+
+  test('ends serving where a byte of it is wrong', async () => {
+    const bytes = readFileSync(await makeLargeDump())
+    const at = bytes.length - 1000
+    bytes[at] = bytes[at]! ^ 1
+    const bad = join(temporaryDir(), 'bad.rdb')
+    appendFileSync(bad, bytes)
+    await expect(serveFile(bad)).rejects.toThrow(/checksum/)
+  })
+
+  test.skipIf(serverBinary('redis-8.6') === undefined)(
+    'goes to an older server under the version that its content needs',
+    async () => {
+      const serving = await serveFile(await makeLargeDump('redis-8.6'))
+      const replica = await startReplica()
+      await follow(replica, serving.port)
+      expect(serving.events.find(({ event }) => event === 'full-resync')).toMatchObject({
+        sentAsVersion: 10,
+      })
+      expect(await replica.client.dbsize()).toBe(200)
+    },
+  )
+})

@@ -1,10 +1,11 @@
 /** The small parts of the master's side, each against its rule. */
-import { mkdtempSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { afterEach, describe, expect, test } from 'vitest'
+import { RdbError } from '../../src/errors.js'
 import { checkExposure, RateLimit, reachOf } from '../../src/serving/clients/access.js'
 import { emptyRdb } from '../../src/serving/origin/empty-rdb.js'
 import { streamDbOf } from '../../src/rdb/head.js'
@@ -13,7 +14,7 @@ import { History } from '../../src/serving/origin/history.js'
 import { DEFAULT_REPLICA_LIMITS, LagGuard } from '../../src/serving/limits.js'
 import { acceptedBy, formFor, surelyAccepted } from '../../src/servers/rdb-version.js'
 import { parseServerKind } from '../../src/serving/clients/replica-version.js'
-import { relabel } from '../../src/serving/origin/snapshot.js'
+import { relabel, Snapshot } from '../../src/serving/origin/snapshot.js'
 import { StreamTracker } from '../../src/serving/origin/stream-tracker.js'
 
 const dirs: string[] = []
@@ -251,4 +252,27 @@ describe('access', () => {
     expect(rate.take(50)).toBe(false)
     expect(rate.take(250)).toBe(true)
   })
+})
+
+test('of a file that is not known to be sound, what was looked through is sent, but for its end', async () => {
+  const dir = mkdtempSync(join(tmpdir(), 'rrep-unchecked-'))
+  const path = join(dir, 'dump.rdb')
+  writeFileSync(path, Buffer.concat([Buffer.from('REDIS0010'), Buffer.alloc(991)]))
+  const range = { path, byteOffset: 0, lengthBytes: 1000, isUnchecked: true }
+  const place = { replid: 'a'.repeat(40), replOffset: 0 }
+  const good = await Snapshot.ofFile(place, range)
+  expect([good.lengthBytes, good.sendableBytes, good.magic?.version]).toEqual([1000, 0, 10])
+  good.checkedTo(500)
+  expect(good.sendableBytes).toBe(436)
+  good.checkedTo(1000)
+  expect(good.sendableBytes).toBe(936)
+  good.complete()
+  expect(good.sendableBytes).toBe(1000)
+  const bad = await Snapshot.ofFile(place, range)
+  const waiting = bad.whenSendable(936)
+  bad.checkedTo(1000)
+  bad.fail(new RdbError('ERR_RDB_CORRUPT', { file: path }, 'wrong'))
+  await expect(waiting).rejects.toThrow(/damaged/)
+  good.discard()
+  rmSync(dir, { recursive: true })
 })

@@ -28,6 +28,8 @@ export function describeEvent(event: ServeEvent): string {
       const label = event.sentAsVersion === undefined ? '' : `, sent as RDB ${event.sentAsVersion}`
       return `${event.replica}: full resync at offset ${event.replOffset} (${rdbName(event)}${label})`
     }
+    case 'source-checked':
+      return `the source is sound: ${formatCount(event.keys)} keys`
     case 'partial-resync':
       return `${event.replica}: continues at offset ${event.nextReplOffset}`
     case 'replica-online':
@@ -80,11 +82,13 @@ export function describeEvent(event: ServeEvent): string {
 /** What stands behind the address in the line that says we listen. */
 export function describeSource(source: string, frozen: FrozenFacts | undefined): string {
   if (frozen === undefined) return `relay of ${source}`
-  const { rdb, commands } = frozen
+  const { dump, rdb, commands } = frozen
   const parts: string[] = []
-  if (rdb !== undefined) {
-    const version = `${rdb.family === 'valkey' ? 'VALKEY RDB' : 'RDB'} ${rdb.version}`
-    parts.push(`${formatCount(rdb.keys)} keys, ${formatSize(rdb.rdbBytes)}, ${version}`)
+  if (dump !== undefined) {
+    const version = `${dump.family === 'valkey' ? 'VALKEY RDB' : 'RDB'} ${dump.version}`
+    const keys = rdb === undefined ? '' : `${formatCount(rdb.keys)} keys, `
+    const isChecked = rdb === undefined ? ', checked on the way' : ''
+    parts.push(`${keys}${formatSize(dump.rdbBytes)}, ${version}${isChecked}`)
   }
   if (commands > 0)
     parts.push(`${formatCount(commands)} commands up to offset ${frozen.streamBytes}`)

@@ -51,8 +51,7 @@ export async function chooseForm(
     })
     // What its handshake proves is all that it can safely be given: a server that cannot load
     // what it is sent has flushed its own data by then.
-    const needed = host.origin.mayRelabel ? snapshot.neededVersion : undefined
-    const form = formFor(sure, magic, needed)
+    const form = formFor(sure, magic, await neededVersion(host, snapshot))
     if (form.kind === 'relabel') return { magic, version: form.version }
     throw new ProtocolError(
       'ERR_REPLICA_VERSION_UNKNOWN',
@@ -61,9 +60,9 @@ export async function chooseForm(
       { details: { replica: connection.replicaName, rdbVersion: magic.version } },
     )
   }
-  const neededVersion = host.origin.mayRelabel ? snapshot.neededVersion : undefined
   const accepted = acceptedBy(found)
-  const form = formFor(accepted, magic, neededVersion)
+  if (accepts(accepted, magic)) return { magic, version: undefined }
+  const form = formFor(accepted, magic, await neededVersion(host, snapshot))
   if (form.kind !== 'refuse') {
     return { magic, version: form.kind === 'relabel' ? form.version : undefined }
   }
@@ -74,6 +73,14 @@ export async function chooseForm(
       'it would flush its data and fail',
     { details: { replica: connection.replicaName, rdbVersion: magic.version } },
   )
+}
+
+/** Undefined: it goes as it is, or not at all. */
+async function neededVersion(
+  { origin }: ConnectionHost,
+  snapshot: Snapshot,
+): Promise<number | undefined> {
+  return origin.mayRelabel ? await snapshot.whenNeededKnown() : undefined
 }
 
 /** Text instead of a kind: why it could not be learnt. */

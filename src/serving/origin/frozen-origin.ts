@@ -57,6 +57,21 @@ export class FrozenOrigin implements Origin {
     return new FrozenOrigin(source, snapshot)
   }
 
+  /** Of an unchecked snapshot: so many bytes are sound. */
+  checkedTo(byteCount: number): void {
+    this.#snapshot.checkedTo(byteCount)
+  }
+
+  /** All of it is. */
+  checked(): void {
+    this.#snapshot.complete()
+  }
+
+  /** It is not. */
+  failed(error: Error): void {
+    this.#snapshot.fail(error)
+  }
+
   get boundaryReplOffset(): number {
     return this.log.endReplOffset
   }

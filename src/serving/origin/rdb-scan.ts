@@ -25,7 +25,20 @@ export interface RdbFacts {
   /** Unix ms of the save, where the file tells. */
   savedAtMs: number | undefined
   serverVersion: string | undefined
-  sha1: string
+  /** The same for the same bytes only. */
+  contentId: string
+}
+
+/** So many bytes of both ends stand for a dump that has a checksum of all between them. */
+export const END_BYTES = 4096
+
+/** Of a dump with a checksum: it need not be read for that. `tail` is up to its last byte. */
+export function contentIdOf(rdbBytes: number, head: Buffer, tail: Buffer): string {
+  return createHash('sha1')
+    .update(`rdb ${rdbBytes}\n`)
+    .update(head.subarray(0, END_BYTES))
+    .update(tail.subarray(-END_BYTES))
+    .digest('hex')
 }
 
 /** RDB versions that brought what stands between keys. */
@@ -46,6 +59,8 @@ const SINCE = {
 export class RdbScan implements RdbVisitor {
   readonly #parser: RdbParser
   readonly #hash: Hash = createHash('sha1')
+  #head = Buffer.alloc(0)
+  #tail = Buffer.alloc(0)
   #needed: number = SINCE.CHECKSUM
   #aux: { ctime?: string; version?: string } = {}
 
@@ -60,13 +75,16 @@ export class RdbScan implements RdbVisitor {
   /** Bytes taken; fewer than given where the RDB ends in them. */
   push(chunk: Buffer): number {
     const count = this.#parser.push(chunk)
-    this.#hash.update(count === chunk.length ? chunk : chunk.subarray(0, count))
+    const taken = count === chunk.length ? chunk : chunk.subarray(0, count)
+    this.#hash.update(taken)
+    if (this.#head.length < END_BYTES) this.#head = Buffer.concat([this.#head, taken])
+    this.#tail = Buffer.concat([this.#tail, taken.subarray(-END_BYTES)]).subarray(-END_BYTES)
     return count
   }
 
   /** Throws RdbError `ERR_RDB_TRUNCATED` where the bytes stop before the end. */
   facts(): RdbFacts {
-    const { family, version, rdbBytes, keysRead } = this.#parser.end()
+    const { family, version, rdbBytes, keysRead, checksum } = this.#parser.end()
     const ctime = Number(this.#aux.ctime)
     return {
       family,
@@ -76,7 +94,10 @@ export class RdbScan implements RdbVisitor {
       neededVersion: family === 'redis' ? Math.min(this.#needed, version) : undefined,
       savedAtMs: Number.isSafeInteger(ctime) && ctime > 0 ? ctime * 1000 : undefined,
       serverVersion: this.#aux.version,
-      sha1: this.#hash.digest('hex'),
+      contentId:
+        checksum === 'ok'
+          ? contentIdOf(rdbBytes, this.#head, this.#tail)
+          : this.#hash.digest('hex'),
     }
   }
 

@@ -3,14 +3,14 @@
  * and offset it belongs to, and the RDB version it demands. Any number of replicas read the same
  * file, each with two chunks of memory of its own.
  *
- * A snapshot may still be arriving from upstream while it is passed on. Its last bytes are then
- * held back until all of it is known to be whole and right: a replica that loads a bad RDB ends
- * its process, one that is cut short tries again.
+ * A snapshot may still be arriving from upstream while it is passed on, or a file still be looked
+ * through. Its last bytes are then held back until all of it is known to be whole and right: a
+ * replica that loads a bad RDB ends its process, one that is cut short tries again.
  */
 import { unlinkSync } from 'node:fs'
 import { crc32 } from 'node:zlib'
 import { DataFile } from '../../disk/data-file.js'
-import { FileError, InternalError, LinkError } from '../../errors.js'
+import { FileError, InternalError, LinkError, RdbError } from '../../errors.js'
 import { MAGIC_BYTES, parseRdbMagic } from '../../rdb/head.js'
 import type { RdbMagic } from '../../servers/rdb-version.js'
 
@@ -36,6 +36,11 @@ export interface SnapshotRange {
   neededVersion?: number | undefined
   /** Whether the file goes when the snapshot does. */
   isTemporary?: boolean | undefined
+  /** It is not known to be sound yet: who looks through it tells how far by `checkedTo`, then `complete`
+   * or `fail`. */
+  isUnchecked?: boolean | undefined
+  /** Finds `neededVersion`, where it is not known and somebody asks. */
+  findNeededVersion?: (() => Promise<number | undefined>) | undefined
 }
 
 export class Snapshot {
@@ -59,6 +64,8 @@ export class Snapshot {
   #sum = 0
   #expectedSum: number | undefined
   #verified: Promise<boolean> | undefined
+  #findNeeded: (() => Promise<number | undefined>) | undefined
+  #needed: Promise<number | undefined> | undefined
 
   private constructor(place: SnapshotPlace, createdAtMs: number) {
     this.place = place
@@ -80,10 +87,15 @@ export class Snapshot {
     snapshot.#isTemporary = range.isTemporary ?? false
     snapshot.lengthBytes = range.lengthBytes
     snapshot.neededVersion = range.neededVersion
+    snapshot.#findNeeded = range.findNeededVersion
     snapshot.#writtenBytes = range.lengthBytes
     const head = Buffer.alloc(Math.min(HEAD_BYTES, range.lengthBytes))
     await snapshot.read(0, head)
     snapshot.#head = head
+    if (range.isUnchecked === true) {
+      snapshot.#state = 'growing'
+      snapshot.#writtenBytes = 0
+    }
     return snapshot
   }
 
@@ -186,6 +198,23 @@ export class Snapshot {
     this.#sum = crc32(bytes.subarray(start, end), this.#sum)
     this.#writtenBytes += end - start
     this.#wake()
+  }
+
+  /** So many bytes of an unchecked file are sound. */
+  checkedTo(byteCount: number): void {
+    this.#writtenBytes = Math.min(byteCount, this.lengthBytes ?? byteCount)
+    this.#wake()
+  }
+
+  /** The lowest version that its content can stand under; undefined where that cannot be known. */
+  async whenNeededKnown(): Promise<number | undefined> {
+    await this.whenComplete()
+    if (this.neededVersion !== undefined || this.#findNeeded === undefined) {
+      return this.neededVersion
+    }
+    this.#needed ??= this.#findNeeded()
+    this.neededVersion = await this.#needed
+    return this.neededVersion
   }
 
   complete(neededVersion?: number): void {
@@ -297,7 +326,11 @@ export class Snapshot {
 
   #throwIfFailed(): void {
     if (this.#state !== 'failed') return
-    throw new LinkError('ERR_SNAPSHOT_FAILED', 'the snapshot from upstream ended early', {
+    const what =
+      this.#error instanceof RdbError
+        ? 'the snapshot is damaged'
+        : 'the snapshot from upstream ended early'
+    throw new LinkError('ERR_SNAPSHOT_FAILED', what, {
       cause: this.#error,
       retriable: true,
     })

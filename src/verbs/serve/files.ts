@@ -7,7 +7,7 @@
  * unpacked.
  */
 import { isShardDirectory } from '../../source/shards.js'
-import { createHash } from 'node:crypto'
+import { createHash, type Hash } from 'node:crypto'
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import { AofParser, type AofPosition, type AofVisitor } from '../../aof/aof-parser.js'
@@ -55,6 +55,15 @@ export async function openFrozenSource(options: ServeFilesOptions): Promise<Froz
     await reader.readPart(path, startByteOffset, path === increments.at(-1)?.path)
   }
   return await reader.finish(archive.problems)
+}
+
+/** Of a dump that no commands follow. */
+export function replidOf(contentId: string): string {
+  return replidHash(contentId).digest('hex')
+}
+
+function replidHash(contentId = ''): Hash {
+  return createHash('sha1').update(`rrep frozen\n${contentId}\n`)
 }
 
 /** A directory, or a manifest. */
@@ -177,7 +186,7 @@ class SourceReader {
 
   async finish(problems: readonly string[]): Promise<FrozenFacts> {
     this.gate.refuseWithoutTimes(this.#options.path)
-    const hash = createHash('sha1').update(`rrep frozen\n${this.#rdb?.facts.sha1 ?? ''}\n`)
+    const hash = replidHash(this.#rdb?.facts.contentId)
     const log = new FrozenLog(0, this.#stream)
     const buffer = Buffer.allocUnsafe(HASH_BYTES)
     try {
@@ -204,6 +213,7 @@ class SourceReader {
               },
         stream: this.#stream,
       },
+      dump: rdb?.facts,
       rdb: rdb?.facts,
       commands: this.#commands,
       streamBytes: log.commandsEndReplOffset,

@@ -69,10 +69,15 @@ export interface ServeResult {
   cutOff: number
 }
 
+/** Of a dump that was looked through while it was served. */
+export type DumpFacts = Omit<RdbFacts, 'contentId' | 'neededVersion'>
+
 export interface FrozenFacts {
   /** @internal */
   source: FrozenSource
-  /** Undefined where the source holds commands only. */
+  /** What its head says; undefined where the source holds commands only. */
+  dump: Omit<DumpFacts, 'keys'> | undefined
+  /** All that is known of the dump, where it was read before serving began. */
   rdb: RdbFacts | undefined
   commands: number
   streamBytes: number

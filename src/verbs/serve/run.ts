@@ -16,6 +16,7 @@ import { RelayOrigin } from '../../serving/origin/relay-origin.js'
 import { RelayDir } from '../../serving/origin/relay-state.js'
 import { dumpOfClusterArchive, type ClusterDump } from '../export/cluster-dump.js'
 import { openFrozenSource } from './files.js'
+import { openReadyDump, type ReadyDump } from './ready-dump.js'
 import {
   pathOf,
   readServer,
@@ -51,6 +52,7 @@ export async function serve(name: SourceName, options: ServeOptions): Promise<Se
   try {
     let frozen: FrozenFacts | undefined
     let relay: RelayOrigin | undefined
+    let looking: (() => Promise<void>) | undefined
     if (source.kind !== 'server') {
       if (options.backlogDir !== undefined) {
         throw new UsageError('a source of files needs no backlog directory: the files are it')
@@ -62,17 +64,21 @@ export async function serve(name: SourceName, options: ServeOptions): Promise<Se
         await fetchSource(source.path, until, path, signal)
       }
       dump = await dumpOfClusterArchive(source, { until, signal })
-      frozen = await openFrozenSource({
+      const files = {
         path: dump?.source.path ?? path,
         until: dump === undefined ? until : undefined,
         stdin: options.stdin,
         identity: options.identity,
         temporaryDir,
         signal,
-        onProgress: (done, total) =>
+        onProgress: (done: number, total: number | undefined) =>
           options.onProgress?.({ phase: 'check', done, total, unit: 'bytes' }),
-      })
-      origin = await FrozenOrigin.open(frozen.source)
+      }
+      const ready = await openReadyDump(files)
+      frozen = ready?.frozen ?? (await openFrozenSource(files))
+      const frozenOrigin = await FrozenOrigin.open(frozen.source)
+      origin = frozenOrigin
+      if (ready !== undefined) looking = async () => await check(ready, frozenOrigin, onEvent)
     } else {
       if (options.backlogDir !== undefined) keepDir = new RelayDir(options.backlogDir)
       relay = new RelayOrigin({
@@ -115,6 +121,7 @@ export async function serve(name: SourceName, options: ServeOptions): Promise<Se
         relay.follow(readServer(server))
       },
     })
+    await looking?.()
     if (relay === undefined) await aborted(signal)
     else await relay.run(signal)
   } catch (error) {
@@ -133,6 +140,21 @@ export async function serve(name: SourceName, options: ServeOptions): Promise<Se
   }
   const { full, partialGranted, cutOff } = master.stats
   return { fullResyncs: full, partialResyncs: partialGranted, cutOff }
+}
+
+/** While replicas load it already: none gets its end before it is known to be sound. */
+async function check(
+  ready: ReadyDump,
+  origin: FrozenOrigin,
+  onEvent: NonNullable<ServeOptions['onEvent']>,
+): Promise<void> {
+  try {
+    const { keys, family, version, rdbBytes } = await ready.check(origin)
+    onEvent({ event: 'source-checked', keys, rdbBytes, rdbVersion: version, rdbFamily: family })
+  } catch (error) {
+    origin.failed(error as Error)
+    throw error
+  }
 }
 
 async function aborted(signal: AbortSignal): Promise<void> {
