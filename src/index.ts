@@ -24,7 +24,7 @@ export type { ShardEvent } from './topology/follow-cluster.js'
 export { readSource } from './source/classify.js'
 export type { ServerName, Source, SourceName, StoredSource } from './source/classify.js'
 export type { Progress, RetryEvent, WarningEvent } from './source/progress.js'
-export type { KeyFilterOptions } from './source/key-filter.js'
+export type { KeyFilterOptions, TimeBound } from './source/key-filter.js'
 export type { Damage } from './source/damage.js'
 export type { Until } from './archive/moment.js'
 

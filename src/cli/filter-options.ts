@@ -1,8 +1,9 @@
-/** `--db --match --no-match --regex --type --min-size --ttl`: the filters that commands share. */
+/** `--db --match --no-match --regex --type --min-size --ttl --idle`: the filters that commands share. */
 import { type Command, Option } from 'commander'
-import type { KeyFilterOptions } from '../source/key-filter.js'
+import { UsageError } from '../errors.js'
+import type { KeyFilterOptions, TimeBound } from '../source/key-filter.js'
 import { parseRegex } from './regex.js'
-import { collect, parseCount, parseList, parseSize } from './units.js'
+import { collect, parseCount, parseDuration, parseList, parseSize } from './units.js'
 
 export interface FilterOptions {
   db?: number[]
@@ -11,7 +12,8 @@ export interface FilterOptions {
   regex?: RegExp
   type?: string[]
   minSize?: number
-  ttl?: 'any' | 'none' | 'expired' | 'live'
+  ttl?: KeyFilterOptions['ttl']
+  idle?: TimeBound
 }
 
 export interface FilterChoice {
@@ -37,14 +39,12 @@ export function addFilterOptions(
       parseList,
     )
     .option('--min-size <bytes>', 'only keys of at least so many bytes, e.g. 10mb', parseSize)
-    .addOption(
-      new Option('--ttl <which>', 'only keys with, without, past or before their expiry').choices([
-        'any',
-        'none',
-        'expired',
-        'live',
-      ]),
+    .option(
+      '--ttl <which>',
+      "any, none, expired or live, or time left as in '<1h', '>7d'",
+      parseTtl,
     )
+    .option('--idle <bound>', "not used for so long, as in '>30d', where the dump says", parseBound)
 }
 
 export function readFilterOptions(options: FilterOptions): KeyFilterOptions {
@@ -56,7 +56,26 @@ export function readFilterOptions(options: FilterOptions): KeyFilterOptions {
     ...(options.type === undefined ? {} : { types: options.type }),
     ...(options.minSize === undefined ? {} : { minSizeBytes: options.minSize }),
     ...(options.ttl === undefined ? {} : { ttl: options.ttl }),
+    ...(options.idle === undefined ? {} : { idle: options.idle }),
   }
+}
+
+const TTL_WORDS = ['any', 'none', 'expired', 'live'] as const
+
+function parseTtl(text: string): NonNullable<KeyFilterOptions['ttl']> {
+  const word = TTL_WORDS.find((each) => each === text)
+  return word ?? parseBound(text)
+}
+
+function parseBound(text: string): TimeBound {
+  const found = /^([<>])(.+)$/.exec(text.trim())
+  if (found === null) {
+    throw new UsageError(`not a bound of time: ${text}`, {
+      hint: "write '<1h' or '>30d', in quotes; --ttl also takes any, none, expired and live",
+    })
+  }
+  const ms = parseDuration(found[2]!)
+  return found[1] === '>' ? { aboveMs: ms } : { belowMs: ms }
 }
 
 function negated(flags: string, name: string, description: string): Option {

@@ -27,6 +27,7 @@ const FLAGS: Readonly<Record<string, string>> = {
   'filter.noMatch': '--no-match',
   'filter.minSizeBytes': '--min-size',
   'filter.ttl': '--ttl',
+  'filter.idle': '--idle',
   'tls.certFile': '--tls-cert-file',
   'tls.keyFile': '--tls-key-file',
   password: '--requirepass-file',

@@ -20,9 +20,18 @@ export interface KeyFilterOptions {
   types?: readonly string[]
   /** Estimated memory (inspect) or serialised size, in bytes. */
   minSizeBytes?: number
-  /** any: has an expiry; none: has none; expired: its time is past; live: has time left. */
-  ttl?: 'any' | 'none' | 'expired' | 'live'
+  /**
+   * any: has an expiry; none: has none; expired: its time is past; live: has time left; a bound: has so
+   * much time left, at least a millisecond.
+   */
+  ttl?: 'any' | 'none' | 'expired' | 'live' | TimeBound
+  /** Not used for so long, as the dump says: one of a server with an LRU policy. A key of which the
+   * dump does not say it does not pass. */
+  idle?: TimeBound
 }
+
+/** More or less than so many ms. */
+export type TimeBound = { readonly aboveMs: number } | { readonly belowMs: number }
 
 export interface KeyFilter {
   /** True where nothing is asked: every test passes. */
@@ -35,6 +44,10 @@ export interface KeyFilter {
   size(sizeBytes: number): boolean
   /** @param expireAtMs unix ms, or -1 for none */
   ttl(expireAtMs: number, nowMs: number): boolean
+  /** True where `idle` asks: batches of strings do not tell of it. */
+  readonly asksIdle: boolean
+  /** @param idleSeconds or -1 for unknown */
+  idle(idleSeconds: number): boolean
 }
 
 export function compileKeyFilter(options: KeyFilterOptions = {}): KeyFilter {
@@ -48,8 +61,9 @@ export function compileKeyFilter(options: KeyFilterOptions = {}): KeyFilter {
       ? undefined
       : new RegExp(options.regex.source, options.regex.flags.replace(/[gy]/g, ''))
   const minSizeBytes = options.minSizeBytes
-  const ttl = options.ttl
-  const needsValue = types !== undefined || minSizeBytes !== undefined || ttl !== undefined
+  const { ttl, idle } = options
+  const needsValue =
+    types !== undefined || minSizeBytes !== undefined || ttl !== undefined || idle !== undefined
   return {
     needsValue,
     passesAll:
@@ -66,6 +80,9 @@ export function compileKeyFilter(options: KeyFilterOptions = {}): KeyFilter {
     type: (name) => types?.has(name) ?? true,
     size: (sizeBytes) => minSizeBytes === undefined || sizeBytes >= minSizeBytes,
     ttl: (expireAtMs, nowMs) => {
+      if (typeof ttl === 'object') {
+        return expireAtMs > nowMs && isWithin(ttl, expireAtMs - nowMs)
+      }
       switch (ttl) {
         case 'any':
           return expireAtMs !== -1
@@ -79,7 +96,14 @@ export function compileKeyFilter(options: KeyFilterOptions = {}): KeyFilter {
           return true
       }
     },
+    asksIdle: idle !== undefined,
+    idle: (idleSeconds) =>
+      idle === undefined || (idleSeconds >= 0 && isWithin(idle, idleSeconds * 1000)),
   }
+}
+
+function isWithin(bound: TimeBound, ms: number): boolean {
+  return 'aboveMs' in bound ? ms > bound.aboveMs : ms < bound.belowMs
 }
 
 function globs(
@@ -134,6 +158,7 @@ export function wantsKey(
     (filter.db(header.dbnum) &&
       filter.type(typeNameOf(header)) &&
       filter.ttl(expireAtMs, nowMs) &&
+      filter.idle(header.idleSeconds) &&
       filter.name(key.bytes, key.start, key.end))
   )
 }

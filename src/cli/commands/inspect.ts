@@ -129,6 +129,7 @@ export function registerInspect(program: Command, context: CommandContext): void
     'rrep inspect archive/ --until 2026-11-22T09:59:00Z',
     'rrep inspect dump.rdb --top 50 --type hash,zset --min-size 1mb',
     "rrep inspect dump.rdb --match 'session:*' --ttl none",
+    "rrep inspect dump.rdb --idle '>30d' --keys",
     'rrep inspect dump.rdb --csv > keys.csv',
     'rrep inspect dump.rdb --html report.html',
     'rrep inspect today.rdb --compare yesterday.rdb',
@@ -230,10 +231,17 @@ async function run(call: Call, show: Show, stop: () => void): Promise<number> {
     await renderInspection(result, call, Date.now())
     outcome = result
   }
+  if (options.idle !== undefined && outcome.keysRead > 0 && isEmpty(outcome)) {
+    talk.warn('no key passed: only servers with an LRU policy save idle times')
+  }
   const codes = [outcome, olderOutcome].map((each) =>
     each === undefined ? EXIT.OK : exitOf(each, talk),
   )
   return Math.max(...codes)
+}
+
+function isEmpty(outcome: ReadOutcome | InspectResult): boolean {
+  return 'keys' in outcome && outcome.keys === 0
 }
 
 /** Tells what is missing; throws what a damaged source ends with. */

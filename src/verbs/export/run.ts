@@ -193,7 +193,9 @@ class ExportRun {
       head: opened.rdb.input.head,
       wanted: (header) => this.#isWanted(header),
       wantedString:
-        damage === undefined && changes === undefined ? this.#isStringWanted : undefined,
+        damage === undefined && changes === undefined && !filter.asksIdle
+          ? this.#isStringWanted
+          : undefined,
       place: changes && movesKeys ? (header, place) => changes.place(header, place) : undefined,
       split: outputs.partOf && { outs, partOf: outputs.partOf },
       lzf,

@@ -82,7 +82,9 @@ export function refuseForStream({ filter }: Pick<ReplayCall, 'filter'>): void {
       ? '`filter.minSizeBytes`'
       : filter?.ttl !== undefined
         ? '`filter.ttl`'
-        : undefined
+        : filter?.idle !== undefined
+          ? '`filter.idle`'
+          : undefined
   if (option === undefined) return
   throw new UsageError(`${option} is for a snapshot: commands follow that may change any key`, {
     hint: 'leave it out, or take a snapshot (`sync()`) and replay that',
