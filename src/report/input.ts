@@ -51,8 +51,11 @@ export type ReportQuestion =
   | { readonly about: 'key'; readonly key: Buffer }
   | { readonly about: 'type'; readonly type: string }
   | { readonly about: 'lasting' | 'expired' | 'largest' }
+  /** Of what was written: the commands themselves, or the state before one of them. */
+  | { readonly about: 'written'; readonly key?: Buffer; readonly command?: string }
+  | { readonly about: 'before'; readonly replOffset: number }
 
-export interface ReportOptions {
+export interface PageOptions {
   /** How the question is asked; undefined: it cannot be, or not by such a name. */
   ask?: ((question: ReportQuestion) => string | undefined) | undefined
   /** What made the report, as its reader would type it. */
@@ -61,6 +64,9 @@ export interface ReportOptions {
   version?: string | undefined
   /** Unix ms: when the report is made. */
   nowMs: number
+}
+
+export interface ReportOptions extends PageOptions {
   /** More sections, in front of the one about method. */
   more?: readonly ReportSection[] | undefined
 }

@@ -1,14 +1,8 @@
-/**
- * The memory report as one page: a file that asks nothing of anybody. It reads without its script,
- * which adds the map, the search and the switch; style and script are allowed by their hashes only,
- * and what a dump says is text wherever it stands. `inspect` with `report` has the figures.
- */
-import { createHash } from 'node:crypto'
+/** The memory report as one page: `inspect` with `report` has the figures. */
 import { formatCount, formatSize } from '../bytes/figures-text.js'
-import { dataElement, html, textElement, type Html } from './html.js'
+import { html, type Html } from './html.js'
 import type { ReportInput, ReportOptions, ReportSection } from './input.js'
-import { baseName, nameHtml, nameText } from './names.js'
-import { PAGE_SCRIPT, PAGE_STYLE } from './page.generated.js'
+import { nameText } from './names.js'
 import { expirySection } from './sections/expiry.js'
 import { growthSection } from './sections/growth.js'
 import { cards, facts, readableTime, standingOut, verdict } from './sections/head.js'
@@ -18,6 +12,7 @@ import { sizeSection } from './sections/sizes.js'
 import { slotSection } from './sections/slots.js'
 import { topSection } from './sections/tops.js'
 import { typeSection } from './sections/types.js'
+import { pageOf } from './shell.js'
 import { treeRows } from './tree-data.js'
 
 /** Throws RangeError where the inspection made no report. */
@@ -45,67 +40,20 @@ export function renderReport(input: ReportInput, options: ReportOptions): string
     title: 'How this was estimated',
     body: method(input, options),
   })
-  const links = sections.map(({ id, title }) => html`<li><a href="#${id}">${title}</a></li>`)
-  const bodies = sections.map(
-    ({ id, title, body }) =>
-      html`<section id="${id}" aria-labelledby="${id}-title">
-        <h2 id="${id}-title">${title}</h2>
-        ${body}
-      </section> `,
-  )
-  const data = {
-    prefixes: treeRows(report.prefixes),
-    keys: report.tops.memory.map(({ facts: key }) => nameText(key.key)),
-  }
-  const page = html`<!doctype html>
-    <html lang="en">
-      <head>
-        <meta charset="utf-8" />
-        <meta http-equiv="Content-Security-Policy" content="${policy()}" />
-        <meta name="viewport" content="width=device-width, initial-scale=1" />
-        <meta name="color-scheme" content="light dark" />
-        <meta name="referrer" content="no-referrer" />
-        <title>
-          ${baseName(input.file)}: ${formatSize(report.memory)} in ${formatCount(report.keys)} keys
-        </title>
-        ${textElement('style', PAGE_STYLE)}
-      </head>
-      <body>
-        <a class="skip" href="#main">Skip to the report</a>
-        <header class="top">
-          <div class="wrap">
-            <p class="brand"><b>rrep</b> memory report</p>
-            <button id="theme" type="button" hidden>Dark</button>
-          </div>
-        </header>
-        <main id="main" class="wrap">
-          <div class="title">
-            <h1>${nameHtml(baseName(input.file))}</h1>
-            ${verdict(input)}${facts(input, report)}
-          </div>
-          ${cards(input, report)}
-          <section id="standing-out" aria-labelledby="standing-out-title">
-            <h2 id="standing-out-title">What stands out</h2>
-            ${standingOut(input, report, options)}
-          </section>
-          <nav class="contents" aria-label="Contents">
-            <ul>
-              ${links}
-            </ul>
-          </nav>
-          ${bodies}
-        </main>
-        <footer><div class="wrap">${madeBy(options)}</div></footer>
-        ${dataElement('data', data)} ${textElement('script', PAGE_SCRIPT)}
-      </body>
-    </html> `
-  return page.text
-}
-
-function policy(): string {
-  const hash = (text: string): string =>
-    `'sha256-${createHash('sha256').update(text).digest('base64')}'`
-  return `default-src 'none'; script-src ${hash(PAGE_SCRIPT)}; style-src ${hash(PAGE_STYLE)}; base-uri 'none'; form-action 'none'`
+  return pageOf({
+    brand: 'memory report',
+    name: input.file,
+    title: `${formatSize(report.memory)} in ${formatCount(report.keys)} keys`,
+    head: html`${verdict(input)}${facts(input, report)}`,
+    cards: cards(input, report),
+    standingOut: standingOut(input, report, options),
+    sections,
+    data: {
+      prefixes: treeRows(report.prefixes),
+      keys: report.tops.memory.map(({ facts: key }) => nameText(key.key)),
+    },
+    options,
+  })
 }
 
 function method(input: ReportInput, { nowMs }: ReportOptions): Html {
@@ -128,12 +76,4 @@ function method(input: ReportInput, { nowMs }: ReportOptions): Html {
       <bdi class="name">${nameText(input.file)}</bdi>.
     </p>
   </div>`
-}
-
-function madeBy({ madeBy: line, version }: ReportOptions): Html {
-  const name = version === undefined ? 'rrep' : `rrep ${version}`
-  return html`<p>
-    Made by ${name}${line === undefined ? undefined : html` with <code>${line}</code>`}. One file,
-    no request to anywhere.
-  </p>`
 }

@@ -1,7 +1,7 @@
 /** The most frequent names in bounded memory, against counting all of them. */
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { HeavyHitters } from '../../src/analyze/heavy-hitters.js'
+import { HeavyHitters } from '../../src/analyze/traffic/heavy-hitters.js'
 
 test('counts bound the true ones, and who is frequent enough is surely there', () => {
   fc.assert(

@@ -15,6 +15,8 @@ const executablePath = chromiumPath()
 const scratch = mkdtempSync(join(tmpdir(), 'rrep-page-'))
 const demo = join(scratch, 'demo.html')
 const hostile = join(scratch, 'hostile.html')
+const traffic = join(scratch, 'traffic.html')
+const grown = join(scratch, 'grown.html')
 
 async function write(dump: string, page: string): Promise<void> {
   const { code, err } = await runCli(['inspect', dump, '--html', page])
@@ -37,6 +39,24 @@ describe.skipIf(executablePath === undefined)('the report in Chromium', () => {
     const dump = join(scratch, 'hostile.rdb')
     writeFileSync(dump, dumpOfNames(HOSTILE_NAMES))
     await write(dump, hostile)
+    const words = (...args: (string | Buffer)[]): Buffer[] => [
+      Buffer.from(`*${args.length}\r\n`),
+      ...args.flatMap((arg) => [
+        Buffer.from(`$${Buffer.byteLength(arg)}\r\n`),
+        Buffer.from(arg),
+        Buffer.from('\r\n'),
+      ]),
+    ]
+    const commands = HOSTILE_NAMES.flatMap((name, at) => [
+      Buffer.from(`#TS:${1_795_341_600 + at * 60}\r\n`),
+      ...words('SET', name, 'v'),
+      ...words('DEL', ...Array.from({ length: 12 }, () => name)),
+    ])
+    const aof = join(scratch, 'hostile.aof')
+    writeFileSync(aof, Buffer.concat(commands))
+    expect((await runCli(['tail', aof, '--stats', '--html', traffic])).code).toBe(0)
+    const args = ['inspect', join(FIXTURES, 'demo/ecommerce.rdb'), '--compare', dump]
+    expect((await runCli([...args, '--html', grown])).code).toBe(0)
   })
   afterAll(async () => {
     await browser.close()
@@ -131,7 +151,7 @@ describe.skipIf(executablePath === undefined)('the report in Chromium', () => {
     [1400, 'light'],
     [400, 'dark'],
   ] as const)('at %i pixels, %s: axe finds nothing, nothing sticks out', async (width, look) => {
-    for (const file of [demo, hostile]) {
+    for (const file of [demo, hostile, traffic, grown]) {
       const { page, faults } = await open(file, {
         viewport: { width, height: 900 },
         colorScheme: look,

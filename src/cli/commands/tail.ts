@@ -22,6 +22,7 @@ import {
   type TailCommandOptions,
 } from './tail/options.js'
 import { tailCluster } from './tail/cluster.js'
+import { TrafficPage } from './tail/page.js'
 import { viewOptions } from './tail/view.js'
 
 export function registerTail(program: Command, context: CommandContext): void {
@@ -72,20 +73,23 @@ async function showRecorded(
     )
   }
   const view = options.stats === true ? new TailStatsView(talk, io, true) : undefined
+  const page = pageOf(call, nameOf(spec))
   try {
     const result = await tailRecorded(spec.kind === 'stdin' ? '-' : spec.path, {
       stdin: io.stdin,
       fromMs: options.from,
       until: options.until,
-      ...viewOptions(options, io, talk, view),
+      ...viewOptions(options, io, talk, view, page),
       signal,
-      onEvent: (event) =>
+      onEvent: (event) => {
+        if (event.event === 'gap' && page !== undefined) page.gaps += 1
         talk.warn(
           event.event === 'warning'
             ? event.message
             : `gap: what came from offset ${event.fromReplOffset} on is missing; ` +
                 `going on behind ${event.toReplOffset}`,
-        ),
+        )
+      },
     })
     if (result.cutBytes > 0) {
       talk.warn(`the last ${result.cutBytes} bytes are an unfinished command or transaction`)
@@ -97,7 +101,15 @@ async function showRecorded(
     throw error
   } finally {
     view?.end()
+    await page?.write()
   }
+}
+
+function pageOf(
+  { args, options, talk }: CommandCall<TailCommandOptions>,
+  name: string,
+): TrafficPage | undefined {
+  return options.html === undefined ? undefined : new TrafficPage(args[0], name, options, talk)
 }
 
 function nameOf(spec: Recorded): string {
@@ -111,6 +123,7 @@ async function show(
   const { options, io, talk, signal } = call
   const { fromOffset, replid } = options
   const view = options.stats === true ? new TailStatsView(talk, io) : undefined
+  const page = pageOf(call, formatServerAddress(server.address))
   try {
     const result = await watch(server, {
       from:
@@ -118,11 +131,14 @@ async function show(
           ? undefined
           : { replid: replid.toLowerCase(), nextReplOffset: fromOffset },
       allowFullResync: options.fullSync,
-      ...viewOptions(options, io, talk, view),
+      ...viewOptions(options, io, talk, view, page),
       durationMs: options.for,
       retries: options.retries,
       signal,
-      onEvent: (event) => tellEvent(event, talk, server),
+      onEvent: (event) => {
+        if (event.event === 'gap' && page !== undefined) page.gaps += 1
+        tellEvent(event, talk, server)
+      },
       onWire: (direction, line) => talk.trace(`${direction === 'sent' ? '>' : '<'} ${line}`),
     })
     view?.end()
@@ -137,6 +153,7 @@ async function show(
     throw error
   } finally {
     view?.end()
+    await page?.write()
   }
 }
 

@@ -2,9 +2,9 @@
 import type { MemoryReport } from '../../analyze/distributions/distributions.js'
 import { formatCount, formatSize, percent } from '../../bytes/figures-text.js'
 import { stackedBar, type Part } from '../charts.js'
-import { findings } from '../findings.js'
+import { findings, type Finding } from '../findings.js'
 import { html, type Html } from '../html.js'
-import type { ReportInput, ReportOptions, ReportQuestion } from '../input.js'
+import type { PageOptions, ReportInput, ReportOptions, ReportQuestion } from '../input.js'
 import { nameHtml, nameText } from '../names.js'
 import { partOf } from '../tables.js'
 
@@ -47,7 +47,7 @@ export function cards(input: ReportInput, report: MemoryReport): Html {
   return html`<dl class="cards">${list}</dl>`
 }
 
-function card(title: string, figure: string, note: Html, parts?: readonly Part[]): Html {
+export function card(title: string, figure: string, note: Html, parts?: readonly Part[]): Html {
   return html`<div class="card">
     <dt>${title}</dt>
     <dd class="figure">${figure}</dd>
@@ -115,7 +115,16 @@ export function standingOut(
   report: MemoryReport,
   options: ReportOptions,
 ): Html {
-  const items = findings(input, report).map(
+  const list = findings(input, report)
+  if (list.length === 0) return html`<p class="quiet">There is no key.</p>`
+  return findingList(list, options)
+}
+
+export function findingList(
+  list: readonly Pick<Finding, 'figure' | 'sentence' | 'question'>[],
+  options: PageOptions,
+): Html {
+  const items = list.map(
     ({ figure, sentence, question }) =>
       html`<li>
         <span class="lead">${figure}</span>
@@ -125,14 +134,13 @@ export function standingOut(
         </div>
       </li>`,
   )
-  if (items.length === 0) return html`<p class="quiet">There is no key.</p>`
   return html`<ol class="findings">
     ${items}
   </ol>`
 }
 
 /** How to ask on, where it can be asked. */
-function command(question: ReportQuestion | undefined, { ask }: ReportOptions): Html | undefined {
+function command(question: ReportQuestion | undefined, { ask }: PageOptions): Html | undefined {
   const text = question === undefined ? undefined : ask?.(question)
   if (text === undefined) return undefined
   return html`<p class="command"><code>${text}</code></p>`

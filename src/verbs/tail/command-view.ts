@@ -3,7 +3,8 @@
  * the caller. The same for commands as they happen and for those that were kept.
  */
 import { selectedDb } from '../../aof/aof-parser.js'
-import { CommandStats } from '../../analyze/command-stats.js'
+import { CommandStats } from '../../analyze/traffic/command-stats.js'
+import { Traffic } from '../../analyze/traffic/traffic.js'
 import { PatientOutput } from '../../disk/output/patient-output.js'
 import { CommandFormatter, type CommandPlace } from '../../formats/command-format.js'
 import { printable } from '../../bytes/printable.js'
@@ -24,6 +25,7 @@ export class CommandView {
   readonly output: PatientOutput | undefined
   readonly formatter: CommandFormatter | undefined
   readonly stats: CommandStats | undefined
+  readonly #traffic: Traffic | undefined
 
   readonly #options: TailViewOptions
   readonly #onEnd: (error?: Error) => void
@@ -55,6 +57,8 @@ export class CommandView {
     }
     if (stats !== undefined)
       this.stats = new CommandStats(this.table, stats.separator, stats.tables)
+    const { traffic } = options
+    if (traffic !== undefined) this.#traffic = new Traffic(this.table, traffic.separator)
   }
 
   /** A command; a SELECT is followed in `place`. */
@@ -74,13 +78,14 @@ export class CommandView {
       return
     if (!this.#filter.passesAll && !this.#filter.db(place.dbnum)) return
     let keyArg = -1
-    if (this.filtersKeys || this.stats !== undefined) {
+    if (this.filtersKeys || this.stats !== undefined || this.#traffic !== undefined) {
       const count = this.#positions.find(info, command)
       if (this.filtersKeys && !this.#anyKeyPasses(command, count)) return
       if (count > 0) keyArg = this.#positions.positions[0]!
     }
     this.shown += 1
     this.stats?.count(command, info, keyArg, place)
+    this.#traffic?.count(command, info, keyArg, place)
     this.formatter?.command(command, place)
     this.#options.onCommand?.(command, place)
     if (this.shown === this.#options.count) this.#onEnd()
@@ -107,6 +112,7 @@ export class CommandView {
   /** Everything is with the reader, or given up with him. */
   async finish(signal: AbortSignal | undefined): Promise<void> {
     this.formatter?.flush()
+    if (this.#traffic !== undefined) this.#options.traffic?.onReport(this.#traffic.report())
     if (signal?.aborted === true && signal.reason === 'EPIPE') this.output?.abandon()
     else await this.output?.finish()
   }

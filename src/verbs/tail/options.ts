@@ -2,7 +2,8 @@
  * stream, and keeping it in an archive. */
 import type { RrepError } from '../../errors.js'
 import type { Readable, Writable } from 'node:stream'
-import type { StatsSnapshot, StatsTable } from '../../analyze/command-stats.js'
+import type { StatsSnapshot, StatsTable } from '../../analyze/traffic/command-stats.js'
+import type { TrafficReport } from '../../analyze/traffic/traffic.js'
 import type { Until } from '../../archive/moment.js'
 import type { ArchiveWriterEvent } from '../../archive/writer/options.js'
 import type { CommandFormat, CommandPlace, StringForm } from '../../formats/command-format.js'
@@ -31,6 +32,14 @@ export interface TailViewOptions {
   drain?: (() => Promise<void> | undefined) | undefined
   /** Figures in place of commands: each so often, of what was kept once at the end. */
   stats?: TailStatsOptions | undefined
+  /** Figures of all that passes, told at the end, however that comes. */
+  traffic?: TrafficOptions | undefined
+}
+
+export interface TrafficOptions {
+  /** What ends a prefix. Default `:`. */
+  separator?: string | undefined
+  onReport: (report: TrafficReport) => void
 }
 
 /** Of what was kept. */

@@ -25,8 +25,8 @@ import { readServer, type ServerName } from '../../source/classify.js'
 import type { TailCall, TailOptions, TailResult, TailStatsOptions } from './options.js'
 
 export type * from './options.js'
-export { STATS_TABLES } from '../../analyze/command-stats.js'
-export type { StatsRow, StatsSnapshot, StatsTable } from '../../analyze/command-stats.js'
+export { STATS_TABLES } from '../../analyze/traffic/command-stats.js'
+export type { StatsRow, StatsSnapshot, StatsTable } from '../../analyze/traffic/command-stats.js'
 export type { CommandPlace } from '../../formats/command-format.js'
 export type { CommandFormat, StringForm } from '../../formats/command-format.js'
 

@@ -28,6 +28,7 @@ export interface TailCommandOptions extends ConnectValues, FilterOptions {
   replid?: string
   fullSync: boolean
   stats?: boolean
+  html?: string
   by?: StatsTable[]
   from?: number
   until?: Moment
@@ -122,6 +123,7 @@ export function declareTail(program: Command): Command {
       'of --stats: command,prefix,key,db,minute (default command,prefix,db)',
       parseTables,
     )
+    .option('--html <file>', 'of --stats: what passed in all as one page, when the run ends')
     .option(
       '--rotate <size>',
       'with -o: begin a new file above this (default 256mb; 0: never)',
@@ -151,6 +153,7 @@ export function declareTail(program: Command): Command {
     "rrep tail db.example --match 'user:*' --command SET,DEL --json",
     'rrep tail --stats',
     'rrep tail archive --stats --by command,key,minute',
+    'rrep tail db.example --stats --for 10m --html traffic.html',
     'rrep tail --cluster node1:7000 --json',
     'rrep tail --cluster node1:7000 -o cluster --snapshot-every 6h',
     'rrep tail archive --command FLUSHALL,DEL --from 2026-11-22T10:00:00Z',
@@ -172,9 +175,9 @@ const KEEP_ONLY = [
   'shipEvery',
 ] as const
 /** What has no meaning for several streams in one. */
-const ONE_STREAM_ONLY = ['resp', 'stats', 'fromOffset', 'adopt', 'ship'] as const
+const ONE_STREAM_ONLY = ['resp', 'stats', 'html', 'fromOffset', 'adopt', 'ship'] as const
 const WATCH_ONLY = [
-  ...['resp', 'strings', 'command', 'count', 'fromOffset', 'replid', 'stats', 'by'],
+  ...['resp', 'strings', 'command', 'count', 'fromOffset', 'replid', 'stats', 'by', 'html'],
   ...['db', 'match', 'noMatch', 'regex', 'from', 'until'],
 ] as const
 export function checkOptions(options: TailCommandOptions, talk: Talk): void {
@@ -194,6 +197,9 @@ export function checkOptions(options: TailCommandOptions, talk: Talk): void {
     throw new UsageError('--no-full-sync has no meaning with -o: an archive begins with a snapshot')
   }
   if (options.by !== undefined && options.stats !== true) throw new UsageError('--by needs --stats')
+  if (options.html !== undefined && options.stats !== true) {
+    throw new UsageError('--html needs --stats: it is the page of what passed in all')
+  }
   if ((options.fromOffset === undefined) !== (options.replid === undefined)) {
     throw new UsageError('--from-offset and --replid go together')
   }

@@ -5,6 +5,7 @@ import type { Io } from '../../io.js'
 import type { TailStatsView } from '../../render/tail-stats.js'
 import type { Talk } from '../../talk.js'
 import type { TailCommandOptions } from './options.js'
+import type { TrafficPage } from './page.js'
 
 /** What is shown, and where. */
 export function viewOptions(
@@ -12,6 +13,7 @@ export function viewOptions(
   io: Io,
   talk: Talk,
   view: TailStatsView | undefined,
+  page?: TrafficPage,
 ): TailViewOptions {
   // Written in the background where it is the process's own: Node would block on a slow pipe.
   const fd = (io.stdout as { fd?: unknown }).fd
@@ -29,5 +31,6 @@ export function viewOptions(
           },
         }
       : { stats: { tables: options.by, onStats: (stats) => view.show(stats) } }),
+    traffic: page?.traffic,
   }
 }

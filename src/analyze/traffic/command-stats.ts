@@ -3,10 +3,10 @@
  * minute. Counters in arrays; of prefixes and keys the most frequent ones, in bounded memory.
  */
 import { Buffer } from 'node:buffer'
-import { printable } from '../bytes/printable.js'
+import { printable } from '../../bytes/printable.js'
 import { HeavyHitters } from './heavy-hitters.js'
-import type { CommandInfo, CommandTable } from '../resp/command-table.js'
-import type { CommandDecoder } from '../resp/decoder.js'
+import type { CommandInfo, CommandTable } from '../../resp/command-table.js'
+import type { CommandDecoder } from '../../resp/decoder.js'
 
 export interface StatsRow {
   /** Safe to print. */
