@@ -120,7 +120,7 @@ function lineOf(cells: readonly Cell[], row: number): string {
 }
 
 function cellsOf(text: string, style: string): Cell[] {
-  return [...text].map((char) => ({ char, style }))
+  return Array.from(text, (char) => ({ char, style }))
 }
 
 function sceneOf(rows: readonly Cell[][], at: number): string {
