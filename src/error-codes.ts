@@ -101,6 +101,8 @@ export const ERROR_CODES = {
   // Targets.
   ERR_TARGET_CLUSTER: 'the target is a cluster, and the source brings a stream',
   ERR_TARGET_REPLICA: 'the target is a replica and takes no writes',
+  ERR_VIA_REPLICA: 'the target cannot be loaded as a replica, and why',
+  ERR_LOAD_INCOMPLETE: 'the target does not have all the keys that it was sent',
   ERR_TARGET_TOO_OLD: 'the target is too old for this',
   ERR_TARGET_RIGHTS: 'the user of the target lacks rights',
   ERR_TARGET_IN_USE: 'a replay into the target is at work',

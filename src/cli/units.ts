@@ -72,3 +72,15 @@ export function parseMoment(text: string): Moment {
 export function collect(text: string, before: string[] | undefined): string[] {
   return [...(before ?? []), text]
 }
+
+/** `host`, `host:port` or `[::1]:port`, to listen on; port 0 is any that is free. */
+export function parsePlace(text: string): { host: string; port: number } {
+  const found = /^(?:\[([0-9a-f:.]+)\]|([^:\s]+))(?::(\d{1,5}))?$/i.exec(text)
+  const port = Number(found?.[3] ?? 0)
+  if (found === null || port > 65_535) {
+    throw new UsageError(`not an address to listen on: ${text}`, {
+      hint: 'write 10.0.0.5, 10.0.0.5:6390 or [fd00::5]:6390',
+    })
+  }
+  return { host: found[1] ?? found[2]!, port }
+}

@@ -8,7 +8,7 @@ import { CSV } from './csv.js'
 import { JSON_ARRAY, JSON_LINES } from './json-format.js'
 import type { KeyFormat } from './key-format.js'
 import { PARQUET } from './parquet/parquet-format.js'
-import { RDB } from './rdb-format.js'
+import { RDB } from './rdb/rdb-format.js'
 import { RESP } from './resp-format.js'
 
 export const KEY_FORMATS = {

@@ -69,7 +69,40 @@ export interface KeyFormatRun {
   readonly timeShiftMs: number
   /** Formats for a server: which. Default: the one that wrote the dump. */
   readonly target: TargetCapabilities | undefined
+  /** Of dumps that a server is given at once, which would end at what it has no place for. */
+  readonly loader?: DumpLoader | undefined
 }
+
+export interface DumpLoader {
+  /** So many it has: keys of others are lost. */
+  readonly databases: number
+  /** False: values of modules are lost. */
+  readonly hasModules: boolean
+  readonly tally: KeyTally
+}
+
+/** Hears what becomes of each key. */
+export interface KeyTally {
+  /** Unix ms: keys with an earlier expiry are past their time. */
+  readonly nowMs: number
+  /** One that was looked at by itself. */
+  key(header: KeyHeader, fate: KeyFate): void
+  /** A string of a row; `expireAtMs` is -1 for none. */
+  string(dbnum: number, expireAtMs: number, isWanted: boolean): void
+  /** A row that is written as it is: RECORD_TYPES counters by type byte, then those of them that are
+   * past their time. Valid during the call. */
+  records(dbnum: number, counts: Uint32Array): void
+}
+
+export const KEY_FATE = {
+  WRITTEN: 'written',
+  SKIPPED: 'skipped',
+  /** The new dump, or who loads it, has no place for it. */
+  LOST: 'lost',
+  /** The same of one that was told as written. */
+  TAKEN_BACK: 'taken-back',
+} as const
+export type KeyFate = (typeof KEY_FATE)[keyof typeof KEY_FATE]
 
 /** Where a key goes. ONE object, reused. */
 export interface KeyPlace {

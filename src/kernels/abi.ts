@@ -34,6 +34,8 @@ export const MAX_WEIGHTS = 512
 /** Noted keys of `walkRecords`: two hashes and a selector, u32 each; so many a call. */
 export const NOTED_BYTES = 12
 export const MAX_NOTED = 4096
+/** Counters of `walkRecords` by type byte: so many, which is more than it knows types. */
+export const RECORD_TYPES = 32
 
 /**
  * A row is a string record taken apart: u32 address of the key, u32 its length, u32 length of the

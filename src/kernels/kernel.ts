@@ -157,6 +157,11 @@ export interface KernelExports extends DigestExports {
   lineTexts(): number
   lineHead(): number
   walkedRecordsEnd(): number
+  /** Where the counters of the last `walkRecords` are: RECORD_TYPES u32 by type byte, then as many of
+   * those past their time. */
+  walkedRecordCounts(): number
+  /** Unix ms up to which an expiry counts as past. */
+  countExpired(unixMs: number): void
   walkedKeys(): number
   walkedKeyHashes(): number
   walkedBytes(): number

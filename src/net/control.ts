@@ -131,6 +131,12 @@ export class ControlClient {
     return Number.isFinite(eta) && eta >= 0 ? eta : undefined
   }
 
+  /** Our end of the connection; undefined by a unix socket, or where there is none. */
+  get localAddress(): string | undefined {
+    const { localAddress } = this.#redis.stream as { localAddress?: string | undefined }
+    return localAddress === '' ? undefined : localAddress
+  }
+
   close(): void {
     this.#signal?.removeEventListener('abort', this.#onAbort)
     this.#redis.disconnect()

@@ -153,6 +153,16 @@ export class Ledger {
     for (const types of this.#dbs.values()) for (const counts of types.values()) closeCounts(counts)
   }
 
+  /** All that was read and has no other end is in the target. */
+  confirmKeys(): void {
+    for (const types of this.#dbs.values()) {
+      for (const counts of types.values()) {
+        const { read, skipped, failed, expired } = counts
+        counts.written = read - skipped - failed - expired
+      }
+    }
+  }
+
   /** Parts lost inside what was written. Counters beside the data are only noted. */
   notHeld(what: string, count = 1): void {
     if (what === COUNTERS_TEXT) {

@@ -9,7 +9,7 @@ import { addCommonOptions, type CommandCall, type CommandContext } from '../comm
 import { addConnectOptions, type ConnectValues } from '../connect-options.js'
 import { EXIT } from '../exit-codes.js'
 import { addIdentityOption, readNamed, type IdentityOptions } from '../source-argument.js'
-import { countOf, parseMoment, type Moment } from '../units.js'
+import { countOf, parseMoment, parsePlace, type Moment } from '../units.js'
 import { confirmEmpty, nameOfTarget, readTarget, runReplay } from './replay/into.js'
 
 interface RestoreCommandOptions extends ConnectValues, IdentityOptions {
@@ -20,6 +20,8 @@ interface RestoreCommandOptions extends ConnectValues, IdentityOptions {
   yes?: boolean
   dryRun?: boolean
   verify?: boolean
+  viaReplica?: boolean
+  listen?: { host: string; port: number }
 }
 
 const DETAILS = `
@@ -30,6 +32,8 @@ redis-server --dir DIR.
 Into a server (HOST:PORT or an address with ://) or a cluster it is as rrep replay --empty-target: all keys
 there are deleted first, which is asked or meant by --yes, once the backup is known to be whole. A cluster's
 backup goes by hash slot, into a server or a cluster of any shape.
+
+--via-replica is the fastest way into an empty server: see rrep replay --help.
 
 REPO/NAME@archive is what rrep tail --ship keeps: with --until its state at any second that it covers (see
 rrep backup list), as one dump that a server of rrep's own comes to.
@@ -51,6 +55,12 @@ export function registerRestore(program: Command, context: CommandContext): void
     .option('--yes', 'delete what the server holds without asking')
     .option('--dry-run', 'a server: say only what would be written')
     .option('--verify', 'a server: compare when all is written')
+    .option('--via-replica', 'a server: it loads the backup itself, as a replica of rrep meanwhile')
+    .option(
+      '--listen <address>',
+      '--via-replica: host[:port] where the server reaches rrep',
+      parsePlace,
+    )
     .addHelpText('after', DETAILS)
   addIdentityOption(command)
   addConnectOptions(command)
@@ -59,6 +69,7 @@ export function registerRestore(program: Command, context: CommandContext): void
     'rrep restore /var/backups/redis/prod@~1 data --form rdb',
     'rrep restore s3://backups/redis@latest data --identity key.txt',
     'rrep restore /var/backups/redis@latest 127.0.0.1:6380 --yes --verify',
+    'rrep restore /var/backups/redis@latest 127.0.0.1:6380 --yes --via-replica',
     'rrep restore s3://backups/redis/prod@archive data --until 2026-11-25T09:59:59Z',
   ])
   command.action(
@@ -112,6 +123,10 @@ async function intoServer(
   const target = await readTarget(name, options, options.cluster === true, io, talk, 'source')
   if (options.yes !== true && options.dryRun !== true) await confirmEmpty(nameOfTarget(target), io)
   const { dryRun, verify, retries, identity, until, withServer } = options
-  const call = { dryRun, verify, retries, identity, until, withServer, emptyTarget: true, signal }
+  const { viaReplica, listen } = options
+  const call = {
+    ...{ dryRun, verify, retries, identity, until, withServer, emptyTarget: true, signal },
+    ...{ viaReplica, listen },
+  }
   return await runReplay(source, target, call, talk)
 }

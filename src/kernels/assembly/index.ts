@@ -78,7 +78,14 @@ export {
 } from './stretches'
 export { stretchInexact } from './text'
 
-export { walkRecords, walkedKeyHashes, walkedKeys, walkedRecordsEnd } from './records'
+export {
+  countExpired,
+  walkRecords,
+  walkedKeyHashes,
+  walkedKeys,
+  walkedRecordCounts,
+  walkedRecordsEnd,
+} from './records'
 export {
   linesEnd,
   lineHead,

@@ -4,9 +4,11 @@
  * that is not wholly there ends the run; the reader in src/rdb takes it from there, and knows how to
  * name it.
  */
-import { CHECK_SCORES, CHECK_UNIQUE, MAX_NOTED, NOTED_BYTES } from '../abi'
+import { CHECK_SCORES, CHECK_UNIQUE, MAX_NOTED, NOTED_BYTES, RECORD_TYPES } from '../abi'
 import {
   compressedSize,
+  expireAtMs,
+  expires,
   lengthAt,
   lengthSize,
   openCompressed,
@@ -19,6 +21,9 @@ import { areDistinct, checkIntset, checkListpack, checkStrings } from './packed'
 
 /** Hashes of the keys of the last run of records: three u32 each, see walkRecords. */
 const KEY_HASHES: usize = memory.data(NOTED_BYTES * MAX_NOTED, 16)
+
+/** By type byte, u32 each: the records of the last run, then those of them that are past their time. */
+const RECORD_COUNTS: usize = memory.data(8 * RECORD_TYPES, 16)
 
 /** Blobs are decompressed here; a longer one is for others. */
 const SCRATCH_BYTES: u32 = 1 << 16
@@ -47,10 +52,21 @@ const LATER_BELOW_BYTES: u32 = 1 << 24
 
 let keyHashes: u32 = 0
 let together = true
+let expiredUpToMs: i64 = i64.MIN_VALUE
 let recordsEnd: usize = 0
 /** The blob that was opened last. */
 let blobAt: usize = 0
 let blobLength: u32 = 0
+
+/** Where the counters by type are. */
+export function walkedRecordCounts(): usize {
+  return RECORD_COUNTS
+}
+
+/** Unix ms: from now on keys with an earlier expiry are counted as past their time. */
+export function countExpired(unixMs: f64): void {
+  expiredUpToMs = unixMs as i64
+}
 
 /** How many keys of the last run of records were chosen, and where their hashes are. */
 export function walkedKeys(): u32 {
@@ -93,9 +109,11 @@ function passRecords(address: usize, end: usize, halvings: u32, dbnum: u32, limi
   let done: u32 = 0
   keyHashes = 0
   recordsEnd = address
+  memory.fill(RECORD_COUNTS, 0, 8 * RECORD_TYPES)
   while (at + MOST_HEAD_BYTES <= end) {
     at = passAttributes(at)
     if (at == 0) break
+    const isExpired = expires && expireAtMs <= expiredUpToMs
     const type = load<u8>(at) as u32
     if (type > LAST_TYPE) break
     const first = load<u8>(at, 1) as u32
@@ -121,6 +139,11 @@ function passRecords(address: usize, end: usize, halvings: u32, dbnum: u32, limi
       store<u32>(to, high, 4)
       store<u32>(to, choice, 8)
       keyHashes++
+    }
+    const count = RECORD_COUNTS + ((type as usize) << 2)
+    store<u32>(count, load<u32>(count) + 1)
+    if (isExpired) {
+      store<u32>(count, load<u32>(count, 4 * RECORD_TYPES) + 1, 4 * RECORD_TYPES)
     }
     done++
     recordsEnd = at

@@ -33,6 +33,9 @@ export interface FileRecordOptions {
   /** All keys come as they are: what is said of their number holds. */
   readonly isWhole: boolean
   readonly lose: (loss: Loss) => void
+  /** What who loads it has. */
+  readonly databases: number
+  readonly hasModules: boolean
 }
 
 export class FileRecords implements Omit<RdbVisitor, 'key'> {
@@ -40,10 +43,15 @@ export class FileRecords implements Omit<RdbVisitor, 'key'> {
   readonly #output: RdbOutput
   readonly #isWhole: boolean
   readonly #lose: (loss: Loss) => void
+  readonly #databases: number
+  readonly #hasModules: boolean
+  #isBeyond = false
   #inModuleAux = false
   readonly #libraries = new Set<string>()
 
-  constructor({ output, isWhole, lose }: FileRecordOptions) {
+  constructor({ output, isWhole, lose, databases, hasModules }: FileRecordOptions) {
+    this.#databases = databases
+    this.#hasModules = hasModules
     this.#output = output
     this.#isWhole = isWhole
     this.#lose = lose
@@ -73,11 +81,12 @@ export class FileRecords implements Omit<RdbVisitor, 'key'> {
   }
 
   selectDb(dbnum: number): void {
-    if (this.#isWhole) this.#output.select(dbnum)
+    this.#isBeyond = dbnum >= this.#databases
+    if (this.#isWhole && !this.#isBeyond) this.#output.select(dbnum)
   }
 
   resizeDb(keys: number, expires: number): void {
-    if (!this.#isWhole || !this.#holds(SINCE.AUX)) return
+    if (!this.#isWhole || this.#isBeyond || !this.#holds(SINCE.AUX)) return
     const { to } = this.#output
     to.out.byte(OPCODE.RESIZEDB)
     to.length(keys)
@@ -143,7 +152,7 @@ export class FileRecords implements Omit<RdbVisitor, 'key'> {
   }
 
   moduleAux(moduleName: string, encver: number, when: number): void {
-    this.#inModuleAux = this.#holds(SINCE.MODULE_AUX)
+    this.#inModuleAux = this.#hasModules && this.#holds(SINCE.MODULE_AUX)
     if (!this.#inModuleAux) {
       this.#lose(LOSS.MODULE_AUX)
       return

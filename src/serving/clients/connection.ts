@@ -20,7 +20,7 @@ import { chooseForm } from './replica-version.js'
 import { errorReply, NEWLINE, status } from './replies.js'
 import type { Request } from './request-parser.js'
 import { RequestReader, type RequestOwner } from './request-reader.js'
-import type { Snapshot } from '../origin/snapshot.js'
+import type { ServedSnapshot } from '../origin/snapshot.js'
 import { parseSync } from './sync-request.js'
 import { Transaction } from './transaction.js'
 
@@ -61,7 +61,7 @@ export class Connection implements Client, RequestOwner {
   readonly #reader: RequestReader
   readonly #abort = new AbortController()
   #guard: LagGuard | undefined
-  #snapshot: Snapshot | undefined
+  #snapshot: ServedSnapshot | undefined
   #finishedMs = -1
 
   constructor(socket: Socket, host: ConnectionHost) {

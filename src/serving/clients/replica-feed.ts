@@ -6,7 +6,7 @@
 import type { Socket } from 'node:net'
 import { LinkError } from '../../errors.js'
 import type { ChunkPool } from '../chunk-pool.js'
-import { relabel, type Snapshot } from '../origin/snapshot.js'
+import { relabel, type ServedSnapshot } from '../origin/snapshot.js'
 import type { StreamLog } from '../origin/stream-log.js'
 
 const STREAM_CHUNK_BYTES = 512 << 10
@@ -84,7 +84,7 @@ export class ReplicaFeed {
 
   /** Header, payload and mark. Resolves once the socket has taken all of it. Rejects with what
    * made the snapshot fail; the payload is then incomplete and the connection must end. */
-  async sendSnapshot(snapshot: Snapshot, form: SnapshotForm): Promise<void> {
+  async sendSnapshot(snapshot: ServedSnapshot, form: SnapshotForm): Promise<void> {
     const header =
       form.eofMark === undefined ? `$${snapshot.lengthBytes!}\r\n` : `$EOF:${form.eofMark}\r\n`
     this.#socket.write(header)
@@ -161,7 +161,7 @@ export class ReplicaFeed {
     }
   }
 
-  async #sendPayload(snapshot: Snapshot, version: number | undefined): Promise<void> {
+  async #sendPayload(snapshot: ServedSnapshot, version: number | undefined): Promise<void> {
     let byteOffset = 0
     let writing: Promise<void> | undefined
     try {

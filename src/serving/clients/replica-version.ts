@@ -20,7 +20,7 @@ import {
   type ServerKind,
 } from '../../servers/rdb-version.js'
 import { command } from './replies.js'
-import type { Snapshot } from '../origin/snapshot.js'
+import type { ServedSnapshot } from '../origin/snapshot.js'
 
 const PROBE_MS = 1000
 const PROBE_BYTES = 64 << 10
@@ -29,7 +29,7 @@ const PROBE_BYTES = 64 << 10
 export async function chooseForm(
   connection: Client,
   host: ConnectionHost,
-  snapshot: Snapshot,
+  snapshot: ServedSnapshot,
 ): Promise<{ magic: RdbMagic; version: number | undefined }> {
   const magic = await snapshot.whenHeadKnown()
   const { profile } = connection
@@ -78,7 +78,7 @@ export async function chooseForm(
 /** Undefined: it goes as it is, or not at all. */
 async function neededVersion(
   { origin }: ConnectionHost,
-  snapshot: Snapshot,
+  snapshot: ServedSnapshot,
 ): Promise<number | undefined> {
   return origin.mayRelabel ? await snapshot.whenNeededKnown() : undefined
 }

@@ -4,7 +4,7 @@
  */
 import type { History } from './history.js'
 import type { ServerKind } from '../../servers/rdb-version.js'
-import type { Snapshot } from './snapshot.js'
+import type { ServedSnapshot } from './snapshot.js'
 import type { StreamLog } from './stream-log.js'
 
 /** `fresh`: the state of now, for a client that takes a snapshot and goes. `any`: one that the
@@ -63,7 +63,7 @@ export interface Origin {
   resume(replid: string, nextReplOffset: number): ResumeAnswer
   /** A snapshot that the log continues (`retain` it at once). It may still be arriving. Rejects
    * with ProtocolError (cannot be done) or LinkError (not now), AbortedError. */
-  snapshot(wish: SnapshotWish, signal: AbortSignal): Promise<Snapshot>
+  snapshot(wish: SnapshotWish, signal: AbortSignal): Promise<ServedSnapshot>
   /** Called each second, and by a frozen origin used for its PINGs. */
   tick(nowMs: number): void
   close(): Promise<void>

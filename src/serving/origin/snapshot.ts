@@ -43,7 +43,21 @@ export interface SnapshotRange {
   findNeededVersion?: (() => Promise<number | undefined>) | undefined
 }
 
-export class Snapshot {
+/** What a replica is given: see `Snapshot` for what each means. */
+export interface ServedSnapshot {
+  readonly place: SnapshotPlace
+  readonly lengthBytes: number | undefined
+  readonly state: 'growing' | 'complete' | 'failed'
+  read(byteOffset: number, into: Buffer): Promise<number>
+  whenSendable(byteOffset: number): Promise<void>
+  whenComplete(): Promise<void>
+  whenHeadKnown(): Promise<RdbMagic>
+  whenNeededKnown(): Promise<number | undefined>
+  retain(): void
+  release(): void
+}
+
+export class Snapshot implements ServedSnapshot {
   readonly place: SnapshotPlace
   readonly createdAtMs: number
   /** Bytes of the payload; undefined while it arrives without telling. */

@@ -7,6 +7,7 @@ import { formatServerAddress } from '../../net/address.js'
 import { ControlClient } from '../../net/control.js'
 import { keyspaceOf, kindOfServer, moduleNames, type InfoFields } from '../../net/info.js'
 import type { ServerSettings } from '../../net/server-settings.js'
+import { readOncePassword } from '../replica/once-password.js'
 import { capabilitiesOf, type TargetCapabilities } from '../../servers/capabilities.js'
 
 export interface TargetFacts {
@@ -28,6 +29,8 @@ export interface TargetFacts {
   /** Keys thrown out for want of memory since the server started. */
   evictedKeys: number
   isCluster: boolean
+  /** A load by replication has left it, or is at work: put-right.ts. */
+  isLeftReplica: boolean
 }
 
 /** Rejects with LinkError, AuthError, ProtocolError or AbortedError. */
@@ -43,6 +46,7 @@ export async function probeTarget(
     const info = await control.info()
     const config = await control.configGet('databases')
     const importConfig = await control.configGet('import-mode')
+    const masterauth = (await control.configGet('masterauth'))?.get('masterauth') ?? ''
     const kind = kindOfServer(info)
     if (kind === undefined) {
       throw new ProtocolError('ERR_NOT_A_SERVER', 'the target does not tell its version in INFO')
@@ -62,6 +66,7 @@ export async function probeTarget(
       isReplica: info.get('role') === 'slave',
       evictedKeys: Number(info.get('evicted_keys') ?? 0),
       isCluster: info.get('cluster_enabled') === '1',
+      isLeftReplica: readOncePassword(masterauth) !== undefined,
     }
   } finally {
     control.close()

@@ -3,6 +3,7 @@ import type { Writable } from 'node:stream'
 import type { InputError } from '../../errors.js'
 import type { Compression } from '../../disk/compression.js'
 import type { KeyFormatName } from '../../formats/formats.js'
+import type { DumpLoader } from '../../formats/key-format.js'
 import type { ChecksumState, LostRegion } from '../../rdb/visitor.js'
 import type { LossCounts } from '../../servers/loss.js'
 import type { ServerFamily } from '../../servers/capabilities.js'
@@ -36,6 +37,8 @@ export interface ExportOptions extends OpenKeysOptions {
   split?: Split | undefined
   /** Of `rdb`: strings and blobs of more than 20 bytes are compressed, as servers do it. */
   lzf?: boolean | undefined
+  /** @internal Of `rdb`: it goes into a server as it is written. */
+  loader?: DumpLoader | undefined
   /** Of two keys that come to one name. Default `fail`. */
   onConflict?: 'fail' | 'first' | 'last' | undefined
   /** Goes on behind damage where that is safe: what was lost is in the result, with the error. */

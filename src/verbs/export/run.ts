@@ -15,7 +15,7 @@ import { RdbParser } from '../../rdb/parser.js'
 import { KIND, type RdbSummary, type KeyHeader, type RdbVisitor } from '../../rdb/visitor.js'
 import { parseServerVersion, targetCapabilities } from '../../servers/capabilities.js'
 import { KEY_FORMATS, type KeyFormatName } from '../../formats/formats.js'
-import type { KeyFormat, KeyFormatRun, KeyWriter } from '../../formats/key-format.js'
+import type { KeyFormat, KeyFormatRun, KeyTally, KeyWriter } from '../../formats/key-format.js'
 import {
   compileKeyFilter,
   wantsKey,
@@ -141,6 +141,7 @@ class ExportRun {
   readonly #outputs: PartedOutput
   readonly #writer: KeyWriter
   readonly #gate: SizeGate | undefined
+  readonly #tally: KeyTally | undefined
   readonly #nowMs = Date.now()
   readonly #modules: Record<string, number> = {}
   #keysFiltered = 0
@@ -157,6 +158,7 @@ class ExportRun {
     outputs: PartedOutput,
   ) {
     this.#name = options.format ?? 'jsonl'
+    this.#tally = options.loader?.tally
     this.format = KEY_FORMATS[this.#name]
     this.#filter = filter
     this.#opened = opened
@@ -205,6 +207,7 @@ class ExportRun {
       strings: options.strings ?? 'text',
       timeShiftMs: opened.timeShiftMs,
       target: target && targetCapabilities(target.family, parseServerVersion(target.version)),
+      loader: options.loader,
     })
     this.#gate =
       minSizeBytes > 0 && !isMeasured ? new SizeGate(this.#writer.visitor, minSizeBytes) : undefined
@@ -261,6 +264,7 @@ class ExportRun {
     const isWanted =
       this.#takesStrings && filter.ttl(expireAtMs, this.#nowMs) && filter.name(key, start, end)
     if (!isWanted) this.#keysFiltered += 1
+    this.#tally?.string(dbnum, expireAtMs, isWanted)
     return isWanted
   }
 

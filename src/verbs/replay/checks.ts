@@ -4,6 +4,7 @@ import { UsageError } from '../../errors.js'
 import { isPipe, isRereadable } from '../../source/stored-pipe.js'
 import type { Source } from '../../source/classify.js'
 import type { ReplayCall } from './options.js'
+import { refuseBesideReplica } from './via-replica/refusals.js'
 
 /** Each has memory for what it sends ahead. */
 const MAX_CONNECTIONS = MAX_LANES
@@ -28,6 +29,8 @@ export function checkOptions(options: ReplayCall): void {
     )
   }
   if (live) refuseForStream(options)
+  if (options.viaReplica === true) refuseBesideReplica(options)
+  else if (options.listen !== undefined) throw new UsageError('`listen` is for `viaReplica`')
   if (options.salvage === true) {
     const other = live
       ? 'a live source'

@@ -1,7 +1,7 @@
 /**
  * `replay --finish`: puts right what a live migration left in its target that was interrupted and
  * is not to go on: expiries that are still moved to the far future, Valkey's import-mode, the
- * checkpoint and the marks of a load. Does only what there is to do, so that it may be called at
+ * checkpoint and the marks of a load; and what a load by replication left as a replica. Does only what there is to do, so that it may be called at
  * any time and again; what keys the target holds it does not change.
  */
 import { TargetError } from '../../errors.js'
@@ -17,17 +17,21 @@ import {
   readCheckpoint,
   type CheckpointPhase,
 } from '../../target/checkpoint.js'
+import { defaultStateDir } from '../../target/replica/load-record.js'
+import { putRight, type PutRight } from '../../target/replica/put-right.js'
 import { findMarks } from '../../target/load/load-marks.js'
 import { replyText, ReplyError } from '../../target/server/reply-reader.js'
 import { TargetConnection } from '../../target/server/target-connection.js'
-import { probeTarget, setImportMode } from '../../target/server/target-probe.js'
+import { probeTarget, setImportMode, type TargetFacts } from '../../target/server/target-probe.js'
 import { shiftTtls } from '../../target/stream/ttl-shift.js'
-import { streamClientName } from './session.js'
+import { streamClientName } from './client-names.js'
 
 export interface FinishOptions {
   /** Default `rrep:checkpoint`. */
   checkpointKey?: string | undefined
   retries?: number | undefined
+  /** As of `replay`. */
+  stateDir?: string | undefined
   signal?: AbortSignal | undefined
   /** Keys whose expiry was put right, of those that have one. */
   onProgress?: ((progress: Progress<'finish'>) => void) | undefined
@@ -40,6 +44,8 @@ export interface FinishResult {
   expiries: number
   expired: number
   importModeEnded: boolean
+  /** A load by replication had left it as a replica, or with other settings; undefined: none had. */
+  replica: PutRight | undefined
 }
 
 /** Rejects with LinkError, AuthError, ProtocolError, TargetError or AbortedError. */
@@ -51,7 +57,14 @@ export async function finishReplay(
   const { signal } = options
   const key = Buffer.from(options.checkpointKey ?? DEFAULT_CHECKPOINT_KEY)
   const retries = options.retries ?? DEFAULT_RETRIES
-  const facts = await untilOpen(async () => await probeTarget(target), retries, signal)
+  const probe = async (): Promise<TargetFacts> =>
+    await untilOpen(async () => await probeTarget(target), retries, signal)
+  let facts = await probe()
+  let replica: PutRight | undefined
+  if (facts.isLeftReplica) {
+    replica = await putRight(target, { stateDir: options.stateDir ?? defaultStateDir(), signal })
+    facts = await probe()
+  }
   if (facts.isReplica) {
     throw new TargetError('ERR_TARGET_REPLICA', `${facts.name} is a replica and takes no writes`, {
       hint: 'name its master',
@@ -89,6 +102,7 @@ export async function finishReplay(
       expiries: shifted.keys,
       expired: shifted.expired,
       importModeEnded,
+      replica,
     }
   } finally {
     signal?.removeEventListener('abort', onAbort)

@@ -49,6 +49,17 @@ export interface ReplayOptions {
   connections?: number | undefined
   /** Values above this size go by commands in place of one RESTORE. Default 16 MiB. */
   maxPayloadBytes?: number | undefined
+  /** The fastest way into an empty server: the target replicates from a master of ours for the load, and
+   * is a master again at the end, with the settings that it had. Refused with the reason where that
+   * cannot be. Of a dump, an AOF or an archive. */
+  viaReplica?: boolean | undefined
+  /** With `viaReplica`: where to listen for the target. Default: the address that it sees us by. */
+  listen?: ListenPlace | undefined
+  /** With `viaReplica`: where it is kept what the target was before. Default: `$XDG_STATE_HOME/rrep`, else
+   * `~/.local/state/rrep`. */
+  stateDir?: string | undefined
+  /** @internal A load that takes so long is told that `viaReplica` is faster. */
+  adviceFromMs?: number | undefined
   /** Compare source and target when done (see `diff`). For a file, an archive, or a live server whose
    * writers have stopped, written under its own names into its own dbs. */
   verify?: boolean | undefined
@@ -64,6 +75,12 @@ export interface ReplayOptions {
   onProgress?: ((progress: ReplayProgress) => void) | undefined
   onEvent?: ((event: ReplayEvent) => void) | undefined
   onWire?: ((direction: 'sent' | 'received', line: string) => void) | undefined
+}
+
+/** `0.0.0.0` and `::` listen on all addresses; port 0 is any that is free. */
+export interface ListenPlace {
+  readonly host: string
+  readonly port: number
 }
 
 /** A replay under way. */
@@ -94,12 +111,31 @@ export type ReplayEvent =
   | { event: 'emptied' }
   | { event: 'snapshot'; replOffset: number; bytes: number }
   | { event: 'loaded'; keys: number }
+  /** With `viaReplica`: the target is a replica now, of this address of ours. */
+  | { event: 'replicates'; from: string }
+  /** A target that a load by replication left behind is a master again. `data`: what it has of the load. */
+  | {
+      event: 'put-right'
+      why: string
+      data: 'whole' | 'none' | 'part'
+      keys: number
+      /** What its own `masterauth` or `masteruser` was is not known here. */
+      isIncomplete: boolean
+    }
+  /** `viaReplica` would have worked, and this load was long. */
+  | ({ event: 'advice' } & Advice)
   | { event: 'caught-up'; replOffset: number }
   /** The end that was waited for. `same`: source and target are the same there; else everything up
    * to there was sent. */
   | { event: 'synced'; replOffset: number; same: boolean }
   | { event: 'link-lost'; side: 'source' | 'target'; message: string; retryInMs?: number }
   | { event: 'warning'; message: string }
+
+/** So many times as fast it would have been, by what was measured of such keys. */
+export interface Advice {
+  timesFrom: number
+  timesTo: number
+}
 
 export interface ReplayResult {
   ledger: LedgerReport

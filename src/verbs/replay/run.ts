@@ -27,11 +27,19 @@ import {
 } from '../../source/classify.js'
 import { UsageError } from '../../errors.js'
 import type { ServerSettings } from '../../net/server-settings.js'
-import { clusterSeeds, isClusterAddress, type ClusterSeeds } from '../../topology/cluster.js'
+import {
+  clusterSeeds,
+  isClusterAddress,
+  nameOfCluster,
+  type ClusterSeeds,
+} from '../../topology/cluster.js'
 import { replayToCluster } from './cluster.js'
 import { ClusterTarget } from './cluster-target.js'
 import { replaySalvaged } from './salvage.js'
 import { ReplaySession } from './session.js'
+import { adviceFor } from './via-replica/advice.js'
+import { unfit } from './via-replica/fitness.js'
+import { replayViaReplica } from './via-replica/run.js'
 
 export type * from './options.js'
 export type { Failure, KeyCounts, CommandCounts, LedgerReport } from '../../target/ledger.js'
@@ -112,12 +120,16 @@ async function replayOpened(
   options: ReplayOptions,
 ): Promise<ReplayResult> {
   const seeds = seedsOf(target)
+  if (seeds !== undefined && options.viaReplica === true) {
+    throw unfit(nameOfCluster(seeds), 'it is a cluster')
+  }
   if (seeds !== undefined) return await intoCluster({ ...options, source: opened }, seeds)
   const server = readServer(target as ServerName)
   try {
     return await runCall({ ...options, source: opened, target: server })
   } catch (error) {
     if (!(error instanceof ClusterTarget)) throw error
+    if (options.viaReplica === true) throw unfit(error.server, 'it is a node of a cluster')
     if (options.emptyTarget === true) {
       throw new UsageError(
         `${error.server} is a node of a cluster: to empty it is to empty all masters`,
@@ -168,6 +180,8 @@ async function runCall(options: ReplayCall): Promise<ReplayResult> {
     await session.lookAtTarget(options.target.timeoutMs)
     const durationMs = performance.now() - startMs
     session.close()
+    const advice = await adviceFor(session, { durationMs, readBytes: session.readBytes })
+    if (advice !== undefined) session.event({ event: 'advice', ...advice })
     return {
       ledger: session.ledger.report(),
       complete: session.ledger.isComplete && outcome.salvaged?.error === undefined,
@@ -188,7 +202,8 @@ async function runCall(options: ReplayCall): Promise<ReplayResult> {
 }
 
 async function run(session: ReplaySession): Promise<ReplayOutcome> {
-  const { source, salvage } = session.options
+  const { source, salvage, viaReplica } = session.options
+  if (viaReplica === true) return await replayViaReplica(session)
   if (source.kind === 'server') return await replayLive(session)
   return await (salvage === true ? replaySalvaged(session) : replayFiles(session))
 }

@@ -3,7 +3,7 @@
  * how expiry is held back, the checkpoint, and the end.
  */
 import { ClusterTarget, noStream } from './cluster-target.js'
-import { createHash, randomBytes } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import { Buffer } from 'node:buffer'
 import { AbortedError, LinkError, TargetError, UsageError } from '../../errors.js'
 import { DEFAULT_RETRIES } from '../../net/server-settings.js'
@@ -38,7 +38,9 @@ import { dbOfSource } from '../../source/classify.js'
 import type { SlotRanges } from '../../topology/cluster-nodes.js'
 import type { ReplayEvent, ReplayCall, ReplayProgress } from './options.js'
 import { refuseForStream } from './checks.js'
+import { shortHash, streamClientName } from './client-names.js'
 import { ExpiryHold } from './expiry-hold.js'
+import { putLeftRight } from './via-replica/left.js'
 
 const DEFAULT_CONNECTIONS = 3
 
@@ -62,6 +64,8 @@ export class ReplaySession {
   applier: CommandApplier | undefined
   readonly expiry: ExpiryHold
   targetWasEmpty = false
+  /** Of the source, so far: as it tells progress. */
+  readBytes = 0
   /** How many have taken over this replay, this process included. */
   #epoch = 1
   readonly #rate: RateLimiter | undefined
@@ -112,6 +116,7 @@ export class ReplaySession {
   }
 
   progress(progress: Omit<ReplayProgress, 'keys' | 'commands'>): void {
+    if (progress.phase === 'load') this.readBytes = progress.done
     const nowMs = performance.now()
     if (progress.phase === this.#toldPhase && nowMs - this.#toldMs < PROGRESS_MS) return
     this.#toldPhase = progress.phase
@@ -129,7 +134,11 @@ export class ReplaySession {
 
   /** Asks the target what it is. */
   async meetTarget(): Promise<void> {
-    const facts = await this.#probe()
+    let facts = await this.#probe()
+    if (facts.isLeftReplica && !this.isDry) {
+      await putLeftRight(this)
+      facts = await this.#probe()
+    }
     if (facts.isReplica && !this.isDry) {
       throw new TargetError(
         'ERR_TARGET_REPLICA',
@@ -383,13 +392,4 @@ function keysIn(facts: TargetFacts): number {
   let keys = 0
   for (const count of facts.keysByDb.values()) keys += count
   return keys
-}
-
-/** By this name the connection that holds the checkpoint is known at the target. */
-export function streamClientName(checkpointKey: Uint8Array): string {
-  return `rrep-${shortHash(checkpointKey)}:stream`
-}
-
-function shortHash(bytes: Uint8Array): string {
-  return createHash('sha1').update(bytes).digest('hex').slice(0, 12)
 }

@@ -11,7 +11,14 @@ import { addConnectOptions, type ConnectValues } from '../../connect-options.js'
 import { collectDb, collectRule } from './key-options.js'
 import { addFilterOptions, readFilterOptions, type FilterOptions } from '../../filter-options.js'
 import { addIdentityOption, type IdentityOptions } from '../../source-argument.js'
-import { parseCount, parseMoment, parseSize, parseTime, type Moment } from '../../units.js'
+import {
+  parseCount,
+  parseMoment,
+  parsePlace,
+  parseSize,
+  parseTime,
+  type Moment,
+} from '../../units.js'
 
 export interface ReplayCommandOptions extends ConnectValues, FilterOptions, IdentityOptions {
   until?: Moment
@@ -35,6 +42,8 @@ export interface ReplayCommandOptions extends ConnectValues, FilterOptions, Iden
   checkpointKey?: string
   spoolDir?: string
   connections?: number
+  viaReplica?: boolean
+  listen?: { host: string; port: number }
 }
 
 const DETAILS = `
@@ -70,6 +79,17 @@ first (standard input is kept in TMPDIR for that), of a live server the snapshot
 
 Only commands that write data are executed; whatever else an AOF, an archive or a source says
 (CONFIG, ACL, REPLICAOF …) is refused by name and counts as failed.
+
+--via-replica: the target loads a dump itself, as servers do in a full resync, at two to three times the
+rate of any pipeline. It is made a replica of rrep for that (REPLICAOF, with a password for this load
+only) and a master again at the end, with the masterauth, masteruser and repl-diskless-load that it had;
+filters, --map-db, --rewrite-key and --transform apply on the way. Refused, with the reason: into a
+cluster, a target with replicas of its own or watched by Sentinels, one that is not empty (--empty-target
+empties it), without the rights (CONFIG, SLAVEOF, CLIENT, PUBSUB, INFO), of a live source. rrep listens
+at the address that the target sees it by; where that cannot be reached (NAT), --listen says which, and
+0.0.0.0 means all. A target with tls-replication is served with --target-cert and --target-key, which it
+must trust. A load that breaks off or is interrupted puts the target right and says what it holds; after
+a kill the next replay into it does, or --finish TARGET.
 
 --salvage reads a damaged dump to its end: what is sound is written, what was lost is told, the
 ledger counts it, and the exit status is 6. What follows a snapshot (commands) is then left out.
@@ -119,6 +139,15 @@ export function declareReplay(program: Command): Command {
     .option('--checkpoint-key <key>', `where progress is kept (default ${DEFAULT_CHECKPOINT_KEY})`)
     .option('--spool-dir <dir>', 'where a live source waits for a slower target')
     .option('--connections <n>', 'for the snapshot (default 3)', parseCount)
+    .option(
+      '--via-replica',
+      'the fastest way into an empty server: it replicates from rrep meanwhile',
+    )
+    .option(
+      '--listen <address>',
+      '--via-replica: host[:port] where the target reaches rrep',
+      parsePlace,
+    )
     .addHelpText('after', DETAILS)
   addConnectOptions(command)
   addConnectOptions(command, 'target')
@@ -130,6 +159,7 @@ export function declareReplay(program: Command): Command {
     'rrep replay redis://old.example redis://new.example --until-synced --verify',
     "rrep replay dump.rdb staging --match 'user:*' --map-db 0:5 --rewrite-key s/^user:/test:/",
     'rrep replay dump.rdb staging --transform anonymise.mjs --on-conflict replace',
+    'rrep replay dump.rdb new.example --via-replica --verify',
   ])
   return command
 }
@@ -155,6 +185,8 @@ export function optionsOf(options: ReplayCommandOptions): ReplayOptions {
     checkpointKey: options.checkpointKey,
     spoolDir: options.spoolDir,
     connections: options.connections,
+    viaReplica: options.viaReplica,
+    listen: options.listen,
     retries: options.retries,
   }
 }

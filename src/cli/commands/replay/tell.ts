@@ -69,6 +69,18 @@ export function showEvent(event: ReplayEvent, talk: Talk, dryRun = false): void 
           : `snapshot loaded: ${countOf(event.keys, 'key')}`,
       )
       break
+    case 'replicates':
+      talk.say(`the target loads it as a replica of ${event.from}`)
+      break
+    case 'put-right':
+      talk.warn(`${event.why}: ${describePutRight(event)}`)
+      break
+    case 'advice':
+      talk.say(
+        `--via-replica would have worked here, and is ${event.timesFrom} to ${event.timesTo} times as ` +
+          'fast with such keys (measured): the target then loads the dump itself',
+      )
+      break
     case 'caught-up':
       talk.say(`caught up with the source at offset ${event.replOffset}`)
       break
@@ -91,9 +103,28 @@ export function showEvent(event: ReplayEvent, talk: Talk, dryRun = false): void 
   }
 }
 
+/** What a load by replication left, and what is in it now. */
+function describePutRight({
+  data,
+  keys,
+  isIncomplete,
+}: NonNullable<FinishResult['replica']>): string {
+  const holds =
+    data === 'whole'
+      ? `it holds all of the load, ${countOf(keys, 'key')}`
+      : keys === 0
+        ? 'it holds no keys'
+        : `it holds ${countOf(keys, 'key')}, which are not known to be all`
+  const lacks = isIncomplete
+    ? '; its own masterauth and masteruser stand in the state directory of whoever began the load'
+    : ''
+  return `the target is a master again, with the settings that it had; ${holds}${lacks}`
+}
+
 export function describeFinish(result: FinishResult): string[] {
   const { checkpoint, expiries, expired } = result
   const lines: string[] = []
+  if (result.replica !== undefined) lines.push(describePutRight(result.replica))
   if (expiries > 0) {
     const past = expired === 0 ? '' : `, ${formatCount(expired)} of them past their time`
     lines.push(`expiries put right: ${formatCount(expiries)} keys${past}`)

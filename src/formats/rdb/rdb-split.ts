@@ -1,6 +1,6 @@
 /** A dump in parts: each key in the one that its name says, what stands between keys in all. */
 import { Buffer } from 'node:buffer'
-import type { RdbLane } from '../rdb/lane/lane.js'
+import type { RdbLane } from '../../rdb/lane/lane.js'
 import {
   forwardElementsTo,
   forwardFileToAll,
@@ -8,9 +8,9 @@ import {
   type KeyHeader,
   type RdbVisitor,
   type Slice,
-} from '../rdb/visitor.js'
-import type { Loss, LossCounts } from '../servers/loss.js'
-import type { KeyFormatRun, KeyPlace } from './key-format.js'
+} from '../../rdb/visitor.js'
+import type { Loss, LossCounts } from '../../servers/loss.js'
+import type { KeyFormatRun, KeyPlace } from '../key-format.js'
 
 export const NO_KEY: Slice = { bytes: Buffer.alloc(0), start: 0, end: 0 }
 

@@ -5,18 +5,19 @@
  * counted in front; packed values and lists are held until their end where they must be rewritten.
  */
 import { Buffer } from 'node:buffer'
-import { VECTOR_SET_MODULE } from '../analyze/vector-set.js'
-import { MAX_NOTED } from '../kernels/abi.js'
-import type { RdbLane, Stretch } from '../rdb/lane/lane.js'
-import { rdbMagicOf } from '../rdb/head.js'
-import { RawValueParser } from '../rdb/raw-value-parser.js'
-import { FileRecords } from '../rdb/writer/file-records.js'
-import { isCompressible, LzfValues } from '../rdb/writer/lzf-value.js'
-import { formFor, holdsType, typeInstead, type RdbForm } from '../rdb/writer/rdb-form.js'
+import { VECTOR_SET_MODULE } from '../../analyze/vector-set.js'
+import { MAX_NOTED, RECORD_TYPES } from '../../kernels/abi.js'
+import type { RdbLane, Stretch } from '../../rdb/lane/lane.js'
+import { rdbMagicOf } from '../../rdb/head.js'
+import { RawValueParser } from '../../rdb/raw-value-parser.js'
+import { FileRecords } from '../../rdb/writer/file-records.js'
+import { isCompressible, LzfValues } from '../../rdb/writer/lzf-value.js'
+import { formFor, holdsType, typeInstead, type RdbForm } from '../../rdb/writer/rdb-form.js'
+import { hasDisputedLength, hasListpacks } from './disputed-length.js'
 import { isPlaced, NO_KEY, SplitKeys, type SplitPart } from './rdb-split.js'
 import { StringRecords } from './string-records.js'
-import { RdbOutput } from '../rdb/writer/rdb-output.js'
-import { ValueEncoder } from '../rdb/writer/value-encoder.js'
+import { RdbOutput } from '../../rdb/writer/rdb-output.js'
+import { ValueEncoder } from '../../rdb/writer/value-encoder.js'
 import {
   DEPTH,
   forwardElements,
@@ -25,11 +26,19 @@ import {
   type Depth,
   type KeyHeader,
   type RdbVisitor,
-} from '../rdb/visitor.js'
-import { capabilitiesOfWriter } from '../rewrite/writing-server.js'
-import type { BacklenHabit } from '../servers/capabilities.js'
-import { LOSS, type Loss, type LossCounts } from '../servers/loss.js'
-import type { KeyFormat, KeyFormatCounts, KeyFormatRun, KeyPlace, KeyWriter } from './key-format.js'
+} from '../../rdb/visitor.js'
+import { capabilitiesOfWriter } from '../../rewrite/writing-server.js'
+import type { BacklenHabit } from '../../servers/capabilities.js'
+import { LOSS, type Loss, type LossCounts } from '../../servers/loss.js'
+import {
+  KEY_FATE,
+  type KeyFate,
+  type KeyFormat,
+  type KeyFormatCounts,
+  type KeyFormatRun,
+  type KeyPlace,
+  type KeyWriter,
+} from '../key-format.js'
 
 export const RDB: KeyFormat = {
   extensions: ['rdb'],
@@ -92,6 +101,7 @@ class RdbKeys implements SplitPart {
   /** Listpacks go to servers that read some of them otherwise. */
   readonly #backlensDiffer: boolean
   readonly #lzfValues: LzfValues | undefined
+  readonly #databases: number
   #strings: StringRecords | undefined
   readonly #own: KeyPlace = { key: NO_KEY, dbnum: 0, expireAtMs: undefined }
   #place: KeyPlace = this.#own
@@ -116,7 +126,9 @@ class RdbKeys implements SplitPart {
     const isSameForm = magic?.family === this.#form.family && magic.version === this.#form.version
     const isWhole = run.isFree && isSameForm && run.split === undefined
     const loseOfFile = (loss: Loss): void => count(loss, this.fileLosses)
-    this.#records = new FileRecords({ output, isWhole, lose: loseOfFile })
+    const { databases = Infinity, hasModules = true } = run.loader ?? {}
+    this.#databases = databases
+    this.#records = new FileRecords({ output, isWhole, lose: loseOfFile, databases, hasModules })
     this.#encoder = new ValueEncoder(output.to, lose)
     this.#again = { key: () => DEPTH.ELEMENTS, ...forwardElements(this.#encoder) }
     Object.assign(this, forwardElements(this.#encoder), forwardRecords(this.#records))
@@ -153,12 +165,20 @@ class RdbKeys implements SplitPart {
   take(header: KeyHeader, place: KeyPlace | undefined): Depth {
     this.#way = WAY.OUT
     this.rawWithElements = false
-    if (place === undefined) return DEPTH.SKIP
+    if (place === undefined) {
+      this.#tell(header, KEY_FATE.SKIPPED)
+      return DEPTH.SKIP
+    }
     this.#place = place
+    if (!this.#isLoadable(header, place)) {
+      this.#tell(header, KEY_FATE.LOST)
+      return DEPTH.SKIP
+    }
     const { type } = header
     const isMoved = type.fieldTimes && this.#run.timeShiftMs !== 0
     const isHeld = holdsType(this.#form, type) && this.#hasModule(header)
     if (isHeld && !isMoved) {
+      this.#tell(header, KEY_FATE.WRITTEN)
       this.#way = this.#wayOfHeld(header)
       if (this.#way !== WAY.RAW) this.#hold(header)
       this.#beginKey(header, header.typeByte)
@@ -169,8 +189,10 @@ class RdbKeys implements SplitPart {
     const typeByte = typeInstead(this.#form, type)
     if (typeByte === undefined) {
       this.#lose(header.kind === KIND.STREAM ? LOSS.STREAM : LOSS.VALUE)
+      this.#tell(header, KEY_FATE.LOST)
       return DEPTH.SKIP
     }
+    this.#tell(header, KEY_FATE.WRITTEN)
     this.#beginKey(header, typeByte)
     this.#encoder.beginValue(header, typeByte)
     this.#way = WAY.ELEMENTS
@@ -245,6 +267,17 @@ class RdbKeys implements SplitPart {
     return this.#run.lzf && isCompressible(header) ? WAY.LZF : WAY.RAW
   }
 
+  #tell(header: KeyHeader, fate: KeyFate): void {
+    this.#run.loader?.tally.key(header, fate)
+  }
+
+  /** Who has not so many databases, or not that module, ends at such a key. */
+  #isLoadable({ kind, moduleName }: KeyHeader, { dbnum }: KeyPlace): boolean {
+    if (dbnum >= this.#databases) return false
+    const isForeign = kind === KIND.MODULE && moduleName !== VECTOR_SET_MODULE
+    return !isForeign || this.#run.loader?.hasModules !== false
+  }
+
   /** Modules are taken to be there, but for what is a part of one line of servers. */
   #hasModule({ moduleName }: KeyHeader): boolean {
     return moduleName !== VECTOR_SET_MODULE || this.#form.target?.vectorSets !== false
@@ -274,6 +307,7 @@ class RdbKeys implements SplitPart {
     const value = this.#takeBack()
     if (header.kind === KIND.STREAM) {
       this.#lose(LOSS.DISPUTED_LENGTH)
+      this.#tell(header, KEY_FATE.TAKEN_BACK)
       return
     }
     this.#rewrite(header, value)
@@ -320,6 +354,11 @@ class RdbKeys implements SplitPart {
   #copyRecords(stretch: Stretch, dbnum: number): number {
     const { kernel, start, end } = stretch
     const { exports, memory } = kernel
+    const tally = this.#run.loader?.tally
+    if (tally !== undefined) {
+      if (dbnum >= this.#databases) return 0
+      exports.countExpired(tally.nowMs)
+    }
     // 31 halvings: of keys that are not compared next to none are noted.
     const passed = exports.walkRecords(start, end, 31, dbnum, MAX_NOTED)
     if (passed === 0) return 0
@@ -327,12 +366,17 @@ class RdbKeys implements SplitPart {
     this.#output.select(dbnum)
     this.#output.to.out.write(memory, start, stretch.takenTo)
     this.#output.keys += passed
+    tally?.records(
+      dbnum,
+      new Uint32Array(memory.buffer, exports.walkedRecordCounts(), 2 * RECORD_TYPES),
+    )
     return passed
   }
 
   /** Those of a row of strings that are wanted. */
   #copyStrings(stretch: Stretch, dbnum: number): number {
     const strings = this.#strings!
+    if (dbnum >= this.#databases) return 0
     const passed = strings.copy(stretch, dbnum, this.#output)
     this.#output.keys += strings.copied
     return passed
@@ -345,22 +389,6 @@ class RdbKeys implements SplitPart {
 
 function count(loss: Loss, losses: LossCounts): void {
   losses[loss] = (losses[loss] ?? 0) + 1
-}
-
-function hasListpacks({ type }: KeyHeader): boolean {
-  return ['listpack', 'quicklist', 'listpackex', 'stream'].includes(type.encoding)
-}
-
-/** Whether a value has an entry whose back-length servers disagree on. */
-function hasDisputedLength(header: KeyHeader, value: Buffer): boolean {
-  let isDisputed = false
-  const parser = new RawValueParser(header, {
-    key: () => DEPTH.ELEMENTS,
-    keyEnd: (_header, stats) => (isDisputed = stats.hasDisputedLength),
-  })
-  parser.push(value)
-  parser.end()
-  return isDisputed
 }
 
 /** Data of modules between keys; that in values is copied. */

@@ -3,10 +3,10 @@
  * them are taken apart by the kernel, and neighbours go as one piece.
  */
 import type { Buffer } from 'node:buffer'
-import { KernelStringBatch } from '../rdb/lane/string-batch.js'
-import type { Stretch } from '../rdb/lane/lane.js'
-import type { RdbOutput } from '../rdb/writer/rdb-output.js'
-import type { KeyFormatRun } from './key-format.js'
+import { KernelStringBatch } from '../../rdb/lane/string-batch.js'
+import type { Stretch } from '../../rdb/lane/lane.js'
+import type { RdbOutput } from '../../rdb/writer/rdb-output.js'
+import type { KeyFormatRun } from '../key-format.js'
 
 /** Nobody asks for separators here. */
 const NO_SEPARATOR = 0
