@@ -9,6 +9,7 @@ export default tseslint.config(
       'src/kernels/assembly/*.ts',
       'src/kernels/*.generated.ts',
       'src/report/*.generated.ts',
+      'src/verbs/sql/*.generated.ts',
     ],
   },
   js.configs.recommended,

@@ -66,6 +66,10 @@ export const ERROR_CODES = {
   ERR_NO_BACKUP: 'the repository holds no backup of this name or time',
   ERR_NO_SUCH_KEY: 'no key has the name that was asked for',
 
+  // Questions in SQL.
+  ERR_NO_DUCKDB: 'DuckDB, which answers SQL, is not installed or too old',
+  ERR_DATABASE: 'DuckDB ran out of memory or of disk',
+
   // The disk.
   ERR_NO_SUCH_FILE: 'no such file or directory',
   ERR_NO_SUCH_DIRECTORY: 'the directory to write into does not exist',

@@ -47,6 +47,7 @@ import {
   type UndoOptions,
   type UndoResult,
 } from './verbs/history/run.js'
+import { sql as runSql, type SqlOptions, type SqlRows } from './verbs/sql/run.js'
 import { inspectRows as runRows } from './verbs/inspect/lines.js'
 import {
   growth as compareInTime,
@@ -295,6 +296,23 @@ export async function undoCommand(
   options: UndoOptions,
 ): Promise<UndoResult> {
   return await byReason(options.signal, runUndo(source, key, options))
+}
+
+/**
+ * What is asked of sources in the SQL of DuckDB, which must be installed (`@duckdb/node-api`): tables `keys`
+ * and `commands`. Rows as they come, with their columns; the first part may have none. Throws UsageError
+ * (what DuckDB says of the query), ProtocolError (DuckDB is not there), and as `inspect` rejects.
+ */
+export async function* sql(
+  sources: SourceName | readonly SourceName[],
+  query: string,
+  options: SqlOptions = {},
+): AsyncGenerator<SqlRows, void, undefined> {
+  try {
+    yield* runSql(sources, query, options)
+  } catch (error) {
+    throw reasonOf(error, options.signal)
+  }
 }
 
 /** What would go wrong with a source, and with a replay of it into a target. Changes nothing. Rejects with

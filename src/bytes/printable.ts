@@ -32,6 +32,18 @@ export function printable(
     .join('')}…`
 }
 
+/** A name as `printable` shows it, back to its bytes. A shell that passes raw bytes is right too. */
+export function bytesOfPrintable(name: string): Buffer {
+  if (!name.includes('\\')) return Buffer.from(name === '""' ? '' : name, 'utf8')
+  const parts = name.split(/(\\x[0-9a-f]{2}|\\[nrtab\\])/i).map((part, index) => {
+    if (index % 2 === 0) return Buffer.from(part, 'utf8')
+    const letter = part[1]!.toLowerCase()
+    if (letter === 'x') return Buffer.from(part.slice(2), 'hex')
+    return Buffer.from({ n: '\n', r: '\r', t: '\t', a: '\x07', b: '\b' }[letter] ?? '\\', 'latin1')
+  })
+  return Buffer.concat(parts)
+}
+
 /**
  * Text quoted as MONITOR quotes an argument (`sdscatrepr` of redis): double quotes around,
  * `\\ \" \n \r \t \a \b`, and `\xHH` for each byte that is not printable ASCII. Lossless.

@@ -9,5 +9,10 @@ export function hintOf(error: RrepError, argv: readonly string[]): string | unde
     const isBareName = argv.some((each) => `${each}:6379` === server)
     if (isBareName) return 'no file has this name either: check the spelling'
   }
+  if (error.code === 'ERR_NO_DUCKDB') return NO_DUCKDB
   return error.hint
 }
+
+const NO_DUCKDB =
+  'npm install -g @duckdb/node-api (or without -g where you run it); or without it: ' +
+  `rrep inspect FILE --csv | duckdb -c "select … from read_csv('/dev/stdin')"`

@@ -118,11 +118,15 @@ export class CsvRows implements RowFormat {
 function putCsvKey(bytes: Buffer, start: number, end: number, out: Buffer, at: number): number {
   const plainEnd = putPlain(bytes, start, end, out, at)
   if (plainEnd >= 0 && !isFormula(bytes[start])) return plainEnd
-  const text = printable(bytes, start, end)
-  const quoted = /[",]/.test(text) || text === ''
-  // What a spreadsheet would take for a formula gets the customary apostrophe.
-  const safe = isFormula(bytes[start]) ? `'${text}` : text
-  return at + out.write(quoted || safe !== text ? `"${safe.replaceAll('"', '""')}"` : safe, at)
+  return at + out.write(csvField(printable(bytes, start, end)), at)
+}
+
+/** A text as a field: quoted where it must be. What a spreadsheet would take for a formula gets the
+ * customary apostrophe, unless nobody else chose the text. */
+export function csvField(text: string, isGuarded = true): string {
+  const safe = isGuarded && isFormula(text.charCodeAt(0)) ? `'${text}` : text
+  const isQuoted = safe !== text || text === '' || /[",\n\r]/.test(text)
+  return isQuoted ? `"${safe.replaceAll('"', '""')}"` : text
 }
 
 /** `=`, `+`, `-`, `@` begin a formula; with the apostrophe guarded too, no two names look alike. */

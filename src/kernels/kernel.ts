@@ -149,6 +149,10 @@ export interface KernelExports extends DigestExports {
   stringRowsEnd(): number
   /** Lines for rows first…last of the last `readStringRows`; see assembly/string-lines.ts. */
   writeLines(first: number, last: number, order: number, headBytes: number): number
+  columnEnds(): number
+  columnLengths(): number
+  columnExpiries(): number
+  stringColumns(first: number, last: number, base: number, hasNames: number): number
   /** Where those lines are, and where they end. */
   linesOut(): number
   linesEnd(): number

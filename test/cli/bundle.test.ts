@@ -99,12 +99,13 @@ test('the code that V8 kept is used; damaged or of another Node, it is not misse
   renameSync(join(bundle, 'run.kept'), join(bundle, 'run.cache'))
 })
 
-test('what is loaded late: unpackers, transforms, and what writes Parquet', async () => {
+test('what is loaded late: unpackers, transforms, what writes Parquet, the thread of DuckDB', async () => {
   const packed = join(dir, 'dump.rdb.gz')
   writeFileSync(packed, gzipSync(readFileSync(fixture)))
   expect(await rrep('inspect', packed, '--check')).toContain('sound: RDB 11, 4,641 keys')
   expect(await rrep('export', fixture, '-o', join(dir, 'keys.parquet'))).toContain('as parquet')
   expect(readFileSync(join(dir, 'keys.parquet')).subarray(-4).toString()).toBe('PAR1')
+  expect(await rrep('sql', fixture, 'select count(*) n from keys')).toBe('n\n4641\n')
   const transform = join(dir, 'transform.mjs')
   writeFileSync(transform, 'export default (item) => item.key.includes("user:") ? item : null\n')
   expect(await rrep('replay', fixture, address, '--dry-run', '--transform', transform)).toMatch(

@@ -18,6 +18,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Register>>> = {
   backup: async () => (await import('./backup.js')).registerBackup,
   restore: async () => (await import('./restore.js')).registerRestore,
   history: async () => (await import('./history.js')).registerHistory,
+  sql: async () => (await import('./sql.js')).registerSql,
   doctor: async () => (await import('./doctor.js')).registerDoctor,
   completion: async () => {
     const { registerCompletion } = await import('./completion.js')

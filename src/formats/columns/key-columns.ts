@@ -7,12 +7,16 @@ import { ENCODING_NAMES } from '../../analyze/encoding.js'
 import type { AnalyzedKey, AnalyzedStrings } from '../../analyze/key-analysis.js'
 import { printable } from '../../bytes/printable.js'
 import { KIND, KIND_NAMES } from '../../rdb/visitor.js'
+import { kernelOf } from '../../kernels/kernel.js'
 import { putVisible } from '../line-text.js'
+import { ColumnLane } from './column-lane.js'
 
 /** Mean length of a name that a new block has room for. */
 const NAME_BYTES = 48
 /** A block is handed out before its names are longer than this. */
 const MAX_BLOCK_NAME_BYTES = 16 << 20
+/** Of one call of the kernel at most. */
+const LANE_NAME_BYTES = 1 << 18
 /** Longest form of a byte: `\xff`. */
 const ESCAPED_BYTES = 4
 /** Names of types beside our own are the file's: a hostile one may have any number of them. */
@@ -37,22 +41,48 @@ export class KeyBlock {
   names: Buffer
   /** Of each name; it begins where the one before ends. */
   readonly nameEnds: Uint32Array
+  readonly #make: (bytes: number) => ArrayBufferLike
 
-  constructor(rows: number) {
-    this.databases = new Int32Array(rows)
-    this.types = new Uint16Array(rows)
-    this.encodings = new Uint8Array(rows)
-    this.memory = new Float64Array(rows)
-    this.elements = new Float64Array(rows)
-    this.largest = new Float64Array(rows)
-    this.expiries = new Float64Array(rows)
-    this.nameEnds = new Uint32Array(rows)
-    this.names = Buffer.allocUnsafeSlow(rows * NAME_BYTES)
+  /** `isShared`: another thread may look at it, too. */
+  constructor(rows: number, isShared = false) {
+    const make = (bytes: number): ArrayBufferLike =>
+      isShared ? new SharedArrayBuffer(bytes) : new ArrayBuffer(bytes)
+    this.databases = new Int32Array(make(4 * rows))
+    this.types = new Uint16Array(make(2 * rows))
+    this.encodings = new Uint8Array(make(rows))
+    this.memory = new Float64Array(make(8 * rows))
+    this.elements = new Float64Array(make(8 * rows))
+    this.largest = new Float64Array(make(8 * rows))
+    this.expiries = new Float64Array(make(8 * rows))
+    this.nameEnds = new Uint32Array(make(4 * rows))
+    this.names = Buffer.from(make(rows * NAME_BYTES))
+    this.#make = make
+  }
+
+  /** Room for so many bytes of names behind those that are there. */
+  roomForNames(bytes: number): void {
+    const from = this.namesEnd
+    if (from + bytes <= this.names.length) return
+    const longer = Buffer.from(this.#make(Math.max(from + bytes, 2 * this.names.length)))
+    this.names.copy(longer, 0, 0, from)
+    this.names = longer
   }
 
   get namesEnd(): number {
     return this.count === 0 ? 0 : this.nameEnds[this.count - 1]!
   }
+}
+
+export type KeyColumn =
+  'databases' | 'types' | 'encodings' | 'memory' | 'elements' | 'largest' | 'expiries' | 'names'
+
+export interface KeyColumnsOptions {
+  /** Takes a block, and gives the one to go on in, which may be the same. */
+  onFull: (block: KeyBlock) => KeyBlock
+  /** Columns that somebody looks at; the others hold anything. Default: all. */
+  wants?: (column: KeyColumn) => boolean
+  /** The first block. */
+  newBlock?: () => KeyBlock
 }
 
 /** Fills blocks: hooks for a KeyAnalysis. */
@@ -62,13 +92,28 @@ export class KeyColumns {
   readonly #typePlaces = new Map(this.types.map((name, place) => [name, place]))
   readonly #rows: number
   readonly #onFull: (block: KeyBlock) => KeyBlock
+  readonly #hasNames: boolean
+  readonly #wants: Readonly<Record<Exclude<KeyColumn, 'names'>, boolean>>
   #block: KeyBlock
+  #lane: ColumnLane | undefined
 
-  /** `onFull` gives the block to go on in, which may be the same. */
-  constructor(rows: number, onFull: (block: KeyBlock) => KeyBlock) {
+  constructor(
+    rows: number,
+    { onFull, wants = () => true, newBlock = () => new KeyBlock(rows) }: KeyColumnsOptions,
+  ) {
     this.#rows = rows
     this.#onFull = onFull
-    this.#block = new KeyBlock(rows)
+    this.#hasNames = wants('names')
+    this.#wants = {
+      databases: wants('databases'),
+      types: wants('types'),
+      encodings: wants('encodings'),
+      memory: wants('memory'),
+      elements: wants('elements'),
+      largest: wants('largest'),
+      expiries: wants('expiries'),
+    }
+    this.#block = newBlock()
   }
 
   readonly add = ({ header, stats, type, encoding, memory }: AnalyzedKey): void => {
@@ -84,20 +129,20 @@ export class KeyColumns {
     this.#endRow(block, header.key.bytes, header.key.start, header.key.end)
   }
 
-  readonly addStrings = ({ rows, encodings, memory }: AnalyzedStrings): void => {
-    for (let index = 0; index < rows.count; index += 1) {
-      const start = rows.keyStart(index)
-      const end = rows.keyEnd(index)
-      const block = this.#blockFor(end - start)
-      const row = block.count
-      block.databases[row] = rows.dbnum
-      block.types[row] = KIND.STRING
-      block.encodings[row] = encodings[index]!
-      block.memory[row] = Math.round(memory[index]!)
-      block.elements[row] = 1
-      block.largest[row] = rows.valueBytes(index)
-      block.expiries[row] = rows.hasExpiry(index) ? rows.expireAtMs(index) : Number.NaN
-      this.#endRow(block, rows.bytes, start, end)
+  readonly addStrings = (strings: AnalyzedStrings): void => {
+    const { rows } = strings
+    const owner = kernelOf(rows.bytes)
+    if (owner !== undefined && this.#lane?.belongsTo(owner) !== true) {
+      this.#lane = new ColumnLane(owner)
+    }
+    for (let first = 0; first < rows.count;) {
+      const taken = this.#lane === undefined ? 0 : this.#takeMany(this.#lane, strings, first)
+      first += taken
+      // A name that is not shown as it is.
+      if (taken === 0) {
+        this.#addString(strings, first)
+        first += 1
+      }
     }
   }
 
@@ -111,23 +156,66 @@ export class KeyColumns {
     this.#block.count = 0
   }
 
+  /** As many as the kernel takes at once, and as there is room for. */
+  #takeMany(lane: ColumnLane, { rows, encodings, memory }: AnalyzedStrings, first: number): number {
+    const block = this.#blockFor(LANE_NAME_BYTES / ESCAPED_BYTES)
+    const row = block.count
+    const last = Math.min(rows.count, first + this.#rows - row)
+    const base = block.namesEnd
+    const taken = lane.take(first, last, base, this.#hasNames)
+    if (taken === 0) return 0
+    const end = row + taken
+    const wants = this.#wants
+    if (wants.databases) block.databases.fill(rows.dbnum, row, end)
+    if (wants.types) block.types.fill(KIND.STRING, row, end)
+    if (wants.encodings) block.encodings.set(encodings.subarray(first, first + taken), row)
+    if (wants.memory) {
+      const to = block.memory
+      for (let index = 0; index < taken; index += 1) {
+        to[row + index] = Math.round(memory[first + index]!)
+      }
+    }
+    if (wants.elements) block.elements.fill(1, row, end)
+    if (wants.largest) block.largest.set(lane.lengths.subarray(0, taken), row)
+    if (wants.expiries) block.expiries.set(lane.expiries.subarray(0, taken), row)
+    block.nameEnds.set(lane.nameEnds.subarray(0, taken), row)
+    if (this.#hasNames) lane.copyNames(lane.nameEnds[taken - 1]! - base, block.names, base)
+    block.count = end
+    return taken
+  }
+
+  #addString({ rows, encodings, memory }: AnalyzedStrings, index: number): void {
+    const start = rows.keyStart(index)
+    const end = rows.keyEnd(index)
+    const block = this.#blockFor(end - start)
+    const row = block.count
+    block.databases[row] = rows.dbnum
+    block.types[row] = KIND.STRING
+    block.encodings[row] = encodings[index]!
+    block.memory[row] = Math.round(memory[index]!)
+    block.elements[row] = 1
+    block.largest[row] = rows.valueBytes(index)
+    block.expiries[row] = rows.hasExpiry(index) ? rows.expireAtMs(index) : Number.NaN
+    this.#endRow(block, rows.bytes, start, end)
+  }
+
   #blockFor(keyBytes: number): KeyBlock {
     const end = this.#block.namesEnd
     const room = ESCAPED_BYTES * keyBytes
     const isFull = this.#block.count === this.#rows
     if (isFull || (end > 0 && end + room > MAX_BLOCK_NAME_BYTES)) this.#next()
     const block = this.#block
-    const from = block.namesEnd
-    if (from + room > block.names.length) {
-      const longer = Buffer.allocUnsafeSlow(Math.max(from + room, 2 * block.names.length))
-      block.names.copy(longer, 0, 0, from)
-      block.names = longer
-    }
+    block.roomForNames(room)
     return block
   }
 
   #endRow(block: KeyBlock, bytes: Buffer, start: number, end: number): void {
     const at = block.namesEnd
+    if (!this.#hasNames) {
+      block.nameEnds[block.count] = at
+      block.count += 1
+      return
+    }
     const plainEnd = putVisible(bytes, start, end, block.names, at)
     const to = plainEnd >= 0 ? plainEnd : at + block.names.write(printable(bytes, start, end), at)
     block.nameEnds[block.count] = to

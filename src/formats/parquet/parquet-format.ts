@@ -40,7 +40,9 @@ export const PARQUET: KeyFormat = {
 
 class ParquetKeys implements KeyWriter {
   readonly visitor: KeyAnalysis
-  readonly #columns = new KeyColumns(ROWS_OF_GROUP, (block) => this.#writeGroup(block))
+  readonly #columns = new KeyColumns(ROWS_OF_GROUP, {
+    onFull: (block) => this.#writeGroup(block),
+  })
   readonly #out: OutputBuffer
   readonly #file: InstanceType<Library['ParquetWriter']>
   #tooSmall = 0

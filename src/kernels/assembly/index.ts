@@ -94,6 +94,7 @@ export {
   lineTexts,
   writeLines,
 } from './string-lines'
+export { columnEnds, columnExpiries, columnLengths, stringColumns } from './string-columns'
 export { readStringRows, stringRows, stringRowsEnd } from './rows'
 
 /** To be called once. Returns the first byte of memory that the kernels do not use themselves. */

@@ -22,9 +22,9 @@ const SLOT_OF_SHAPE: usize = memory.data(2 * SHAPES, 16)
 /** Of a slot: its text, and in the last byte its length. */
 const TEXTS: usize = memory.data(LINE_TEXT_BYTES * MAX_LINE_TEXTS, 16)
 const HEAD: usize = memory.data(64, 16)
-const OUT_BYTES: usize = 1 << 18
+export const OUT_BYTES: usize = 1 << 18
 /** Whole vectors are stored, so a little more than is used. */
-const OUT: usize = memory.data((1 << 18) + 64, 16)
+export const OUT: usize = memory.data((1 << 18) + 64, 16)
 
 /** Head, text and time with what stands between them. */
 const MOST_BYTES: usize = 64 + 64 + 32

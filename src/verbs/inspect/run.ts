@@ -10,7 +10,7 @@ import { InputError, RdbError } from '../../errors.js'
 import type { WithLane } from '../../rdb/lane/lane.js'
 import { RdbParser } from '../../rdb/parser.js'
 import { DEPTH, type LostRegion, type RdbSummary, type RdbVisitor } from '../../rdb/visitor.js'
-import { dbOfSource, readSource, type SourceName } from '../../source/classify.js'
+import { dbOfSource, readSource, type Source, type SourceName } from '../../source/classify.js'
 import {
   compileKeyFilter,
   wantsKey,
@@ -18,8 +18,8 @@ import {
   type KeyFilter,
   type KeyFilterOptions,
 } from '../../source/key-filter.js'
-import { pumpRdb } from '../../source/rdb-input.js'
-import { openKeys } from '../keys/open.js'
+import { pumpRdb, type RdbInput } from '../../source/rdb-input.js'
+import { openKeys, type OpenKeys, type OpenKeysOptions } from '../keys/open.js'
 import type { InspectOptions, InspectResult, ReadOutcome } from './options.js'
 
 export type * from './options.js'
@@ -135,12 +135,39 @@ export async function readRdbFile(
   validate: boolean,
   checkOnly = false,
 ): Promise<ReadOutcome> {
-  // What is damaged cannot be applied: with salvage the snapshot is read as it lies there.
+  const keys = await openForReading(await readSource(source), options)
+  try {
+    return await readKeys(keys, keys.rdb, visitor, { ...options, validate, checkOnly })
+  } finally {
+    keys.close()
+  }
+}
+
+/** What is damaged cannot be applied: with salvage the snapshot is read as it lies there. */
+export async function openForReading(
+  source: Source,
+  options: OpenKeysOptions & Pick<InspectOptions, 'salvage'>,
+): Promise<OpenKeys> {
   const baseOnly = options.baseOnly === true || options.salvage === true
-  const opened = await readSource(source)
-  const isServer = opened.kind === 'server'
-  const keys = await openKeys(opened, { ...options, baseOnly: isServer ? false : baseOnly })
-  const { rdb, name } = keys
+  return await openKeys(source, {
+    ...options,
+    baseOnly: source.kind === 'server' ? false : baseOnly,
+  })
+}
+
+export type ReadKeysOptions = Pick<
+  InspectOptions,
+  'salvage' | 'walkElements' | 'signal' | 'drain' | 'onProgress'
+> & { readonly validate?: boolean; readonly checkOnly?: boolean }
+
+/** Reads one opening of them to its end: damage is in the result. */
+export async function readKeys(
+  keys: OpenKeys,
+  rdb: RdbInput,
+  visitor: RdbVisitor & WithLane,
+  { validate = false, checkOnly = false, ...options }: ReadKeysOptions,
+): Promise<ReadOutcome> {
+  const { name } = keys
   const { input } = rdb
   const lost: LostRegion[] = []
   let lostRegions = 0
@@ -182,11 +209,9 @@ export async function readRdbFile(
     // Of what is no RDB there is nothing to report.
     if (!(thrown instanceof InputError) || parser.version === 0) throw thrown
     error = thrown
-  } finally {
-    keys.close()
   }
   return {
-    file: isServer || keys.built !== undefined ? name : rdb.name,
+    file: keys.built !== undefined ? name : keys.rdb.name,
     bytes: input.sizeBytes ?? input.consumedBytes,
     compression: input.compression,
     family: parser.family,
@@ -229,7 +254,7 @@ function damageOf(
 }
 
 /** Tests of the filter that cannot fail are left out, so that they cost nothing. */
-function filterHooks(
+export function filterHooks(
   filter: KeyFilter,
   options: KeyFilterOptions | undefined,
   nowMs: number,

@@ -1,5 +1,5 @@
 /** `rrep inspect --key`: a key whole, as lines or as one line of JSON. */
-import { Buffer } from 'node:buffer'
+import { bytesOfPrintable } from '../../../bytes/printable.js'
 import type { Source } from '../../../source/classify.js'
 import { FileError } from '../../../errors.js'
 import { inspectKey } from '../../../verbs/inspect/one-key.js'
@@ -45,7 +45,7 @@ export async function showKey(
   const outcome = await inspectKey(file, {
     ...base,
     ...view.options,
-    key: keyBytes(name),
+    key: bytesOfPrintable(name),
     onBegin: (place) => {
       // The key before it was damaged: nothing was told of its end.
       if (told.isOpen) view.broken()
@@ -121,16 +121,4 @@ class PendingText {
     this.#texts = []
     return text === '' ? undefined : this.#write(text)
   }
-}
-
-/** A name as `printable` shows it, back to its bytes. A shell that passes raw bytes is right too. */
-function keyBytes(name: string): Buffer {
-  if (name === '""') return Buffer.alloc(0)
-  const parts = name.split(/(\\x[0-9a-f]{2}|\\[nrtab\\])/i).map((part, index) => {
-    if (index % 2 === 0) return Buffer.from(part, 'utf8')
-    const letter = part[1]!.toLowerCase()
-    if (letter === 'x') return Buffer.from(part.slice(2), 'hex')
-    return Buffer.from({ n: '\n', r: '\r', t: '\t', a: '\x07', b: '\b' }[letter] ?? '\\', 'latin1')
-  })
-  return Buffer.concat(parts)
 }
