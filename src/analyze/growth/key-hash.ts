@@ -8,6 +8,7 @@
 export const HASH_SECRET_WORDS = 6
 
 export class KeyHash {
+  /** With a sign: V8 keeps such numbers in place. */
   h0 = 0
   h1 = 0
   h2 = 0
@@ -17,6 +18,9 @@ export class KeyHash {
   readonly #by0: number
   readonly #by1: number
   readonly #by2: number
+  /** Of the bytes that came last: a word in one load. */
+  #view: DataView = new DataView(new ArrayBuffer(0))
+  #bytes: Uint8Array = new Uint8Array(0)
 
   constructor(secret: Uint32Array) {
     const [start0 = 0, start1 = 0, start2 = 0, by0 = 0, by1 = 0, by2 = 0] = secret
@@ -49,22 +53,26 @@ export class KeyHash {
     h0 = Math.imul(h0 ^ (h0 >>> 15) ^ db, by0)
     h1 = Math.imul(h1 ^ (h1 >>> 14) ^ db, by1)
     h2 = Math.imul(h2 ^ (h2 >>> 16) ^ db, by2)
-    let from = start
-    let to = at
-    for (const last = end - 3; from < last; from += 4) {
-      const word =
-        bytes[from]! | (bytes[from + 1]! << 8) | (bytes[from + 2]! << 16) | (bytes[from + 3]! << 24)
-      into[to] = word
-      to += 1
+    if (bytes !== this.#bytes) {
+      this.#bytes = bytes
+      this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
+    }
+    const view = this.#view
+    const first = start
+    const words = length >> 2
+    for (let index = 0; index < words; index += 1) {
+      const word = view.getInt32(first + (index << 2), true)
+      into[at + index] = word
       h0 = Math.imul(h0 ^ (h0 >>> 15) ^ word, by0)
       h1 = Math.imul(h1 ^ (h1 >>> 14) ^ word, by1)
       h2 = Math.imul(h2 ^ (h2 >>> 16) ^ word, by2)
     }
+    const from = start + (words << 2)
     if (from < end) {
       let word = bytes[from]!
       if (from + 1 < end) word |= bytes[from + 1]! << 8
       if (from + 2 < end) word |= bytes[from + 2]! << 16
-      into[to] = word
+      into[at + words] = word
       h0 = Math.imul(h0 ^ (h0 >>> 15) ^ word, by0)
       h1 = Math.imul(h1 ^ (h1 >>> 14) ^ word, by1)
       h2 = Math.imul(h2 ^ (h2 >>> 16) ^ word, by2)
@@ -73,8 +81,8 @@ export class KeyHash {
     h0 = Math.imul(h0 ^ (h0 >>> 16), by1)
     h1 = Math.imul(h1 ^ (h1 >>> 16), by2)
     h2 = Math.imul(h2 ^ (h2 >>> 16), by0)
-    this.h0 = (h0 ^ (h0 >>> 15)) >>> 0
-    this.h1 = (h1 ^ (h1 >>> 15)) >>> 0
-    this.h2 = (h2 ^ (h2 >>> 15)) >>> 0
+    this.h0 = h0 ^ (h0 >>> 15)
+    this.h1 = h1 ^ (h1 >>> 15)
+    this.h2 = h2 ^ (h2 >>> 15)
   }
 }

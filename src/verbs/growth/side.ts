@@ -11,7 +11,6 @@ import type { PrefixMarks } from '../../analyze/growth/prefix-marks.js'
 import {
   NAME_ALIGN,
   NO_NAME,
-  RECORD_BYTES,
   RECORD_CLASS,
   RECORD_HASH,
   RECORD_MEMORY,
@@ -28,8 +27,8 @@ import { KIND, KIND_NAMES } from '../../rdb/visitor.js'
 
 export const PARTS = 256
 const PART_SHIFT = 24
-const FIRST_BYTES = 1 << 12
 const CHUNK_BYTES = 1 << 16
+const CHUNK_WORDS = CHUNK_BYTES / 4
 const NAMES_BYTES = 1 << 20
 
 /** What both sides have in common. */
@@ -49,30 +48,19 @@ export interface SideMoments {
   expiredBy: () => number
 }
 
-class Part {
-  bytes = Buffer.alloc(0)
-  words = new Uint32Array(0)
-  doubles = new Float64Array(0)
-  /** Words. */
-  length = 0
-  /** Where its full chunks lie in the file. */
-  readonly chunks: number[] = []
-
-  grow(): void {
-    const made = Buffer.from(new ArrayBuffer(Math.max(FIRST_BYTES, this.bytes.length * 2)))
-    made.set(this.bytes)
-    this.bytes = made
-    this.words = new Uint32Array(made.buffer)
-    this.doubles = new Float64Array(made.buffer)
-  }
-}
-
 export class GrowthSide {
   /** Keys so far. */
   records = 0
   readonly #common: GrowthCommon
   readonly #moments: SideMoments
-  readonly #parts = Array.from({ length: PARTS }, () => new Part())
+  /** A chunk for each part, one behind the other: memory is taken as they fill. */
+  readonly #bytes = Buffer.from(new ArrayBuffer(PARTS * CHUNK_BYTES))
+  readonly #words = new Uint32Array(this.#bytes.buffer)
+  readonly #doubles = new Float64Array(this.#bytes.buffer)
+  /** Words in use, by part. */
+  readonly #lengths = new Int32Array(PARTS)
+  /** Where the full chunks of a part lie in the file. */
+  readonly #chunks = Array.from({ length: PARTS }, (): number[] => [])
   #file: DataFile | undefined
   readonly #names: NameFile
   #ttl: TtlHistogram | undefined
@@ -99,6 +87,7 @@ export class GrowthSide {
       databases.of(header.dbnum),
     )
     this.#put(classOf, mark, name, memory)
+    this.records += 1
   }
 
   readonly addStrings = ({ rows, memory }: AnalyzedStrings): void => {
@@ -115,6 +104,7 @@ export class GrowthSide {
         : lasting
       this.#put(classOf, marks[row]!, name, Math.round(memory[row]!))
     }
+    this.records += count
   }
 
   #classOf(type: number, hasExpiry: boolean, expireAtMs: number, db: number): number {
@@ -129,49 +119,46 @@ export class GrowthSide {
   /** Of the key that was hashed last. */
   #put(classOf: number, mark: number, name: number, memory: number): void {
     const { hash } = this.#common
-    const part = this.#parts[hash.h1 >>> PART_SHIFT]!
-    if (part.length === part.words.length) this.#makeRoom(part)
-    const at = part.length
-    const { words } = part
+    const part = hash.h1 >>> PART_SHIFT
+    let length = this.#lengths[part]!
+    if (length === CHUNK_WORDS) {
+      this.#store(part)
+      length = 0
+    }
+    const at = part * CHUNK_WORDS + length
+    const words = this.#words
     words[at + RECORD_HASH] = hash.h0
     words[at + RECORD_HASH + 1] = hash.h1
     words[at + RECORD_HASH + 2] = hash.h2
     words[at + RECORD_CLASS] = classOf
     words[at + RECORD_PREFIX] = mark
     words[at + RECORD_NAME] = name
-    part.doubles[(at + RECORD_MEMORY) >> 1] = memory
-    part.length = at + RECORD_WORDS
-    this.records += 1
+    this.#doubles[(at + RECORD_MEMORY) >> 1] = memory
+    this.#lengths[part] = length + RECORD_WORDS
   }
 
-  #makeRoom(part: Part): void {
-    if (part.bytes.length < CHUNK_BYTES) {
-      part.grow()
-      return
-    }
+  #store(part: number): void {
     this.#file ??= DataFile.create(join(this.#common.directory, newOwnerToken()), {
       nameless: true,
     })
-    part.chunks.push(this.#file.sizeBytes)
-    this.#file.append(part.bytes)
-    part.length = 0
+    this.#chunks[part]!.push(this.#file.sizeBytes)
+    this.#file.append(this.#bytes, part * CHUNK_BYTES, (part + 1) * CHUNK_BYTES)
   }
 
   /** How many records a part has. */
-  recordsIn(index: number): number {
-    const part = this.#parts[index]!
-    return part.chunks.length * (CHUNK_BYTES / RECORD_BYTES) + part.length / RECORD_WORDS
+  recordsIn(part: number): number {
+    return (this.#chunks[part]!.length * CHUNK_WORDS + this.#lengths[part]!) / RECORD_WORDS
   }
 
   /** All records of a part, into `to`, which has room for them. */
-  async load(index: number, to: Buffer): Promise<void> {
-    const part = this.#parts[index]!
+  async load(part: number, to: Buffer): Promise<void> {
     let at = 0
-    for (const chunk of part.chunks) {
+    for (const chunk of this.#chunks[part]!) {
       await this.#file!.read(chunk, to.subarray(at, at + CHUNK_BYTES))
       at += CHUNK_BYTES
     }
-    part.bytes.copy(to, at, 0, part.length * 4)
+    const from = part * CHUNK_BYTES
+    this.#bytes.copy(to, at, from, from + this.#lengths[part]! * 4)
   }
 
   name(place: number): Buffer | undefined {
