@@ -39,6 +39,15 @@ export interface Checkpoint {
   targetWasEmpty: boolean
   owner: string
   epoch: number
+  /** Of a source of several streams: how far each is, by its name. `nextReplOffset` then only counts. */
+  shards?: ReadonlyMap<string, string> | undefined
+}
+
+const SHARD_FIELD = 'shard:'
+
+/** The fields of the hash in which the shards stand. */
+export function shardFields(shards: ReadonlyMap<string, string> | undefined): readonly string[] {
+  return [...(shards ?? [])].flatMap(([id, text]) => [`${SHARD_FIELD}${id}`, text])
 }
 
 /** Reads the checkpoint; undefined if there is none. The connection is left in CHECKPOINT_DB. */
@@ -69,7 +78,16 @@ export function parseCheckpoint(reply: Reply): Checkpoint | undefined {
     targetWasEmpty: fields.get('empty') === '1',
     owner: fields.get('owner') ?? '',
     epoch: Number(fields.get('epoch') ?? 0),
+    shards: shardsIn(fields),
   }
+}
+
+function shardsIn(fields: ReadonlyMap<string, string>): ReadonlyMap<string, string> | undefined {
+  const shards = new Map<string, string>()
+  for (const [name, text] of fields) {
+    if (name.startsWith(SHARD_FIELD)) shards.set(name.slice(SHARD_FIELD.length), text)
+  }
+  return shards.size === 0 ? undefined : shards
 }
 
 /** Writes all of it, outside a transaction: at the change of a phase. */
@@ -84,7 +102,7 @@ export async function writeCheckpoint(
     ...['replid', checkpoint.replid, 'offset', String(checkpoint.nextReplOffset)],
     ...['db', String(checkpoint.dbnum), 'shift', String(checkpoint.shiftMs)],
     ...['empty', checkpoint.targetWasEmpty ? '1' : '0', 'owner', checkpoint.owner],
-    ...['epoch', String(checkpoint.epoch)],
+    ...['epoch', String(checkpoint.epoch), ...shardFields(checkpoint.shards)],
   )
   if (reply instanceof ReplyError) throw refused('the target', 'HMSET', reply.text)
 }

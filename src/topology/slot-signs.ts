@@ -4,6 +4,7 @@
  *
  *   RESTORE-ASKING k …                                         a key came, by MIGRATE
  *   CLUSTER SYNCSLOTS CONF ASM-TASK T:<from>:<to>:import:completed:0-9 20-29      Redis 8.4
+ *                                                        connecting, failed
  *   CLUSTER SYNCSLOTS ESTABLISH SOURCE <from> NAME J SLOTSRANGE 0 9               Valkey 9.0
  *   CLUSTER SYNCSLOTS FINISH STATE SUCCESS NAME J …
  *   TRIMSLOTS RANGES 1 0 9, CLUSTER FLUSHSLOT 7                keys are deleted, and not named
@@ -14,6 +15,10 @@ import { SLOT_COUNT, type SlotRanges } from './cluster-nodes.js'
 import { keySlot } from './key-slot.js'
 
 export type SlotSign =
+  /** Their keys begin to come; until all of them are here, the other node has them. */
+  | { readonly kind: 'coming'; readonly slots: SlotRanges; readonly from: string }
+  /** They do not come: what has come of them is deleted again. */
+  | { readonly kind: 'failed'; readonly slots: SlotRanges }
   /** One key of the slot is here now. */
   | { readonly kind: 'key'; readonly slots: SlotRanges }
   /** All of them are, and no other node has them; `from` had them by its id. */
@@ -42,24 +47,25 @@ export class SlotSigns {
 
   #sync(command: CommandDecoder): SlotSign | undefined {
     if (isArg(command, 2, 'CONF') && command.argc > 4 && isArg(command, 3, 'ASM-TASK')) {
-      const found = /^[^:]*:([^:]*):[^:]*:import:completed:([\d -]+)$/.exec(text(command, 4))
-      return found === null ? undefined : arrived(rangesOf(found[2]!), found[1]!)
+      const found = /^[^:]*:([^:]*):[^:]*:import:([a-z]+):([\d -]+)$/.exec(text(command, 4))
+      return found === null ? undefined : importSign(found[2]!, rangesOf(found[3]!), found[1]!)
     }
     if (isArg(command, 2, 'ESTABLISH')) {
       const name = valueOf(command, 'NAME')
       const at = placeOf(command, 'SLOTSRANGE')
       const from = valueOf(command, 'SOURCE') ?? ''
-      if (name !== undefined && at > 0) {
-        this.#jobs.set(name, { slots: rangesFrom(command, at + 1), from })
-      }
-      return undefined
+      if (name === undefined || at < 0) return undefined
+      const slots = rangesFrom(command, at + 1)
+      this.#jobs.set(name, { slots, from })
+      return slots.length === 0 ? undefined : { kind: 'coming', slots, from }
     }
     if (!isArg(command, 2, 'FINISH')) return undefined
     const name = valueOf(command, 'NAME') ?? ''
     const job = this.#jobs.get(name)
     this.#jobs.delete(name)
-    const isDone = valueOf(command, 'STATE') === 'SUCCESS' && job !== undefined
-    return isDone ? arrived(job.slots, job.from) : undefined
+    if (job === undefined) return undefined
+    const isDone = valueOf(command, 'STATE') === 'SUCCESS'
+    return isDone ? arrived(job.slots, job.from) : { kind: 'failed', slots: job.slots }
   }
 }
 
@@ -85,6 +91,14 @@ function rangesFrom(command: CommandDecoder, at: number): SlotRanges {
 
 function deleted(slots: SlotRanges): SlotSign | undefined {
   return slots.length === 0 ? undefined : { kind: 'deleted', slots }
+}
+
+/** Of an atomic migration of Redis, by the state that is told. */
+function importSign(state: string, slots: SlotRanges, from: string): SlotSign | undefined {
+  if (slots.length === 0) return undefined
+  if (state === 'connecting') return { kind: 'coming', slots, from }
+  if (state === 'completed') return arrived(slots, from)
+  return state === 'failed' || state === 'canceled' ? { kind: 'failed', slots } : undefined
 }
 
 function arrived(slots: SlotRanges, from: string): SlotSign | undefined {

@@ -25,7 +25,11 @@ test('a key by MIGRATE', () => {
   ])
 })
 
-test('slots by a task of Redis: when it is completed, and not before or where it failed', () => {
+test('slots by a task of Redis: as it begins, and how it ends', () => {
+  const slots = [
+    [0, 9],
+    [20, 29],
+  ]
   const task = (state: string): string =>
     `CLUSTER|SYNCSLOTS|CONF|ASM-TASK|${T}:${A}:${B}:${state}:0-9 20-29`
   expect(
@@ -37,30 +41,28 @@ test('slots by a task of Redis: when it is completed, and not before or where it
       'CLUSTER|SYNCSLOTS|CONF|SLOT-INFO|0:4:0',
     ),
   ).toEqual([
+    { kind: 'coming', from: A, slots },
+    { kind: 'slots', from: A, slots },
     undefined,
-    {
-      kind: 'slots',
-      from: A,
-      slots: [
-        [0, 9],
-        [20, 29],
-      ],
-    },
-    undefined,
-    undefined,
+    { kind: 'failed', slots },
     undefined,
   ])
 })
 
 test('slots by a job of Valkey: its end does not repeat which they were', () => {
+  const coming = { kind: 'coming', slots: [[5, 9]], from: A }
   const begin = `CLUSTER|SYNCSLOTS|ESTABLISH|SOURCE|${A}|NAME|J|SLOTSRANGE|5|9`
   const end = (state: string): string => `CLUSTER|SYNCSLOTS|FINISH|STATE|${state}|NAME|J|MESSAGE|x`
   expect(signsOf(begin, 'CLUSTER|SYNCSLOTS|ACK', end('SUCCESS'))).toEqual([
-    undefined,
+    coming,
     undefined,
     { kind: 'slots', slots: [[5, 9]], from: A },
   ])
-  expect(signsOf(begin, end('FAILED'), end('SUCCESS'))).toEqual([undefined, undefined, undefined])
+  expect(signsOf(begin, end('FAILED'), end('SUCCESS'))).toEqual([
+    coming,
+    { kind: 'failed', slots: [[5, 9]] },
+    undefined,
+  ])
 })
 
 test('what deletes the keys of slots', () => {

@@ -33,8 +33,11 @@ import {
   type TransformCommand,
 } from '../transform.js'
 
+/** Where commands go. */
+export type CommandBatches = Pick<StreamWriter, 'current' | 'seal'>
+
 export interface CommandApplierOptions {
-  writer: StreamWriter
+  writer: CommandBatches
   rules: StreamRules
   table: CommandTable
   selection: KeyFilter

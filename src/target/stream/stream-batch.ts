@@ -8,7 +8,7 @@
  */
 import { Buffer } from 'node:buffer'
 import { CommandEncoder } from '../../resp/encoder.js'
-import { CHECKPOINT_DB, type Checkpoint } from '../checkpoint.js'
+import { CHECKPOINT_DB, shardFields, type Checkpoint } from '../checkpoint.js'
 import { argumentText, frameEnd } from '../server/resp-frames.js'
 import type { PipelinedBatch } from '../server/target-connection.js'
 
@@ -41,6 +41,8 @@ export class StreamBatch implements PipelinedBatch {
   /** The stream up to here is in the batch; the next byte wanted behind it. */
   nextReplOffset = -1
   sourceDb = 0
+  /** Where each stream is behind it, where there are several. */
+  shards: ReadonlyMap<string, string> | undefined
   /** Commands of the source that the frames stand for. */
   sourceCommands = 0
   attempt = 0
@@ -152,7 +154,11 @@ export class StreamBatch implements PipelinedBatch {
       extra += 1
     }
     // All fields each time: a FLUSHALL in the stream may have taken the key away.
-    out.begin(20).ascii('HMSET').bulk(key)
+    const shards = shardFields(this.shards)
+    out
+      .begin(20 + shards.length)
+      .ascii('HMSET')
+      .bulk(key)
     out.ascii('source').bulk(Buffer.from(checkpoint.source))
     out.ascii('phase').ascii('stream')
     out.ascii('replid').ascii(checkpoint.replid)
@@ -162,6 +168,7 @@ export class StreamBatch implements PipelinedBatch {
     out.ascii('empty').ascii(checkpoint.targetWasEmpty ? '1' : '0')
     out.ascii('owner').ascii(checkpoint.owner)
     out.ascii('epoch').integer(checkpoint.epoch)
+    for (const each of shards) out.bulk(Buffer.from(each))
     out.raw(EXEC)
     this.expectedReplies = 1 + this.frameCount + extra + 1
     this.isClosed = true

@@ -10,6 +10,7 @@ import type { KeyRewriteRule } from '../../target/key-mapping.js'
 import type { OnConflict } from '../../target/key-target.js'
 import type { LedgerReport } from '../../target/ledger.js'
 import type { Transform } from '../../target/transform.js'
+import type { ClusterSeeds } from '../../topology/cluster.js'
 import type { DiffResult } from '../diff/options.js'
 
 export interface ReplayOptions {
@@ -90,6 +91,8 @@ export interface ReplayCall extends ReplayOptions {
   /** The target is one master of a cluster: keys of other slots are not for it. By slot: 1 where it is
    * the owner. */
   shard?: { readonly slots: Uint8Array } | undefined
+  /** The source is the cluster of these nodes, live; `source` is one of them. */
+  cluster?: ClusterSeeds | undefined
 }
 
 /** `check`: is the source whole, before the target is emptied. `receive`: the snapshot comes in.
@@ -107,7 +110,8 @@ export interface ReplayProgress extends Progress<
 export type ReplayEvent =
   | { event: 'target'; server: string; version: string; keys: number }
   | { event: 'expiry'; how: 'import-mode' | 'shift' }
-  | { event: 'resumed'; replOffset: number }
+  /** Of several streams no offset is told. */
+  | { event: 'resumed'; replOffset: number | undefined }
   | { event: 'emptied' }
   | { event: 'snapshot'; replOffset: number; bytes: number }
   | { event: 'loaded'; keys: number }
@@ -124,10 +128,10 @@ export type ReplayEvent =
     }
   /** `viaReplica` would have worked, and this load was long. */
   | ({ event: 'advice' } & Advice)
-  | { event: 'caught-up'; replOffset: number }
+  | { event: 'caught-up'; replOffset: number | undefined }
   /** The end that was waited for. `same`: source and target are the same there; else everything up
    * to there was sent. */
-  | { event: 'synced'; replOffset: number; same: boolean }
+  | { event: 'synced'; replOffset: number | undefined; same: boolean }
   | { event: 'link-lost'; side: 'source' | 'target'; message: string; retryInMs?: number }
   | { event: 'warning'; message: string }
 

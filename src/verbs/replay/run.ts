@@ -23,7 +23,6 @@ import {
   type ServerName,
   type Source,
   type SourceName,
-  refuseCluster,
 } from '../../source/classify.js'
 import { UsageError } from '../../errors.js'
 import type { ServerSettings } from '../../net/server-settings.js'
@@ -37,6 +36,7 @@ import { replayToCluster } from './cluster.js'
 import { ClusterTarget } from './cluster-target.js'
 import { replaySalvaged } from './salvage.js'
 import { ReplaySession } from './session.js'
+import { replayShards } from './shards/shards.js'
 import { adviceFor } from './via-replica/advice.js'
 import { unfit } from './via-replica/fitness.js'
 import { replayViaReplica } from './via-replica/run.js'
@@ -81,7 +81,8 @@ export async function replay(
   target: TargetName,
   options: ReplayOptions = {},
 ): Promise<ReplayResult> {
-  const named = refuseCluster(await readSource(source))
+  const named = await readSource(source)
+  if (named.kind === 'cluster') return await replayCluster(named.seeds, target, options)
   if (!isFarArchive(named)) return await replayNear(named, target, options)
   const directory = makeTemporaryDir('rrep-archive-')
   try {
@@ -92,6 +93,16 @@ export async function replay(
   } finally {
     removeTemporaryDir(directory)
   }
+}
+
+/** All shards of a live cluster. */
+async function replayCluster(
+  cluster: ClusterSeeds,
+  target: TargetName,
+  options: ReplayOptions,
+): Promise<ReplayResult> {
+  const source = { kind: 'server', server: cluster[0]! } as const
+  return await replayOpened(source, target, options, cluster)
 }
 
 /** What lies here, or is live. */
@@ -118,15 +129,17 @@ async function replayOpened(
   opened: ReplayCall['source'],
   target: TargetName,
   options: ReplayOptions,
+  cluster?: ClusterSeeds,
 ): Promise<ReplayResult> {
+  const call = { ...options, source: opened, cluster }
   const seeds = seedsOf(target)
   if (seeds !== undefined && options.viaReplica === true) {
     throw unfit(nameOfCluster(seeds), 'it is a cluster')
   }
-  if (seeds !== undefined) return await intoCluster({ ...options, source: opened }, seeds)
+  if (seeds !== undefined) return await intoCluster(call, seeds)
   const server = readServer(target as ServerName)
   try {
-    return await runCall({ ...options, source: opened, target: server })
+    return await runCall({ ...call, target: server })
   } catch (error) {
     if (!(error instanceof ClusterTarget)) throw error
     if (options.viaReplica === true) throw unfit(error.server, 'it is a node of a cluster')
@@ -136,7 +149,7 @@ async function replayOpened(
         { hint: 'mean it by naming the cluster: redis-cluster://HOST:PORT' },
       )
     }
-    return await intoCluster({ ...options, source: opened }, [server])
+    return await intoCluster(call, [server])
   }
 }
 
@@ -202,8 +215,9 @@ async function runCall(options: ReplayCall): Promise<ReplayResult> {
 }
 
 async function run(session: ReplaySession): Promise<ReplayOutcome> {
-  const { source, salvage, viaReplica } = session.options
+  const { source, salvage, viaReplica, cluster } = session.options
   if (viaReplica === true) return await replayViaReplica(session)
+  if (cluster !== undefined) return await replayShards(session, cluster)
   if (source.kind === 'server') return await replayLive(session)
   return await (salvage === true ? replaySalvaged(session) : replayFiles(session))
 }
@@ -223,7 +237,9 @@ async function verify(
     options.onEvent?.({ event: 'warning', message: 'stopped: source and target are not compared' })
     return undefined
   }
-  return await diff(source, target, {
+  const { cluster } = options
+  const whole: Source = cluster === undefined ? source : { kind: 'cluster', seeds: cluster }
+  return await diff(whole, target, {
     // Of a live source it is past.
     ...(source.kind === 'server' ? {} : { until: { a: options.until } }),
     retries,

@@ -249,7 +249,7 @@ export class ReplaySession {
   }
 
   async writeCheckpoint(
-    checkpoint: Pick<Checkpoint, 'source' | 'replid' | 'nextReplOffset' | 'dbnum'>,
+    checkpoint: Pick<Checkpoint, 'source' | 'replid' | 'nextReplOffset' | 'dbnum' | 'shards'>,
     phase: CheckpointPhase,
   ): Promise<void> {
     if (this.isDry) return
@@ -265,12 +265,20 @@ export class ReplaySession {
         targetWasEmpty: this.targetWasEmpty,
         owner: this.owner,
         epoch: this.#epoch,
+        shards: checkpoint.shards,
       },
       // The load is over only where the target still has all of it.
       phase === 'stream' && marks !== undefined
         ? async (connection) => await marks.verify(connection)
         : undefined,
     )
+  }
+
+  /** Rejects with TargetError where the target has lost some of the snapshot at hand. */
+  async proveSnapshot(): Promise<void> {
+    const marks = this.#snapshotWriter?.marks
+    if (marks === undefined || this.isDry) return
+    await this.streamWriter!.withConnection(async (connection) => await marks.verify(connection))
   }
 
   /** Nothing was left out, failed, or called otherwise: what was sent makes the same in the target. */

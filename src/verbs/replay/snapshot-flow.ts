@@ -36,6 +36,8 @@ export interface SnapshotWishes {
   validate: boolean
   /** What lies behind damage is read, too; the keys that were found damaged are not written. */
   damage?: Salvaged
+  /** Keys of other slots are not for here. By slot: 1 where it counts. Default: those of the target. */
+  slots?: Uint8Array | undefined
 }
 
 export interface SnapshotRun {
@@ -198,7 +200,7 @@ function makeLoader(
   session: ReplaySession,
   writer: KeyTarget,
   inputName: string,
-  { name = inputName, replaceOwn, streamFollows, validate, damage }: SnapshotWishes,
+  { name = inputName, replaceOwn, streamFollows, validate, damage, slots }: SnapshotWishes,
 ): SnapshotLoader {
   const { facts, options } = session
   const minSizeBytes = options.filter?.minSizeBytes
@@ -222,7 +224,7 @@ function makeLoader(
     keepExpired: streamFollows,
     checkpointKey: session.streamWriter === undefined ? undefined : session.checkpointKey,
     maxPayloadBytes: options.maxPayloadBytes,
-    slots: options.shard?.slots,
+    slots: slots ?? options.shard?.slots,
     gate:
       minSizeBytes === undefined
         ? undefined

@@ -28,7 +28,7 @@ export class Handovers {
 
   note(shard: string, sign: SlotSign, replOffset: number, unixMs: number): void {
     const { kind, slots } = sign
-    if (kind === 'deleted') return
+    if (kind !== 'key' && kind !== 'slots') return
     const stepMs = Math.floor(unixMs / HANDOVER_STEP_MS) * HANDOVER_STEP_MS
     const key = `${shard} ${kind} ${stepMs}`
     const before = this.#waiting.get(key)

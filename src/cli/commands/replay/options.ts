@@ -36,6 +36,7 @@ export interface ReplayCommandOptions extends ConnectValues, FilterOptions, Iden
   salvage?: boolean
   withServer?: string
   emptyTarget?: boolean
+  cluster?: boolean
   targetCluster?: boolean
   yes?: boolean
   finish?: string
@@ -132,6 +133,7 @@ export function declareReplay(program: Command): Command {
     .option('--verify', 'compare both when done')
     .option('--salvage', 'a damaged dump: go on behind damage as far as that is safe')
     .option('--with-server <path>', '--verify of an AOF or archive: see rrep diff --help')
+    .option('--cluster', 'live: all shards of the cluster that the source is a node of')
     .option('--target-cluster', 'the target is all masters of the cluster that it is a node of')
     .option('--empty-target', 'FLUSHALL first; asks, unless --yes')
     .option('--yes', 'do not ask')
@@ -157,6 +159,7 @@ export function declareReplay(program: Command): Command {
     'rrep replay dump.rdb 127.0.0.1:6380',
     'rrep replay backup/ new.example --until 2026-11-22T09:59:00Z --empty-target',
     'rrep replay redis://old.example redis://new.example --until-synced --verify',
+    'rrep replay --cluster node1:7000 redis://new.example --until-quiet --verify',
     "rrep replay dump.rdb staging --match 'user:*' --map-db 0:5 --rewrite-key s/^user:/test:/",
     'rrep replay dump.rdb staging --transform anonymise.mjs --on-conflict replace',
     'rrep replay dump.rdb new.example --via-replica --verify',

@@ -57,7 +57,11 @@ export function showEvent(event: ReplayEvent, talk: Talk, dryRun = false): void 
       talk.trace(`expiry is held back by ${event.how}`)
       break
     case 'resumed':
-      talk.say(`going on behind offset ${event.replOffset - 1}, where an earlier run stopped`)
+      talk.say(
+        event.replOffset === undefined
+          ? 'going on where an earlier run stopped'
+          : `going on behind offset ${event.replOffset - 1}, where an earlier run stopped`,
+      )
       break
     case 'snapshot':
       talk.say(`snapshot received: ${formatSize(event.bytes)}, offset ${event.replOffset}`)
@@ -82,13 +86,13 @@ export function showEvent(event: ReplayEvent, talk: Talk, dryRun = false): void 
       )
       break
     case 'caught-up':
-      talk.say(`caught up with the source at offset ${event.replOffset}`)
+      talk.say(`caught up with the source${atOffset(event.replOffset)}`)
       break
     case 'synced':
       talk.say(
         event.same
-          ? `source and target are the same at offset ${event.replOffset}`
-          : `everything up to offset ${event.replOffset} was sent`,
+          ? `source and target are the same${atOffset(event.replOffset)}`
+          : `everything${event.replOffset === undefined ? '' : ` up to offset ${event.replOffset}`} was sent`,
       )
       break
     case 'link-lost': {
@@ -155,4 +159,9 @@ export function describeVerified(verified: NonNullable<ReplayResult['verified']>
     describeDifferences(kind, count),
   )
   return `verified: ${countOf(verified.keysDifferent, 'key')} ${verified.keysDifferent === 1 ? 'differs' : 'differ'} (a source, b target): ${kinds.join(', ')}`
+}
+
+/** Of several streams there is none. */
+function atOffset(replOffset: number | undefined): string {
+  return replOffset === undefined ? '' : ` at offset ${replOffset}`
 }

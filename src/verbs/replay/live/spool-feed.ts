@@ -19,8 +19,21 @@ import type {
 import { ReplicationLink } from '../../../replication/link.js'
 import type { ReplaySession } from '../session.js'
 
+const SHARD_RETRIES = 20
+
+/** Of one shard of several. */
+export interface ShardFeedWishes {
+  /** What came, behind what is in the spool. */
+  onReceived: (bytes: Buffer, start: number, end: number) => void
+  /** A stream begins anew: what came before counts no more. */
+  onBegin: () => void
+  /** Nothing more comes. */
+  signal: AbortSignal
+}
+
 export class SpoolFeed implements LinkConsumer {
   #isNode = false
+  readonly #shard: ShardFeedWishes | undefined
   /** A snapshot is wanted, or one that is coming may begin again. */
   wantsSnapshot = false
   snapshotReplOffset = -1
@@ -33,9 +46,12 @@ export class SpoolFeed implements LinkConsumer {
   #link: ReplicationLink | undefined
   #linkEnd: Promise<void> = Promise.resolve()
 
-  constructor(session: ReplaySession, spool: StreamSpool) {
+  constructor(session: ReplaySession, spool: StreamSpool, shard?: ShardFeedWishes) {
     this.#session = session
     this.#spool = spool
+    this.#shard = shard
+    // It is one of many, and meant so.
+    this.#isNode = shard !== undefined
   }
 
   start(server: ServerSettings, start: 'full' | ResumePoint): void {
@@ -46,8 +62,9 @@ export class SpoolFeed implements LinkConsumer {
         purpose: 'stream',
         start,
         allowFullResync: this.wantsSnapshot,
-        retries: options.retries,
-        signal: options.signal,
+        // A failover takes its time.
+        retries: options.retries ?? (this.#shard === undefined ? undefined : SHARD_RETRIES),
+        signal: this.#shard?.signal ?? options.signal,
         onWire: options.onWire,
       },
       this,
@@ -64,6 +81,11 @@ export class SpoolFeed implements LinkConsumer {
               : new Error(String(error)),
         ),
     )
+  }
+
+  /** Resolves when nothing more comes; why, the spool says. */
+  get ended(): Promise<void> {
+    return this.#linkEnd
   }
 
   /** Nothing more is received. Resolves when the link has ended. */
@@ -91,6 +113,7 @@ export class SpoolFeed implements LinkConsumer {
     this.snapshotReplOffset = Math.max(0, info.replOffset)
     this.snapshotMs = Date.now()
     this.#spool.beginSnapshot(info.replid ?? '')
+    this.#shard?.onBegin()
   }
 
   onSnapshotBytes(bytes: Buffer, start: number, end: number): void {
@@ -120,6 +143,7 @@ export class SpoolFeed implements LinkConsumer {
 
   onStream(bytes: Buffer, start: number, end: number): void {
     this.#spool.append(bytes, start, end)
+    this.#shard?.onReceived(bytes, start, end)
   }
 
   onLinkLost(info: LinkLostInfo): void {
