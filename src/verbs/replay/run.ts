@@ -101,6 +101,9 @@ async function replayCluster(
   target: TargetName,
   options: ReplayOptions,
 ): Promise<ReplayResult> {
+  if (options.viaReplica === true) {
+    throw new UsageError('`viaReplica` loads one dump: a live cluster has one for each shard')
+  }
   const source = { kind: 'server', server: cluster[0]! } as const
   return await replayOpened(source, target, options, cluster)
 }
