@@ -15,7 +15,7 @@ export interface PipedOriginOptions {
   /** 40 hex digits that name the history. */
   readonly replid: string
   readonly writer: ServerKind
-  /** Writes the snapshot's bytes to its `input`, then calls `complete` or `fail`. */
+  /** Writes the snapshot, then calls `complete` or `fail`. */
   readonly write: (snapshot: PipedSnapshot) => void
 }
 

@@ -2,6 +2,7 @@
 import type { Writable } from 'node:stream'
 import type { InputError } from '../../errors.js'
 import type { Compression } from '../../disk/compression.js'
+import type { Output } from '../../disk/output/output.js'
 import type { KeyFormatName } from '../../formats/formats.js'
 import type { DumpLoader } from '../../formats/key-format.js'
 import type { ChecksumState, LostRegion } from '../../rdb/visitor.js'
@@ -18,6 +19,8 @@ export type ExportFormat = KeyFormatName
 export interface ExportOptions extends OpenKeysOptions {
   /** A path (the file appears when it is whole) or a stream, which is not ended. */
   output: string | Writable
+  /** @internal In place of `output`. */
+  sink?: Output | undefined
   /** Pack what is written. */
   compress?: Compression | undefined
   /** Default `jsonl`. */

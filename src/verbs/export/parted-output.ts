@@ -8,7 +8,8 @@ import type { ExportedPart, ExportOptions } from './options.js'
 import { partBySlot, partsOf, type Part } from './parts.js'
 
 export async function openParts(options: ExportOptions): Promise<PartedOutput> {
-  const { output, split, compress, signal } = options
+  const { output, sink, split, compress, signal } = options
+  if (sink !== undefined) return new PartedOutput([sink], [])
   if (split === undefined) {
     return new PartedOutput([await openOutput(output, { compress, signal })], [])
   }

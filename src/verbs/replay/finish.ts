@@ -17,7 +17,7 @@ import {
   readCheckpoint,
   type CheckpointPhase,
 } from '../../target/checkpoint.js'
-import { defaultStateDir } from '../../target/replica/load-record.js'
+import { defaultStateDir, forgetRecords } from '../../target/replica/load-record.js'
 import { putRight, type PutRight } from '../../target/replica/put-right.js'
 import { findMarks } from '../../target/load/load-marks.js'
 import { replyText, ReplyError } from '../../target/server/reply-reader.js'
@@ -61,10 +61,11 @@ export async function finishReplay(
     await untilOpen(async () => await probeTarget(target), retries, signal)
   let facts = await probe()
   let replica: PutRight | undefined
+  const stateDir = options.stateDir ?? defaultStateDir()
   if (facts.isLeftReplica) {
-    replica = await putRight(target, { stateDir: options.stateDir ?? defaultStateDir(), signal })
+    replica = await putRight(target, { stateDir, signal })
     facts = await probe()
-  }
+  } else forgetRecords(stateDir, facts.name)
   if (facts.isReplica) {
     throw new TargetError('ERR_TARGET_REPLICA', `${facts.name} is a replica and takes no writes`, {
       hint: 'name its master',

@@ -135,10 +135,7 @@ export class ReplaySession {
   /** Asks the target what it is. */
   async meetTarget(): Promise<void> {
     let facts = await this.#probe()
-    if (facts.isLeftReplica && !this.isDry) {
-      await putLeftRight(this)
-      facts = await this.#probe()
-    }
+    if (!this.isDry && (await putLeftRight(this, facts))) facts = await this.#probe()
     if (facts.isReplica && !this.isDry) {
       throw new TargetError(
         'ERR_TARGET_REPLICA',

@@ -7,7 +7,7 @@ import type { Loss } from '../../../servers/loss.js'
 import type { PipedSnapshot } from '../../../serving/origin/piped-snapshot.js'
 import type { StoredSource } from '../../../source/classify.js'
 import { exportKeys } from '../../export/run.js'
-import type { ExportResult } from '../../export/options.js'
+import type { ExportOptions, ExportResult } from '../../export/options.js'
 import type { ServerFamily } from '../../../servers/version.js'
 import type { TargetFacts } from '../../../target/server/target-probe.js'
 import type { ReplaySession } from '../session.js'
@@ -28,13 +28,13 @@ export class DumpWriter {
 
   /** Resolves when all was written; rejects with what exportKeys rejects with. */
   async write(snapshot: PipedSnapshot): Promise<void> {
-    await this.#export(snapshot.input)
+    await this.#export({ output: '', sink: snapshot })
   }
 
   /** What would be. */
   async writeNowhere(): Promise<void> {
     const nowhere = new Writable({ write: (_chunk, _encoding, done) => done() })
-    await this.#export(nowhere)
+    await this.#export({ output: nowhere })
     this.#book()
   }
 
@@ -71,7 +71,7 @@ export class DumpWriter {
     if (result.keysInConflict > 0) ledger.note('keys of one name twice', result.keysInConflict)
   }
 
-  async #export(output: Writable): Promise<void> {
+  async #export(to: Pick<ExportOptions, 'output' | 'sink'>): Promise<void> {
     const session = this.#session
     const { options, facts, ledger } = session
     // What was counted of an attempt that broke off is counted anew.
@@ -80,7 +80,7 @@ export class DumpWriter {
     this.#tally = tally
     this.#result = undefined
     this.#result = await exportKeys(this.#source, {
-      output,
+      ...to,
       format: 'rdb',
       target: kindOf(facts),
       filter: options.filter,

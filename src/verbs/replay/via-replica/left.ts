@@ -1,6 +1,7 @@
 /** What a load by replication that was killed has left of its target. */
-import { defaultStateDir } from '../../../target/replica/load-record.js'
+import { defaultStateDir, forgetRecords } from '../../../target/replica/load-record.js'
 import { putRight } from '../../../target/replica/put-right.js'
+import type { TargetFacts } from '../../../target/server/target-probe.js'
 import type { ReplayCall, ReplayEvent } from '../options.js'
 
 /** What is needed of the run. */
@@ -13,11 +14,19 @@ export function stateDirOf({ stateDir }: Pick<ReplayCall, 'stateDir'>): string {
   return stateDir ?? defaultStateDir()
 }
 
-/** Rejects as `putRight` does. */
-export async function putLeftRight(run: LeftReplicaHost): Promise<void> {
-  const { target, signal } = run.options
-  const found = await putRight(target, { stateDir: stateDirOf(run.options), signal })
-  if (found !== undefined) {
-    run.event({ event: 'put-right', why: 'an earlier load broke off', ...found })
+/** True: something was to be done, and is. Rejects as `putRight` does. */
+export async function putLeftRight(
+  run: LeftReplicaHost,
+  { name, isLeftReplica }: Pick<TargetFacts, 'name' | 'isLeftReplica'>,
+): Promise<boolean> {
+  const stateDir = stateDirOf(run.options)
+  if (!isLeftReplica) {
+    forgetRecords(stateDir, name)
+    return false
   }
+  const { target, signal } = run.options
+  const found = await putRight(target, { stateDir, signal })
+  if (found === undefined) return false
+  run.event({ event: 'put-right', why: 'an earlier load broke off', ...found })
+  return true
 }

@@ -11,6 +11,7 @@
  */
 import { AbortedError, TargetError, UsageError } from '../../../errors.js'
 import { ControlClient } from '../../../net/control.js'
+import { untilOpen } from '../../../net/waiting.js'
 import type { ServerSettings } from '../../../net/server-settings.js'
 import { keepRecord } from '../../../target/replica/load-record.js'
 import { makeOncePassword } from '../../../target/replica/once-password.js'
@@ -156,7 +157,12 @@ class Load {
     try {
       this.#control.close()
       // It may be loading what it has, and takes no command before it is through.
-      control = await ControlClient.open(patient(options.target))
+      const attempts = cause instanceof AbortedError ? 1 : this.#session.retries
+      control = await untilOpen(
+        async () => await ControlClient.open(patient(options.target)),
+        attempts,
+        undefined,
+      )
       const info = await control.info()
       const after = await makeMaster(control, info, this.#fitness.before)
       record.remove()
