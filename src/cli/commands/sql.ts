@@ -44,7 +44,8 @@ is its slot in a cluster.
 
 Nothing is loaded: each scan of a table reads its source anew, and only what the query looks at. What is
 named twice (a join) is read twice. Sorting and grouping may use --memory, then a directory in TMPDIR. A
-query may read files of yours (read_csv('prices.csv')) and write some (copy … to 'keys.parquet').
+query may read files of yours (read_csv('prices.csv')) and write some (copy keys to 'keys.parquet', the
+quickest way for millions of rows). Rows come in any order unless the query says which.
 
 A terminal gets a table, a pipe CSV (as --csv); --json an object a line. In CSV a text that begins with
 = + - @ or ' gets one more ' in front, so that no spreadsheet takes it for a formula.

@@ -227,7 +227,7 @@ class SqlRun {
     if (this.#failure !== undefined) return this.#failure
     if (isOutdated === true) return noDuckdb(`DuckDB is ${message}`)
     if (/^Out of Memory Error|No space left|Could not (read|write)/i.test(message)) {
-      return new FileError('ERR_DATABASE', `DuckDB: ${message}`, {
+      return new FileError('ERR_DATABASE', `DuckDB: ${message.split('\n')[0]!}`, {
         hint: 'give it more memory, or a TMPDIR with more room',
       })
     }

@@ -253,7 +253,7 @@ test('all columns are those of --csv', async () => {
       keys.map((each) => [
         ...[each.database, each.type, each.key, each.size, each.encoding],
         ...[each.elements, each.largest],
-        each.expiry?.replace(/\.?0*Z$/, 'Z') ?? null,
+        each.expiry,
       ]),
     ),
   )

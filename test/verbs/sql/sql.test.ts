@@ -61,11 +61,11 @@ test('values of every kind', async () => {
     '=1' j, -1 k`
   const { out } = await run([DEMO, query])
   expect(out.split('\n')[1]).toBe(
-    `9007199254740993,1.5,"[1,null]","{""x"":""y""}",2030-01-01T00:00:00.5Z,03:00:00,NaN,true,"a,""b","'=1",-1`,
+    `9007199254740993,1.5,"[1,null]","{""x"":""y""}",2030-01-01T00:00:00.500Z,03:00:00,NaN,true,"a,""b","'=1",-1`,
   )
   expect(JSON.parse((await run([DEMO, query, '--json'])).out)).toEqual({
     ...{ a: '9007199254740993', b: 1.5, c: [1, null], d: { x: 'y' }, g: null, h: true, k: -1 },
-    ...{ e: '2030-01-01T00:00:00.5Z', f: '03:00:00', i: 'a,"b', j: '=1' },
+    ...{ e: '2030-01-01T00:00:00.500Z', f: '03:00:00', i: 'a,"b', j: '=1' },
   })
 })
 

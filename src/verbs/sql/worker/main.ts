@@ -7,15 +7,12 @@
 import { createRequire } from 'node:module'
 import { parentPort, workerData } from 'node:worker_threads'
 import type * as duckdbModule from '@duckdb/node-api'
-import type { DuckDBConnection, DuckDBResult } from '@duckdb/node-api'
 import { bytesOfPrintable } from '../../../bytes/printable.js'
 import { keySlot } from '../../../topology/key-slot.js'
 import type { FromWorker, ToWorker, WorkerStart } from '../protocol.js'
 import { Answers } from './answers.js'
+import { Database, textsOf, type Bindings } from './database.js'
 import { SourceTables } from './tables.js'
-import type { Bindings } from './vectors.js'
-
-type Api = typeof duckdbModule
 
 /** Batches of rows that may be on their way. */
 const MOST_AHEAD = 4
@@ -31,87 +28,83 @@ const flow: { ahead: number; isStopped: boolean; onTaken?: () => void } = {
   isStopped: false,
 }
 
-async function answer(api: Api, db: Bindings): Promise<void> {
-  const database = await api.DuckDBInstance.create(':memory:', start.settings)
-  const connection = await database.connect()
+async function answer(db: Bindings, load: NodeJS.Require): Promise<void> {
+  const database = await Database.open(db, start.settings)
   let again: NodeJS.Timeout | undefined
   port.on('message', (message: ToWorker) => {
     if (message.kind === 'more') flow.ahead -= 1
     else {
       flow.isStopped = true
-      connection.interrupt()
+      database.interrupt()
       // One that comes between two steps of a query is forgotten.
-      again ??= setInterval(() => connection.interrupt(), INTERRUPT_MS)
+      again ??= setInterval(() => database.interrupt(), INTERRUPT_MS)
     }
     flow.onTaken?.()
   })
   try {
-    await connection.run("set TimeZone = 'UTC'")
-    await makeFunctions(connection, api)
-    await new SourceTables(start, api, db, tell).register(connection)
-    await send(await connection.stream(start.query), new Answers(api))
+    await database.run("set TimeZone = 'UTC'")
+    await makeFunctions(database)
+    await new SourceTables(start, database, tell).register()
+    const result = await database.stream(start.query)
+    const loadApi = (): typeof duckdbModule => load(start.duckdb) as typeof duckdbModule
+    const answers = new Answers(database, result, loadApi)
+    tell({ kind: 'columns', columns: answers.columns })
+    while (!isStopped()) {
+      const chunk = await db.fetch_chunk(result)
+      if (chunk === null || db.data_chunk_get_size(chunk) === 0) return
+      tell({ kind: 'rows', rows: answers.rowsOf(chunk) })
+      await turn()
+    }
   } finally {
     clearInterval(again)
-    connection.closeSync()
-    database.closeSync()
+    database.close()
   }
 }
 
-/** `prefix(key)`, `prefix(key, depth)` and `slot(key)`. */
-async function makeFunctions(connection: DuckDBConnection, api: Api): Promise<void> {
-  await connection.run(
-    `create macro prefix (key) as left(key, instr(key, ':')),
-       (key, depth) as regexp_extract(key, '^(?:[^:]*:){1,' || depth || '}')`,
-  )
-  connection.registerScalarFunction(
-    api.DuckDBScalarFunction.create({
-      name: 'slot',
-      parameterTypes: [api.VARCHAR],
-      returnType: api.INTEGER,
-      mainFunction: (_info, input, output) => {
-        const keys = input.getColumnValues(0) as (string | null)[]
-        for (const [row, key] of keys.entries()) {
-          output.setItem(row, key === null ? null : keySlot(bytesOfPrintable(key)))
-        }
-        output.flush()
-      },
-    }),
-  )
+/** Waits until more rows may be sent. */
+async function turn(): Promise<void> {
+  flow.ahead += 1
+  while (flow.ahead >= MOST_AHEAD && !isStopped()) {
+    await new Promise<void>((resolve) => (flow.onTaken = resolve))
+  }
 }
 
 function isStopped(): boolean {
   return flow.isStopped
 }
 
-async function send(result: DuckDBResult, answers: Answers): Promise<void> {
-  const types = result.columnTypes()
-  tell({
-    kind: 'columns',
-    columns: result
-      .deduplicatedColumnNames()
-      .map((name, index) => ({ name, type: types[index]!.toString() })),
+/** `prefix(key)`, `prefix(key, depth)` and `slot(key)`. */
+async function makeFunctions(database: Database): Promise<void> {
+  await database.run(
+    `create macro prefix (key) as substr(key, 1, instr(key, ':')),
+       (key, depth) as regexp_extract(key, '^(?:[^:]*:){1,' || depth || '}')`,
+  )
+  const { db } = database
+  const slot = db.create_scalar_function()
+  db.scalar_function_set_name(slot, 'slot')
+  db.scalar_function_add_parameter(slot, database.typeOf('VARCHAR'))
+  db.scalar_function_set_return_type(slot, database.typeOf('INTEGER'))
+  db.scalar_function_set_function(slot, (_info, input, output) => {
+    const count = db.data_chunk_get_size(input)
+    const keys = textsOf(db, db.data_chunk_get_vector(input, 0), count)
+    // Of no key there is none: DuckDB sees to that.
+    const slots = Int32Array.from(keys, (key) =>
+      key === null ? 0 : keySlot(bytesOfPrintable(key)),
+    )
+    db.copy_data_to_vector(output, 0, slots.buffer, 0, slots.byteLength)
   })
-  for (;;) {
-    const chunk = await result.fetchChunk()
-    if (chunk === null || chunk.rowCount === 0 || flow.isStopped) return
-    tell({ kind: 'rows', rows: answers.rowsOf(chunk) })
-    flow.ahead += 1
-    while (flow.ahead >= MOST_AHEAD && !isStopped()) {
-      await new Promise<void>((resolve) => (flow.onTaken = resolve))
-    }
-  }
+  db.register_scalar_function(database.connection, slot)
 }
 
 async function run(): Promise<void> {
   try {
-    const require = createRequire(start.duckdb)
-    const api = require(start.duckdb) as Api
-    const db = require('@duckdb/node-bindings') as Bindings
+    const load = createRequire(start.duckdb)
+    const db = load('@duckdb/node-bindings') as Bindings
     // Functions that give tables came with 1.5.
-    if (typeof (api as Partial<Api>).DuckDBTableFunction !== 'function') {
-      tell({ kind: 'failed', message: `too old: ${api.version()}`, isOutdated: true })
+    if (typeof (db as Partial<Bindings>).create_table_function !== 'function') {
+      tell({ kind: 'failed', message: `too old: ${db.library_version()}`, isOutdated: true })
     } else {
-      await answer(api, db)
+      await answer(db, load)
       tell({ kind: 'done' })
     }
   } catch (error) {

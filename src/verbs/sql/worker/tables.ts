@@ -3,18 +3,18 @@
  * for it: so this thread, and only this one, sleeps until the other has sent some.
  */
 import { receiveMessageOnPort } from 'node:worker_threads'
-import type * as duckdbModule from '@duckdb/node-api'
-import type {
-  DuckDBConnection,
-  DuckDBDataChunk,
-  DuckDBTableFunctionInfo,
-  DuckDBType,
-} from '@duckdb/node-api'
-import { CONTROL, TABLES, type Block, type ColumnKind, type FromWorker } from '../protocol.js'
-import type { WorkerStart } from '../protocol.js'
-import { Vectors, type Bindings } from './vectors.js'
+import {
+  CONTROL,
+  TABLES,
+  type Block,
+  type ColumnKind,
+  type FromWorker,
+  type WorkerStart,
+} from '../protocol.js'
+import type { Bindings, Chunk, Database, LogicalType } from './database.js'
+import { Vectors } from './vectors.js'
 
-type Api = typeof duckdbModule
+type ReadInfo = Parameters<Bindings['function_get_init_data']>[0]
 
 /** What DuckDB reads with at once: each takes its stretch while the others work. */
 const THREADS = 8
@@ -39,82 +39,83 @@ class Scan {
 
 export class SourceTables {
   readonly #start: WorkerStart
-  readonly #api: Api
+  readonly #database: Database
   readonly #db: Bindings
   readonly #vectors: Vectors
   readonly #control: Int32Array
   readonly #tell: (message: FromWorker) => void
   readonly #scans: Scan[] = []
 
-  constructor(start: WorkerStart, api: Api, db: Bindings, tell: (message: FromWorker) => void) {
+  constructor(start: WorkerStart, database: Database, tell: (message: FromWorker) => void) {
     this.#start = start
-    this.#api = api
-    this.#db = db
-    this.#vectors = new Vectors(db)
+    this.#database = database
+    this.#db = database.db
+    this.#vectors = new Vectors(database.db)
     this.#control = new Int32Array(start.control)
     this.#tell = tell
   }
 
   /** Makes `rrep_rows(n)`, and the views that people name. */
-  async register(connection: DuckDBConnection): Promise<void> {
-    const { DuckDBTableFunction, INTEGER } = this.#api
-    connection.registerTableFunction(
-      DuckDBTableFunction.create({
-        name: 'rrep_rows',
-        parameterTypes: [INTEGER],
-        supportsProjectionPushdown: true,
-        bindFunction: (info) => {
-          const table = Number(info.getParameter(0))
-          for (const { name, kind } of this.#planOf(table)) {
-            info.addResultColumn(name, this.#typeOf(kind))
-          }
-          // Nobody knows before it is read: many.
-          info.setCardinality(MANY_ROWS, false)
-          info.setBindData({ table })
-        },
-        initFunction: (info) => {
-          const { table } = info.bindData as { table: number }
-          const scan = new Scan(this.#scans.length, info.getColumnIndexes())
-          this.#scans.push(scan)
-          info.setInitData(scan)
-          info.setMaxThreads(THREADS)
-          this.#tell({ kind: 'scan', scan: scan.id, table, columns: scan.columns })
-        },
-        mainFunction: (info, chunk) => this.#read(info, chunk),
-      }),
-    )
+  async register(): Promise<void> {
+    const db = this.#db
+    const made = db.create_table_function()
+    db.table_function_set_name(made, 'rrep_rows')
+    db.table_function_add_parameter(made, this.#database.typeOf('INTEGER'))
+    db.table_function_supports_projection_pushdown(made, true)
+    db.table_function_set_bind(made, (info) => {
+      const table = db.get_int32(db.bind_get_parameter(info, 0))
+      for (const { name, kind } of TABLES[this.#start.tables[table]!.table]) {
+        db.bind_add_result_column(info, name, this.#typeOf(kind))
+      }
+      // Nobody knows before it is read: many.
+      db.bind_set_cardinality(info, MANY_ROWS, false)
+      db.bind_set_bind_data(info, { table })
+    })
+    db.table_function_set_init(made, (info) => {
+      const { table } = db.init_get_bind_data(info) as { table: number }
+      const columns = Array.from({ length: db.init_get_column_count(info) }, (_, index) =>
+        db.init_get_column_index(info, index),
+      )
+      const scan = new Scan(this.#scans.length, columns)
+      this.#scans.push(scan)
+      db.init_set_init_data(info, scan)
+      db.init_set_max_threads(info, THREADS)
+      this.#tell({ kind: 'scan', scan: scan.id, table, columns })
+    })
+    db.table_function_set_function(made, (info, chunk) => this.#read(info, chunk))
+    db.register_table_function(this.#database.connection, made)
     for (const table of ['keys', 'commands'] as const) {
       const parts = this.#start.tables.flatMap((each, index) => {
         if (each.table !== table) return []
         const source = this.#start.hasSources ? `${quoted(each.source)} as source, ` : ''
         return [`select ${source}* from rrep_rows(${index})`]
       })
-      await connection.run(`create view ${table} as ${parts.join(' union all ')}`)
+      await this.#database.run(`create view ${table} as ${parts.join(' union all ')}`)
     }
   }
 
-  #planOf(table: number): (typeof TABLES)['keys'] {
-    return TABLES[this.#start.tables[table]!.table]
+  #typeOf(kind: ColumnKind): LogicalType {
+    const varchar = this.#database.typeOf('VARCHAR')
+    switch (kind) {
+      case 'integer':
+        return this.#database.typeOf('INTEGER')
+      case 'bigint':
+        return this.#database.typeOf('BIGINT')
+      case 'time':
+        return this.#database.typeOf('TIMESTAMP_TZ')
+      case 'word':
+      case 'text':
+        return varchar
+      case 'texts':
+        return this.#db.create_list_type(varchar)
+    }
   }
 
-  #typeOf(kind: ColumnKind): DuckDBType {
-    const { BIGINT, INTEGER, LIST, TIMESTAMPTZ, VARCHAR } = this.#api
-    const types = {
-      integer: INTEGER,
-      bigint: BIGINT,
-      time: TIMESTAMPTZ,
-      word: VARCHAR,
-      text: VARCHAR,
-      texts: LIST(VARCHAR),
-    } as const
-    return types[kind]
-  }
-
-  #read(info: DuckDBTableFunctionInfo, { chunk }: DuckDBDataChunk): void {
-    const scan = info.initData as Scan
+  #read(info: ReadInfo, chunk: Chunk): void {
+    const scan = this.#db.function_get_init_data(info) as Scan
     const rows = this.#next(scan)
     if (typeof rows === 'string') {
-      info.setError(rows)
+      this.#db.function_set_error(info, rows)
       return
     }
     this.#db.data_chunk_set_size(chunk, rows)

@@ -4,14 +4,9 @@
  * rows are made to point into that, in the form that DuckDB's C API gives a string: length, then up to 12
  * bytes, or 4 bytes and an address. They live as long as the one does: as the vector.
  */
-import type bindings from '@duckdb/node-bindings'
 import type { Column } from '../protocol.js'
+import { MOST_INLINE_BYTES, STRING_BYTES, type Bindings, type Vector } from './database.js'
 
-export type Bindings = typeof bindings
-type Vector = Parameters<Bindings['vector_get_data']>[0]
-
-const STRING_BYTES = 16
-const MOST_INLINE_BYTES = 12
 const TWO_TO_32 = 2 ** 32
 const MS = 1000
 /** The last moment that a Date can hold: DuckDB holds it, too. */
