@@ -31,6 +31,11 @@ import {
 import { backup as runBackup, type BackupOptions, type BackupResult } from './verbs/backup/run.js'
 import { copyBackup as runCopy, type CopyOptions, type CopyResult } from './verbs/backup/copy.js'
 import type { VerifyResult } from './verbs/backup/options.js'
+import {
+  verifyArchive as runVerifyArchive,
+  type VerifyArchiveOptions,
+  type VerifyArchiveResult,
+} from './verbs/backup/verify-archive.js'
 import { verifyBackup as runVerify, type VerifyOptions } from './verbs/backup/verify.js'
 import { doctor as runDoctor, type DoctorOptions, type DoctorResult } from './verbs/doctor/run.js'
 import { diff as compare, type DiffOptions, type DiffResult } from './verbs/diff/run.js'
@@ -233,6 +238,15 @@ export async function verifyBackup(
   options: VerifyOptions = {},
 ): Promise<VerifyResult> {
   return await byReason(options.signal, runVerify(selector, options))
+}
+
+/** The same of an archive that was shipped (`REPO@archive`): every base and command is read, and with `prove`
+ * a moment is brought back by a server. */
+export async function verifyArchive(
+  selector: string,
+  options: VerifyArchiveOptions = {},
+): Promise<VerifyArchiveResult> {
+  return await byReason(options.signal, runVerifyArchive(selector, options))
 }
 
 /** A backup (`REPO[@SEL]`) into another repository, under the same name and id. Rejects with RdbError (it is

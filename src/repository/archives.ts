@@ -21,6 +21,7 @@ import { writeFileAtomic } from '../disk/atomic-file.js'
 import { fileError } from '../disk/file-error.js'
 import { AbortedError, FileError, RrepError } from '../errors.js'
 import type { Store, StorePath } from '../storage/store.js'
+import { newestProof } from './proof.js'
 
 const MAX_SIDECAR_BYTES = 256 << 20
 
@@ -38,6 +39,8 @@ export interface RepositoryArchive {
   readonly source: string
   /** What can be brought back: every second of these. Oldest first. */
   readonly windows: readonly ArchiveSpan[]
+  /** Unix ms of the newest proof that a moment of it can be brought back; undefined: none. */
+  readonly provenAtMs: number | undefined
 }
 
 export interface StoredArchive extends RepositoryArchive {
@@ -55,6 +58,8 @@ export async function archivesOf(store: Store, name?: string): Promise<readonly 
       const sidecar = await sidecarAt(store, path)
       if (sidecar === undefined) continue
       const windows = spansOf(sidecar)
+      const files = await store.files(path)
+      const provenAtMs = newestProof(files.map((file) => file.name))
       const { source } = sidecar
       archives.push({
         name: each,
@@ -62,6 +67,7 @@ export async function archivesOf(store: Store, name?: string): Promise<readonly 
         directory: store.pathOf(path),
         source,
         windows,
+        provenAtMs,
         store,
         path,
         sidecar,

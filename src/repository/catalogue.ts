@@ -59,8 +59,8 @@ export async function readCatalogue(
     backups: backups.map(plain),
     unfinished: unfinished.map((path) => store.pathOf(path)),
     archives: (await archivesOf(store, name)).map(
-      ({ name: of, id, directory, source, windows }) => {
-        return { name: of, id, directory, source, windows }
+      ({ name: of, id, directory, source, windows, provenAtMs }) => {
+        return { name: of, id, directory, source, windows, provenAtMs }
       },
     ),
   }

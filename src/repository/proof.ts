@@ -17,6 +17,8 @@ export interface Proof {
   /** From the stored bytes to a server that answers: fetched, unpacked, loaded. */
   restoreMs: number
   compareMs: number
+  /** Of an archive: the second, ISO 8601, or `offset:N`. */
+  moment?: string
 }
 
 const NAME = /^proof-(\d{8}T\d{6}Z)\.json$/

@@ -16,6 +16,7 @@ import { AbortedError, LinkError, ProtocolError, UsageError } from '../errors.js
 import { printable } from '../bytes/printable.js'
 import { ControlClient } from '../net/control.js'
 import { DEFAULT_TIMEOUT_MS, type ServerSettings } from '../net/server-settings.js'
+import { APPEND_DIR } from '../archive/layout.js'
 import { makeTemporaryDir } from '../disk/temporary-dir.js'
 import {
   acceptedBy,
@@ -42,6 +43,8 @@ export interface ScratchOptions {
   /** A dump that it starts on: of PATH then the first that loads this version of the format. It has
    * as long as it wants. */
   rdb?: { readonly path: string; readonly magic: RdbMagic } | undefined
+  /** A directory in multi-part form that it starts on, of ours: it writes into it. */
+  aof?: { readonly directory: string; readonly magic: RdbMagic | undefined } | undefined
   signal?: AbortSignal | undefined
 }
 
@@ -71,19 +74,30 @@ rm -rf "$dir"
 
 /** Rejects with UsageError, ProtocolError (there is none, or it does not start), AbortedError. */
 export async function startScratchServer(options: ScratchOptions): Promise<ScratchServer> {
-  const { rdb } = options
+  const { rdb, aof } = options
+  const magic = rdb?.magic ?? aof?.magic
   const program =
-    options.program ??
-    (await findServer(options.family ?? rdb?.magic.family ?? 'redis', rdb?.magic))
+    options.program ?? (await findServer(options.family ?? magic?.family ?? 'redis', magic))
   const { description } = await describeProgram(program)
   const dir = makeDirectory()
   if (rdb !== undefined) symlinkSync(resolve(rdb.path), join(dir, DUMP_NAME))
+  if (aof !== undefined) symlinkSync(resolve(aof.directory, APPEND_DIR), join(dir, APPEND_DIR))
   const socketPath = join(dir, 'socket')
-  const keeper = spawn('/bin/sh', ['-c', KEEPER, 'rrep-scratch', dir, program, ...argsFor(dir)], {
-    stdio: ['pipe', 'ignore', 'ignore', 'pipe'],
-    detached: true,
-  })
-  const server = new KeptServer(keeper, dir, settingsOf(socketPath), description, rdb !== undefined)
+  const keeper = spawn(
+    '/bin/sh',
+    ['-c', KEEPER, 'rrep-scratch', dir, program, ...argsFor(dir, aof !== undefined)],
+    {
+      stdio: ['pipe', 'ignore', 'ignore', 'pipe'],
+      detached: true,
+    },
+  )
+  const server = new KeptServer(
+    keeper,
+    dir,
+    settingsOf(socketPath),
+    description,
+    rdb !== undefined || aof !== undefined,
+  )
   try {
     await server.ready(options.signal)
     return server
@@ -160,7 +174,7 @@ function makeDirectory(): string {
   return makeTemporaryDir(prefix, fits ? undefined : '/tmp')
 }
 
-function argsFor(dir: string): string[] {
+function argsFor(dir: string, loadsAof: boolean): string[] {
   const options: Record<string, string> = {
     port: '0',
     unixsocket: join(dir, 'socket'),
@@ -168,7 +182,8 @@ function argsFor(dir: string): string[] {
     dir,
     dbfilename: DUMP_NAME,
     save: '',
-    appendonly: 'no',
+    appendonly: loadsAof ? 'yes' : 'no',
+    'auto-aof-rewrite-percentage': '0',
     daemonize: 'no',
     databases: String(DATABASES),
     // Sent to us as it is made, without a file of its own.

@@ -9,7 +9,7 @@ import type { StoredBackup } from '../../repository/catalogue.js'
 import { proofName, type Proof } from '../../repository/proof.js'
 import type { BackupFile } from '../../repository/record.js'
 import type { Progress } from '../../source/progress.js'
-import { startScratchServer } from '../../source/scratch-server.js'
+import { startScratchServer, type ScratchServer } from '../../source/scratch-server.js'
 import { diff, type DiffResult } from '../diff/run.js'
 import { magicOf, unpack } from './files.js'
 
@@ -55,7 +55,13 @@ async function proveFile(
     const startedMs = performance.now()
     const dump = join(directory, 'dump.rdb')
     await unpack(await store.open(file), dump, stored, { identity, signal })
-    const server = await loaded(dump, place, { program: withServer, signal })
+    const server = await startedToLoad(place, async () =>
+      startScratchServer({
+        program: withServer,
+        signal,
+        rdb: { path: dump, magic: magicOf(dump) },
+      }),
+    )
     try {
       const loadedMs = performance.now()
       proof.restoreMs += Math.round(loadedMs - startedMs)
@@ -78,13 +84,13 @@ async function proveFile(
   }
 }
 
-async function loaded(
-  dump: string,
+/** A server that ends while it loads has proven the opposite. */
+export async function startedToLoad(
   place: string,
-  options: { program: string | undefined; signal: AbortSignal | undefined },
-): ReturnType<typeof startScratchServer> {
+  start: () => Promise<ScratchServer>,
+): Promise<ScratchServer> {
   try {
-    return await startScratchServer({ ...options, rdb: { path: dump, magic: magicOf(dump) } })
+    return await start()
   } catch (error) {
     if (!(error instanceof ProtocolError) || error.code !== 'ERR_SCRATCH_SERVER') throw error
     throw notProven(place, error.message, error)
@@ -100,6 +106,6 @@ function checkSame(result: DiffResult, { keys }: BackupFile, place: string): voi
   }
 }
 
-function notProven(place: string, what: string, cause?: Error): TargetError {
+export function notProven(place: string, what: string, cause?: Error): TargetError {
   return new TargetError('ERR_NOT_PROVEN', `${place} is not proven: ${what}`, { cause })
 }

@@ -3,10 +3,10 @@
  * A dump.rdb alone is ignored in silence by a server with `appendonly yes`, and an append-only file by one
  * with `no`: so both are there, with the same content.
  */
-import { constants, copyFileSync, linkSync, mkdirSync, rmSync } from 'node:fs'
+import { mkdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
+import { shareFile } from '../../disk/share-file.js'
 import { writeFileAtomic } from '../../disk/atomic-file.js'
-import { fileError } from '../../disk/file-error.js'
 import { WholeDirectory } from '../../disk/whole-directory.js'
 import { ProtocolError, UsageError } from '../../errors.js'
 import { findServer } from '../../source/scratch-server.js'
@@ -81,7 +81,8 @@ export async function restoreTo(
     if (form !== 'rdb') {
       const set = place('appendonlydir')
       mkdirSync(set, { mode: 0o700 })
-      share(dump, join(set, BASE))
+      // Servers replace such files, and never write into them.
+      shareFile(dump, join(set, BASE))
       writeFileAtomic(join(set, INCR), '')
       const manifest = `file ${BASE} seq 1 type b\nfile ${INCR} seq 1 type i\n`
       writeFileAtomic(join(set, 'appendonly.aof.manifest'), manifest)
@@ -105,18 +106,5 @@ async function tooOldFor(dump: string): Promise<string | undefined> {
     if (!(error instanceof ProtocolError) || error.code !== 'ERR_NO_SERVER') throw error
     // None at all: it will be started elsewhere.
     return error.details['tooOld'] === '' ? undefined : error.message
-  }
-}
-
-/** The same bytes under two names: servers replace such files, and never write into them. */
-function share(from: string, to: string): void {
-  try {
-    linkSync(from, to)
-  } catch {
-    try {
-      copyFileSync(from, to, constants.COPYFILE_FICLONE)
-    } catch (error) {
-      throw fileError(to, 'write', error)
-    }
   }
 }

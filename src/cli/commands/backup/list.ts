@@ -28,6 +28,7 @@ const WINDOWS: readonly Column[] = [
   { title: 'archive' },
   { title: 'any second from' },
   { title: 'until' },
+  { title: 'proven', align: 'right' },
   { title: 'source', spare: 1 },
 ]
 
@@ -71,7 +72,7 @@ export function registerList(parent: Command, context: CommandContext): void {
         await talk.write(`${renderTable(LIST, rows, lookOf(talk))}\n`)
       } else if (archives.length === 0) talk.say(`no backup in ${args[0]!}`)
       if (!talk.json && archives.length > 0) {
-        const rows = archives.flatMap(windowRows)
+        const rows = archives.flatMap((archive) => windowRows(archive, nowMs))
         await talk.write(`${renderTable(WINDOWS, rows, lookOf(talk))}\n`)
       }
       for (const each of unfinished) talk.warn(`${each} has no sound record: it is no backup`)
@@ -92,13 +93,25 @@ export function registerList(parent: Command, context: CommandContext): void {
   )
 }
 
-function windowRows({ name, id, source, windows }: RepositoryArchive): string[][] {
-  return windows.map(({ fromMs, toMs }) => [name, id, timeText(fromMs), timeText(toMs), source])
+function windowRows(
+  { name, id, source, windows, provenAtMs }: RepositoryArchive,
+  nowMs: number,
+): string[][] {
+  const proven = provenAtMs === undefined ? '' : `${formatDuration(nowMs - provenAtMs)} ago`
+  return windows.map(({ fromMs, toMs }) => [
+    name,
+    id,
+    timeText(fromMs),
+    timeText(toMs),
+    proven,
+    source,
+  ])
 }
 
-function archiveRow({ windows, ...archive }: RepositoryArchive): object {
+function archiveRow({ windows, provenAtMs, ...archive }: RepositoryArchive): object {
   const spans = windows.map(({ fromMs, toMs }) => ({ from: timeText(fromMs), to: timeText(toMs) }))
-  return { ...archive, windows: spans }
+  const provenAt = provenAtMs === undefined ? null : timeText(provenAtMs)
+  return { ...archive, windows: spans, provenAt }
 }
 
 function timeText(unixMs: number): string {
