@@ -84,7 +84,7 @@ Only commands that write data are executed; whatever else an AOF, an archive or 
 --via-replica: the target loads a dump itself, as servers do in a full resync, at two to three times the
 rate of any pipeline. It is made a replica of rrep for that (REPLICAOF, with a password for this load
 only) and a master again at the end, with the masterauth, masteruser and repl-diskless-load that it had;
-filters, --map-db, --rewrite-key and --transform apply on the way. Refused, with the reason: into a
+filters, --map-db, --rewrite-key and --transform (one key for one) apply on the way. Refused, with the reason: into a
 cluster, a target with replicas of its own or watched by Sentinels, one that is not empty (--empty-target
 empties it), without the rights (CONFIG, SLAVEOF, CLIENT, PUBSUB, INFO), of a live source. rrep listens
 at the address that the target sees it by; where that cannot be reached (NAT), --listen says which, and

@@ -9,14 +9,16 @@
  * Whatever breaks in between, the target is made a master again: by this run, and where that is killed
  * by the next one, or by `replay --finish`.
  */
+import { formatSize } from '../../../bytes/figures-text.js'
 import { AbortedError, TargetError, UsageError } from '../../../errors.js'
 import { ControlClient } from '../../../net/control.js'
+import type { InfoFields } from '../../../net/info.js'
 import { untilOpen } from '../../../net/waiting.js'
 import type { ServerSettings } from '../../../net/server-settings.js'
 import { keepRecord } from '../../../target/replica/load-record.js'
 import { makeOncePassword } from '../../../target/replica/once-password.js'
 import { atDb0, dataOf, makeMaster } from '../../../target/replica/put-right.js'
-import { setForLoad } from '../../../target/replica/replica-settings.js'
+import { readReplicaSettings, setForLoad } from '../../../target/replica/replica-settings.js'
 import { isReadOnce } from '../checks.js'
 import { keepInput } from '../kept-input.js'
 import type { ReplayOutcome } from '../options.js'
@@ -111,64 +113,80 @@ class Load {
     const { options, facts, retries } = this.#session
     const { before, runId } = this.#fitness
     const password = makeOncePassword(before)
-    const master = await LoadMaster.listen({
-      fitness: this.#fitness,
-      password,
-      target: kindOf(facts),
-      write: (snapshot) => this.#writer.write(snapshot),
-      attempts: retries + 1,
-    })
     const record = keepRecord(stateDirOf(options), { target: facts.name, password, before })
-    let isOver = false
+    let isChanged = false
+    let master: LoadMaster | undefined
     try {
+      master = await LoadMaster.listen({
+        fitness: this.#fitness,
+        password,
+        target: kindOf(facts),
+        write: (snapshot) => this.#writer.write(snapshot),
+        attempts: retries + 1,
+      })
+      isChanged = true
       await setForLoad(this.#control, before, password, isDiskless)
       await this.#control.call('SLAVEOF', this.#fitness.announcedHost, master.port)
-      this.#session.event({
-        event: 'replicates',
-        from: `${this.#fitness.announcedHost}:${master.port}`,
-      })
+      const from = `${this.#fitness.announcedHost}:${master.port}`
+      this.#session.event({ event: 'replicates', from })
       const keys = await master.untilLoaded(this.#control, {
         runId,
         timeoutMs: options.target.timeoutMs,
         signal: options.signal,
       })
       this.#writer.confirm(keys)
-      await makeMaster(this.#control, await this.#control.info(), before)
-      isOver = true
-      record.remove()
-      const { totals } = this.#session.ledger
-      this.#session.event({ event: 'loaded', keys: totals.written })
+      const after = await makeMaster(this.#control, await this.#control.info(), before)
+      isChanged = false
+      this.#tellMemory(after)
+      this.#session.event({ event: 'loaded', keys: this.#session.ledger.totals.written })
     } catch (error) {
       // First: what loads from the line hears that no more comes.
-      await master.close()
-      if (!isOver) await this.#breakOff(password, record, error)
+      await master?.close()
+      if (isChanged && (await this.#breakOff(password, error))) isChanged = false
       throw error
     } finally {
-      await master.close()
+      await master?.close()
+      // What could not be put right is put right by the next run, from the record.
+      if (!isChanged) record.remove()
     }
   }
 
-  /** Makes the target a master again, and says what it holds; where it cannot be reached, the next run
-   * does. */
-  async #breakOff(password: string, record: { remove(): void }, cause: unknown): Promise<void> {
-    const { options } = this.#session
+  /** A replica takes more than its limit, a master then throws out or refuses. */
+  #tellMemory(info: InfoFields): void {
+    const limit = Number(info.get('maxmemory') ?? 0)
+    const used = Number(info.get('used_memory') ?? 0)
+    if (limit === 0 || used <= limit) return
+    this.#session.event({
+      event: 'warning',
+      message:
+        `the target holds more than its maxmemory (${formatSize(used)} of ${formatSize(limit)}): by ` +
+        `${info.get('maxmemory_policy') ?? 'its policy'} it throws keys out now, or takes no writes`,
+    })
+  }
+
+  /** Makes the target a master again, and says what it holds. False: it cannot be reached, and the next
+   * run does that. */
+  async #breakOff(password: string, cause: unknown): Promise<boolean> {
+    const { options, ledger, retries } = this.#session
     const why = cause instanceof AbortedError ? 'interrupted' : 'the load broke off'
     let control: ControlClient | undefined
     try {
       this.#control.close()
       // It may be loading what it has, and takes no command before it is through.
-      const attempts = cause instanceof AbortedError ? 1 : this.#session.retries
       control = await untilOpen(
         async () => await ControlClient.open(patient(options.target)),
-        attempts,
-        undefined,
+        cause instanceof AbortedError ? 1 : retries,
       )
       const info = await control.info()
-      const after = await makeMaster(control, info, this.#fitness.before)
-      record.remove()
-      const { data, keys } = dataOf(after, password)
-      if (data === 'whole') this.#session.ledger.confirmKeys()
+      // A restart has put the settings back, and brought its own data.
+      const isOurs = (await readReplicaSettings(control))?.masterauth === password
+      const after = isOurs ? await makeMaster(control, info, this.#fitness.before) : info
+      const { data: found, keys } = dataOf(after, password)
+      const isCounted = (cause as Partial<TargetError>).code === 'ERR_LOAD_INCOMPLETE'
+      const data = found === 'whole' && isCounted ? 'part' : found
+      if (data === 'whole') ledger.confirmKeys()
       this.#session.event({ event: 'put-right', why, data, keys, isIncomplete: false })
+      return true
     } catch (error) {
       const message = error instanceof Error ? error.message : String(error)
       this.#session.event({
@@ -177,6 +195,7 @@ class Load {
           `${why}, and the target could not be made a master again (${message}): the next ` +
           'replay into it does that, or `finishReplay()`',
       })
+      return false
     } finally {
       control?.close()
     }
