@@ -153,9 +153,18 @@ export class BucketStore implements Store {
   }
 
   async removeFolder(path: StorePath, record: string): Promise<void> {
+    // Who is killed on the way is known by it. A key that may not write removes all the same.
+    await this.put([...path, MARK_FILE], `${newOwnerToken()}\n`).catch(() => undefined)
     await this.#remove(this.#keyOf([...path, record]))
-    for (const { key } of await this.#listAll(path)) await this.#remove(key)
+    await this.#removeMarked(path)
+  }
+
+  /** The mark last: until then the next run knows what this is. */
+  async #removeMarked(path: StorePath): Promise<void> {
+    const mark = this.#keyOf([...path, MARK_FILE])
+    for (const { key } of await this.#listAll(path)) if (key !== mark) await this.#remove(key)
     await this.#endUploads(path, () => true)
+    await this.#remove(mark)
   }
 
   async removeUnborn(path: StorePath, names: readonly string[]): Promise<void> {
@@ -164,7 +173,7 @@ export class BucketStore implements Store {
       const mark = await this.readText([...path, name, MARK_FILE], MAX_MARK_BYTES)
       if (mark === undefined || ownerStateOf(mark.trim()) !== 'dead') continue
       dead.add(name)
-      await this.removeFolder([...path, name], MARK_FILE)
+      await this.#removeMarked([...path, name])
     }
     const prefix = `${this.#keyOf(path)}/`
     await this.#endUploads(path, (key, atMs) => {
