@@ -101,6 +101,10 @@ async function run(call: CommandCall<SqlCommandOptions>): Promise<number> {
   const progress = talk.progress('reading')
   const outcomes: ReadOutcome[] = []
   const rows = sql(sources, query, {
+    // As it was typed, like REPO@~1; an address may have a password in it.
+    names: sources.map(({ kind }, index) =>
+      kind === 'file' || kind === 'directory' ? names[index] : undefined,
+    ),
     stdin: io.stdin,
     until: options.until,
     baseOnly: options.baseOnly,

@@ -13,6 +13,8 @@ export interface SqlOptions extends Omit<OpenKeysOptions, 'isReadTwice'> {
   salvage?: boolean | undefined
   /** What DuckDB may use before it goes to disk, into a directory of its own in TMPDIR. Default 1 GiB. */
   memoryBytes?: number | undefined
+  /** What the column `source` calls them, by place. Default: by path or address. */
+  names?: readonly (string | undefined)[] | undefined
   /** Called whenever the keys of a source have been read to the end. */
   onRead?: ((outcome: ReadOutcome) => void) | undefined
 }

@@ -89,7 +89,10 @@ class SqlRun {
     this.#sources = sources
     this.#keys = sources.map((source) => new KeySource(source, options))
     this.#tables = (['keys', 'commands'] as const).flatMap((table) =>
-      sources.map((source) => ({ table, source: nameOfSource(source) })),
+      sources.map((source, index) => ({
+        table,
+        source: options.names?.[index] ?? nameOfSource(source),
+      })),
     )
     this.#worker = new Worker(WORKER_TEXT, {
       eval: true,

@@ -207,6 +207,15 @@ test('names of every length and kind are what they are, and drive no terminal', 
   expect(shown.out.replaceAll(/\x1b\[(1|2|22|39)m/g, '')).not.toMatch(/[\x00-\x09\x0b-\x1f]/)
 })
 
+test('sources are called what they were typed as', async () => {
+  const repo = join(dir, 'repo')
+  mkdirSync(repo)
+  expect((await runCli(['backup', DEMO, '--to', repo, '--name', 'a', '-q'])).code).toBe(0)
+  const query = 'select distinct source from keys order by 1'
+  const { out } = await run([`${repo}@latest`, DEMO, query])
+  expect(out.trimEnd().split('\n').slice(1).sort()).toEqual([`${repo}@latest`, DEMO].sort())
+})
+
 test('several statements: the last one is answered; a plan is drawn', async () => {
   const query = 'create table t as select type from keys; select count(*) n from t'
   expect((await run([DEMO, query])).out).toBe('n\n4641\n')
