@@ -49,9 +49,11 @@ async function answer(db: Bindings, load: NodeJS.Require): Promise<void> {
     const loadApi = (): typeof duckdbModule => load(start.duckdb) as typeof duckdbModule
     const answers = new Answers(database, result, loadApi)
     tell({ kind: 'columns', columns: answers.columns })
-    while (!isStopped()) {
+    for (;;) {
+      // What is stopped is fetched, too, until DuckDB says so: its threads may be waiting for this one.
       const chunk = await db.fetch_chunk(result)
       if (chunk === null || db.data_chunk_get_size(chunk) === 0) return
+      if (isStopped()) continue
       tell({ kind: 'rows', rows: answers.rowsOf(chunk) })
       await turn()
     }
