@@ -76,6 +76,11 @@ export class WholeFile {
     return this.#bytes + (this.#blocks?.pending ?? 0)
   }
 
+  /** Those in the file; `bytes` are still on their way with them. */
+  get fileBytes(): number {
+    return this.#bytes
+  }
+
   /** All bytes are in the file then. Open for reading until `commit` or `discard`. */
   openFd(): number {
     this.#endBlocks()

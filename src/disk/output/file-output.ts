@@ -1,15 +1,23 @@
 /** An output that is a file: it appears whole. */
-import type { Output } from './output.js'
+import type { GrowingFile, Output } from './output.js'
 import { WholeFile, type WholeFileOptions } from '../whole-file.js'
 
 export class FileOutput implements Output {
   readonly canRestart = true
   readonly canTakeBack = true
   readonly canReadBack = true
+  readonly growing: GrowingFile
   readonly #file: WholeFile
 
   constructor(path: string, options: WholeFileOptions) {
-    this.#file = new WholeFile(path, options)
+    const file = new WholeFile(path, options)
+    this.#file = file
+    this.growing = {
+      path: file.temporaryPath,
+      get bytes() {
+        return file.fileBytes
+      },
+    }
   }
 
   get writtenBytes(): number {

@@ -19,10 +19,19 @@ export interface Output {
   restart(): void
   /** Everything written so far, where `canReadBack`. */
   readBack(): { fd: number; sizeBytes: number }
+  /** Where it is a file that another may read as it grows. */
+  readonly growing?: GrowingFile | undefined
   /** Resolves when all is written, durable and under its name. */
   finish(): Promise<void>
   /** Leaves no trace, as far as that is possible. May be called twice. */
   discard(): void
+}
+
+export interface GrowingFile {
+  /** Until it has its name. */
+  readonly path: string
+  /** In the file now; the last ones written may still be on their way. */
+  readonly bytes: number
 }
 
 export interface OutputOptions {

@@ -118,22 +118,41 @@ export async function countDump(
       onProgress: (done) => onProgress?.({ phase: 'check', done, total: sizeBytes, unit: 'bytes' }),
     })
     input.close()
-    const { family, version, checksum, crc64 } = summary
-    if (checksum === 'absent') {
-      const walked = await readDump(await open(), options, onProgress)
-      compareBytes(name, walked, written)
-      return walked
-    }
-    const databases: DumpFacts['databases'] = {}
-    for (const [db, { keys, expires }] of analysis.databases()) databases[db] = { keys, expires }
-    const { keys, expires, auxFields: aux } = analysis
-    const { bytes, sha256 } = written
-    return { bytes, sha256, keys, expires, databases, crc64, magic: { family, version }, aux }
+    return await countedFacts(open, { analysis, summary, written }, options, onProgress)
   } catch (error) {
     throw readError(name, error, signal)
   } finally {
     if (path === undefined) object.stream.destroy()
   }
+}
+
+/** Of a dump that the kernels have counted; one without a checksum is walked. Rejects as `readDump`. */
+export async function countedFacts(
+  open: () => Promise<StoredObject>,
+  {
+    analysis,
+    summary,
+    written,
+  }: {
+    analysis: KeyAnalysis
+    summary: RdbSummary
+    written: { bytes: number; sha256: string }
+  },
+  options: OpenInputOptions,
+  onProgress?: (progress: Progress<'check'>) => void,
+): Promise<DumpFacts> {
+  const { family, version, checksum, crc64 } = summary
+  const { bytes, sha256 } = written
+  if (checksum === 'absent') {
+    const object = await open()
+    const walked = await readDump(object, options, onProgress)
+    compareBytes(object.name, walked, { bytes, sha256 })
+    return walked
+  }
+  const databases: DumpFacts['databases'] = {}
+  for (const [db, { keys, expires }] of analysis.databases()) databases[db] = { keys, expires }
+  const { keys, expires, auxFields: aux } = analysis
+  return { bytes, sha256, keys, expires, databases, crc64, magic: { family, version }, aux }
 }
 
 function readError(name: string, error: unknown, signal: AbortSignal | undefined): unknown {

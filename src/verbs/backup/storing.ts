@@ -15,7 +15,15 @@ import type { Progress } from '../../source/progress.js'
 import { AGE_ENDING, openEncryption } from '../../storage/age/streams.js'
 import type { NewFolder, StoredObject } from '../../storage/store.js'
 import type { SyncIntoCall } from '../sync/run.js'
-import { compareBytes, DumpCounts, hashObject, countDump, type DumpFacts } from './files.js'
+import {
+  compareBytes,
+  countDump,
+  countedFacts,
+  DumpCounts,
+  hashObject,
+  type DumpFacts,
+} from './files.js'
+import { FollowedDump } from './follow.js'
 
 /** What stands between the master and the store. */
 export interface Packing {
@@ -63,9 +71,23 @@ export async function storeDump(
   const isAsked = reopen === undefined && server !== undefined
   const expectedBytes = isAsked ? await usedMemoryOf(server, signal) : undefined
   const stored = await folder.create(file, { expectedBytes, direct: packers.length === 0 })
-  const hashed = new HashedOutput(stored)
+  const follows = reopen !== undefined && packers.length === 0 && stored.growing !== undefined
+  const followed = follows ? new FollowedDump(stored.growing, `${folder.place}/${file}`) : undefined
+  const hashed = new HashedOutput(stored, followed)
   if (reopen !== undefined && !isSealed) {
     const open = async (): Promise<StoredObject> => await reopen(file)
+    if (followed !== undefined) {
+      return {
+        output: hashed,
+        facts: async () => {
+          const { bytes } = hashed
+          const tell = (done: number): void =>
+            onProgress?.({ phase: 'check', done, total: bytes, unit: 'bytes' })
+          const counted = await followed.end((await open()).name, bytes, signal, tell)
+          return await countedFacts(open, { ...counted, written: hashed }, { signal }, onProgress)
+        },
+      }
+    }
     return {
       output: packedOutput(hashed, packers, folder.spoolDirectory),
       facts: async () => await countDump(open, hashed, { signal }, onProgress),
@@ -112,13 +134,15 @@ async function usedMemoryOf(
   }
 }
 
-/** Knows the hash of what passed. */
+/** Knows the hash of what passed, and tells who follows. */
 class HashedOutput implements Output {
   readonly #output: Output
+  readonly #followed: FollowedDump | undefined
   #hash = createHash('sha256')
 
-  constructor(output: Output) {
+  constructor(output: Output, followed: FollowedDump | undefined) {
     this.#output = output
+    this.#followed = followed
   }
 
   get canReadBack(): boolean {
@@ -149,6 +173,7 @@ class HashedOutput implements Output {
   write(bytes: Uint8Array, start = 0, end = bytes.length): void {
     this.#hash.update(bytes.subarray(start, end))
     this.#output.write(bytes, start, end)
+    this.#followed?.poke()
   }
 
   drain(): Promise<void> | undefined {
@@ -158,6 +183,7 @@ class HashedOutput implements Output {
   restart(): void {
     this.#hash = createHash('sha256')
     this.#output.restart()
+    this.#followed?.restart()
   }
 
   readBack(): { fd: number; sizeBytes: number } {
@@ -169,6 +195,7 @@ class HashedOutput implements Output {
   }
 
   discard(): void {
+    this.#followed?.close()
     this.#output.discard()
   }
 }
