@@ -18,7 +18,7 @@ import {
 import { basename, dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import { FileError } from '../errors.js'
-import { DirectBlocks } from './direct-blocks.js'
+import { BLOCK_BYTES, DirectBlocks } from './direct-blocks.js'
 import { fileError } from './file-error.js'
 import { removeLeftovers } from './leftovers.js'
 import { temporaryName, temporaryState } from './owner.js'
@@ -45,6 +45,8 @@ export class WholeFile {
   readonly temporaryPath: string
   #fd: number | undefined
   #blocks: DirectBlocks | undefined
+  /** No more is sent, but not all is there. */
+  #ending: DirectBlocks | undefined
   /** In the file. */
   #bytes = 0
   #writtenBack = 0
@@ -76,15 +78,23 @@ export class WholeFile {
     return this.#bytes + (this.#blocks?.pending ?? 0)
   }
 
-  /** Those in the file; `bytes` are still on their way with them. */
+  /** Those in the file, in one piece from its beginning. */
   get fileBytes(): number {
-    return this.#bytes
+    const bytes = this.#blocks?.fileBytes(this.#bytes) ?? this.#bytes
+    return this.#ending?.fileBytes(bytes) ?? bytes
   }
 
   /** All bytes are in the file then. Open for reading until `commit` or `discard`. */
   openFd(): number {
     this.#endBlocks()
+    // What is on its way is put there once more, which makes no difference but that it is there now.
+    for (const { bytes, byteOffset } of this.#ending?.sent ?? []) this.#put(bytes, byteOffset)
     return this.#openFd
+  }
+
+  /** Undefined: go on. Else the disk is behind. */
+  drain(): Promise<void> | undefined {
+    return this.#blocks?.drain()
   }
 
   get #openFd(): number {
@@ -92,32 +102,47 @@ export class WholeFile {
     return this.#fd
   }
 
-  /** Appends bytes[start, end), synchronously. Throws FileError. */
+  /** Appends bytes[start, end), without waiting. Throws FileError, perhaps of what came before. */
   write(bytes: Uint8Array, start = 0, end = bytes.length): void {
     let at = start
     while (at < end && this.#blocks !== undefined) {
       at += this.#blocks.take(bytes, at, end)
-      if (this.#blocks.isFull) this.#writeBlock(this.#blocks)
+      if (this.#blocks.isFull) this.#sendBlock(this.#blocks)
     }
     if (at < end) this.#append(bytes, at, end)
   }
 
-  #writeBlock(blocks: DirectBlocks): void {
-    const written = blocks.writeOut(this.#bytes)
-    this.#bytes += written
+  #sendBlock(blocks: DirectBlocks): void {
+    blocks.send(this.#bytes)
+    this.#bytes += BLOCK_BYTES
     this.#writtenBack = this.#bytes
-    if (blocks.pending === 0 && !blocks.isSlow) return
     // From here on the ordinary way.
-    this.#endBlocks(written)
+    if (blocks.failed.length > 0 || blocks.isSlow) this.#endBlocks()
   }
 
-  /** What is pending is written, but for its first bytes that are; there are no blocks any more. */
-  #endBlocks(written = 0): void {
+  /** What is pending is written, and what failed; what is on its way stays so. */
+  #endBlocks(): void {
     const blocks = this.#blocks
     if (blocks === undefined) return
     this.#blocks = undefined
     blocks.close()
-    if (blocks.pending > written) this.#append(blocks.block, written, blocks.pending)
+    this.#repair(blocks)
+    if (!blocks.isIdle) this.#ending = blocks
+    if (blocks.pending > 0) this.#append(blocks.block, 0, blocks.pending)
+  }
+
+  #repair(blocks: DirectBlocks): void {
+    for (const { bytes, byteOffset, written } of blocks.failed.splice(0)) {
+      this.#put(bytes.subarray(written), byteOffset + written)
+    }
+  }
+
+  #put(bytes: Buffer, byteOffset: number): void {
+    try {
+      writeAll(this.#openFd, bytes, 0, bytes.length, byteOffset)
+    } catch (error) {
+      throw fileError(this.targetPath, 'write', error, byteOffset)
+    }
   }
 
   #append(bytes: Uint8Array, start: number, end: number): void {
@@ -147,9 +172,13 @@ export class WholeFile {
   /** Begins again, empty. */
   restart(): void {
     if (this.bytes === 0) return
-    if (this.#blocks !== undefined) this.#blocks.pending = 0
     try {
-      ftruncateSync(this.#openFd, 0)
+      if (this.#blocks?.isIdle !== false && this.#ending === undefined) {
+        if (this.#blocks !== undefined) this.#blocks.pending = 0
+        ftruncateSync(this.#openFd, 0)
+      } else {
+        this.#replace()
+      }
     } catch (error) {
       throw fileError(this.targetPath, 'truncate', error)
     }
@@ -157,11 +186,27 @@ export class WholeFile {
     this.#writtenBack = 0
   }
 
+  /** By another file: what is on its way to the old one must not come into it. */
+  #replace(): void {
+    const wasDirect = this.#blocks !== undefined
+    this.#blocks?.close()
+    this.#blocks = undefined
+    this.#ending = undefined
+    closeSync(this.#openFd)
+    unlinkSync(this.temporaryPath)
+    this.#fd = openSync(this.temporaryPath, 'wx+', MODE)
+    if (wasDirect) this.#blocks = DirectBlocks.open(this.temporaryPath)
+  }
+
   /** Makes the file durable and gives it its name. On failure the temporary is gone and the old
    * file still there. */
   async commit(): Promise<void> {
     try {
       this.#endBlocks()
+      if (this.#ending !== undefined) {
+        await this.#ending.settled()
+        this.#repair(this.#ending)
+      }
       await this.#writeBack
       if (this.#writeBackFault !== undefined) throw this.#writeBackFault as Error
       await fsyncAsync(this.#openFd)

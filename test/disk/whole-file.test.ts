@@ -103,6 +103,30 @@ test('past the cache or not, all bytes are there, in pieces of any size', async 
   }
 })
 
+test('while it grows, what it says is in the file is there', async () => {
+  const source = Buffer.allocUnsafe(700_000)
+  for (let at = 0; at < source.length; at += 4) source.writeUInt32LE(at, at)
+  const sink = new WholeFile(target, { direct: true })
+  const expected: Buffer[] = []
+  for (let round = 0; round < 30; round += 1) {
+    sink.write(source)
+    expected.push(source)
+    if (round % 3 === 0) await sink.drain()
+    const there = readFileSync(sink.temporaryPath).subarray(0, sink.fileBytes)
+    expect(there.length).toBe(sink.fileBytes)
+    expect(there.equals(Buffer.concat(expected).subarray(0, there.length))).toBe(true)
+  }
+  await sink.commit()
+  expect(readFileSync(target).equals(Buffer.concat(expected))).toBe(true)
+})
+
+test('a file that is given up while blocks are on their way leaves no trace', () => {
+  const sink = new WholeFile(target, { direct: true })
+  sink.write(Buffer.alloc(5 << 20))
+  sink.discard()
+  expect(readdirSync(dir)).toEqual([])
+})
+
 test('a restart begins with nothing', async () => {
   const sink = new WholeFile(target)
   sink.write(Buffer.from('a long first attempt'))

@@ -28,8 +28,8 @@ export class FileOutput implements Output {
     this.#file.write(bytes, start, end)
   }
 
-  drain(): undefined {
-    return undefined
+  drain(): Promise<void> | undefined {
+    return this.#file.drain()
   }
 
   restart(): void {

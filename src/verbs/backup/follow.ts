@@ -54,7 +54,7 @@ export class FollowedDump {
 
   /** The file was emptied. */
   restart(): void {
-    this.#attempt += 1
+    this.close()
     this.#at = 0
     this.#fault = undefined
     this.#analysis = new KeyAnalysis({ nowMs: Date.now(), top: 0 })
