@@ -41,7 +41,7 @@ export async function run(): Promise<void> {
         `${kind}: its own load`,
         ours,
         { name: 'redis-server', argv: ['sh', '-c', OWN_LOAD, 'sh', dir], before: empty },
-        { runs: 5, targetRatio: 1.15 },
+        { runs: 3, targetRatio: 1.15 },
       )
       endOwn()
       const protocol = join(dir, 'restores.resp')

@@ -81,16 +81,18 @@ first (standard input is kept in TMPDIR for that), of a live server the snapshot
 Only commands that write data are executed; whatever else an AOF, an archive or a source says
 (CONFIG, ACL, REPLICAOF …) is refused by name and counts as failed.
 
---via-replica: the target loads a dump itself, as servers do in a full resync, at two to three times the
-rate of any pipeline. It is made a replica of rrep for that (REPLICAOF, with a password for this load
-only) and a master again at the end, with the masterauth, masteruser and repl-diskless-load that it had;
-filters, --map-db, --rewrite-key and --transform (one key for one) apply on the way. Refused, with the reason: into a
-cluster, a target with replicas of its own or watched by Sentinels, one that is not empty (--empty-target
-empties it), without the rights (CONFIG, SLAVEOF, CLIENT, PUBSUB, INFO), of a live source. rrep listens
-at the address that the target sees it by; where that cannot be reached (NAT), --listen says which, and
-0.0.0.0 means all. A target with tls-replication is served with --target-cert and --target-key, which it
-must trust. A load that breaks off or is interrupted puts the target right and says what it holds; after
-a kill the next replay into it does, or --finish TARGET.
+--via-replica: the target loads a dump itself, as servers do in a full resync: where keys are small,
+at two to three times the rate of any pipeline; where they are large, at about the same. It is made
+a replica of rrep for that (REPLICAOF, with a password for this load only) and a master again at the
+end, with the masterauth, masteruser and repl-diskless-load that it had; filters, --map-db,
+--rewrite-key and --transform (one key for one) apply on the way. Refused, with the reason: into a
+cluster, a target with replicas of its own or watched by Sentinels, one that is not empty
+(--empty-target empties it), without the rights (CONFIG, SLAVEOF, CLIENT, PUBSUB, INFO), of a live
+source. rrep listens at the address that the target sees it by; where that cannot be reached (NAT),
+--listen says which, and 0.0.0.0 means all. A target with tls-replication is served with
+--target-cert and --target-key, which it must trust. A load that breaks off or is interrupted puts
+the target right and says what it holds; after a kill the next replay into it does, or --finish
+TARGET.
 
 --salvage reads a damaged dump to its end: what is sound is written, what was lost is told, the
 ledger counts it, and the exit status is 6. What follows a snapshot (commands) is then left out.
