@@ -192,9 +192,9 @@ describe.skipIf(executablePath === undefined)('the report in Chromium', () => {
     expect(statSync(hostile).size).toBeLessThan(400_000)
   })
 
-  test('with 20,000 prefixes it is below 3 MB and soon there', async () => {
-    const names = Array.from({ length: 60_000 }, (_, at) => {
-      const module = at % 20_000
+  test('with 30,000 prefixes it is below 3 MB and soon there', async () => {
+    const names = Array.from({ length: 90_000 }, (_, at) => {
+      const module = at % 30_000
       return Buffer.from(`service-${module % 200}:region-${module % 1000}:module-${module}:${at}`)
     })
     const dump = join(scratch, 'many.rdb')
