@@ -256,7 +256,7 @@ const FILES = [
   ),
 ]
 
-if (LARGE !== undefined) FILES.push({ name: LARGE, rdb: LARGE } as (typeof FILES)[number])
+if (LARGE !== undefined) FILES.push({ name: LARGE, rdb: LARGE })
 
 describe.each(FILES)('$name', ({ rdb }) => {
   test('every figure is what the rows of the dump come to', async () => {
