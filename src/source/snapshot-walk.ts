@@ -5,6 +5,8 @@
  */
 import { readSync } from 'node:fs'
 import { RdbError } from '../errors.js'
+import { allocateInputBuffer } from '../kernels/kernel.js'
+import type { WithLane } from '../rdb/lane/lane.js'
 import { RdbParser, type RdbParserOptions } from '../rdb/parser.js'
 import { DEPTH, type RdbSummary, type RdbVisitor } from '../rdb/visitor.js'
 
@@ -15,15 +17,54 @@ export class SnapshotWalk {
   #trailingBytes = 0
   /** Why it is not whole, once that is certain. */
   fault: RdbError | undefined
+  /** Of a visitor with a lane: pieces are gathered where its kernel works on them in place. */
+  readonly #gathered: Buffer | undefined
+  #gatheredBytes = 0
 
   constructor(
-    visitor: RdbVisitor = { key: () => DEPTH.SKIP },
+    visitor: RdbVisitor & WithLane = { key: () => DEPTH.SKIP },
     options: Pick<RdbParserOptions, 'validate'> = {},
   ) {
-    this.#parser = new RdbParser(visitor, { ...options, checksum: 'ignore' })
+    const { lane } = visitor
+    this.#parser = new RdbParser(visitor, { ...options, lane, checksum: 'ignore' })
+    if (lane !== undefined) this.#gathered = allocateInputBuffer(BUFFER_BYTES)
   }
 
   push(bytes: Buffer): void {
+    const to = this.#gathered
+    if (to === undefined) {
+      this.#parse(bytes)
+      return
+    }
+    for (let at = 0; at < bytes.length;) {
+      const count = bytes.copy(to, this.#gatheredBytes, at)
+      at += count
+      this.#gatheredBytes += count
+      if (this.#gatheredBytes === to.length) this.#flush()
+    }
+  }
+
+  /** What it was, at its end. Throws RdbError where it is not whole. */
+  end(): RdbSummary {
+    this.#flush()
+    if (this.fault !== undefined) throw this.fault
+    return this.#parser.end()
+  }
+
+  get isWhole(): boolean | undefined {
+    this.#flush()
+    if (this.fault?.code === 'ERR_RDB_UNSUPPORTED') return undefined
+    return this.fault === undefined && this.#parser.done && this.#trailingBytes === 0
+  }
+
+  #flush(): void {
+    const bytes = this.#gatheredBytes
+    if (this.#gathered === undefined || bytes === 0) return
+    this.#gatheredBytes = 0
+    this.#parse(this.#gathered.subarray(0, bytes))
+  }
+
+  #parse(bytes: Buffer): void {
     if (this.fault !== undefined) return
     try {
       this.#trailingBytes += bytes.length - this.#parser.push(bytes)
@@ -31,17 +72,6 @@ export class SnapshotWalk {
       if (!(error instanceof RdbError)) throw error
       this.fault = error
     }
-  }
-
-  /** What it was, at its end. Throws RdbError where it is not whole. */
-  end(): RdbSummary {
-    if (this.fault !== undefined) throw this.fault
-    return this.#parser.end()
-  }
-
-  get isWhole(): boolean | undefined {
-    if (this.fault?.code === 'ERR_RDB_UNSUPPORTED') return undefined
-    return this.fault === undefined && this.#parser.done && this.#trailingBytes === 0
   }
 }
 

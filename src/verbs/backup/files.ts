@@ -129,26 +129,27 @@ export async function countDump(
 /** Of a dump that the kernels have counted; one without a checksum is walked. Rejects as `readDump`. */
 export async function countedFacts(
   open: () => Promise<StoredObject>,
-  {
-    analysis,
-    summary,
-    written,
-  }: {
-    analysis: KeyAnalysis
-    summary: RdbSummary
-    written: { bytes: number; sha256: string }
-  },
+  counted: CountedDump,
   options: OpenInputOptions,
   onProgress?: (progress: Progress<'check'>) => void,
 ): Promise<DumpFacts> {
-  const { family, version, checksum, crc64 } = summary
+  const facts = factsOf(counted)
+  if (counted.summary.checksum !== 'absent') return facts
+  const object = await open()
+  const walked = await readDump(object, options, onProgress)
+  compareBytes(object.name, walked, facts)
+  return walked
+}
+
+interface CountedDump {
+  analysis: KeyAnalysis
+  summary: RdbSummary
+  written: { bytes: number; sha256: string }
+}
+
+export function factsOf({ analysis, summary, written }: CountedDump): DumpFacts {
+  const { family, version, crc64 } = summary
   const { bytes, sha256 } = written
-  if (checksum === 'absent') {
-    const object = await open()
-    const walked = await readDump(object, options, onProgress)
-    compareBytes(object.name, walked, { bytes, sha256 })
-    return walked
-  }
   const databases: DumpFacts['databases'] = {}
   for (const [db, { keys, expires }] of analysis.databases()) databases[db] = { keys, expires }
   const { keys, expires, auxFields: aux } = analysis

@@ -3,6 +3,7 @@
  * cannot be asked again at no cost, else by reading back what lies there.
  */
 import { createHash } from 'node:crypto'
+import { KeyAnalysis } from '../../analyze/key-analysis.js'
 import { createCompressor, endingOf, type Compression } from '../../disk/compression.js'
 import { packedOutput, packersOf } from '../../disk/output/open-output.js'
 import type { Output } from '../../disk/output/output.js'
@@ -10,6 +11,7 @@ import type { Packer } from '../../disk/output/queued-output.js'
 import { RrepError } from '../../errors.js'
 import { ControlClient } from '../../net/control.js'
 import type { ServerSettings } from '../../net/server-settings.js'
+import type { RdbSummary } from '../../rdb/visitor.js'
 import { SnapshotWalk } from '../../source/snapshot-walk.js'
 import type { Progress } from '../../source/progress.js'
 import { AGE_ENDING, openEncryption } from '../../storage/age/streams.js'
@@ -20,6 +22,7 @@ import {
   countDump,
   countedFacts,
   DumpCounts,
+  factsOf,
   hashObject,
   type DumpFacts,
 } from './files.js'
@@ -69,7 +72,9 @@ export async function storeDump(
   const { packers, isSealed } = packing
   const { reopen } = folder
   const isAsked = reopen === undefined && server !== undefined
-  const expectedBytes = isAsked ? await usedMemoryOf(server, signal) : undefined
+  const { usedMemory: expectedBytes, hasChecksum } = isAsked
+    ? await askServer(server, signal)
+    : { usedMemory: undefined, hasChecksum: false }
   const stored = await folder.create(file, { expectedBytes, direct: packers.length === 0 })
   const follows = reopen !== undefined && packers.length === 0 && stored.growing !== undefined
   const followed = follows ? new FollowedDump(stored.growing, `${folder.place}/${file}`) : undefined
@@ -94,18 +99,25 @@ export async function storeDump(
     }
   }
   const output = packedOutput(hashed, packers, folder.spoolDirectory, { isQueued: true })
-  let last: { walk: SnapshotWalk; counts: DumpCounts } | undefined
+  let last: { walk: SnapshotWalk; facts: (summary: RdbSummary) => DumpFacts } | undefined
   return {
     output,
     canWait: true,
     newWalk: () => {
-      const counts = new DumpCounts()
-      last = { walk: new SnapshotWalk(counts.visitor, { validate: true }), counts }
+      // Where a checksum tells of damage the kernels count; else every value is walked.
+      if (hasChecksum) {
+        const analysis = new KeyAnalysis({ nowMs: Date.now(), top: 0 })
+        const walk = new SnapshotWalk(analysis)
+        last = { walk, facts: (summary) => factsOf({ analysis, summary, written: hashed }) }
+      } else {
+        const counts = new DumpCounts()
+        const walk = new SnapshotWalk(counts.visitor, { validate: true })
+        last = { walk, facts: (summary) => counts.facts(hashed, summary) }
+      }
       return last.walk
     },
     facts: async () => {
-      const { walk, counts } = last!
-      const facts = counts.facts(hashed, walk.end())
+      const facts = last!.facts(last!.walk.end())
       if (reopen !== undefined) {
         const lying = await reopen(file)
         compareBytes(lying.name, await hashObject(lying, signal), facts)
@@ -115,19 +127,29 @@ export async function storeDump(
   }
 }
 
-/** About how large a dump becomes at most; undefined where the server does not say. */
-async function usedMemoryOf(
+interface ServerFacts {
+  /** About how large a dump becomes at most; undefined where it does not say. */
+  usedMemory: number | undefined
+  /** Its dumps have one, for sure. */
+  hasChecksum: boolean
+}
+
+async function askServer(
   server: ServerSettings,
   signal: AbortSignal | undefined,
-): Promise<number | undefined> {
+): Promise<ServerFacts> {
+  const facts: ServerFacts = { usedMemory: undefined, hasChecksum: false }
   let client: ControlClient | undefined
   try {
     client = await ControlClient.open(server, signal)
     const used = Number((await client.info('memory')).get('used_memory'))
-    return Number.isSafeInteger(used) ? used : undefined
+    if (Number.isSafeInteger(used)) facts.usedMemory = used
+    const told = await client.call('CONFIG', 'GET', 'rdbchecksum')
+    facts.hasChecksum = JSON.stringify(told).includes('"yes"')
+    return facts
   } catch (error) {
-    // Whatever is wrong, the link will say it better; not everybody may ask INFO.
-    if (error instanceof RrepError && signal?.aborted !== true) return undefined
+    // Whatever is wrong, the link will say it better; not everybody may ask INFO or CONFIG.
+    if (error instanceof RrepError && signal?.aborted !== true) return facts
     throw error
   } finally {
     client?.close()
