@@ -11,7 +11,7 @@ export async function run(): Promise<void> {
     console.log('backup-bucket: skipped, Swift is not installed')
     return
   }
-  const file = await benchData('A')
+  const file = await benchData('D')
   const swift = await startSwift()
   const program = join(import.meta.dirname, 'serve-ready.lib.ts')
   const child = spawn(process.execPath, ['--import', 'tsx', program, file, 'length'], {
@@ -24,7 +24,7 @@ export async function run(): Promise<void> {
     )
     const raw = join(import.meta.dirname, 'upload-raw.lib.ts')
     const { ours } = await pairwise(
-      'A into a bucket',
+      'D into a bucket',
       {
         name: 'rrep backup',
         argv: [

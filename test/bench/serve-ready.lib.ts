@@ -17,8 +17,10 @@ const server = createServer((socket) => {
     // Order matters: one request at a time, but redis-cli sends REPLCONF and SYNC in one go.
     for (let i = text.split('REPLCONF').length - 1; i > 0; i -= 1) socket.write('+OK\r\n')
     if (text.includes('PING')) socket.write('+PONG\r\n')
-    // Whatever else is asked before: it is not known here.
-    if (/\r\n(INFO|ROLE|HELLO|CLIENT|CONFIG|SENTINEL|CLUSTER|COMMAND)\r\n/.test(text)) {
+    if (text.includes('RDBCHECKSUM')) {
+      socket.write('*2\r\n$11\r\nrdbchecksum\r\n$3\r\nyes\r\n')
+    } else if (/\r\n(INFO|ROLE|HELLO|CLIENT|CONFIG|SENTINEL|CLUSTER|COMMAND)\r\n/.test(text)) {
+      // Whatever else is asked before is not known here.
       socket.write('-ERR unknown command\r\n')
     }
     if (text.includes('\r\nPSYNC\r\n')) {

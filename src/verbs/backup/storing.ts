@@ -134,25 +134,42 @@ interface ServerFacts {
   hasChecksum: boolean
 }
 
+/** Whatever is wrong, the link will say it better; not everybody may ask INFO or CONFIG. */
 async function askServer(
   server: ServerSettings,
   signal: AbortSignal | undefined,
 ): Promise<ServerFacts> {
-  const facts: ServerFacts = { usedMemory: undefined, hasChecksum: false }
   let client: ControlClient | undefined
   try {
     client = await ControlClient.open(server, signal)
-    const used = Number((await client.info('memory')).get('used_memory'))
-    if (Number.isSafeInteger(used)) facts.usedMemory = used
-    const told = await client.call('CONFIG', 'GET', 'rdbchecksum')
-    facts.hasChecksum = JSON.stringify(told).includes('"yes"')
-    return facts
+    const asked = client
+    const memory = await told(asked.info('memory'), signal)
+    const used = Number(memory?.get('used_memory'))
+    const config = await told(asked.call('CONFIG', 'GET', 'rdbchecksum'), signal)
+    return {
+      usedMemory: Number.isSafeInteger(used) ? used : undefined,
+      hasChecksum: JSON.stringify(config ?? '').includes('"yes"'),
+    }
   } catch (error) {
-    // Whatever is wrong, the link will say it better; not everybody may ask INFO or CONFIG.
-    if (error instanceof RrepError && signal?.aborted !== true) return facts
+    if (error instanceof RrepError && signal?.aborted !== true) {
+      return { usedMemory: undefined, hasChecksum: false }
+    }
     throw error
   } finally {
     client?.close()
+  }
+}
+
+/** Undefined where that is refused. */
+async function told<T>(
+  asking: Promise<T>,
+  signal: AbortSignal | undefined,
+): Promise<T | undefined> {
+  try {
+    return await asking
+  } catch (error) {
+    if (error instanceof RrepError && signal?.aborted !== true) return undefined
+    throw error
   }
 }
 
