@@ -139,6 +139,11 @@ describe.each(families)('%s', (family) => {
           { what: 'the promoted replica to be followed' },
         )
       }
+      // What was written before the pause is kept now: it counts for the second in which it came.
+      await waitFor(
+        async () => (await Promise.all([replica, b, c].map(isAcknowledged))).every(Boolean),
+        { what: 'the last writes to be kept' },
+      )
       const quietMs = Date.now()
       const quiet = await mergedStateOf([replica, b, c])
       // The archive counts in whole seconds.
@@ -227,3 +232,11 @@ describe.each(families)('%s', (family) => {
     }
   }, 60_000)
 })
+
+/** All who follow it have told that they have all of it. */
+async function isAcknowledged({ client }: TestServer): Promise<boolean> {
+  const info = await client.info('replication')
+  const sent = Number(/master_repl_offset:(\d+)/.exec(info)![1])
+  const told = [...info.matchAll(/^slave\d+:.*,offset=(\d+)/gm)]
+  return told.length > 0 && told.every(([, offset]) => Number(offset) >= sent)
+}

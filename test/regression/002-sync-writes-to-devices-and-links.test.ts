@@ -118,8 +118,8 @@ test('export follows links and packs by name as sync does', async () => {
   expect([exported.code, exported.err]).toEqual([0, expect.any(String)])
   const line = JSON.parse(gunzipSync(readFileSync(join(dir, 'keys.jsonl.gz'))).toString()) as object
   expect(line).toMatchObject({ key: 'a', value: 'x'.repeat(200_000) })
-  const refused = await runCli(['export', source, '-o', join(dir, 'x.parquet')])
-  expect([refused.code, refused.err]).toEqual([2, expect.stringContaining('.parquet')])
+  const refused = await runCli(['export', source, '-o', join(dir, 'x.arrow')])
+  expect([refused.code, refused.err]).toEqual([2, expect.stringContaining('.arrow')])
   const packed = await sync('x.rdb.xz')
   expect([packed.code, packed.err]).toEqual([2, expect.stringContaining('.xz')])
 })
