@@ -1,5 +1,6 @@
 /** Brings the records of each key together, part by part: what is new, gone, grown and shrunk. */
 import { Buffer } from 'node:buffer'
+import { setImmediate } from 'node:timers/promises'
 import {
   RECORD_BYTES,
   RECORD_CLASS,
@@ -39,7 +40,7 @@ class Records {
   count = 0
   #bytes = Buffer.alloc(0)
 
-  async load(side: GrowthSide, part: number): Promise<void> {
+  load(side: GrowthSide, part: number): void {
     this.count = side.recordsIn(part)
     const size = this.count * RECORD_BYTES
     if (size > this.#bytes.length) {
@@ -49,7 +50,7 @@ class Records {
       this.words = new Uint32Array(this.#bytes.buffer)
       this.doubles = new Float64Array(this.#bytes.buffer)
     }
-    await side.load(part, this.#bytes)
+    side.load(part, this.#bytes)
   }
 }
 
@@ -78,8 +79,10 @@ export class GrowthJoin {
     let done = 0
     for (let part = 0; part < PARTS; part += 1) {
       signal?.throwIfAborted()
-      await this.#newer.load(newer, part)
-      await this.#older.load(older, part)
+      // They were written a moment ago: the system has them at hand. Others get their turn in between.
+      await setImmediate()
+      this.#newer.load(newer, part)
+      this.#older.load(older, part)
       this.#fill()
       this.#joinPart()
       this.#leftOver()

@@ -25,8 +25,8 @@ import { DataFile } from '../../disk/data-file.js'
 import { newOwnerToken } from '../../disk/owner.js'
 import { KIND, KIND_NAMES } from '../../rdb/visitor.js'
 
-export const PARTS = 256
-const PART_SHIFT = 24
+export const PARTS = 128
+const PART_SHIFT = 25
 const CHUNK_BYTES = 1 << 16
 const CHUNK_WORDS = CHUNK_BYTES / 4
 const NAMES_BYTES = 1 << 20
@@ -151,10 +151,10 @@ export class GrowthSide {
   }
 
   /** All records of a part, into `to`, which has room for them. */
-  async load(part: number, to: Buffer): Promise<void> {
+  load(part: number, to: Buffer): void {
     let at = 0
     for (const chunk of this.#chunks[part]!) {
-      await this.#file!.read(chunk, to.subarray(at, at + CHUNK_BYTES))
+      this.#file!.readNow(chunk, to.subarray(at, at + CHUNK_BYTES))
       at += CHUNK_BYTES
     }
     const from = part * CHUNK_BYTES
