@@ -187,7 +187,8 @@ export class PartWriter {
   }
 
   beginTransaction(): void {
-    if (this.unstoredBytes !== 0) this.#settle()
+    // Not by a skew: the transaction may never come, and no file may end behind one.
+    if (this.unstoredBytes !== 0) this.writeMark()
     this.noteBoundary()
     this.inTransaction = true
     this.#holding = true
