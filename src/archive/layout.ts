@@ -9,6 +9,8 @@
  *   DIR/appendonlydir/rrep-before-<n>.manifest    what a server would have loaded before base n:
  *                                                 put in the manifest's place (of a copy), it
  *                                                 brings back older states
+ *   DIR/appendonlydir/rrep-lost-<id>-<offset>.aof what a failover lost, from that offset on: the archive
+ *                                                 was cut back to what the new master has
  *
  * A server's own directory looks the same, without what begins with `rrep`; its names follow
  * `appendfilename` and `appenddirname`.
@@ -53,6 +55,11 @@ export function isTemporary(name: string): boolean {
 /** Name of the manifest of what was loadable before base `seq`. */
 export function beforeName(seq: number): string {
   return `rrep-before-${seq}${MANIFEST_SUFFIX}`
+}
+
+/** Where that is kept of the history `replid` which was lost from `fromReplOffset` on. */
+export function lostName(replid: string, fromReplOffset: number): string {
+  return `rrep-lost-${replid.slice(0, 8)}-${fromReplOffset}.aof`
 }
 
 /** The `n` of `rrep-before-<n>.manifest`, or undefined. */

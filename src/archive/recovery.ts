@@ -35,8 +35,13 @@ const READ_BYTES = 1 << 20
  *
  * @param syncedPosition up to here the file was fsynced: wrong bytes before it are an error
  *   (AofError), behind it the remains of a crash.
+ * @param untilReplOffset what lies behind this stream byte is not looked at
  */
-export function recoverPart(path: string, syncedPosition = 0): RecoveredPart {
+export function recoverPart(
+  path: string,
+  syncedPosition = 0,
+  untilReplOffset = Infinity,
+): RecoveredPart {
   const tracker = new ReplOffsetTracker()
   const part: RecoveredPart = {
     head: undefined,
@@ -49,7 +54,7 @@ export function recoverPart(path: string, syncedPosition = 0): RecoveredPart {
     highestDbnum: 0,
     trims: 0,
   }
-  const parser = new AofParser(
+  const parser: AofParser = new AofParser(
     {
       command: (_command, at) => tracker.command(at.endByteOffset - at.byteOffset),
       timestamp: (seconds) => (part.unixSeconds = seconds),
@@ -72,6 +77,10 @@ export function recoverPart(path: string, syncedPosition = 0): RecoveredPart {
       boundary: (at) => {
         // An annotation belongs to the command behind it.
         if (tracker.skewBytes !== 0) return
+        if (tracker.replOffset > untilReplOffset) {
+          parser.stop()
+          return
+        }
         part.filePosition = at.endByteOffset
         part.dbnum = at.dbnum
         part.replOffset = tracker.replOffset
@@ -89,7 +98,7 @@ export function recoverPart(path: string, syncedPosition = 0): RecoveredPart {
   }
   try {
     const buffer = Buffer.allocUnsafe(READ_BYTES)
-    for (;;) {
+    while (!parser.stopped) {
       const count = readSync(fd, buffer, 0, READ_BYTES, part.fileBytes)
       if (count === 0) break
       part.fileBytes += count

@@ -85,6 +85,7 @@ export class Shipper {
       const isOpen = entry.kind === 'incr' && entry.endReplOffset === undefined
       if (!isOpen && this.#complete.has(entry.file)) continue
       const limit = isOpen ? mark!.filePosition : undefined
+      if (isOpen) this.#complete.delete(entry.file)
       if (isOpen && there.get(entry.file) === limit && this.#last !== '') continue
       if (!(await this.#send(entry, limit))) return await this.#again()
       if (!isOpen) this.#complete.add(entry.file)
@@ -98,6 +99,13 @@ export class Shipper {
     this.shipped = { replOffset, unixSeconds: sidecar.unixSeconds }
     await this.#removeOthers(sidecar)
     return true
+  }
+
+  /** What was complete may have been cut back: it is looked at anew. */
+  forget(): void {
+    this.#there = undefined
+    this.#complete.clear()
+    this.#last = ''
   }
 
   /** The archive was changed under it: from the beginning, with what it is now. */

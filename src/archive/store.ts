@@ -208,6 +208,14 @@ export class ArchiveStore {
     return files
   }
 
+  /** The last ones, which are to be removed. */
+  dropIncrements(records: readonly IncrRecord[]): void {
+    const gone = new Set<TimelineEntry>(records)
+    this.sidecar.timeline = this.timeline.filter((entry) => !gone.has(entry))
+    delete this.sidecar.mark
+    this.persist()
+  }
+
   addGap(gap: GapRecord): void {
     this.timeline.push(gap)
   }

@@ -7,6 +7,7 @@
  *   onFullResync  onSnapshotBytes*  onSnapshotEnd  onStream*      a full resync
  *   onContinue                                     onStream*      a partial one
  *   onLinkLost                                                    the connection is gone
+ *   cutBack                                                       we had more than the new master
  *
  * All of them are synchronous and come from the socket's read callback; bytes are valid during
  * the call only. Between two batches of bytes the link asks `drain`, and while the promise it got
@@ -25,6 +26,15 @@ export type PayloadFraming = 'length' | 'eof'
 export interface ResumePoint {
   replid: string
   nextReplOffset: number
+}
+
+/** Stream bytes that we got and the master that we go on with did not: the failover that promoted it
+ * lost them. */
+export interface LostStream {
+  replid: string
+  /** First and last of them. */
+  fromReplOffset: number
+  toReplOffset: number
 }
 
 export interface FullResyncInfo {
@@ -117,6 +127,12 @@ export interface LinkConsumer {
   /** What is about to be asked of the master, just before PSYNC is sent. `empty-snapshot` costs it
    * a fork, `full-snapshot` a fork and the save. */
   onResyncPlanned?(plan: 'partial' | 'empty-snapshot' | 'full-snapshot'): void
+  /**
+   * Between two connections: what came from `fromReplOffset` on never happened for anybody else. Goes
+   * back to the last whole place before it; then `resumePoint` is asked. Who cannot, or has no such
+   * method, has a full resync.
+   */
+  cutBack?(lost: LostStream): Promise<void> | void
   /** The server is a node of a cluster: what it gives is its shard alone. Told by each link. */
   onClusterNode?(): void
   /** The master still lives though it sends no data: a newline while it saves, or several. */

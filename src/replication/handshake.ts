@@ -1,17 +1,20 @@
 /**
  * The replica's side of the handshake, pure: (state, reply line) → (state, request | outcome).
  *
- *   ping → auth → hello → capa → version → rdb-only → rdb-filter-only → psync ─┬→ continue
- *                                                                   (unknown) ↓ ├→ header → payload
- *                                                                            sync ─┘
+ *   ping → auth → hello → capa → version → rdb-only → rdb-filter-only → info → psync ─┬→ continue
+ *                                                                          (unknown) ↓ ├→ header → payload
+ *                                                                                   sync ─┘
  *
  * Steps that a plan does not need are left out. One request at a time, each reply read before the
  * next request: PSYNC behind an unanswered one is refused by every server (7.0: "invalid with
  * pending output"). Errors to REPLCONF are no failures: old servers know only some options; what
- * matters (`rdb-only`, `rdb-filter-only`) is kept in the state.
+ * matters (`rdb-only`, `rdb-filter-only`) is kept in the state. `info` is asked before a partial
+ * resync, on the same connection: who is ahead of a promoted master learns there from where on it is.
  */
 import { LinkError, ProtocolError, type RrepError } from '../errors.js'
 import { printable } from '../bytes/printable.js'
+import { parseInfo } from '../net/info.js'
+import { MAX_BULK_BYTES, readBulk } from './bulk-reply.js'
 import type { PayloadFraming, ResumePoint } from './consumer.js'
 import { isClusterMode, MAX_HELLO_BYTES, readHello } from './hello.js'
 import {
@@ -22,6 +25,7 @@ import {
   type RefusalContext,
   type RefusedRequest,
 } from './refusals.js'
+import { parseReplicationInfo, pointBehindFailover, resumeObstacle } from './plan.js'
 
 /** Newer than any: a Valkey >= 9.1 sends a replica that announces no version, or an old one, RDB
  * 11, and closes for ever where its data cannot be said in that. Others ignore it. */
@@ -41,8 +45,8 @@ export interface HandshakePlan {
   version: string
   /** Undefined: `PSYNC ? -1`. */
   resume: ResumePoint | undefined
-  /** What to do where `resume` is answered with a full resync. `leave`: outcome `full-offered`,
-   * as soon as the master says so. */
+  /** What to do where `resume` would be or is answered with a full resync. `leave`: outcome
+   * `full-offered`, before anything is saved for us where INFO tells. */
   fullResync: 'take' | 'leave'
 }
 
@@ -54,6 +58,7 @@ export type HandshakeStep =
   | 'version'
   | 'rdb-only'
   | 'rdb-filter-only'
+  | 'info'
   | 'psync'
   | 'sync'
   | 'header'
@@ -83,7 +88,10 @@ export type HandshakeOutcome =
   /** `replid`: as answered; undefined where the master named none (< 4.0): the same. */
   | { kind: 'continue'; replid: string | undefined }
   | { kind: 'filter-refused' }
-  | { kind: 'full-offered' }
+  /** `why`: where INFO says it. */
+  | { kind: 'full-offered'; why?: string }
+  /** What we have from `point` on was lost by the failover that made this server the master. */
+  | { kind: 'ahead'; point: ResumePoint }
   | { kind: 'failed'; error: RrepError }
 
 export interface Transition {
@@ -94,6 +102,7 @@ export interface Transition {
 }
 
 const ASTERISK = 0x2a
+const DOLLAR = 0x24
 
 export function beginHandshake(plan: HandshakePlan): Transition {
   const state: HandshakeState = {
@@ -106,14 +115,20 @@ export function beginHandshake(plan: HandshakePlan): Transition {
   return { state, request: encodeRequest(['PING']) }
 }
 
-/** A reply that has more than one line is made one: that to HELLO, an array. Undefined while bytes
- * of it are missing, and where the next reply is a line as it stands. */
+/** A reply that has more than one line is made one: that to HELLO, an array, and that to INFO.
+ * Undefined while bytes of it are missing, and where the next reply is a line as it stands. */
 export function readLongReply(
   state: HandshakeState,
   bytes: Buffer,
   start: number,
   end: number,
 ): { kind: 'line' | 'more' } | { kind: 'reply'; end: number; line: string } {
+  if (state.step === 'info' && bytes[start] === DOLLAR) {
+    const bulk = readBulk(bytes, start, end)
+    if (bulk === undefined && end - start <= 2 * MAX_BULK_BYTES) return { kind: 'more' }
+    const line = bulk?.line ?? bytes.toString('latin1', start + 1, Math.min(end, start + 80))
+    return { kind: 'reply', end: bulk?.end ?? end, line }
+  }
   if (state.step !== 'hello' || bytes[start] !== ASTERISK) return { kind: 'line' }
   const hello = readHello(bytes, start, end)
   if (hello === undefined && end - start <= MAX_HELLO_BYTES) return { kind: 'more' }
@@ -159,6 +174,9 @@ const REPLIES: Readonly<Record<HandshakeStep, Reply>> = {
     if (!line.startsWith('+')) return { state, outcome: { kind: 'filter-refused' } }
     return next(state, state.step)
   },
+  // Who may not ask, or is answered something else, learns it by PSYNC.
+  info: (state, line) =>
+    line.startsWith('$') ? informed(state, line.slice(1)) : next(state, 'info'),
   psync: (state, line) => {
     const [word, ...rest] = line.split(' ')
     if (word === '+FULLRESYNC') return fullResync(state, line, rest)
@@ -187,6 +205,7 @@ const ORDER: readonly HandshakeStep[] = [
   'version',
   'rdb-only',
   'rdb-filter-only',
+  'info',
   'psync',
 ]
 
@@ -213,6 +232,7 @@ const REQUESTS: Readonly<
   'rdb-only': ({ rdbOnly }) => (rdbOnly ? ['REPLCONF', 'rdb-only', '1'] : undefined),
   'rdb-filter-only': ({ emptySnapshot }) =>
     emptySnapshot ? ['REPLCONF', 'rdb-filter-only', ''] : undefined,
+  info: ({ resume }) => (resume === undefined ? undefined : ['INFO']),
   psync: ({ resume }) =>
     resume === undefined
       ? ['PSYNC', '?', '-1']
@@ -227,6 +247,17 @@ function replconf(state: HandshakeState, line: string): Transition {
     return refused(state, 'REPLCONF', line)
   }
   return next(state, state.step)
+}
+
+function informed(state: HandshakeState, text: string): Transition {
+  const { resume, fullResync } = state.plan
+  const info = parseReplicationInfo(parseInfo(text))
+  if (info === undefined || resume === undefined) return next(state, 'info')
+  const point = pointBehindFailover(info, resume)
+  if (point !== undefined) return { state, outcome: { kind: 'ahead', point } }
+  const why = resumeObstacle(info, resume)
+  if (why === undefined || fullResync === 'take') return next(state, 'info')
+  return { state, outcome: { kind: 'full-offered', why } }
 }
 
 function fullResync(state: HandshakeState, line: string, rest: readonly string[]): Transition {

@@ -22,8 +22,8 @@ import { DEFAULT_RETRIES, type ServerSettings } from '../net/server-settings.js'
 import { backoffMs } from './backoff.js'
 import type { LinkConsumer, LinkState, ResumePoint } from './consumer.js'
 import { NEWEST_VERSION, type HandshakePlan } from './handshake.js'
-import { parseReplicationInfo, pointOfNow, resumeObstacle, type ReplicationInfo } from './plan.js'
-import { Session } from './session.js'
+import { parseReplicationInfo, pointOfNow, type ReplicationInfo } from './plan.js'
+import { Session, type SessionEnd } from './session.js'
 
 /** How often it is asked who the master is, where a name is followed. */
 const LOOK_MS = 1000
@@ -116,8 +116,11 @@ export class ReplicationLink {
         const plan = await this.#plan(start)
         session = this.#openSession(plan)
         const end = await this.#run(session)
-        if (end === 'snapshot-done') return
-        start = this.#replan(end, plan, start)
+        if (end.kind === 'snapshot-done') return
+        start =
+          end.kind === 'ahead'
+            ? await this.#cutBack(end.point, plan.resume, session)
+            : this.#replan(end, plan, start)
         continue
       } catch (error) {
         this.#checkHalt()
@@ -220,10 +223,6 @@ export class ReplicationLink {
       start = (info === undefined ? undefined : pointOfNow(info)) ?? 'empty'
       fullResync = 'leave'
     } else if (typeof start === 'object' && !allowFullResync) {
-      this.#setState('connecting')
-      const info = await this.#replicationInfo()
-      const obstacle = info === undefined ? undefined : resumeObstacle(info, start)
-      if (obstacle !== undefined) throw this.#fullResyncNeeded(obstacle)
       fullResync = 'leave'
     } else if (start === 'full' && !allowFullResync) {
       throw this.#fullResyncNeeded('there is no point to go on from')
@@ -246,17 +245,41 @@ export class ReplicationLink {
   }
 
   /** The server did not give what was planned. */
-  #replan(end: 'filter-refused' | 'full-offered', plan: HandshakePlan, wish: Start): Start {
-    if (end === 'filter-refused') {
+  #replan(
+    end: Extract<SessionEnd, { kind: 'filter-refused' | 'full-offered' }>,
+    plan: HandshakePlan,
+    wish: Start,
+  ): Start {
+    if (end.kind === 'filter-refused') {
       if (this.#options.allowFullResync !== false) return 'full'
       throw this.#fullResyncNeeded('it has no backlog and knows no empty snapshot (7.0)')
     }
     // From now on, but the backlog went between INFO and PSYNC: the cheap way is still open.
     if (wish === 'now') return 'empty'
     const point = plan.resume
-    throw this.#fullResyncNeeded(
-      point === undefined ? 'it says so' : `it cannot continue at offset ${point.nextReplOffset}`,
-    )
+    const where =
+      point === undefined ? 'it says so' : `it cannot continue at ${point.nextReplOffset}`
+    throw this.#fullResyncNeeded(end.why ?? where)
+  }
+
+  /** The consumer goes back to what the new master has; where it cannot, a full resync follows. */
+  async #cutBack(
+    point: ResumePoint,
+    resume: ResumePoint | undefined,
+    session: Session,
+  ): Promise<Start> {
+    const { replid, nextReplOffset: fromReplOffset } = point
+    const toReplOffset = (resume?.nextReplOffset ?? fromReplOffset) - 1
+    try {
+      await this.#consumer.cutBack?.({ replid, fromReplOffset, toReplOffset })
+    } catch (error) {
+      session.consumerFault = error instanceof Error ? error : new Error(String(error))
+      throw error
+    }
+    const next = this.#consumer.resumePoint()
+    if (typeof next === 'object' && next.nextReplOffset <= fromReplOffset) return next
+    if (this.#options.allowFullResync !== false) return 'full'
+    throw this.#fullResyncNeeded(`a failover lost the stream from offset ${fromReplOffset} on`)
   }
 
   /** Where the next attempt begins: the consumer knows what it has. Before it has anything, where

@@ -61,3 +61,19 @@ export function resumeObstacle(info: ReplicationInfo, point: ResumePoint): strin
     return `its stream ends at offset ${last - 1}, before ${nextReplOffset}`
   return undefined
 }
+
+/**
+ * Where to go on in what this server has, if it was promoted since and had not got all that we have: the
+ * bytes of the old history from there on never happened for anybody else. Undefined where we are not
+ * ahead.
+ */
+export function pointBehindFailover(
+  info: ReplicationInfo,
+  { replid, nextReplOffset }: ResumePoint,
+): ResumePoint | undefined {
+  const isFormer = replid.toLowerCase() === info.replid2?.toLowerCase()
+  if (!isFormer || info.secondReplOffset < 1 || nextReplOffset <= info.secondReplOffset) {
+    return undefined
+  }
+  return { replid, nextReplOffset: info.secondReplOffset }
+}

@@ -16,6 +16,7 @@ import {
   closedInHandshake,
   onHandshakeLine,
   readLongReply,
+  type HandshakeOutcome,
   type HandshakePlan,
   type HandshakeState,
   type PayloadHeader,
@@ -33,7 +34,9 @@ export interface SessionOptions {
 }
 
 /** How a session ended by itself. */
-export type SessionEnd = 'snapshot-done' | 'filter-refused' | 'full-offered'
+export type SessionEnd =
+  | { readonly kind: 'snapshot-done' }
+  | Extract<HandshakeOutcome, { kind: 'filter-refused' | 'full-offered' | 'ahead' }>
 
 /** A line longer than this is no reply to a handshake. */
 const MAX_LINE_BYTES = 16 << 10
@@ -263,7 +266,8 @@ export class Session implements LineReader {
         break
       case 'filter-refused':
       case 'full-offered':
-        this.#finish(outcome.kind, undefined)
+      case 'ahead':
+        this.#finish(outcome, undefined)
         break
       case 'continue':
         this.#startStream(state.plan.resume, outcome.replid)
@@ -323,7 +327,7 @@ export class Session implements LineReader {
     this.#line?.coalesce(false)
     this.#call(() => this.#consumer.onSnapshotEnd(ended))
     if (this.#options.purpose === 'snapshot') {
-      this.#finish('snapshot-done', undefined)
+      this.#finish({ kind: 'snapshot-done' }, undefined)
       return
     }
     this.#options.onState('stream')

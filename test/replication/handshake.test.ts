@@ -146,7 +146,8 @@ test('SYNC follows an unknown command only', () => {
 test('a resume asks for the next byte and takes an old or a new id', () => {
   const resume = { replid: REPLID, nextReplOffset: 5490 }
   const other = REPLID.replaceAll('0', 'f')
-  const conf = ['+PONG', '*server redis version 7.0.15 mode standalone', ...CONF.slice(1, 3)]
+  const before = ['+PONG', '*server redis version 7.0.15 mode standalone', ...CONF.slice(1, 3)]
+  const conf = [...before, "-NOPERM this user has no permissions to run the 'info' command"]
   const same = play({ rdbOnly: false, resume }, [...conf, '+CONTINUE'])
   expect(same.asked.at(-1)).toBe(`PSYNC ${REPLID} 5490`)
   expect(same.outcome).toEqual({ kind: 'continue', replid: undefined })
@@ -157,6 +158,46 @@ test('a resume asks for the next byte and takes an old or a new id', () => {
     `+FULLRESYNC ${other} 7`,
   ])
   expect(left.outcome).toEqual({ kind: 'full-offered' })
+
+  // What INFO tells spares the master a save.
+  const info = (second: number): string =>
+    `$# Replication\r\nmaster_replid:${other}\r\nmaster_repl_offset:6000\r\n` +
+    `master_replid2:${REPLID}\r\nsecond_repl_offset:${second}\r\nrepl_backlog_active:1\r\n` +
+    'repl_backlog_first_byte_offset:5000\r\nrepl_backlog_histlen:1001\r\n'
+  const promoted = play({ rdbOnly: false, resume }, [...before, info(5490), `+CONTINUE ${other}`])
+  expect(promoted.outcome).toEqual({ kind: 'continue', replid: other })
+  const ahead = play({ rdbOnly: false, resume }, [...before, info(5489)])
+  expect(ahead.outcome).toEqual({ kind: 'ahead', point: { ...resume, nextReplOffset: 5489 } })
+  const early = { ...resume, nextReplOffset: 4999 }
+  const passed = play({ resume: early, rdbOnly: false, fullResync: 'leave' }, [
+    ...before,
+    info(1e4),
+  ])
+  expect(passed.outcome).toMatchObject({
+    kind: 'full-offered',
+    why: expect.stringContaining('its backlog begins at offset 5000') as string,
+  })
+})
+
+test('the answer to INFO is read wherever it is cut, and what is none is a line', () => {
+  const resume = { replid: REPLID, nextReplOffset: 5490 }
+  const { state } = play({ rdbOnly: false, resume }, [
+    '+PONG',
+    '*server redis version 7.0.15 mode standalone',
+    ...CONF.slice(1, 3),
+  ])
+  expect(state.step).toBe('info')
+  const text = '# Replication\r\nrole:master\r\n'
+  const bytes = Buffer.from(`$${text.length}\r\n${text}\r\n+CONTINUE\r\n`)
+  const whole = bytes.indexOf('+CONTINUE')
+  for (let cut = 0; cut < whole; cut += 1) {
+    expect(readLongReply(state, bytes, 0, cut).kind).toBe(cut === 0 ? 'line' : 'more')
+  }
+  const found = readLongReply(state, bytes, 0, bytes.length)
+  expect(found).toEqual({ kind: 'reply', end: whole, line: `$${text}` })
+  const huge = Buffer.from('$99999999\r\n')
+  expect(readLongReply(state, huge, 0, huge.length)).toMatchObject({ kind: 'reply' })
+  expect(readLongReply(state, Buffer.from('-NOPERM no\r\n'), 0, 12)).toEqual({ kind: 'line' })
 })
 
 test.each([

@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { afterEach, expect, test, vi } from 'vitest'
 import { AbortedError, LinkError, ProtocolError, RdbError } from '../../src/errors.js'
 import { parseServerAddress } from '../../src/net/address.js'
+import type { LostStream } from '../../src/replication/consumer.js'
 import { LinkRecorder, makeLink } from '../helpers/link-recorder.js'
 import { rdbBytes } from '../helpers/rdb-bytes.js'
 import {
@@ -247,6 +248,53 @@ test('a resume that is refused brings a snapshot, and says where the gap begins'
   expect(recorder.resyncs[0]).toMatchObject({ replOffset: 9000, refusedResume: start })
 })
 
+test('who is ahead of a promoted master goes back to what that has, or takes a snapshot', async () => {
+  const other = REPLID.replaceAll('0', 'f')
+  const info = [
+    ...[`master_replid:${other}`, 'master_repl_offset:900', 'repl_backlog_active:1'],
+    ...['repl_backlog_first_byte_offset:1', 'repl_backlog_histlen:900'],
+    ...[`master_replid2:${REPLID}`, 'second_repl_offset:401', ''],
+  ].join('\r\n')
+  const asked: string[][] = []
+  const { port } = await master({
+    reply: (args) => (args[0] === 'INFO' ? `$${info.length}\r\n${info}` : undefined),
+    onPsync: (connection, args) => {
+      asked.push([...args])
+      if (args[1] === '?') {
+        connection.send(Buffer.concat([Buffer.from(fullResync(900)), framed(PAYLOAD, 'length')]))
+      } else connection.send(`+CONTINUE ${other}\r\n`)
+    },
+  })
+  const start = { replid: REPLID, nextReplOffset: 500 }
+  const lost: LostStream[] = []
+  const recorder = Object.assign(new LinkRecorder(), {
+    cutBack: (stream: LostStream) => {
+      lost.push(stream)
+      recorder.resume = { replid: REPLID, nextReplOffset: 395 }
+    },
+  })
+  const link = makeLink(port, recorder, { purpose: 'stream', start })
+  recorder.onEvent = () => {
+    if (recorder.continues.length > 0) link.stop()
+  }
+  await link.run()
+  expect(lost).toEqual([{ replid: REPLID, fromReplOffset: 401, toReplOffset: 499 }])
+  expect(asked).toEqual([['PSYNC', REPLID, '395']])
+
+  const unable = new LinkRecorder()
+  const another = makeLink(port, unable, { purpose: 'stream', start })
+  unable.onEvent = () => {
+    if (unable.ends.length > 0) another.stop()
+  }
+  await another.run()
+  expect(asked.at(-1)).toEqual(['PSYNC', '?', '-1'])
+  const strict = { purpose: 'stream', start, allowFullResync: false } as const
+  await expect(makeLink(port, new LinkRecorder(), strict).run()).rejects.toMatchObject({
+    code: 'ERR_FULL_RESYNC_NEEDED',
+    message: expect.stringContaining('a failover lost the stream from offset 401 on') as string,
+  })
+})
+
 test('an empty snapshot that is refused is taken whole only where that is allowed', async () => {
   const script: MasterScript = {
     reply: (args) => {
@@ -273,7 +321,10 @@ test('an empty snapshot that is refused is taken whole only where that is allowe
 })
 
 test('from now on, but the backlog is gone: the full snapshot on offer is left', async () => {
-  const info = `master_replid:${REPLID}\r\nmaster_repl_offset:70\r\nrepl_backlog_active:1\r\n`
+  const info = [
+    ...[`master_replid:${REPLID}`, 'master_repl_offset:70', 'repl_backlog_active:1'],
+    ...['repl_backlog_first_byte_offset:1', 'repl_backlog_histlen:70', ''],
+  ].join('\r\n')
   const { port, connections } = await master({
     framing: 'eof',
     reply: (args) => (args[0] === 'INFO' ? `$${info.length}\r\n${info}` : undefined),

@@ -38,13 +38,16 @@ export class BaseCommits {
     this.#tell(record)
   }
 
-  /** It was made while the stream went on, and belongs in front of the increment `before`. */
-  async insert(base: BaseWriter, before: IncrRecord, rdbVersion: number): Promise<void> {
+  /** It was made while the stream went on, and belongs in front of the increment `before`. False, and
+   * nothing done, where that is gone: the archive was cut back meanwhile. */
+  async insert(base: BaseWriter, before: IncrRecord, rdbVersion: number): Promise<boolean> {
+    if (!this.#store.timeline.includes(before)) return false
     const record = await base.finish(rdbVersion, 'ok')
     this.#store.insertBase(record, before)
     this.#store.persistBefore(record)
     this.#store.persist()
     this.#tell(record)
+    return true
   }
 
   #noteGap(gap: GapRecord): void {

@@ -15,6 +15,7 @@ import { Durability } from './durability.js'
 import { OperationQueue } from './operation-queue.js'
 import { PartWriter } from './part.js'
 import { PartFiles } from './part-files.js'
+import { goBack, type LostPart } from './cut-back.js'
 import { cutToWhole } from '../recovery.js'
 import type { IncrRecord } from '../sidecar.js'
 import { splitPart } from './split.js'
@@ -180,6 +181,27 @@ export class ArchiveWriter {
     this.#queue.arrive(() => this.#forgetUnfinished())
   }
 
+  /**
+   * Goes back to the last whole place up to this stream byte, and sets aside what lies behind it: see
+   * cut-back.ts. Resolves with undefined, and everything as it was, where the newest snapshot lies behind.
+   */
+  async cutBack(replOffset: number): Promise<LostPart | undefined> {
+    this.stopWatching()
+    this.linkLost()
+    let lost: LostPart | undefined
+    await this.#queue.add(async () => {
+      const found = this.#part && (await goBack(this.#store, this.#files, this.#part, replOffset))
+      if (found === undefined) return
+      lost = found.lost
+      this.#part = found.part
+      this.#durability.syncedReplOffset = found.part.replOffset
+      this.#durability.noteMark(found.part)
+      this.#store.saveSidecar()
+    }, true)
+    if (this.#failure !== undefined) throw this.#failure
+    return lost
+  }
+
   /** Everything taken so far is made durable; resolves when it is. */
   sync(): Promise<void> {
     const part = this.#part
@@ -233,7 +255,12 @@ export class ArchiveWriter {
   ): Promise<void> {
     // A snapshot that is no good is one less; the archive is as before.
     await base.check(checksum)
-    await this.#queue.add(async () => await this.#bases.insert(base, before, rdbVersion))
+    let isIn = false
+    await this.#queue.add(async () => {
+      isIn = await this.#bases.insert(base, before, rdbVersion)
+    })
+    if (isIn || this.#failure !== undefined) return
+    throw new ProtocolError('ERR_SNAPSHOT_HISTORY', 'a failover lost what the snapshot holds')
   }
 
   /** Ends the archive: what is whole is on disk, the rest is cut off, the state is saved. */

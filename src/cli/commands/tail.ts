@@ -9,7 +9,12 @@ import { classifySource, refuseDb, type SourceSpec } from '../../source/classify
 import type { CommandCall, CommandContext } from '../command.js'
 import { readClusterSeeds, readServerSettings, sourceOf } from '../connect-options.js'
 import { EXIT } from '../exit-codes.js'
-import { describeEvent, describeTailEvent, isArchiveWarning } from '../render/tail.js'
+import {
+  describeEvent,
+  describeTailEvent,
+  isArchiveWarning,
+  isTailWarning,
+} from '../render/tail.js'
 import { TailStatsView } from '../render/tail-stats.js'
 import type { Talk } from '../talk.js'
 import { countOf, formatCount, formatSize } from '../units.js'
@@ -161,7 +166,7 @@ function tellEvent(event: TailEvent, talk: Talk, server: ServerSettings): void {
   const line = describeTailEvent(event, formatServerAddress(server.address))
   if (line === undefined) return
   if (event.event === 'gap') talk.problem(line)
-  else if (event.event === 'warning') talk.warn(line)
+  else if (isTailWarning(event)) talk.warn(line)
   else talk.say(line)
 }
 

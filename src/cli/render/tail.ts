@@ -1,6 +1,7 @@
 /** One line for people for each thing that a tail tells, with `-o` or without. */
 import type { ArchiveEvent } from '../../verbs/tail/archive.js'
 import type { TailEvent } from '../../verbs/tail/watch.js'
+import type { WritesLostEvent } from '../../replication/lost-writes.js'
 import type { ShardEvent } from '../../topology/follow-cluster.js'
 import { countOf, formatDuration, formatSize } from '../units.js'
 
@@ -29,6 +30,8 @@ export function describeTailEvent(event: TailEvent, server: string): string | un
       return event.message
     case 'link-lost':
       return lostLink(event)
+    case 'writes-lost':
+      return `${describeLostWrites(event)}; what follows is of the new master`
     case 'gap':
       return (
         `gap: what came from offset ${event.fromReplOffset} on is lost; ` +
@@ -54,7 +57,11 @@ export function isShardEvent(event: { event: string }): event is ShardEvent {
   return SHARD_EVENTS.has(event.event)
 }
 
-const WARNINGS = new Set(['snapshot-failed', 'ship-failed', 'warning'])
+const WARNINGS = new Set(['snapshot-failed', 'ship-failed', 'warning', 'writes-lost'])
+
+export function isTailWarning({ event }: TailEvent): boolean {
+  return event === 'warning' || event === 'writes-lost'
+}
 
 export function isArchiveWarning(event: ArchiveEvent): boolean {
   if (event.event === 'full-resync') return event.reason === 'other-history'
@@ -113,9 +120,22 @@ export function describeEvent(event: ArchiveEvent): string | undefined {
       return lostLink(event)
     case 'warning':
       return event.message
+    case 'writes-lost':
+      return (
+        `${describeLostWrites(event)}; ` +
+        (event.file === undefined
+          ? 'they stay in the archive, in front of the gap'
+          : `the archive is cut back to what the new master has, and they are kept in ${event.file}`)
+      )
     case 'snapshot-failed':
       return `the snapshot failed, the stream goes on: ${event.message}`
   }
+}
+
+export function describeLostWrites(lost: WritesLostEvent): string {
+  const { writes, fromReplOffset, toReplOffset } = lost
+  const count = writes === undefined ? 'writes' : countOf(writes, 'write')
+  return `a failover lost ${count}, offsets ${fromReplOffset} to ${toReplOffset} of ${lost.replid}`
 }
 
 /** Nothing where no attempt follows: the error that ends the run says it. */

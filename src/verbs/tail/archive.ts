@@ -12,6 +12,7 @@ import type {
   FullResyncInfo,
   LinkConsumer,
   LinkLostInfo,
+  LostStream,
   ResumePoint,
   SnapshotEndInfo,
 } from '../../replication/consumer.js'
@@ -294,6 +295,15 @@ class ArchiveRun implements LinkConsumer {
     if (!this.#connected && this.#options.retries === undefined && attempt > DEFAULT_RETRIES) {
       throw error
     }
+  }
+
+  /** What the new master never had is set aside; where a snapshot holds it, it stays, in front of a gap. */
+  async cutBack(lost: LostStream): Promise<void> {
+    const found = await this.#archive.cutBack(lost.fromReplOffset - 1)
+    this.#shipping?.cutBack()
+    if (found?.writes === 0) return
+    const { writes, file } = found ?? { writes: undefined, file: undefined }
+    this.#options.onEvent?.({ event: 'writes-lost', ...lost, writes, file })
   }
 
   drain(): Promise<void> | undefined {

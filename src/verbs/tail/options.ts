@@ -10,6 +10,7 @@ import type { CommandFormat, CommandPlace, StringForm } from '../../formats/comm
 import type { ServerSettings } from '../../net/server-settings.js'
 import type { LinkState, ResumePoint } from '../../replication/consumer.js'
 import type { Progress, WarningEvent } from '../../source/progress.js'
+import type { WritesLostEvent } from '../../replication/lost-writes.js'
 import type { CommandDecoder } from '../../resp/decoder.js'
 import type { KeyFilterOptions } from '../../source/key-filter.js'
 import type { ShardEvent } from '../../topology/follow-cluster.js'
@@ -145,6 +146,7 @@ export type TailEvent =
   | WarningEvent
   /** The master no longer had what came next: commands were missed. */
   | { event: 'gap'; fromReplOffset: number; toReplOffset: number }
+  | WritesLostEvent
 
 export interface TailResult {
   source: string
@@ -177,6 +179,9 @@ export type ArchiveEvent =
       reason: FullResyncReason
     }
   | { event: 'link-lost'; message: string; retryInMs: number | undefined }
+  /** `file`: where they are kept, beside the archive's own files; undefined where they stay in it, in
+   * front of the gap that follows. */
+  | (WritesLostEvent & { file: string | undefined })
   | { event: 'snapshot-failed'; message: string }
   /** All stream bytes up to this one are in the repository. */
   | { event: 'shipped'; place: string; replOffset: number }

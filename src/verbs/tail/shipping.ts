@@ -63,6 +63,11 @@ export class Shipping {
     })
   }
 
+  /** The end of the archive is another one than it was. */
+  cutBack(): void {
+    this.#shipper.forget()
+  }
+
   /** What came last, when the archive is closed. */
   async finish(): Promise<ArchiveResult['shipped']> {
     const timer = setTimeout(() => this.#halt.abort(), LAST_MS)

@@ -11,9 +11,11 @@ import type {
   FullResyncInfo,
   LinkConsumer,
   LinkLostInfo,
+  LostStream,
   ResumePoint,
 } from '../../replication/consumer.js'
 import { ReplicationLink } from '../../replication/link.js'
+import { isChatter, RecentWrites } from '../../replication/lost-writes.js'
 import { CommandDecoder, RESP } from '../../resp/decoder.js'
 import { encodeCommand } from '../../resp/encoder.js'
 import { RreplayUnwrapper } from '../../resp/rreplay.js'
@@ -61,6 +63,7 @@ export class TailRun implements LinkConsumer {
   /** Of the history followed; undefined before, and from masters that name none (<= 2.6). */
   #replid: string | undefined
   #finished = false
+  readonly #recent = new RecentWrites()
   #streamCommands = 0
   #streamBytes = 0
   #gaps = 0
@@ -161,6 +164,7 @@ export class TailRun implements LinkConsumer {
       this.#options.onEvent?.({ event: 'gap', fromReplOffset, toReplOffset: info.replOffset })
     }
     this.#decoder.reset()
+    this.#recent.clear()
     this.#place.replOffset = info.replOffset
     // The master selects anew behind a snapshot.
     this.#place.dbnum = 0
@@ -187,6 +191,14 @@ export class TailRun implements LinkConsumer {
     this.#options.onEvent?.({ event: 'link-lost', message: error.message, retryInMs })
     const { retries = DEFAULT_RETRIES } = this.#options
     if (this.#shard !== undefined && !this.#started && attempt > retries) throw error
+  }
+
+  /** The new master's stream goes on in front of what was shown last. */
+  cutBack(lost: LostStream): void {
+    if (!this.#started) return
+    const writes = this.#recent.cutBack(lost.fromReplOffset)
+    this.#place.replOffset = lost.fromReplOffset - 1
+    if (writes !== 0) this.#options.onEvent?.({ event: 'writes-lost', ...lost, writes })
   }
 
   /** Behind the last whole command: a promoted replica may not have the half one. */
@@ -232,6 +244,7 @@ export class TailRun implements LinkConsumer {
 
   #take(command: CommandDecoder): void {
     this.#streamCommands += 1
+    if (!isChatter(command)) this.#recent.add(this.#place.replOffset)
     if (RreplayUnwrapper.wraps(command)) this.#takeWrapped(command)
     else this.#view.take(command, this.#place)
   }
@@ -265,6 +278,7 @@ export class TailRun implements LinkConsumer {
     }
     if (!command.pieceLast) return
     this.#streamCommands += 1
+    this.#recent.add(this.#place.replOffset)
     if (!this.#largePasses) return
     this.#view.takeTooLarge(this.#largeName, this.#largeBytes, this.#place)
   }

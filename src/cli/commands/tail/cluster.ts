@@ -11,6 +11,7 @@ import {
   describeShardEvent,
   describeTailEvent,
   isArchiveWarning,
+  isTailWarning,
   isShardEvent,
 } from '../../render/tail.js'
 import type { Talk } from '../../talk.js'
@@ -61,7 +62,7 @@ function tellEvent(event: TailClusterEvent, talk: Talk): void {
   if (told === undefined) return
   const line = told.startsWith(event.shard) ? told : `${event.shard}: ${told}`
   if (event.event === 'gap') talk.problem(line)
-  else if (event.event === 'warning') talk.warn(line)
+  else if (isTailWarning(event)) talk.warn(line)
   else talk.say(line)
 }
 
