@@ -2,7 +2,7 @@
  * Which writes a failover lost: those that we got and the promoted replica did not. What else stands in
  * a stream (PING, PUBLISH, GETACK, SELECT) is lost to nobody.
  */
-import type { Buffer } from 'node:buffer'
+import { Buffer } from 'node:buffer'
 import { isArg } from '../resp/command-table.js'
 import { CommandDecoder, nameTable, RESP } from '../resp/decoder.js'
 import type { LostStream } from './consumer.js'
@@ -17,6 +17,7 @@ export interface WritesLostEvent extends LostStream {
 const CHATTER = ['PING', 'MULTI', 'EXEC', 'SELECT', 'PUBLISH', 'SPUBLISH', 'REPLCONF']
 const CHATTER_NAMES = nameTable(CHATTER)
 const PIECE_BYTES = 1 << 20
+const READ_BYTES = 256 << 10
 
 /** It changes no data. */
 export function isChatter(command: CommandDecoder): boolean {
@@ -89,4 +90,20 @@ export class WriteCounter {
       onWrite?.(decoder)
     }
   }
+}
+
+/** Of the part of a stream that `read` gives from an offset on, which is the first of a command. */
+export async function countWrites(
+  { fromReplOffset, toReplOffset }: LostStream,
+  read: (replOffset: number, into: Buffer) => Promise<number>,
+): Promise<number> {
+  const counter = new WriteCounter()
+  const buffer = Buffer.allocUnsafe(READ_BYTES)
+  for (let at = fromReplOffset; at <= toReplOffset;) {
+    const count = await read(at, buffer)
+    if (count === 0) break
+    counter.push(buffer, 0, count)
+    at += count
+  }
+  return counter.writes
 }

@@ -1,4 +1,5 @@
 /** What happens while serving, told to the caller as it happens. Addresses are `ip:port`. */
+import type { LostStream } from '../replication/consumer.js'
 import type { RdbMagic } from '../servers/rdb-version.js'
 
 export type ServeEvent =
@@ -41,9 +42,9 @@ export type ServeEvent =
       previousReplid: string
       previousReplOffset: number
     }
-  /** That has no keys, where there was a history before: the replicas will be emptied. */
   /** What is served is one shard of a cluster. */
   | { event: 'upstream-cluster-node'; upstream: string }
+  /** That has no keys, where there was a history before: the replicas will be emptied. */
   | { event: 'upstream-empty'; upstream: string; replOffset: number }
   | { event: 'upstream-snapshot'; upstream: string; bytes: number; replOffset: number }
   | { event: 'upstream-continued'; upstream: string; replid: string; nextReplOffset: number }
@@ -54,6 +55,8 @@ export type ServeEvent =
       previousReplid: string
       nextReplOffset: number
     }
+  /** The failover that made upstream a master lost them: replicas that have them take a full resync. */
+  | ({ event: 'upstream-lost-writes'; upstream: string; writes: number } & LostStream)
   | { event: 'upstream-lost'; upstream: string; reason: string; retryInMs: number | undefined }
   | { event: 'upstream-changed'; upstream: string }
   | { event: 'backlog-restored'; replid: string; firstReplOffset: number; endReplOffset: number }

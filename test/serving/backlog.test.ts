@@ -88,6 +88,25 @@ for (const [name, make] of Object.entries(kinds)) {
       await log.close()
     })
 
+    test('goes back to an offset, and on from there', async () => {
+      for (const cut of [FIRST + 1, FIRST + 999_999, FIRST + 2_000_000, FIRST + 2_999_999]) {
+        const log = make(64 << 20, () => Infinity)
+        fill(log, 3_000_000, 70_001)
+        await log.cutBack(cut)
+        expect(log.endReplOffset).toBe(cut - 1)
+        expect(log.firstReplOffset).toBe(FIRST)
+        fill(log, 1_500_000, 10_000)
+        await log.flush()
+        await expectBytes(log, FIRST, cut + 1_499_999)
+        await log.cutBack(FIRST)
+        expect(log.endReplOffset).toBe(FIRST - 1)
+        fill(log, 100, 100)
+        await log.flush()
+        await expectBytes(log, FIRST, FIRST + 99)
+        await log.close()
+      }
+    })
+
     test('begins anew after a reset', async () => {
       const log = make(1 << 20, () => Infinity)
       fill(log, 200_000, 1000)

@@ -1,5 +1,6 @@
 /** What happens while serving, in words for people. */
 import type { FrozenFacts, ServeEvent } from '../../verbs/serve/run.js'
+import { describeLostWrites } from './tail.js'
 import { formatCount, formatDuration, formatSize } from '../units.js'
 
 /** True for what an operator should look at. */
@@ -11,6 +12,7 @@ export function isWarning(event: ServeEvent): boolean {
     case 'replica-version-unknown':
     case 'client-refused':
     case 'upstream-lost':
+    case 'upstream-lost-writes':
     case 'upstream-other-history':
     case 'upstream-empty':
     case 'upstream-cluster-node':
@@ -64,6 +66,8 @@ export function describeEvent(event: ServeEvent): string {
       return `${event.upstream}: continues at offset ${event.nextReplOffset}`
     case 'upstream-renamed':
       return `${event.upstream}: replid is now ${event.replid}, was ${event.previousReplid}`
+    case 'upstream-lost-writes':
+      return `${event.upstream}: ${describeLostWrites(event)}; replicas that have them take a full resync`
     case 'upstream-lost':
       return event.retryInMs === undefined
         ? `${event.upstream}: lost: ${event.reason}`

@@ -132,7 +132,7 @@ export function describeEvent(event: ArchiveEvent): string | undefined {
   }
 }
 
-export function describeLostWrites(lost: WritesLostEvent): string {
+export function describeLostWrites(lost: Omit<WritesLostEvent, 'event'>): string {
   const { writes, fromReplOffset, toReplOffset } = lost
   const count = writes === undefined ? 'writes' : countOf(writes, 'write')
   return `a failover lost ${count}, offsets ${fromReplOffset} to ${toReplOffset} of ${lost.replid}`

@@ -130,6 +130,26 @@ export class DiskBacklog implements GrowingLog {
     for (const segment of old) void segment.remove()
   }
 
+  async cutBack(nextReplOffset: number): Promise<void> {
+    await this.flush()
+    await this.#tail.cutBack(nextReplOffset)
+    const at = this.#segments.findIndex((each) => each.nextReplOffset > nextReplOffset)
+    const gone = at < 0 ? [] : this.#segments.splice(at)
+    this.#unwrittenReplOffset = Math.min(this.#unwrittenReplOffset, nextReplOffset)
+    this.syncedReplOffset = Math.min(this.syncedReplOffset, nextReplOffset - 1)
+    for (const segment of gone) {
+      if (segment.replOffset >= nextReplOffset) {
+        await segment.remove()
+        continue
+      }
+      await segment.close()
+      const kept = new Segment(this.#options.dir, this.#epoch, segment.replOffset)
+      const damage = await kept.restore(nextReplOffset - 1)
+      if (damage === undefined) this.#segments.push(kept)
+      else this.#forgetAll(damage, nextReplOffset)
+    }
+  }
+
   view(replOffset: number, maxBytes: number): Buffer | undefined {
     return this.#tail.view(replOffset, maxBytes)
   }
@@ -269,6 +289,11 @@ export class DiskBacklog implements GrowingLog {
     const count = this.#segments.indexOf(segment) + 1
     for (const each of this.#segments.splice(0, count)) void each.remove()
     this.#options.onDamage(error.message)
+  }
+
+  #forgetAll(damage: string, nextReplOffset: number): void {
+    this.reset(nextReplOffset)
+    this.#options.onDamage(damage)
   }
 
   #removeOthers(): void {

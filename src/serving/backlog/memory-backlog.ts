@@ -69,6 +69,21 @@ export class MemoryBacklog implements GrowingLog {
     this.#nextReplOffset = nextReplOffset
   }
 
+  cutBack(nextReplOffset: number): Promise<void> {
+    while (this.#blocks.length > this.#head) {
+      const last = this.#blocks.pop()!
+      if (last.replOffset >= nextReplOffset) continue
+      // In another buffer: the kernel may still be taking bytes from this one.
+      const bytes = Buffer.allocUnsafeSlow(this.#blockBytes)
+      const used = Math.min(last.used, nextReplOffset - last.replOffset)
+      last.bytes.copy(bytes, 0, 0, used)
+      this.#blocks.push({ bytes, replOffset: last.replOffset, used })
+      break
+    }
+    this.#nextReplOffset = nextReplOffset
+    return Promise.resolve()
+  }
+
   view(replOffset: number, maxBytes: number): Buffer | undefined {
     const block = this.#blockAt(replOffset)
     if (block === undefined) return undefined

@@ -17,9 +17,11 @@ import type {
   LinkConsumer,
   LinkLostInfo,
   LinkState,
+  LostStream,
   ResumePoint,
 } from '../../replication/consumer.js'
 import { ReplicationLink } from '../../replication/link.js'
+import { countWrites } from '../../replication/lost-writes.js'
 import { streamDbOf, writerOf } from '../../rdb/head.js'
 import { emptyRdb } from './empty-rdb.js'
 import type { ServerKind } from '../../servers/rdb-version.js'
@@ -349,6 +351,26 @@ export class RelayOrigin implements Origin, LinkConsumer {
     const isEmpty = this.log.endReplOffset < this.log.firstReplOffset
     if (isEmpty && this.#snapshot?.state !== 'complete') return 'full'
     return { replid: this.history.replid, nextReplOffset: this.log.endReplOffset + 1 }
+  }
+
+  /** Replicas that have what the new master never had take a full resync, the others go on. */
+  async cutBack(lost: LostStream): Promise<void> {
+    const { fromReplOffset, toReplOffset } = lost
+    const { log } = this
+    if (fromReplOffset < log.firstReplOffset || toReplOffset !== log.endReplOffset) return
+    const writes = await countWrites(lost, async (at, into) => await log.read(at, into))
+    this.#listener?.onHistoryChanged('a failover lost the end of the stream')
+    this.#fetch?.stop(new LinkError('ERR_FULL_RESYNC', 'a failover lost what it holds'))
+    await log.cutBack(fromReplOffset)
+    this.#tracker.reset({ boundaryReplOffset: fromReplOffset - 1, dbnum: -1 })
+    if (this.#snapshot !== undefined && this.#snapshot.place.replOffset >= fromReplOffset) {
+      this.#snapshot.remove()
+      this.#snapshot = undefined
+    }
+    this.#store.save(this.#facts())
+    const upstream = this.upstream.address
+    if (writes > 0)
+      this.#options.onEvent({ event: 'upstream-lost-writes', upstream, ...lost, writes })
   }
 
   /** A socket that always has more would be read for 32 MB in one turn of the event loop, and a

@@ -25,6 +25,9 @@ export interface GrowingLog extends StreamLog {
   append(bytes: Uint8Array, start: number, end: number): void
   /** Forgets everything; the next byte appended has the offset `nextReplOffset`. */
   reset(nextReplOffset: number): void
+  /** Forgets what lies from `nextReplOffset` on; the next byte appended has that offset. Nobody reads
+   * there, and nothing is appended meanwhile. */
+  cutBack(nextReplOffset: number): Promise<void>
   /** A promise as long as the log can take no more (its disk does not keep up), else undefined. */
   drain(): Promise<void> | undefined
   /** Writes what is in memory only, and syncs. */
