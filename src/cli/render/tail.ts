@@ -1,7 +1,6 @@
 /** One line for people for each thing that a tail tells, with `-o` or without. */
 import type { ArchiveEvent } from '../../verbs/tail/archive.js'
 import type { TailEvent } from '../../verbs/tail/watch.js'
-import type { WritesLostEvent } from '../../replication/lost-writes.js'
 import type { ShardEvent } from '../../topology/follow-cluster.js'
 import { countOf, formatDuration, formatSize } from '../units.js'
 
@@ -132,7 +131,9 @@ export function describeEvent(event: ArchiveEvent): string | undefined {
   }
 }
 
-export function describeLostWrites(lost: Omit<WritesLostEvent, 'event'>): string {
+type LostWrites = Omit<Extract<TailEvent, { event: 'writes-lost' }>, 'event'>
+
+export function describeLostWrites(lost: LostWrites): string {
   const { writes, fromReplOffset, toReplOffset } = lost
   const count = writes === undefined ? 'writes' : countOf(writes, 'write')
   return `a failover lost ${count}, offsets ${fromReplOffset} to ${toReplOffset} of ${lost.replid}`
