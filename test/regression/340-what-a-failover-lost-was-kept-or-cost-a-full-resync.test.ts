@@ -32,7 +32,7 @@ const families = ['redis-7.0'].filter((name) => serverBinary(name) !== undefined
 
 describe.each(families)('%s', (family) => {
   const binary = serverBinary(family)!
-  const stops: (() => Promise<unknown> | void)[] = []
+  const stops: (() => unknown)[] = []
   let master: TestServer
   let heir: TestServer
   let source: ServerSettings
@@ -173,9 +173,9 @@ describe.each(families)('%s', (family) => {
         source,
         ...(where === 'on disk' ? { backlogDir } : {}),
       })
-      stops.push(relay.stop)
+      stops.push(async () => await relay.stop())
       const [ahead, behind] = await Promise.all([startServer({ binary }), startServer({ binary })])
-      stops.push(ahead.stop, behind.stop)
+      for (const each of [ahead, behind]) stops.push(async () => await each.stop())
       await follow(ahead, relay.port)
       await follow(behind, relay.port)
       await master.client.set('kept', '1')

@@ -255,11 +255,11 @@ export class ArchiveWriter {
   ): Promise<void> {
     // A snapshot that is no good is one less; the archive is as before.
     await base.check(checksum)
-    let isIn = false
+    const found = { isGone: false }
     await this.#queue.add(async () => {
-      isIn = await this.#bases.insert(base, before, rdbVersion)
+      found.isGone = !(await this.#bases.insert(base, before, rdbVersion))
     })
-    if (isIn || this.#failure !== undefined) return
+    if (!found.isGone) return
     throw new ProtocolError('ERR_SNAPSHOT_HISTORY', 'a failover lost what the snapshot holds')
   }
 
