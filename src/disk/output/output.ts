@@ -21,6 +21,8 @@ export interface Output {
   readBack(): { fd: number; sizeBytes: number }
   /** Where it is a file that another may read as it grows. */
   readonly growing?: GrowingFile | undefined
+  /** Where it hashes what it takes anyway: hex, behind `finish`. */
+  readonly digest?: { readonly sha256: string } | undefined
   /** Resolves when all is written, durable and under its name. */
   finish(): Promise<void>
   /** Leaves no trace, as far as that is possible. May be called twice. */

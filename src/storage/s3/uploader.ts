@@ -1,14 +1,16 @@
 /**
  * An object that grows in a bucket, part by part, and is there only once it is whole.
  *
- * Two buffers of one part each, used again and again: one is filled while the other is on its way. All
- * parts but the last are equally long, as some stores demand. What fits into one part is put at once.
+ * Two buffers of one part each, used again and again: one is filled while the other is on its way, and
+ * goes on its way too once it is full. All parts but the last are equally long, as some stores demand.
+ * What fits into one part is put at once.
  */
 import { createHash } from 'node:crypto'
 import type { Output } from '../../disk/output/output.js'
 import { FileError, InternalError, ProtocolError } from '../../errors.js'
 import type { BucketClient } from './client.js'
 import { isBucketFault } from './bucket-error.js'
+import { UploadHashes, type PartHashes } from './upload-hashes.js'
 
 export interface UploadTarget {
   bucket: string
@@ -20,27 +22,40 @@ export interface UploadTarget {
 
 const FIRST_BYTES = 1 << 20
 const GROWTH = 4
+/** So much is told to the thread of hashes at once. */
+const HASHED_BYTES = 1 << 20
+const HEADER_SHA256 = 'x-amz-content-sha256'
 
 interface Part {
   ETag: string | undefined
   PartNumber: number
 }
 
+interface PartBuffer {
+  bytes: Buffer
+  sending: Promise<void> | undefined
+}
+
 export class Upload implements Output {
   readonly canRestart = true
   readonly canTakeBack = true
   readonly canReadBack = false
+  readonly digest = { sha256: '' }
   writtenBytes = 0
   readonly #client: BucketClient
   readonly #target: UploadTarget
-  #buffers: [Buffer | undefined, Buffer | undefined] = [undefined, undefined]
-  #filling = 0
+  #buffers: [PartBuffer, PartBuffer]
+  /** Which one of them. */
+  #filling: 0 | 1 = 0
   #filled = 0
+  /** Of these, what the thread of hashes knows of. */
+  #hashed = 0
+  /** From the first part on that is not the only one. */
+  #hashes: UploadHashes | undefined
   /** What came while both buffers were in use. */
   #rest: Buffer[] = []
   #uploadId: Promise<string> | undefined
-  #parts: Part[] = []
-  #onItsWay: Promise<void> | undefined
+  #parts: Promise<Part>[] = []
   #fault: unknown
   #isOver = false
   /** Uploads given up are put away behind it. */
@@ -49,18 +64,21 @@ export class Upload implements Output {
   constructor(client: BucketClient, target: UploadTarget) {
     this.#client = client
     this.#target = target
+    this.#buffers = noBuffers()
   }
 
   write(bytes: Uint8Array, start = 0, end = bytes.length): void {
     this.#check()
     this.writtenBytes += end - start
-    this.#take(bytes, start, end)
+    if (this.#rest.length > 0) this.#rest.push(Buffer.from(bytes.subarray(start, end)))
+    else this.#take(bytes, start, end)
   }
 
   #take(bytes: Uint8Array, start: number, end: number): void {
     let at = start
     while (at < end) {
-      if (this.#filled === this.#target.partBytes && !this.#ship()) {
+      if (this.#filled === this.#target.partBytes) this.#ship()
+      if (this.#buffers[this.#filling].sending !== undefined) {
         this.#rest.push(Buffer.from(bytes.subarray(at, end)))
         return
       }
@@ -69,6 +87,7 @@ export class Upload implements Output {
       buffer.set(bytes.subarray(at, at + count), this.#filled)
       this.#filled += count
       at += count
+      if (this.#filled - this.#hashed >= HASHED_BYTES) this.#tellHashes()
     }
   }
 
@@ -76,36 +95,55 @@ export class Upload implements Output {
   #room(): Buffer {
     const { partBytes } = this.#target
     const buffer = this.#buffers[this.#filling]
-    if (buffer !== undefined && this.#filled < buffer.length) return buffer
-    const bytes = this.#parts.length > 0 ? partBytes : (buffer?.length ?? 0) * GROWTH
-    const larger = Buffer.allocUnsafeSlow(Math.min(partBytes, Math.max(FIRST_BYTES, bytes)))
-    buffer?.copy(larger, 0, 0, this.#filled)
-    this.#buffers[this.#filling] = larger
-    return larger
+    const before = buffer.bytes
+    if (this.#filled < before.length) return before
+    const bytes = Math.min(partBytes, Math.max(FIRST_BYTES, before.length * GROWTH))
+    buffer.bytes = Buffer.from(new SharedArrayBuffer(bytes))
+    before.copy(buffer.bytes, 0, 0, this.#filled)
+    return buffer.bytes
   }
 
-  /** The full buffer goes on its way, unless the other one still is. */
-  #ship(): boolean {
-    if (this.#onItsWay !== undefined) return false
-    const buffer = this.#buffers[this.#filling]!.subarray(0, this.#filled)
-    this.#filling = 1 - this.#filling
+  #tellHashes(): void {
+    if (this.#hashes === undefined || this.#hashed === this.#filled) return
+    this.#hashes.add(this.#filling, this.#hashed, this.#filled)
+    this.#hashed = this.#filled
+  }
+
+  /** The buffer being filled goes on its way. */
+  #ship(): void {
+    const buffer = this.#buffers[this.#filling]
+    const hashing = this.#hashesOf()
+    const body = buffer.bytes.subarray(0, this.#filled)
+    this.#filling = this.#filling === 0 ? 1 : 0
     this.#filled = 0
-    const parts = this.#parts
-    const number = parts.length + 1
+    this.#hashed = 0
     this.#uploadId ??= this.#begin()
-    const uploadId = this.#uploadId
-    this.#onItsWay = this.#uploadPart(uploadId, number, buffer).then(
-      (part) => {
-        parts.push(part)
-        this.#onItsWay = undefined
+    const parts = this.#parts
+    const part = this.#uploadPart(this.#uploadId, parts.length + 1, body, hashing)
+    parts.push(part)
+    buffer.sending = part.then(
+      () => {
+        buffer.sending = undefined
       },
       (error: unknown) => {
+        buffer.sending = undefined
         // Of an upload that was given up it is no matter.
         if (parts === this.#parts) this.#fault ??= error
-        this.#onItsWay = undefined
       },
     )
-    return true
+  }
+
+  /** Of the part that is whole now. */
+  #hashesOf(): Promise<PartHashes> {
+    if (this.#hashes === undefined) {
+      // Both are of one size from now on, and known to the thread.
+      const { partBytes } = this.#target
+      const other = new SharedArrayBuffer(partBytes)
+      this.#buffers[1].bytes = Buffer.from(other)
+      this.#hashes = new UploadHashes([this.#buffers[0].bytes.buffer as SharedArrayBuffer, other])
+    }
+    this.#tellHashes()
+    return this.#hashes.endPart()
   }
 
   drain(): Promise<void> | undefined {
@@ -115,18 +153,27 @@ export class Upload implements Output {
 
   async #drained(): Promise<void> {
     while (this.#rest.length > 0) {
-      await this.#onItsWay
+      await this.#buffers[this.#filling].sending
       this.#check()
       const rest = this.#rest
       this.#rest = []
-      for (const bytes of rest) this.#take(bytes, 0, bytes.length)
+      for (const [index, bytes] of rest.entries()) {
+        this.#take(bytes, 0, bytes.length)
+        // Both are in use again: the others behind what it left.
+        if (this.#rest.length > 0) {
+          this.#rest.push(...rest.slice(index + 1))
+          break
+        }
+      }
     }
   }
 
   restart(): void {
     this.#abandon()
+    this.#hashes?.restart()
     this.writtenBytes = 0
     this.#filled = 0
+    this.#hashed = 0
     this.#rest = []
     this.#parts = []
     this.#uploadId = undefined
@@ -139,26 +186,31 @@ export class Upload implements Output {
 
   async finish(): Promise<void> {
     await this.drain()
-    await this.#onItsWay
     this.#check()
     if (this.#uploadId === undefined) await this.#putAtOnce()
     else {
       // An upload has at least one part, and the last may be of any length.
       if (this.#filled > 0) this.#ship()
-      await this.#onItsWay
+      for (const { sending } of this.#buffers) await sending
       this.#check()
-      await this.#complete(await this.#uploadId)
+      const sha256 = await this.#hashes!.end()
+      await this.#complete(await this.#uploadId, await Promise.all(this.#parts))
       await this.#compareLength()
+      this.digest.sha256 = sha256
     }
-    this.#isOver = true
-    this.#buffers = [undefined, undefined]
+    this.#close()
   }
 
   discard(): void {
     if (this.#isOver) return
-    this.#isOver = true
     this.#abandon()
-    this.#buffers = [undefined, undefined]
+    this.#close()
+  }
+
+  #close(): void {
+    this.#isOver = true
+    this.#buffers = noBuffers()
+    this.#hashes?.close()
   }
 
   async #begin(): Promise<string> {
@@ -171,29 +223,27 @@ export class Upload implements Output {
     return UploadId
   }
 
-  async #uploadPart(uploadId: Promise<string>, number: number, body: Buffer): Promise<Part> {
+  async #uploadPart(
+    uploadId: Promise<string>,
+    number: number,
+    body: Buffer,
+    hashing: Promise<PartHashes>,
+  ): Promise<Part> {
     const { sdk, send } = this.#client
     const { bucket: Bucket, key: Key, isTagMd5 } = this.#target
-    const UploadId = await uploadId
-    const md5 = createHash('md5').update(body).digest()
+    const [UploadId, { md5, sha256 }] = await Promise.all([uploadId, hashing])
+    const command = new sdk.UploadPartCommand({
+      ...{ Bucket, Key, UploadId, PartNumber: number },
+      ...{ Body: body, ContentLength: body.length },
+      ContentMD5: Buffer.from(md5, 'hex').toString('base64'),
+    })
+    command.middlewareStack.add(knowing(sha256), { step: 'build' })
     const { ETag, ServerSideEncryption } = await send(
       `write part ${number} of ${Key}`,
-      async (client, options) =>
-        client.send(
-          new sdk.UploadPartCommand({
-            Bucket,
-            Key,
-            UploadId,
-            PartNumber: number,
-            Body: body,
-            ContentLength: body.length,
-            ContentMD5: md5.toString('base64'),
-          }),
-          options,
-        ),
+      async (client, options) => client.send(command, options),
     )
     const isKeyed = ServerSideEncryption?.startsWith('aws:kms') === true
-    if (isTagMd5 && !isKeyed && ETag?.replaceAll('"', '') !== md5.toString('hex')) {
+    if (isTagMd5 && !isKeyed && ETag?.replaceAll('"', '') !== md5) {
       throw new FileError('ERR_STORE_DAMAGED', `part ${number} of ${Key} is not what was sent`, {
         hint: 'the bytes were changed on their way to the store, or in it',
         details: { bucket: Bucket },
@@ -202,10 +252,10 @@ export class Upload implements Output {
     return { ETag, PartNumber: number }
   }
 
-  async #complete(UploadId: string): Promise<void> {
+  async #complete(UploadId: string, Parts: Part[]): Promise<void> {
     const { sdk, send } = this.#client
     const { bucket: Bucket, key: Key } = this.#target
-    const MultipartUpload = { Parts: this.#parts }
+    const MultipartUpload = { Parts }
     try {
       await send(`complete ${Key}`, async (client, options) =>
         client.send(
@@ -223,14 +273,16 @@ export class Upload implements Output {
   async #putAtOnce(): Promise<void> {
     const { sdk, send } = this.#client
     const { bucket: Bucket, key: Key } = this.#target
-    const Body = (this.#buffers[this.#filling] ?? Buffer.alloc(0)).subarray(0, this.#filled)
+    const Body = this.#buffers[this.#filling].bytes.subarray(0, this.#filled)
     const ContentMD5 = createHash('md5').update(Body).digest('base64')
-    await send(`write ${Key}`, async (client, options) =>
-      client.send(
-        new sdk.PutObjectCommand({ Bucket, Key, Body, ContentLength: Body.length, ContentMD5 }),
-        options,
-      ),
-    )
+    const sha256 = createHash('sha256').update(Body).digest('hex')
+    const command = new sdk.PutObjectCommand({
+      ...{ Bucket, Key, Body, ContentMD5 },
+      ContentLength: Body.length,
+    })
+    command.middlewareStack.add(knowing(sha256), { step: 'build' })
+    await send(`write ${Key}`, async (client, options) => client.send(command, options))
+    this.digest.sha256 = sha256
   }
 
   async #compareLength(): Promise<void> {
@@ -249,9 +301,9 @@ export class Upload implements Output {
     if (uploadId === undefined) return
     const { sdk, send } = this.#client
     const { bucket: Bucket, key: Key } = this.#target
-    const pending = this.#onItsWay
+    const pending = this.#parts
     const abandoned = (async () => {
-      await pending
+      await Promise.allSettled(pending)
       const UploadId = await uploadId
       const command = new sdk.AbortMultipartUploadCommand({ Bucket, Key, UploadId })
       await send(`give up ${Key}`, async (client, options) => client.send(command, options), {
@@ -272,4 +324,21 @@ export class Upload implements Output {
     if (this.#fault !== undefined) throw this.#fault as Error
     if (this.#isOver) throw new FileError('ERR_CLOSED', `${this.#target.key} is closed`)
   }
+}
+
+function noBuffers(): [PartBuffer, PartBuffer] {
+  return [
+    { bytes: Buffer.alloc(0), sending: undefined },
+    { bytes: Buffer.alloc(0), sending: undefined },
+  ]
+}
+
+/** What a request is signed with, so that it is not hashed once more. */
+function knowing(sha256: string) {
+  return <Args extends { request: unknown }, Result>(next: (args: Args) => Promise<Result>) =>
+    async (args: Args): Promise<Result> => {
+      const { headers } = args.request as { headers: Record<string, string> }
+      headers[HEADER_SHA256] = sha256
+      return await next(args)
+    }
 }

@@ -2,7 +2,7 @@
  * One dump on its way into a backup: what it is by its bytes is found as it passes where the store
  * cannot be asked again at no cost, else by reading back what lies there.
  */
-import { createHash } from 'node:crypto'
+import { createHash, type Hash } from 'node:crypto'
 import { KeyAnalysis } from '../../analyze/key-analysis.js'
 import { createCompressor, endingOf, type Compression } from '../../disk/compression.js'
 import { packedOutput, packersOf } from '../../disk/output/open-output.js'
@@ -177,11 +177,13 @@ async function told<T>(
 class HashedOutput implements Output {
   readonly #output: Output
   readonly #followed: FollowedDump | undefined
-  #hash = createHash('sha256')
+  /** Undefined where the output has one. */
+  #hash: Hash | undefined
 
   constructor(output: Output, followed: FollowedDump | undefined) {
     this.#output = output
     this.#followed = followed
+    this.#startHash()
   }
 
   get canReadBack(): boolean {
@@ -194,7 +196,7 @@ class HashedOutput implements Output {
 
   /** Hex; once, at the end. */
   get sha256(): string {
-    return this.#hash.digest('hex')
+    return this.#hash?.digest('hex') ?? this.#output.digest!.sha256
   }
 
   get writtenBytes(): number {
@@ -210,7 +212,7 @@ class HashedOutput implements Output {
   }
 
   write(bytes: Uint8Array, start = 0, end = bytes.length): void {
-    this.#hash.update(bytes.subarray(start, end))
+    this.#hash?.update(bytes.subarray(start, end))
     this.#output.write(bytes, start, end)
     this.#followed?.poke()
   }
@@ -220,9 +222,13 @@ class HashedOutput implements Output {
   }
 
   restart(): void {
-    this.#hash = createHash('sha256')
+    this.#startHash()
     this.#output.restart()
     this.#followed?.restart()
+  }
+
+  #startHash(): void {
+    this.#hash = this.#output.digest === undefined ? createHash('sha256') : undefined
   }
 
   readBack(): { fd: number; sizeBytes: number } {
