@@ -9,13 +9,13 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import {
   archive,
-  makeServerSettings,
   tail,
   watch,
   type ArchiveEvent,
   type ServerSettings,
   type TailEvent,
 } from '../../src/index.js'
+import { startFailingOver, type FailingOver } from '../helpers/failing-over.js'
 import { loadArchive } from '../helpers/archives.js'
 import { follow, replicationInfo, startServing } from '../helpers/serving.js'
 import {
@@ -33,36 +33,19 @@ const families = ['redis-7.0'].filter((name) => serverBinary(name) !== undefined
 describe.each(families)('%s', (family) => {
   const binary = serverBinary(family)!
   const stops: (() => unknown)[] = []
+  let pair: FailingOver
   let master: TestServer
   let heir: TestServer
   let source: ServerSettings
-  let port = 0
 
   beforeEach(async () => {
-    ;[master, heir] = await Promise.all([startServer({ binary }), startServer({ binary })])
-    await master.client.set('before', '1')
-    await follow(heir, master.port)
-    port = master.port
-    source = {
-      ...makeServerSettings(`127.0.0.1:${master.port}`),
-      locate: () => Promise.resolve({ host: '127.0.0.1', port }),
-    }
+    pair = await startFailingOver(binary)
+    ;({ master, heir, source } = pair)
   })
   afterEach(async () => {
     for (const stop of stops.splice(0).reverse()) await stop()
-    await Promise.all([master.stop(), heir.stop()])
+    await pair.stop()
   })
-
-  /** The heir gets nothing more; the writes reach the others alone. */
-  const cutOff = async (): Promise<void> => {
-    await heir.client.replicaof('127.0.0.1', await freePort())
-  }
-  const promote = async (): Promise<void> => {
-    await master.kill()
-    await heir.client.replicaof('NO', 'ONE')
-    port = heir.port
-    await heir.client.set('after', '1')
-  }
 
   test('tail goes on with the new master and says how many writes were lost', async () => {
     const events: TailEvent[] = []
@@ -81,11 +64,11 @@ describe.each(families)('%s', (family) => {
     await waitFor(() => events.some(({ event }) => event === 'started'), { what: 'tail' })
     await master.client.set('kept', '1')
     await waitFor(async () => (await heir.client.get('kept')) === '1', { what: 'the heir' })
-    await cutOff()
+    await pair.cutOff()
     await master.client.multi().set('lost1', '1').set('lost2', '1').exec()
     await master.client.publish('channel', 'of no account')
     await waitFor(() => seen.includes('channel'), { what: 'what is lost' })
-    await promote()
+    await pair.promote()
     await waitFor(() => seen.includes('after'), {
       what: `the new master: ${JSON.stringify(events)}`,
     })
@@ -123,7 +106,7 @@ describe.each(families)('%s', (family) => {
     await waitFor(() => events.some(({ event }) => event === 'snapshot'), { what: 'the snapshot' })
     await master.client.set('kept', '1')
     await waitFor(async () => (await heir.client.get('kept')) === '1', { what: 'the heir' })
-    await cutOff()
+    await pair.cutOff()
     await master.client.select(3)
     // Over several files.
     for (let i = 0; i < 100; i += 1) await master.client.rpush('lost', 'x'.repeat(50))
@@ -131,7 +114,7 @@ describe.each(families)('%s', (family) => {
     await waitFor(isKept(String(Number(fields.get('master_repl_offset')) - 1500)), {
       what: 'the files',
     })
-    await promote()
+    await pair.promote()
     await heir.client.rpush('lost', 'not')
     await waitFor(() => events.some(({ event }) => event === 'writes-lost'), { what: 'the end' })
     const lost = events.find((each) => each.event === 'writes-lost')
@@ -182,11 +165,11 @@ describe.each(families)('%s', (family) => {
       for (const each of [heir, ahead, behind]) {
         await waitFor(async () => (await each.client.get('kept')) === '1', { what: 'all' })
       }
-      await cutOff()
+      await pair.cutOff()
       await behind.client.replicaof('127.0.0.1', await freePort())
       await master.client.rpush('lost', 'x'.repeat(100_000))
       await waitFor(async () => (await ahead.client.llen('lost')) === 1, { what: 'what is lost' })
-      await promote()
+      await pair.promote()
       await waitFor(() => relay.count('upstream-renamed') === 1, { what: 'the relay' })
       await behind.client.replicaof('127.0.0.1', relay.port)
       for (const each of [ahead, behind]) {

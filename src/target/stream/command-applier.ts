@@ -60,6 +60,8 @@ export class CommandApplier {
   db = 0
   /** Commands since the last MULTI of the source wait for its EXEC. */
   inTransaction = false
+  /** Asked of each command: true where what it does comes by another way. */
+  leavesOut: ((command: CommandDecoder, db: number) => boolean) | undefined
   readonly #options: CommandApplierOptions
   readonly #keys = new KeyPositions()
   readonly #scratch = new CommandEncoder(1 << 16)
@@ -157,6 +159,10 @@ export class CommandApplier {
     this.#seenDbs.add(this.db)
     if (this.#touchesCheckpoint(command)) {
       ledger.leaveOut('checkpoint of a replay')
+      return
+    }
+    if (this.leavesOut?.(command, this.db) === true) {
+      ledger.leaveOut('written anew after a failover')
       return
     }
     if (!selection.passesAll && !isKeyless(info)) {

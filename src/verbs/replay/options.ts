@@ -1,6 +1,7 @@
 /** What a replay is asked for, what it tells on the way, and what it says at the end. */
 import type { Readable } from 'node:stream'
 import type { RrepError } from '../../errors.js'
+import type { WritesLostEvent } from '../../replication/lost-writes.js'
 import type { ServerSettings } from '../../net/server-settings.js'
 import type { Source } from '../../source/classify.js'
 import type { Damage } from '../../source/damage.js'
@@ -132,6 +133,10 @@ export type ReplayEvent =
   /** The end that was waited for. `same`: source and target are the same there; else everything up
    * to there was sent. */
   | { event: 'synced'; replOffset: number | undefined; same: boolean }
+  /** Of a live source. `keys`: what the target held of it, which is put right; the first of them by name. */
+  | (WritesLostEvent & { keys: number; names: readonly string[] })
+  /** They are as they are on the new master at this offset. */
+  | { event: 'repaired'; keys: number; replOffset: number }
   | { event: 'link-lost'; side: 'source' | 'target'; message: string; retryInMs?: number }
   | { event: 'warning'; message: string }
 

@@ -1,6 +1,7 @@
 /** What `rrep replay` tells people: its events, its progress, what it comes to. */
 import type { FinishResult } from '../../../verbs/replay/finish.js'
 import type { ReplayEvent, ReplayProgress, ReplayResult } from '../../../verbs/replay/run.js'
+import { describeLostWrites } from '../../render/tail.js'
 import { describeDifferences } from '../../render/differences.js'
 import type { Progress } from '../../render/progress.js'
 import type { Talk } from '../../talk.js'
@@ -93,6 +94,22 @@ export function showEvent(event: ReplayEvent, talk: Talk, dryRun = false): void 
         event.same
           ? `source and target are the same${atOffset(event.replOffset)}`
           : `everything${event.replOffset === undefined ? '' : ` up to offset ${event.replOffset}`} was sent`,
+      )
+      break
+    case 'writes-lost': {
+      const { keys, names } = event
+      const listed = names.join(', ') + (keys > names.length ? ', …' : '')
+      talk.warn(
+        `${describeLostWrites(event)}` +
+          (keys === 0
+            ? ', none of which the target has'
+            : `; ${countOf(keys, 'key')} in the target ${keys === 1 ? 'is' : 'are'} put right: ${listed}`),
+      )
+      break
+    }
+    case 'repaired':
+      talk.say(
+        `${countOf(event.keys, 'key')} written anew, as on the new master${atOffset(event.replOffset)}`,
       )
       break
     case 'link-lost': {

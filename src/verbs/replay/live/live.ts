@@ -53,6 +53,8 @@ class LiveReplay {
   readonly #untilMs: number
   readonly #endWatch: EndWatch | undefined
   #done = false
+  /** Nothing of the stream is in the target. */
+  #isLoading = true
 
   constructor(session: ReplaySession, settings: ServerSettings) {
     this.#session = session
@@ -85,6 +87,10 @@ class LiveReplay {
 
   async run(): Promise<ReplayOutcome> {
     const session = this.#session
+    this.#feed.onLost = async (lost) => {
+      if (!this.#isLoading) await this.#player.takeBack(lost)
+      else this.#spool.cutBack(lost.fromReplOffset)
+    }
     await session.expiry.hold()
     if (session.isToBeEmptied) await this.#emptyTarget()
     const checkpoint = await session.openStream(
@@ -92,8 +98,10 @@ class LiveReplay {
       true,
       async (found) => await isSameHistory(found, this.#settings, session.options.signal),
     )
+    this.#beforeRepair(checkpoint)
     if (checkpoint !== undefined) session.resume(checkpoint)
     else await this.#checkUntil()
+    this.#isLoading = checkpoint === undefined || checkpoint.phase === 'load'
     if (!session.isToBeEmptied) this.#feed.start(this.#settings, this.#plan(checkpoint))
     if (checkpoint === undefined || checkpoint.phase === 'load') {
       await this.#load(checkpoint !== undefined)
@@ -103,8 +111,20 @@ class LiveReplay {
       await session.writeCheckpoint(checkpoint, 'stream')
       session.event({ event: 'resumed', replOffset: checkpoint.nextReplOffset })
       this.#player.startAt(checkpoint.nextReplOffset, checkpoint.dbnum)
+      const { repair } = this.#spool.state
+      if (repair !== undefined) this.#player.repairAgain(repair)
     }
     return await this.#stream()
+  }
+
+  /** A run that was killed while it took back what a failover lost: the spool was there before the target. */
+  #beforeRepair(checkpoint: Checkpoint | undefined): void {
+    const { repair } = this.#spool.state
+    if (checkpoint === undefined || repair === undefined) return
+    const { fromReplOffset, dbnum } = repair
+    const isCut = this.#spool.nextReplOffset === fromReplOffset
+    if (!isCut || checkpoint.nextReplOffset <= fromReplOffset) return
+    Object.assign(checkpoint, { nextReplOffset: fromReplOffset, dbnum })
   }
 
   /** Times are right in the target since the last run ended: they are touched only once it is sure
@@ -112,7 +132,7 @@ class LiveReplay {
   async #moveAgain({ phase }: Checkpoint): Promise<void> {
     const session = this.#session
     try {
-      while (!this.#feed.isContinued) {
+      while (!this.#feed.isContinued && !this.#player.isToTakeBack) {
         if (this.#spool.isEnded) throw this.#spool.fault ?? new AbortedError()
         await tick()
       }
@@ -155,6 +175,7 @@ class LiveReplay {
   }
 
   async close(): Promise<void> {
+    this.#player.end()
     await this.#feed.stop()
     if (this.#done) this.#spool.remove()
     else this.#spool.close()
@@ -264,6 +285,7 @@ class LiveReplay {
     }
     this.#player.keepSnapshot()
     this.#player.startAt(at.nextReplOffset, at.dbnum)
+    this.#isLoading = false
   }
 
   /** Commands of the stream on top of keys of somebody else's would make neither. */
@@ -351,7 +373,8 @@ class LiveReplay {
     if (stopped) {
       await session.writeCheckpoint(at, 'stopped')
       // What is not applied yet may be more than the source's backlog has at the next start.
-      this.#done = this.#spool.nextReplOffset === nextReplOffset
+      this.#done =
+        this.#spool.nextReplOffset === nextReplOffset && this.#spool.state.repair === undefined
     } else {
       if (!session.isDry) await writer.deleteCheckpoint()
       this.#done = true

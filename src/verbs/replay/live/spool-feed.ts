@@ -14,6 +14,7 @@ import type {
   FullResyncInfo,
   LinkConsumer,
   LinkLostInfo,
+  LostStream,
   ResumePoint,
 } from '../../../replication/consumer.js'
 import { ReplicationLink } from '../../../replication/link.js'
@@ -39,6 +40,8 @@ export class SpoolFeed implements LinkConsumer {
   snapshotReplOffset = -1
   /** The source has what comes next, and sends it. */
   isContinued = false
+  /** Takes back what the failover lost, in the spool and in the target. */
+  onLost: ((lost: LostStream) => Promise<void>) | undefined
   /** When it began to come, by our clock; 0: in an earlier run. */
   snapshotMs = 0
   readonly #session: ReplaySession
@@ -153,6 +156,10 @@ export class SpoolFeed implements LinkConsumer {
       message: info.error.message,
       ...(info.retryInMs === undefined ? {} : { retryInMs: info.retryInMs }),
     })
+  }
+
+  async cutBack(lost: LostStream): Promise<void> {
+    await this.onLost?.(lost)
   }
 
   resumePoint(): ResumePoint | 'full' | undefined {

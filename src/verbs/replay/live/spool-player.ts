@@ -3,13 +3,18 @@
  * was asked for. What it waits for is more of the stream, answers of the target, and a tick.
  */
 import { Buffer } from 'node:buffer'
-import { LinkError, ProtocolError } from '../../../errors.js'
+import { printable } from '../../../bytes/printable.js'
+import { InternalError, LinkError, ProtocolError } from '../../../errors.js'
 import { sleep } from '../../../net/waiting.js'
+import type { LostStream } from '../../../replication/consumer.js'
 import { CommandDecoder, RESP } from '../../../resp/decoder.js'
+import { encodeCommand } from '../../../resp/encoder.js'
 import type { EndWatch } from './end-watch.js'
 import type { ReplaySession } from '../session.js'
 import type { SpoolFeed } from './spool-feed.js'
-import type { StreamSpool } from './stream-spool.js'
+import { collectKeys, KeySet } from './lost-keys.js'
+import { Repair } from './repair.js'
+import type { SpoolRepair, StreamSpool } from './stream-spool.js'
 
 const READ_BYTES = 256 << 10
 /** A target that crashes may come back as it was in the load: its snapshot is kept so long. */
@@ -17,6 +22,10 @@ const KEEP_SNAPSHOT_MS = 60_000
 /** How often an idle run looks around. */
 const TICK_MS = 50
 const IDLE_CHECKPOINT_MS = 1000
+/** Changes of the db that are remembered. */
+const MOST_DB_CHANGES = 1 << 16
+/** Keys that are told by name. */
+const NAMED_KEYS = 20
 
 export interface SpoolPlayerOptions {
   session: ReplaySession
@@ -44,6 +53,10 @@ export class SpoolPlayer {
   readonly #buffer = Buffer.allocUnsafeSlow(READ_BYTES)
   #snapshotUntilMs = 0
   #isEnding = false
+  /** Where which db was selected, oldest first: for what is taken back. */
+  readonly #dbs: { replOffset: number; db: number }[] = []
+  #lost: { stream: LostStream; done: () => void } | undefined
+  #repair: Repair | undefined
 
   constructor(options: SpoolPlayerOptions) {
     this.#session = options.session
@@ -66,20 +79,47 @@ export class SpoolPlayer {
     this.#decoder.reset()
     this.#origin = replOffset - this.#decoder.consumedBytes
     this.#session.applier!.startAt(replOffset, db)
+    this.#noteDb(replOffset, db)
     this.#session.rules!.receivedMs = () => this.#spool.receivedMs(this.#decodedReplOffset)
   }
 
   /** Until the end that was asked for; true: stopped by the user. */
   async follow(): Promise<boolean> {
     const stopped = await this.#follow()
-    this.#isEnding = true
+    if (!stopped && this.#repair !== undefined)
+      throw notKnown(': the end asked for lies before that')
+    this.end()
     return stopped
+  }
+
+  /** Nothing more is taken back. */
+  end(): void {
+    this.#isEnding = true
+    this.#lost?.done()
+  }
+
+  /** What a failover lost waits to be taken back. */
+  get isToTakeBack(): boolean {
+    return this.#lost !== undefined
+  }
+
+  /** Between two pieces of the stream, what a failover lost is taken back. Resolves when it is. */
+  async takeBack(stream: LostStream): Promise<void> {
+    if (this.#isEnding) return
+    await new Promise<void>((done) => (this.#lost = { stream, done }))
+    this.#lost = undefined
+  }
+
+  /** An earlier run had not put it right. */
+  repairAgain({ keys }: SpoolRepair): void {
+    this.#beginRepair(KeySet.of(keys))
   }
 
   async #follow(): Promise<boolean> {
     const session = this.#session
     const writer = session.streamWriter!
     const spool = this.#spool
+    const decoder = this.#decoder
     const { signal } = session.options
     let lastSealMs = performance.now()
     let caughtUp = false
@@ -88,10 +128,22 @@ export class SpoolPlayer {
       if (signal?.aborted === true) return true
       // A failover at the source gives its history another name.
       if (writer.checkpoint !== undefined) writer.checkpoint.replid = spool.state.replid
+      if (this.#lost !== undefined) await this.#takeBack(this.#lost)
+      if (!(await this.#isPrepared())) {
+        if (spool.isEnded) throw spool.fault ?? linkEnded()
+        await tick()
+        continue
+      }
       this.#tidySpool()
       const count = spool.read(this.#readReplOffset, this.#buffer)
       if (count > 0) {
-        const reached = this.#apply(count)
+        decoder.feed(this.#buffer, 0, count)
+        this.#readReplOffset += count
+        let reached = this.#apply()
+        while (!reached && this.#repair?.isDue(this.#decodedReplOffset) === true) {
+          await this.#putRight(this.#repair)
+          reached = this.#apply()
+        }
         if (writer.current.frameCount > 0 || session.applier!.inTransaction) {
           isQuiet = false
         }
@@ -118,7 +170,7 @@ export class SpoolPlayer {
         }
         if (spool.isEnded) {
           if (this.#isEnding) return false
-          throw spool.fault ?? new LinkError('ERR_LINK_LOST', 'the link to the source has ended')
+          throw spool.fault ?? linkEnded()
         }
         if (Date.now() > this.#untilMs) return false
         if (this.#isOver(isQuiet, true)) return false
@@ -130,14 +182,14 @@ export class SpoolPlayer {
     }
   }
 
-  /** Decodes and applies so many bytes of the buffer. True: the offset asked for is reached. */
-  #apply(count: number): boolean {
-    const { applier } = this.#session
+  /** Decodes and applies what is in the buffer, up to a repair that is due. True: the offset asked for is
+   * reached. */
+  #apply(): boolean {
+    const applier = this.#session.applier!
     const decoder = this.#decoder
     const limit = this.#untilReplOffset
-    decoder.feed(this.#buffer, 0, count)
-    this.#readReplOffset += count
     for (;;) {
+      if (this.#repair?.isDue(this.#decodedReplOffset) === true) return false
       const status = decoder.next()
       if (status === RESP.MORE) return false
       if (status === RESP.BAD) {
@@ -150,11 +202,116 @@ export class SpoolPlayer {
       const next = this.#origin + decoder.consumedBytes
       if (status === RESP.COMMAND) {
         if (next - 1 > limit || this.#isLate()) return true
-        applier!.apply(decoder, next)
+        applier.apply(decoder, next)
+        if (applier.db !== this.#dbs.at(-1)?.db) this.#noteDb(next, applier.db)
       }
       this.#decodedReplOffset = next
       if (next - 1 >= limit) return true
     }
+  }
+
+  /** The stream goes back to where the new master's begins. Where the target is there already, what it has
+   * beyond that is put right. */
+  async #takeBack({ stream, done }: { stream: LostStream; done: () => void }): Promise<void> {
+    const session = this.#session
+    const { streamWriter, applier, ledger, table } = session
+    const spool = this.#spool
+    const writer = streamWriter!
+    const { fromReplOffset, toReplOffset } = stream
+    ledger.commands.read -= applier!.dropTransaction()
+    applier!.seal()
+    await writer.flush()
+    const at = { nextReplOffset: writer.appliedReplOffset, dbnum: writer.appliedDb }
+    const keys = KeySet.of(spool.state.repair?.keys)
+    const isBehind = at.nextReplOffset <= fromReplOffset
+    const dbnum = isBehind ? at.dbnum : this.#dbAt(fromReplOffset)
+    if (spool.firstReplOffset > fromReplOffset || dbnum === undefined) throw notKnown('')
+    const { writes } = collectKeys(
+      spool,
+      { fromReplOffset, toReplOffset, dbnum },
+      table,
+      new KeySet(),
+    )
+    if (!isBehind) {
+      const part = { fromReplOffset, toReplOffset: at.nextReplOffset - 1, dbnum }
+      const { problem } = collectKeys(spool, part, table, keys)
+      if (problem !== undefined) throw notKnown(`: ${problem}`)
+      if (keys.size > 0) spool.setRepair({ fromReplOffset, dbnum, keys: keys.kept })
+    }
+    spool.cutBack(fromReplOffset)
+    if (!isBehind) {
+      const { source, replid } = writer.checkpoint ?? { source: '', replid: stream.replid }
+      Object.assign(at, { nextReplOffset: fromReplOffset, dbnum })
+      await session.writeCheckpoint({ ...at, source, replid }, 'stream')
+    }
+    this.startAt(at.nextReplOffset, at.dbnum)
+    if (keys.size > 0) this.#beginRepair(keys)
+    const names = [...keys]
+      .slice(0, NAMED_KEYS)
+      .map(([, name]) => printable(Buffer.from(name, 'latin1')))
+    if (writes > 0)
+      session.event({ event: 'writes-lost', ...stream, writes, keys: keys.size, names })
+    done()
+  }
+
+  #beginRepair(keys: KeySet): void {
+    const session = this.#session
+    const { source, signal } = session.options
+    if (source.kind !== 'server') throw new InternalError('no server')
+    const spool = this.#spool
+    const repair = new Repair(keys, { source: source.server, signal, spool, table: session.table })
+    this.#repair = repair
+    session.applier!.leavesOut = (command, db) => repair.leavesOut(command, db)
+  }
+
+  /** Nothing is applied before it is known what is to be left out. */
+  async #isPrepared(): Promise<boolean> {
+    const repair = this.#repair
+    if (repair === undefined) return true
+    if (!repair.isReady) {
+      if (!this.#feed.isStreaming) return false
+      if (!(await repair.prepare(this.#decodedReplOffset, this.#session.applier!.db))) return false
+    }
+    if (repair.isDue(this.#decodedReplOffset)) await this.#putRight(repair)
+    return true
+  }
+
+  /** Each batch of it can be sent twice. */
+  async #putRight(repair: Repair): Promise<void> {
+    const { applier, streamWriter } = this.#session
+    const writer = streamWriter!
+    const { db } = applier!
+    const next = this.#decodedReplOffset
+    applier!.leavesOut = undefined
+    applier!.seal()
+    const decoder = new CommandDecoder()
+    for (const { db: at, args } of repair.commands()) {
+      const bytes = encodeCommand(...args)
+      decoder.feed(bytes)
+      if (decoder.next() !== RESP.COMMAND) throw new InternalError('an encoded command is none')
+      applier!.db = at
+      applier!.apply(decoder, next)
+      decoder.next()
+      if (writer.isFull) applier!.seal()
+      await writer.drain()
+    }
+    applier!.startAt(next, db)
+    applier!.seal()
+    await writer.flush()
+    this.#repair = undefined
+    this.#spool.setRepair(undefined)
+    this.#session.event({ event: 'repaired', keys: repair.keys.size, replOffset: next - 1 })
+  }
+
+  #noteDb(replOffset: number, db: number): void {
+    const dbs = this.#dbs
+    while (dbs.length > 0 && dbs.at(-1)!.replOffset >= replOffset) dbs.pop()
+    dbs.push({ replOffset, db })
+    if (dbs.length > MOST_DB_CHANGES) dbs.splice(0, MOST_DB_CHANGES / 2)
+  }
+
+  #dbAt(replOffset: number): number | undefined {
+    return this.#dbs.findLast((each) => each.replOffset <= replOffset)?.db
   }
 
   /** The command at hand was received after `--until`. */
@@ -210,6 +367,20 @@ export class SpoolPlayer {
       lagMs: receivedMs < 0 ? 0 : Math.max(0, Date.now() - receivedMs),
     }
   }
+}
+
+function linkEnded(): LinkError {
+  return new LinkError('ERR_LINK_LOST', 'the link to the source has ended')
+}
+
+function notKnown(why: string): ProtocolError {
+  return new ProtocolError(
+    'ERR_FULL_RESYNC_NEEDED',
+    `a failover lost writes that the target has, and they cannot be put right by keys${why}`,
+    {
+      hint: '`emptyTarget` begins anew; `finishReplay()` keeps what is there and puts expiries right',
+    },
+  )
 }
 
 export async function tick(): Promise<void> {

@@ -24,6 +24,7 @@ import { fileError } from '../../../disk/file-error.js'
 import { Lock } from '../../../disk/lock.js'
 import { makeSpoolDirectory } from '../../../disk/spool-directory.js'
 import { Crc64 } from '../../../kernels/crc64.js'
+import { cutSegment } from './spool-cut.js'
 import { fileSum, SegmentSums, soundPart, type SoundPart } from './spool-sums.js'
 import { Gate } from '../../../net/waiting.js'
 
@@ -43,9 +44,18 @@ export interface SpoolState {
   /** Of the history at the stream's end. */
   replid: string
   snapshot: { replOffset: number; dbnum: number; bytes: number; sum: string } | undefined
+  /** The target holds writes that a failover lost: what is to be put right, from where on. */
+  repair?: SpoolRepair | undefined
 }
 
-interface Segment {
+export interface SpoolRepair {
+  fromReplOffset: number
+  dbnum: number
+  /** Database, and names in base64. */
+  keys: readonly (readonly [number, readonly string[]])[]
+}
+
+export interface Segment {
   startReplOffset: number
   data: DataFile
   times: DataFile
@@ -189,6 +199,26 @@ export class StreamSpool {
     segment.data.append(bytes, start, end)
     segment.sums.add(bytes, start, end)
     this.#more.open()
+  }
+
+  /** What came from this offset on never happened: it is forgotten. False: it begins behind that. */
+  cutBack(nextReplOffset: number): boolean {
+    if (this.#segments.length === 0 || this.firstReplOffset > nextReplOffset) return false
+    while (this.#segments.length > 1 && this.#segments.at(-1)!.startReplOffset >= nextReplOffset) {
+      this.#dropSegment(this.#segments.pop()!)
+    }
+    const last = this.#segments.at(-1)!
+    const bytes = nextReplOffset - last.startReplOffset
+    if (bytes < last.data.sizeBytes) {
+      this.#guard(() => cutSegment(last, bytes, this.#sumsPath(last.startReplOffset)))
+    }
+    return true
+  }
+
+  /** Undefined: it is done. */
+  setRepair(repair: SpoolRepair | undefined): void {
+    this.state.repair = repair
+    this.#saveState()
   }
 
   /** Fills `into` from `replOffset` on; returns how many bytes, 0 if there are none yet. */
