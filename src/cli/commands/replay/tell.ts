@@ -100,7 +100,7 @@ export function showEvent(event: ReplayEvent, talk: Talk, dryRun = false): void 
       const { keys, names } = event
       const listed = names.join(', ') + (keys > names.length ? ', …' : '')
       talk.warn(
-        `${describeLostWrites(event)}` +
+        describeLostWrites(event) +
           (keys === 0
             ? ', none of which the target has'
             : `; ${countOf(keys, 'key')} in the target ${keys === 1 ? 'is' : 'are'} put right: ${listed}`),

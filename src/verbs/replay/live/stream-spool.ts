@@ -24,7 +24,7 @@ import { fileError } from '../../../disk/file-error.js'
 import { Lock } from '../../../disk/lock.js'
 import { makeSpoolDirectory } from '../../../disk/spool-directory.js'
 import { Crc64 } from '../../../kernels/crc64.js'
-import { cutSegment } from './spool-cut.js'
+import { cutSegment, type Segment } from './spool-segment.js'
 import { fileSum, SegmentSums, soundPart, type SoundPart } from './spool-sums.js'
 import { Gate } from '../../../net/waiting.js'
 
@@ -53,16 +53,6 @@ export interface SpoolRepair {
   dbnum: number
   /** Database, and names in base64. */
   keys: readonly (readonly [number, readonly string[]])[]
-}
-
-export interface Segment {
-  startReplOffset: number
-  data: DataFile
-  times: DataFile
-  sums: SegmentSums
-  /** (offset, ms) pairs. */
-  marks: Float64Array
-  markCount: number
 }
 
 export interface StreamSpoolOptions {

@@ -1,10 +1,20 @@
-/** A segment of a spool that loses its end, with its times and checksums. */
+/** A segment of a spool: stream bytes from an offset on, with their times and checksums. */
 import { Buffer } from 'node:buffer'
+import type { DataFile } from '../../../disk/data-file.js'
 import { SegmentSums } from './spool-sums.js'
-import type { Segment } from './stream-spool.js'
 
 const READ_BYTES = 1 << 20
 const MARK_BYTES = 16
+
+export interface Segment {
+  startReplOffset: number
+  data: DataFile
+  times: DataFile
+  sums: SegmentSums
+  /** (offset, ms) pairs. */
+  marks: Float64Array
+  markCount: number
+}
 
 /** Keeps its first bytes. Throws what `fs` throws. */
 export function cutSegment(segment: Segment, bytes: number, sumsPath: string): void {
