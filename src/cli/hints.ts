@@ -14,5 +14,5 @@ export function hintOf(error: RrepError, argv: readonly string[]): string | unde
 }
 
 const NO_DUCKDB =
-  'npm install -g @duckdb/node-api (or without -g where you run it); or without it: ' +
+  'npm install -g @duckdb/node-api (beside an rrep of a project: there, without -g); or without it: ' +
   `rrep inspect FILE --csv | duckdb -c "select … from read_csv('/dev/stdin')"`
