@@ -16,7 +16,14 @@ export { settingsOf as makeServerSettings } from './topology/settings.js'
 export type { DeploymentWishes } from './topology/settings.js'
 export { formatServerAddress } from './net/make-server-settings.js'
 export type { ServerWishes } from './net/make-server-settings.js'
-export type { ServerPlace, ServerSettings, TlsSettings } from './net/server-settings.js'
+export type {
+  AnnouncedLink,
+  LinkAnnouncement,
+  LinkStatus,
+  ServerPlace,
+  ServerSettings,
+  TlsSettings,
+} from './net/server-settings.js'
 export type { ServerAddress } from './net/address.js'
 export { clusterSeeds } from './topology/cluster.js'
 export type { ClusterSeeds } from './topology/cluster.js'

@@ -25,10 +25,42 @@ export interface ServerPlace {
   readonly port: number
 }
 
+/** How far a replication link is, as a replica's INFO tells it. */
+export interface LinkStatus {
+  /** The stream comes. */
+  readonly isUp: boolean
+  /** A snapshot comes, or is waited for. */
+  readonly isSyncing: boolean
+  /** Whom it is connected to. */
+  readonly address: ServerAddress | undefined
+  readonly replid: string | undefined
+  /** Last stream byte received; -1 before the first. */
+  readonly replOffset: number
+  readonly lastByteMs: number
+}
+
+export interface AnnouncedLink {
+  readonly status: LinkStatus
+  /** Somebody says that another is the master: asks at once whether that is so. */
+  hurry(): void
+}
+
+/** What a replication link says of itself to its master: where a replica like it would be found. */
+export interface LinkAnnouncement {
+  /** Undefined: the address that the link comes from. */
+  readonly host: string | undefined
+  readonly port: number
+  /** Told of each link that lasts. */
+  readonly onLink: (link: AnnouncedLink) => void
+}
+
 export interface ServerSettings {
   address: ServerAddress
   /** Where `address` is a name only: asked before each connection who it is now. */
   locate?: ((signal?: AbortSignal) => Promise<ServerPlace>) | undefined
+  /** Sentinels watch it: they list each replication link that it has. */
+  isWatched?: boolean | undefined
+  announcement?: LinkAnnouncement | undefined
   /** ACL user; without it AUTH is sent with the password alone. */
   username?: string | undefined
   password?: string | undefined

@@ -1,8 +1,8 @@
 /**
  * The replica's side of the handshake, pure: (state, reply line) → (state, request | outcome).
  *
- *   ping → auth → hello → capa → version → rdb-only → rdb-filter-only → info → psync ─┬→ continue
- *                                                                          (unknown) ↓ ├→ header → payload
+ *   ping → auth → hello → port → address → capa → version → rdb-only → rdb-filter-only → info → psync ─┬→ continue
+ *                                                                                         (unknown) ↓ ├→ header → payload
  *                                                                                   sync ─┘
  *
  * Steps that a plan does not need are left out. One request at a time, each reply read before the
@@ -14,6 +14,7 @@
 import { LinkError, ProtocolError, type RrepError } from '../errors.js'
 import { printable } from '../bytes/printable.js'
 import { parseInfo } from '../net/info.js'
+import type { LinkAnnouncement } from '../net/server-settings.js'
 import { MAX_BULK_BYTES, readBulk } from './bulk-reply.js'
 import type { PayloadFraming, ResumePoint } from './consumer.js'
 import { isClusterMode, MAX_HELLO_BYTES, readHello } from './hello.js'
@@ -37,6 +38,8 @@ export interface HandshakePlan {
   username: string | undefined
   password: string | undefined
   passwordHint?: string | undefined
+  /** Where a replica like this is found; undefined: nowhere. */
+  announcement?: Pick<LinkAnnouncement, 'host' | 'port'> | undefined
   /** Ask that no stream be kept for us (6.2+). */
   rdbOnly: boolean
   /** Ask for a snapshot without content (7.0+). Refused: outcome `filter-refused`, no PSYNC. */
@@ -54,6 +57,8 @@ export type HandshakeStep =
   | 'ping'
   | 'auth'
   | 'hello'
+  | 'port'
+  | 'address'
   | 'capa'
   | 'version'
   | 'rdb-only'
@@ -165,6 +170,8 @@ const REPLIES: Readonly<Record<HandshakeStep, Reply>> = {
     if (!line.startsWith('*')) return notRedis(state, line)
     return next({ ...state, isClusterNode: isClusterMode(line) }, 'hello')
   },
+  port: (state, line) => replconf(state, line),
+  address: (state, line) => replconf(state, line),
   capa: (state, line) => replconf(state, line),
   version: (state, line) => replconf(state, line),
   'rdb-only': (state, line) =>
@@ -201,6 +208,8 @@ const ORDER: readonly HandshakeStep[] = [
   'ping',
   'auth',
   'hello',
+  'port',
+  'address',
   'capa',
   'version',
   'rdb-only',
@@ -227,6 +236,10 @@ const REQUESTS: Readonly<
     return username === undefined ? ['AUTH', password] : ['AUTH', username, password]
   },
   hello: () => ['HELLO'],
+  port: ({ announcement }) =>
+    announcement && ['REPLCONF', 'listening-port', String(announcement.port)],
+  address: ({ announcement }) =>
+    announcement?.host === undefined ? undefined : ['REPLCONF', 'ip-address', announcement.host],
   capa: () => ['REPLCONF', 'capa', 'eof', 'capa', 'psync2'],
   version: ({ version }) => ['REPLCONF', 'version', version],
   'rdb-only': ({ rdbOnly }) => (rdbOnly ? ['REPLCONF', 'rdb-only', '1'] : undefined),

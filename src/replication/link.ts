@@ -18,15 +18,23 @@ import {
 import { formatServerAddress } from '../net/address.js'
 import { ControlClient, refuseSentinel } from '../net/control.js'
 import { LoadingWait } from '../net/loading-wait.js'
-import { DEFAULT_RETRIES, type ServerSettings } from '../net/server-settings.js'
+import {
+  DEFAULT_RETRIES,
+  type AnnouncedLink,
+  type LinkStatus,
+  type ServerSettings,
+} from '../net/server-settings.js'
 import { backoffMs } from './backoff.js'
 import type { LinkConsumer, LinkState, ResumePoint } from './consumer.js'
 import { NEWEST_VERSION, type HandshakePlan } from './handshake.js'
 import { parseReplicationInfo, pointOfNow, type ReplicationInfo } from './plan.js'
 import { Session, type SessionEnd } from './session.js'
 
-/** How often it is asked who the master is, where a name is followed. */
+/** How often it is asked who the master is, where a name is followed; and while one is told that it is
+ * another, and for how long. */
 const LOOK_MS = 1000
+const HURRY_MS = 200
+const HURRIED_MS = 5000
 
 export interface LinkOptions {
   server: ServerSettings
@@ -53,7 +61,7 @@ export interface LinkOptions {
 /** Where an attempt begins. */
 type Start = LinkOptions['start'] | 'empty'
 
-export class ReplicationLink {
+export class ReplicationLink implements AnnouncedLink {
   readonly #options: LinkOptions
   readonly #consumer: LinkConsumer
   readonly #server: string
@@ -63,12 +71,36 @@ export class ReplicationLink {
   #stopped = false
   #session: Session | undefined
   #state: LinkState = 'idle'
+  /** Last place of the session before. */
+  #place: LinkStatus | undefined
+  #hurryUntilMs = 0
+  #wakeUp: (() => void) | undefined
 
   constructor(options: LinkOptions, consumer: LinkConsumer) {
     this.#options = options
     this.#consumer = consumer
     this.#server = formatServerAddress(options.server.address)
     this.#loadingWait = new LoadingWait(options.server)
+    if (options.purpose === 'stream') options.server.announcement?.onLink(this)
+  }
+
+  get status(): LinkStatus {
+    const session = this.#session
+    const isUp = this.#state === 'stream'
+    const isSyncing = this.#state === 'snapshot' || this.#state === 'waiting'
+    const { address, place, lastByteMs } = session ?? {}
+    const { replid = this.#place?.replid, replOffset = -1 } = place ?? {}
+    const known = Math.max(replOffset, this.#place?.replOffset ?? -1)
+    return {
+      ...{ isUp, isSyncing, address: address ?? this.#place?.address, replid },
+      replOffset: isUp || isSyncing ? replOffset : known,
+      lastByteMs: lastByteMs ?? this.#place?.lastByteMs ?? 0,
+    }
+  }
+
+  hurry(): void {
+    this.#hurryUntilMs = performance.now() + HURRIED_MS
+    this.#wakeUp?.()
   }
 
   get state(): LinkState {
@@ -158,10 +190,14 @@ export class ReplicationLink {
     const { locate } = this.#options.server
     if (locate === undefined) return await session.run()
     let isAsking = false
+    let askedMs = performance.now()
     const look = async (): Promise<void> => {
       const at = session.address
-      if (isAsking || at === undefined) return
+      const nowMs = performance.now()
+      const isTime = nowMs - askedMs >= LOOK_MS || nowMs < this.#hurryUntilMs
+      if (isAsking || at === undefined || !isTime) return
       isAsking = true
+      askedMs = nowMs
       try {
         const now = await locate(this.#halt.signal)
         if (now.host === at.host && now.port === at.port) return
@@ -173,7 +209,7 @@ export class ReplicationLink {
         isAsking = false
       }
     }
-    const timer = setInterval(() => void look(), LOOK_MS)
+    const timer = setInterval(() => void look(), HURRY_MS)
     try {
       return await session.run()
     } finally {
@@ -236,6 +272,7 @@ export class ReplicationLink {
       username: server.username,
       password: server.password,
       passwordHint: server.passwordHint,
+      announcement: server.announcement,
       rdbOnly: purpose === 'snapshot',
       emptySnapshot: start === 'empty',
       version: this.#options.announcedVersion ?? NEWEST_VERSION,
@@ -290,6 +327,7 @@ export class ReplicationLink {
 
   #openSession(plan: HandshakePlan): Session {
     const { server, purpose, onWire } = this.#options
+    this.#place = this.status
     const session = new Session(
       {
         settings: server,
@@ -339,9 +377,11 @@ export class ReplicationLink {
       const done = (): void => {
         clearTimeout(timer)
         signal.removeEventListener('abort', done)
+        this.#wakeUp = undefined
         resolve()
       }
       const timer = setTimeout(done, durationMs)
+      this.#wakeUp = done
       signal.addEventListener('abort', done, { once: true })
     })
   }

@@ -102,6 +102,15 @@ export class Session implements LineReader {
     return this.#line?.address
   }
 
+  /** Of the history agreed on, and its last byte received; -1 before it. */
+  get place(): { replid: string | undefined; replOffset: number } {
+    return { replid: this.#replid, replOffset: this.#nextReplOffset - 1 }
+  }
+
+  get lastByteMs(): number {
+    return this.#lastByteMs
+  }
+
   /** Resolves when the session has done what it is for; rejects when the line is lost. */
   async run(): Promise<SessionEnd> {
     const { settings, signal, onState } = this.#options

@@ -59,6 +59,7 @@ export type ServeEvent =
   | ({ event: 'upstream-lost-writes'; upstream: string; writes: number } & LostStream)
   | { event: 'upstream-lost'; upstream: string; reason: string; retryInMs: number | undefined }
   | { event: 'upstream-changed'; upstream: string }
+  | { event: 'warning'; message: string }
   | { event: 'backlog-restored'; replid: string; firstReplOffset: number; endReplOffset: number }
   | { event: 'backlog-disk-failed'; reason: string }
   /** Something in the directory is not what was written there: it is not used. */

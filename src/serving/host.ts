@@ -33,6 +33,8 @@ export interface ConnectionHost {
   /** What to take replicas for that do not tell. */
   readonly assumedReplica: ServerKind | undefined
   readonly probeReplicas: boolean
+  /** Passwords that it does not have are taken: Sentinels send one to all that they watch. */
+  readonly isAnnouncement: boolean
   /** Told by INFO and HELLO: the server whose data this is. */
   readonly reportedServer: ServerKind
   readonly startedMs: number

@@ -30,6 +30,8 @@ export interface MasterOptions {
   connectionsPerSecond: number
   probeReplicas: boolean
   assumedReplica: ServerKind | undefined
+  /** Nothing is served: see announce/. */
+  isAnnouncement?: boolean | undefined
   onEvent: OnServeEvent
 }
 
@@ -42,6 +44,7 @@ export class Master implements ConnectionHost {
   readonly timeoutMs: number
   readonly assumedReplica: ServerKind | undefined
   readonly probeReplicas: boolean
+  readonly isAnnouncement: boolean
   readonly startedMs = Date.now()
   readonly runId = randomBytes(20).toString('hex')
   readonly connections = new Set<Connection>()
@@ -79,6 +82,7 @@ export class Master implements ConnectionHost {
     this.timeoutMs = options.timeoutMs
     this.assumedReplica = options.assumedReplica
     this.probeReplicas = options.probeReplicas
+    this.isAnnouncement = options.isAnnouncement === true
     this.#rate = new RateLimit(options.connectionsPerSecond, Date.now())
     const accept = (socket: Socket): void => this.#accept(socket)
     this.#server =

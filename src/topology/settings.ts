@@ -26,5 +26,5 @@ export function settingsOf(text: string, wishes: DeploymentWishes = {}): ServerS
   const server = { ...base, address: { ...unlocated(address), transport: base.address.transport } }
   const { sentinelUsername, sentinelPassword } = wishes
   const who = { address, server, username: sentinelUsername, password: sentinelPassword }
-  return { ...server, locate: async (signal) => await locate(who, signal) }
+  return { ...server, isWatched: true, locate: async (signal) => await locate(who, signal) }
 }

@@ -17,7 +17,14 @@ import { cannotRead, readPasswordFile } from '../password.js'
 import { describeEvent, describeSource, isWarning } from '../render/serve-events.js'
 import { safeLine } from '../guard.js'
 import type { Talk } from '../talk.js'
-import { parseCount, parseDuration, parseMoment, parseSize, type Moment } from '../units.js'
+import {
+  parseCount,
+  parseDuration,
+  parseMoment,
+  parsePlace,
+  parseSize,
+  type Moment,
+} from '../units.js'
 import { addIdentityOption, readNamed, type IdentityOptions } from '../source-argument.js'
 
 interface ServeCommandOptions extends ConnectValues, IdentityOptions {
@@ -37,6 +44,7 @@ interface ServeCommandOptions extends ConnectValues, IdentityOptions {
   maxConnections?: number
   connectionRate?: number
   metrics?: { host: string; port: number }
+  announce?: { host: string; port: number }
   replicaVersion?: NonNullable<ServeOptions['assumedReplica']>
   probe: boolean
 }
@@ -103,6 +111,11 @@ export function registerServe(program: Command, context: CommandContext): void {
     .option('--connection-rate <n>', 'new connections a second (default 100)', parseCount)
     .option('--metrics <address>', 'host:port for Prometheus, at /metrics', parseListen)
     .option('--replica-version <version>', 'of replicas that do not tell: 7.2, valkey-8', parseKind)
+    .option(
+      '--announce <address>',
+      'behind Sentinels: host[:port] of ours that they reach, to stay out of their list',
+      parsePlace,
+    )
     .option('--no-probe', 'do not ask replicas for their version')
     .addHelpText('after', DETAILS)
   addIdentityOption(command)
@@ -175,6 +188,7 @@ function toServeOptions(options: ServeCommandOptions, talk: Talk): Omit<ServeOpt
     maxConnections: options.maxConnections,
     connectionsPerSecond: options.connectionRate,
     metrics: options.metrics,
+    announce: options.announce,
     probeReplicas: options.probe,
     assumedReplica: options.replicaVersion,
     retries: options.retries,

@@ -62,7 +62,7 @@ export function registerTail(program: Command, context: CommandContext): void {
 /** With them the run does not end with 0. */
 const PROBLEMS = new Set(['gap', 'dropped'])
 /** What asks something of a server. */
-const SERVER_ONLY = ['for', 'fromOffset', 'replid', 'output', 'cluster'] as const
+const SERVER_ONLY = ['announce', 'for', 'fromOffset', 'replid', 'output', 'cluster'] as const
 
 type Recorded = Exclude<SourceSpec, { kind: 'server' | 'cluster' }>
 
@@ -136,6 +136,7 @@ async function show(
           ? undefined
           : { replid: replid.toLowerCase(), nextReplOffset: fromOffset },
       allowFullResync: options.fullSync,
+      announce: options.announce,
       ...viewOptions(options, io, talk, view, page),
       durationMs: options.for,
       retries: options.retries,
@@ -192,6 +193,7 @@ async function keep(
       dir,
       ...keepOptions(options),
       adopt: options.adopt,
+      announce: options.announce,
       ship: options.ship,
       shipEveryMs: options.shipEvery,
       retries: options.retries,

@@ -11,6 +11,7 @@ export function isWarning(event: ServeEvent): boolean {
     case 'replica-refused':
     case 'replica-version-unknown':
     case 'client-refused':
+    case 'warning':
     case 'upstream-lost':
     case 'upstream-lost-writes':
     case 'upstream-other-history':
@@ -74,6 +75,8 @@ export function describeEvent(event: ServeEvent): string {
         : `${event.upstream}: lost: ${event.reason}; next attempt in ${formatDuration(event.retryInMs)}`
     case 'upstream-changed':
       return `following ${event.upstream} from now on`
+    case 'warning':
+      return event.message
     case 'backlog-restored':
       return `backlog from offset ${event.firstReplOffset} to ${event.endReplOffset} taken up, replid ${event.replid}`
     case 'backlog-disk-failed':

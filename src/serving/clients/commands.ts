@@ -125,13 +125,18 @@ function ping({ subscriptions }: Client, _host: ConnectionHost, request: Request
   return array([bulk('pong'), bulk(request[1] ?? '')])
 }
 
-/** Never obeyed: a relay that is told so by anybody who can connect would hand its replicas, and
+/** Never obeyed (to a link behind Sentinels it is a word to ask them): a relay that is told so by anybody who can connect would hand its replicas, and
  * its password, to whoever is named. */
 function replicaOf(_connection: Client, host: ConnectionHost, request: Request): Buffer {
   if (request.length !== 3) return wrongArguments('replicaof')
   const { upstream } = host.origin
   if (upstream === undefined) return errorReply('ERR what serves files follows nobody')
   const [name, port] = [text(request[1]), text(request[2])]
+  const isPlace = /^\d{1,5}$/.test(port) && /^[\w.:-]{1,255}$/.test(name)
+  if (host.origin.onReplicaOf !== undefined && isPlace) {
+    host.origin.onReplicaOf({ host: name, port: Number(port) })
+    return OK
+  }
   if (name === upstream.host && port === String(upstream.port)) {
     return status('OK Already connected to specified master')
   }
@@ -144,6 +149,7 @@ function replicaOf(_connection: Client, host: ConnectionHost, request: Request):
 
 function authenticate(connection: Client, host: ConnectionHost, words: readonly Buffer[]): Buffer {
   if (words.length < 1 || words.length > 2) return wrongArguments('auth')
+  if (host.isAnnouncement) return OK
   if (host.password === undefined) {
     return errorReply(
       'ERR AUTH <password> called without any password configured for the default user. ' +

@@ -2,6 +2,7 @@
  * What is served: a history, the log of its stream, and snapshots to begin with. A frozen origin
  * stands on a file, a relay on a live upstream; the master's side knows only this contract.
  */
+import type { ServerPlace } from '../../net/server-settings.js'
 import type { History } from './history.js'
 import type { ServerKind } from '../../servers/rdb-version.js'
 import type { ServedSnapshot } from './snapshot.js'
@@ -57,6 +58,9 @@ export interface Origin {
   readonly backlogSizeBytes: number
   /** RDB versions may be relabelled: only where the stream holds nothing newer than the snapshot. */
   readonly mayRelabel: boolean
+
+  /** Where a Sentinel says that the master is another now. Undefined: nobody is heard. */
+  readonly onReplicaOf?: (place: ServerPlace) => void
 
   setListener(listener: OriginListener): void
   /** May a replica go on at this byte of this history? */

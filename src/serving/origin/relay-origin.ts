@@ -114,7 +114,7 @@ export class RelayOrigin implements Origin, LinkConsumer {
   }
 
   get upstream(): UpstreamFacts {
-    const { address } = this.#server
+    const address = this.#link?.status.address ?? this.#server.address
     return {
       address: formatServerAddress(address),
       host: address.transport === 'unix' ? (address.socketPath ?? '') : address.host,

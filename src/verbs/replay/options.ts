@@ -2,7 +2,7 @@
 import type { Readable } from 'node:stream'
 import type { RrepError } from '../../errors.js'
 import type { WritesLostEvent } from '../../replication/lost-writes.js'
-import type { ServerSettings } from '../../net/server-settings.js'
+import type { ServerPlace, ServerSettings } from '../../net/server-settings.js'
 import type { Source } from '../../source/classify.js'
 import type { Damage } from '../../source/damage.js'
 import type { Progress } from '../../source/progress.js'
@@ -47,6 +47,10 @@ export interface ReplayOptions {
   checkpointKey?: string | undefined
   /** Where a live source is spooled. Default: a directory of its own in the temporary directory. */
   spoolDir?: string | undefined
+  /** A live source behind Sentinels: where their connections are answered, as by a replica that is neither listed nor
+   * promoted. An address of ours that they reach; port 0: any that is free. Default: loopback where
+   * the source is there, else nowhere, with a warning that says what they will list. */
+  announce?: ServerPlace | undefined
   /** Connections for the snapshot. Default 3. */
   connections?: number | undefined
   /** Values above this size go by commands in place of one RESTORE. Default 16 MiB. */

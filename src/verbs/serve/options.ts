@@ -3,6 +3,7 @@ import type { Until } from '../../archive/moment.js'
 import type { Readable } from 'node:stream'
 import type { Progress } from '../../source/progress.js'
 import type { ServerName } from '../../source/classify.js'
+import type { ServerPlace } from '../../net/server-settings.js'
 import type { ServerKind } from '../../servers/rdb-version.js'
 import type { OnServeEvent } from '../../serving/events.js'
 import type { FrozenSource } from '../../serving/origin/frozen-origin.js'
@@ -34,6 +35,10 @@ export interface ServeOptions {
   replicaTimeoutMs?: number | undefined
   maxConnections?: number | undefined
   connectionsPerSecond?: number | undefined
+  /** A relay behind Sentinels: where their connections are answered, as by a replica that is neither listed nor
+   * promoted. An address of ours that they reach; port 0: any that is free. Default: loopback where
+   * the source is there, else nowhere, with a warning that says what they will list. */
+  announce?: ServerPlace | undefined
   metrics?: { host: string; port: number } | undefined
   /** Ask replicas with INFO which version they are, where that decides. Default true. */
   probeReplicas?: boolean | undefined

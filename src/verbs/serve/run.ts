@@ -7,6 +7,7 @@ import { fileError } from '../../disk/file-error.js'
 import { fetchSource, isFarArchive } from '../../source/fetched-archive.js'
 import { makeTemporaryDir, removeTemporaryDir } from '../../disk/temporary-dir.js'
 import { AbortedError, UsageError } from '../../errors.js'
+import { announce, type Announcement } from '../../serving/announce/announcement.js'
 import { checkExposure } from '../../serving/clients/access.js'
 import { FrozenOrigin } from '../../serving/origin/frozen-origin.js'
 import { DEFAULT_REPLICA_LIMITS } from '../../serving/limits.js'
@@ -49,6 +50,7 @@ export async function serve(name: SourceName, options: ServeOptions): Promise<Se
   let dump: ClusterDump | undefined
   let origin: Origin | undefined
   let master: Master | undefined
+  let announced: Announcement | undefined
   try {
     let frozen: FrozenFacts | undefined
     let relay: RelayOrigin | undefined
@@ -81,8 +83,13 @@ export async function serve(name: SourceName, options: ServeOptions): Promise<Se
       if (ready !== undefined) looking = async () => await check(ready, frozenOrigin, onEvent)
     } else {
       if (options.backlogDir !== undefined) keepDir = new RelayDir(options.backlogDir)
+      announced = await announce(source.server, {
+        announce: options.announce,
+        signal,
+        onWarning: (message) => onEvent({ event: 'warning', message }),
+      })
       relay = new RelayOrigin({
-        server: source.server,
+        server: announced.server,
         retries: options.retries ?? 5,
         backlogSizeBytes: options.backlogBytes ?? DEFAULT_BACKLOG_BYTES,
         temporaryDir,
@@ -131,6 +138,7 @@ export async function serve(name: SourceName, options: ServeOptions): Promise<Se
     try {
       await master?.close()
       await origin?.close()
+      await announced?.close()
     } finally {
       // Also where a full disk has no room for the last state.
       keepDir?.unlock()

@@ -20,6 +20,7 @@ import { ReplicationLink } from '../../replication/link.js'
 import { ArchiveWriter } from '../../archive/writer/writer.js'
 import { Lock } from '../../disk/lock.js'
 import { ArchiveStore } from '../../archive/store.js'
+import { announce } from '../../serving/announce/announcement.js'
 import { nameOfBackups } from '../backup/name.js'
 import { takeSnapshot } from './archive-snapshot.js'
 import { Shipping } from './shipping.js'
@@ -51,7 +52,17 @@ export async function archive(source: ServerName, options: ArchiveOptions): Prom
   if (options.durable === true && options.fsync === 'no') {
     throw new UsageError("`durable` acknowledges what is fsynced, and `fsync: 'no'` does not fsync")
   }
-  return await archiveCall({ ...options, server: readServer(source) })
+  const { signal, onEvent } = options
+  const announced = await announce(readServer(source), {
+    announce: options.announce,
+    signal,
+    onWarning: (message) => onEvent?.({ event: 'warning', message }),
+  })
+  try {
+    return await archiveCall({ ...options, server: announced.server })
+  } finally {
+    await announced.close()
+  }
 }
 
 /** One of the shards of a cluster, each with an archive of its own. */

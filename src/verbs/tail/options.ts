@@ -7,7 +7,7 @@ import type { TrafficReport } from '../../analyze/traffic/traffic.js'
 import type { Until } from '../../archive/moment.js'
 import type { ArchiveWriterEvent } from '../../archive/writer/options.js'
 import type { CommandFormat, CommandPlace, StringForm } from '../../formats/command-format.js'
-import type { ServerSettings } from '../../net/server-settings.js'
+import type { ServerPlace, ServerSettings } from '../../net/server-settings.js'
 import type { LinkState, ResumePoint } from '../../replication/consumer.js'
 import type { Progress, WarningEvent } from '../../source/progress.js'
 import type { WritesLostEvent } from '../../replication/lost-writes.js'
@@ -84,6 +84,10 @@ export interface TailOptions extends TailViewOptions {
   allowFullResync?: boolean | undefined
   /** End after this time. */
   durationMs?: number | undefined
+  /** Behind Sentinels: where their connections are answered, as by a replica that is neither listed nor
+   * promoted. An address of ours that they reach; port 0: any that is free. Default: loopback where
+   * the source is there, else nowhere, with a warning that says what they will list. */
+  announce?: ServerPlace | undefined
   /** Failed attempts in a row before giving up. Default 5. */
   retries?: number | undefined
   signal?: AbortSignal | undefined
@@ -96,7 +100,7 @@ export interface TailCall extends TailOptions {
 }
 
 /** Of a whole cluster: all shards' streams, as they come. */
-export type TailClusterOptions = Omit<TailOptions, 'from' | 'stats' | 'onEvent'> & {
+export type TailClusterOptions = Omit<TailOptions, 'from' | 'stats' | 'announce' | 'onEvent'> & {
   onEvent?: ((event: TailClusterEvent) => void) | undefined
 }
 
@@ -211,6 +215,10 @@ export interface ArchiveOptions {
   /** Acknowledge what is fsynced, so that WAITAOF (7.2+) counts the archive. WAIT then counts it
    * too, and FAILOVER may choose it. Default: ACK 0, which counts for nothing. */
   durable?: boolean | undefined
+  /** Behind Sentinels: where their connections are answered, as by a replica that is neither listed nor
+   * promoted. An address of ours that they reach; port 0: any that is free. Default: loopback where
+   * the source is there, else nowhere, with a warning that says what they will list. */
+  announce?: ServerPlace | undefined
   /** A repository (a directory, `s3://bucket/prefix`) that gets a copy as the archive grows. */
   ship?: string | undefined
   /** How often. Default 60 s. */
@@ -266,7 +274,7 @@ export interface ArchiveResult {
 /** Of a whole cluster: an archive a shard beside `nodes.json`. */
 export type ArchiveClusterOptions = Omit<
   ArchiveOptions,
-  'adopt' | 'ship' | 'shipEveryMs' | 'onEvent' | 'onProgress'
+  'adopt' | 'announce' | 'ship' | 'shipEveryMs' | 'onEvent' | 'onProgress'
 > & {
   onEvent?: ((event: ArchiveClusterEvent) => void) | undefined
   /** Each second: the sums of all shards. */

@@ -20,6 +20,7 @@ import { CommandDecoder, RESP } from '../../resp/decoder.js'
 import { encodeCommand } from '../../resp/encoder.js'
 import { RreplayUnwrapper } from '../../resp/rreplay.js'
 import type { CommandPlace } from '../../formats/command-format.js'
+import { announce } from '../../serving/announce/announcement.js'
 import { CommandView } from './command-view.js'
 import { withAddressDb } from '../../source/key-filter.js'
 import { clusterNodeWarning } from '../../source/progress.js'
@@ -38,7 +39,17 @@ const LARGE_BYTES = 16 << 20
 /** Rejects with LinkError, AuthError, ProtocolError, FileError (the reader went away or is too
  * slow) or AbortedError. */
 export async function watch(source: ServerName, options: TailOptions = {}): Promise<TailResult> {
-  return await new TailRun({ ...options, server: readServer(source) }).run()
+  const { signal, onEvent } = options
+  const announced = await announce(readServer(source), {
+    announce: options.announce,
+    signal,
+    onWarning: (message) => onEvent?.({ event: 'warning', message }),
+  })
+  try {
+    return await new TailRun({ ...options, server: announced.server }).run()
+  } finally {
+    await announced.close()
+  }
 }
 
 /** One of the shards of a cluster, shown in one view with the others. */

@@ -45,6 +45,7 @@ export interface ReplayCommandOptions extends ConnectValues, FilterOptions, Iden
   connections?: number
   viaReplica?: boolean
   listen?: { host: string; port: number }
+  announce?: { host: string; port: number }
 }
 
 const DETAILS = `
@@ -142,6 +143,11 @@ export function declareReplay(program: Command): Command {
     .option('--finish <target>', 'put right what an interrupted live replay left there; no source')
     .option('--checkpoint-key <key>', `where progress is kept (default ${DEFAULT_CHECKPOINT_KEY})`)
     .option('--spool-dir <dir>', 'where a live source waits for a slower target')
+    .option(
+      '--announce <address>',
+      'behind Sentinels: host[:port] of ours that they reach, to stay out of their list',
+      parsePlace,
+    )
     .option('--connections <n>', 'for the snapshot (default 3)', parseCount)
     .option(
       '--via-replica',
@@ -192,6 +198,7 @@ export function optionsOf(options: ReplayCommandOptions): ReplayOptions {
     connections: options.connections,
     viaReplica: options.viaReplica,
     listen: options.listen,
+    announce: options.announce,
     retries: options.retries,
   }
 }

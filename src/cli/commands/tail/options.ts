@@ -12,6 +12,7 @@ import {
   parseDuration,
   parseList,
   parseMoment,
+  parsePlace,
   parseSize,
   parseTime,
   type Moment,
@@ -38,6 +39,7 @@ export interface TailCommandOptions extends ConnectValues, FilterOptions {
   fsync?: string
   durable?: boolean
   adopt?: boolean
+  announce?: { host: string; port: number }
   ship?: string
   shipEvery?: number
   cluster?: boolean
@@ -85,6 +87,11 @@ it cannot be: use FAILOVER TO. Without --durable it acknowledges offset 0 and co
 but min-replicas; on a node of a cluster it acknowledges what it has received (so that slots can
 move) and counts for WAIT.
 
+Behind Sentinels a link is listed as a replica, for good, unless a port is announced with it that answers
+them as a replica does which is not to be listed and never promoted. Where the source is on loopback
+rrep listens there by itself; else --announce HOST[:PORT] says where: an address of ours that the
+Sentinels reach. That port gives no data to anybody.
+
 The smallest ACL that suffices: ACL SETUSER rrep on >PASSWORD +psync +replconf +ping +info
 (with --match also +command)
 `
@@ -116,6 +123,11 @@ export function declareTail(program: Command): Command {
     )
     .option('--until <when>', 'of an archive or AOF: up to this time, or offset:N', parseMoment)
     .option('--replid <id>', 'with --from-offset: the history it belongs to')
+    .option(
+      '--announce <address>',
+      'behind Sentinels: host[:port] of ours that they reach, to stay out of their list',
+      parsePlace,
+    )
     .option('--no-full-sync', 'never let the master make a full snapshot')
     .option('--stats', 'commands and bytes, a second or of all that was kept')
     .option(
@@ -175,7 +187,15 @@ const KEEP_ONLY = [
   'shipEvery',
 ] as const
 /** What has no meaning for several streams in one. */
-const ONE_STREAM_ONLY = ['resp', 'stats', 'html', 'fromOffset', 'adopt', 'ship'] as const
+const ONE_STREAM_ONLY = [
+  'resp',
+  'stats',
+  'html',
+  'fromOffset',
+  'adopt',
+  'announce',
+  'ship',
+] as const
 const WATCH_ONLY = [
   ...['resp', 'strings', 'command', 'count', 'fromOffset', 'replid', 'stats', 'by', 'html'],
   ...['db', 'match', 'noMatch', 'regex', 'from', 'until'],

@@ -21,6 +21,7 @@ import { singlePart } from '../parts.js'
 import type { ReplaySession } from '../session.js'
 import { SnapshotFlow } from '../snapshot-flow.js'
 import { checkParts, hasChecksum } from '../source-check.js'
+import { announce } from '../../../serving/announce/announcement.js'
 import { openInput } from '../../../source/source.js'
 import { EndWatch } from './end-watch.js'
 import { askSource, isSameHistory } from './source-history.js'
@@ -34,11 +35,17 @@ export async function replayLive(session: ReplaySession): Promise<ReplayOutcome>
   const { source } = session.options
   if (source.kind !== 'server') throw new UsageError('not a server')
   await session.meetTarget()
-  const run = new LiveReplay(session, source.server)
+  const announced = await announce(source.server, {
+    announce: session.options.announce,
+    signal: session.options.signal,
+    onWarning: (message) => session.event({ event: 'warning', message }),
+  })
+  const run = new LiveReplay(session, announced.server)
   try {
     return await run.run()
   } finally {
     await run.close()
+    await announced.close()
   }
 }
 
