@@ -11,6 +11,12 @@ export const MASTER = 'mymaster'
 
 export interface Sentinels {
   readonly ports: readonly number[]
+  /** What each of them says to this. */
+  ask(...words: readonly string[]): Promise<readonly unknown[]>
+  /** Ports of the replicas that they list, each of all of them. */
+  listed(): Promise<readonly number[]>
+  /** What all of them tell from now on: `channel message`. */
+  hear(): Promise<string[]>
   /** `redis-sentinel://…#mymaster`, by the first of them alone unless told otherwise. */
   address(scheme?: string): string
   /** Whom the first names. */
@@ -32,6 +38,7 @@ export async function startSentinels(
   const dir = mkdtempSync(join(tmpdir(), 'rrep-sentinels-'))
   const children: ChildProcess[] = []
   const clients: Redis[] = []
+  const listening: Redis[] = []
   const ports: number[] = []
   for (let i = 0; i < 3; i += 1) {
     const port = await freePort()
@@ -62,6 +69,10 @@ export async function startSentinels(
     const flat = (await client.call('SENTINEL', 'MASTER', MASTER)) as string[]
     return new Map(flat.flatMap((name, i) => (i % 2 === 0 ? [[name, flat[i + 1]!]] : [])))
   }
+  const ask = async (...words: readonly string[]): Promise<readonly unknown[]> => {
+    const [name, ...args] = words
+    return await Promise.all(clients.map(async (client) => await client.call(name!, ...args)))
+  }
   const untilNot = async (port: number): Promise<void> =>
     await waitFor(
       async () => (await Promise.all(clients.map(namedBy))).every((each) => each !== port),
@@ -81,6 +92,25 @@ export async function startSentinels(
   )
   return {
     ports,
+    ask,
+    listed: async () => {
+      const lists = (await ask('SENTINEL', 'REPLICAS', MASTER)) as string[][][]
+      const found = lists.flat().map((flat) => Number(flat[flat.indexOf('port') + 1]))
+      return [...new Set(found)].sort((a, b) => a - b)
+    },
+    hear: async () => {
+      const heard: string[] = []
+      for (const port of ports) {
+        const client = new Redis({ port, retryStrategy: () => 50 })
+        client.on('error', () => undefined)
+        client.on('pmessage', (_pattern: string, channel: string, message: string) => {
+          heard.push(`${channel} ${message}`)
+        })
+        listening.push(client)
+        await client.psubscribe('*')
+      }
+      return heard
+    },
     address: (scheme = 'redis-sentinel') => `${scheme}://127.0.0.1:${ports[0]!}#${MASTER}`,
     named: async () => await namedBy(clients[0]!),
     failover: async () => {
@@ -91,7 +121,7 @@ export async function startSentinels(
     untilNot,
     pauseOthers: () => children.slice(1).forEach((child) => child.kill('SIGSTOP')),
     stop: async () => {
-      for (const client of clients) client.disconnect()
+      for (const client of [...clients, ...listening]) client.disconnect()
       for (const child of children) {
         if (child.exitCode !== null) continue
         child.kill('SIGKILL')

@@ -25,13 +25,14 @@ import { countWrites } from '../../replication/lost-writes.js'
 import { streamDbOf, writerOf } from '../../rdb/head.js'
 import { emptyRdb } from './empty-rdb.js'
 import type { ServerKind } from '../../servers/rdb-version.js'
+import { HeldLog } from './held-log.js'
 import { History } from './history.js'
 import type { Origin, OriginListener, ResumeAnswer, SnapshotWish, UpstreamFacts } from './origin.js'
 import { hasNoKeys } from './rdb-scan.js'
 import { RelayStore, type RelayFacts, type RelayStoreOptions } from './relay-store.js'
 import { SnapshotFetch } from './snapshot-fetch.js'
 import { Snapshot } from './snapshot.js'
-import type { GrowingLog } from './stream-log.js'
+import type { GrowingLog, StreamLog } from './stream-log.js'
 import { StreamTracker } from './stream-tracker.js'
 
 export interface RelayOptions extends Omit<RelayStoreOptions, 'retain'> {
@@ -59,6 +60,7 @@ export class RelayOrigin implements Origin, LinkConsumer {
   #isNode = false
   readonly #store: RelayStore
   readonly #tracker = new StreamTracker()
+  readonly #held: HeldLog | undefined
   #server: ServerSettings
   #listener: OriginListener | undefined
   #link: ReplicationLink | undefined
@@ -90,12 +92,17 @@ export class RelayOrigin implements Origin, LinkConsumer {
     this.#server = options.server
     this.backlogSizeBytes = options.backlogSizeBytes
     this.#store = new RelayStore({ ...options, retain: () => this.retain() })
+    if (options.server.isWatched === true) this.#held = new HeldLog(() => this.#store.log)
   }
 
   /** First byte that some replica needs; set by the master. */
   retain: () => number = () => Infinity
 
-  get log(): GrowingLog {
+  get log(): StreamLog {
+    return this.#held ?? this.#store.log
+  }
+
+  get #log(): GrowingLog {
     return this.#store.log
   }
 
@@ -110,7 +117,7 @@ export class RelayOrigin implements Origin, LinkConsumer {
   get boundaryReplOffset(): number {
     return this.#tracker.isFollowing
       ? this.#tracker.position.boundaryReplOffset
-      : this.log.endReplOffset
+      : this.#log.endReplOffset
   }
 
   get upstream(): UpstreamFacts {
@@ -142,7 +149,8 @@ export class RelayOrigin implements Origin, LinkConsumer {
     this.#hasBeenUp = true
     this.#snapshot = facts.snapshot
     await this.#retrack(facts.position)
-    const { firstReplOffset, endReplOffset } = this.log
+    this.#held?.reset(this.#log.endReplOffset)
+    const { firstReplOffset, endReplOffset } = this.#log
     const { replid } = this.history
     this.#options.onEvent({ event: 'backlog-restored', replid, firstReplOffset, endReplOffset })
   }
@@ -191,8 +199,8 @@ export class RelayOrigin implements Origin, LinkConsumer {
 
   resume(replid: string, nextReplOffset: number): ResumeAnswer {
     if (!this.history.names(replid, nextReplOffset)) return 'no'
-    if (nextReplOffset < this.log.firstReplOffset) return 'no'
-    if (nextReplOffset <= this.log.endReplOffset + 1) return 'yes'
+    if (nextReplOffset < this.#log.firstReplOffset) return 'no'
+    if (nextReplOffset <= this.#log.endReplOffset + 1) return 'yes'
     // Ahead of us: we were restarted, or upstream feeds it faster. Upstream has what it had.
     return replid.toLowerCase() === this.history.replid ? 'soon' : 'no'
   }
@@ -203,14 +211,17 @@ export class RelayOrigin implements Origin, LinkConsumer {
     if (snapshot !== undefined && this.#continues(snapshot)) {
       const isNow =
         snapshot.state === 'growing' ||
-        snapshot.place.replOffset >= this.log.endReplOffset ||
+        snapshot.place.replOffset >= this.#log.endReplOffset ||
         Date.now() - snapshot.createdAtMs < FRESH_MS
       if (wish === 'any' || isNow) return snapshot
     }
     return await this.#fetchSnapshot(signal)
   }
 
-  tick(): void {
+  tick(nowMs: number): void {
+    if (this.#linkState === 'stream' && this.#held?.tick(nowMs) === true) {
+      this.#listener?.onAppended()
+    }
     // A state that cannot be written down leaves the one before: older, and true.
     this.#store.tick(() => this.#facts()).catch((error: unknown) => this.#diskFailed(error))
   }
@@ -258,12 +269,13 @@ export class RelayOrigin implements Origin, LinkConsumer {
         upstream,
         replid,
         previousReplid: this.history.replid,
-        previousReplOffset: this.log.endReplOffset,
+        previousReplOffset: this.#log.endReplOffset,
       })
     }
     this.history.replace(replid)
     this.#store.begin(replOffset + 1)
     this.#tracker.reset({ boundaryReplOffset: replOffset, dbnum: -1 })
+    this.#held?.reset(replOffset)
     this.#hasHistory = true
     const place = { replid: this.history.replid, replOffset }
     this.#snapshot = this.#store.newSnapshot(place, info.lengthBytes)
@@ -296,9 +308,9 @@ export class RelayOrigin implements Origin, LinkConsumer {
     this.#heard()
     this.#partialResyncs += 1
     const upstream = this.upstream.address
-    if (nextReplOffset !== this.log.endReplOffset + 1) {
+    if (nextReplOffset !== this.#log.endReplOffset + 1) {
       throw new InternalError(
-        `upstream continues at ${nextReplOffset}, the log ends at ${this.log.endReplOffset}`,
+        `upstream continues at ${nextReplOffset}, the log ends at ${this.#log.endReplOffset}`,
       )
     }
     const previousReplid = this.history.replid
@@ -320,14 +332,15 @@ export class RelayOrigin implements Origin, LinkConsumer {
 
   onStream(bytes: Buffer, start: number, end: number, replOffset: number): void {
     this.#lastByteMs = Date.now()
-    if (replOffset + this.#shift !== this.log.endReplOffset + 1) {
+    if (replOffset + this.#shift !== this.#log.endReplOffset + 1) {
       throw new InternalError(
-        `stream byte ${replOffset} came, the log ends at ${this.log.endReplOffset}`,
+        `stream byte ${replOffset} came, the log ends at ${this.#log.endReplOffset}`,
       )
     }
-    this.log.append(bytes, start, end)
+    this.#log.append(bytes, start, end)
     this.#listener?.onAppended()
     this.#tracker.feed(bytes, start, end)
+    this.#held?.feed(bytes, start, end)
     this.#turnBytes += end - start
     if (this.#turnBytes >= TURN_BYTES) this.#yieldTurn()
   }
@@ -341,28 +354,31 @@ export class RelayOrigin implements Origin, LinkConsumer {
   }
 
   drain(): Promise<void> | undefined {
-    return this.log.drain() ?? this.#turnEnd
+    return this.#log.drain() ?? this.#turnEnd
   }
 
   resumePoint(): ResumePoint | 'full' | undefined {
     if (!this.#hasHistory) return undefined
     if (this.#isHistoryOurs) return 'full'
     // A snapshot that did not arrive whole began a history of which nobody has anything.
-    const isEmpty = this.log.endReplOffset < this.log.firstReplOffset
+    const isEmpty = this.#log.endReplOffset < this.#log.firstReplOffset
     if (isEmpty && this.#snapshot?.state !== 'complete') return 'full'
-    return { replid: this.history.replid, nextReplOffset: this.log.endReplOffset + 1 }
+    return { replid: this.history.replid, nextReplOffset: this.#log.endReplOffset + 1 }
   }
 
   /** Replicas that have what the new master never had take a full resync, the others go on. */
   async cutBack(lost: LostStream): Promise<void> {
     const { fromReplOffset, toReplOffset } = lost
-    const { log } = this
+    const log = this.#log
     if (fromReplOffset < log.firstReplOffset || toReplOffset !== log.endReplOffset) return
     const writes = await countWrites(lost, async (at, into) => await log.read(at, into))
-    this.#listener?.onHistoryChanged('a failover lost the end of the stream')
+    if (this.log.endReplOffset >= fromReplOffset) {
+      this.#listener?.onHistoryChanged('a failover lost the end of the stream')
+    }
     this.#fetch?.stop(new LinkError('ERR_FULL_RESYNC', 'a failover lost what it holds'))
     await log.cutBack(fromReplOffset)
     this.#tracker.reset({ boundaryReplOffset: fromReplOffset - 1, dbnum: -1 })
+    this.#held?.reset(fromReplOffset - 1)
     if (this.#snapshot !== undefined && this.#snapshot.place.replOffset >= fromReplOffset) {
       this.#snapshot.remove()
       this.#snapshot = undefined
@@ -420,7 +436,7 @@ export class RelayOrigin implements Origin, LinkConsumer {
     return (
       snapshot.state !== 'failed' &&
       snapshot.place.replid === this.history.replid &&
-      snapshot.place.replOffset + 1 >= this.log.firstReplOffset
+      snapshot.place.replOffset + 1 >= this.#log.firstReplOffset
     )
   }
 
@@ -440,7 +456,7 @@ export class RelayOrigin implements Origin, LinkConsumer {
 
   #emptySnapshot(): Snapshot {
     const { boundaryReplOffset, dbnum } = this.#tracker.position
-    const isKept = boundaryReplOffset + 1 >= this.log.firstReplOffset
+    const isKept = boundaryReplOffset + 1 >= this.#log.firstReplOffset
     if (!this.#tracker.isFollowing || dbnum < 0 || !isKept) {
       throw new LinkError('ERR_NO_POSITION', 'the selected db is not known yet', {
         retriable: true,
@@ -516,7 +532,7 @@ export class RelayOrigin implements Origin, LinkConsumer {
 
   /** Follows the part of the restored stream that came behind the position that was saved. */
   async #retrack(position: { boundaryReplOffset: number; dbnum: number }): Promise<void> {
-    const { log } = this
+    const log = this.#log
     let next = Math.max(position.boundaryReplOffset + 1, log.firstReplOffset)
     if (next > log.endReplOffset + 1) {
       // The end was cut back behind the boundary: from here on it is found anew.
