@@ -51,6 +51,11 @@ export function addConnectOptions(
     const long = name === 'key' ? keyOption : name
     command.option(`--${prefix}${long}${argument === '' ? '' : ` ${argument}`}`, of)
   }
+  command.option(
+    `--${prefix}map-address <from=to>`,
+    `${which === 'target' ? 'target: ' : ''}a server known as host:port is reached at another (NAT; repeatable)`,
+    (text: string, before: readonly string[] | undefined) => [...(before ?? []), text],
+  )
   if (which === 'target') return command
   return command
     .option('--timeout <time>', 'give up after so long without a byte (default 30s)', parseDuration)
@@ -143,6 +148,8 @@ async function readWishes(
     keyFile: text('key'),
     sni: text('sni'),
     insecure: flag('insecure'),
+    mapAddress: values[camelCase(`${which === 'target' ? 'target-' : ''}map-address`)] as
+      readonly string[] | undefined,
     timeoutMs: values.timeout,
     loadingWaitMs: values.wait,
     onLoading: (error, retryInMs) =>

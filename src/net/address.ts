@@ -61,6 +61,26 @@ export function parseServerAddress(text: string): ServerAddress {
   return parseUrl(text, transport)
 }
 
+/** `a:1=b:2`: who says to be at a:1 is reached at b:2. Throws UsageError. */
+export function parseAddressMap(
+  texts: readonly string[],
+): ReadonlyMap<string, { readonly host: string; readonly port: number }> {
+  const map = new Map<string, { host: string; port: number }>()
+  for (const text of texts) {
+    const [from, to, ...more] = text.split('=')
+    const hasPorts = [from, to].every((each) => /:\d{1,5}$/.test(each ?? ''))
+    if (!hasPorts || more.length > 0) {
+      throw new UsageError(`'${text}' maps no address to another`, {
+        hint: 'write 10.0.0.5:7000=127.0.0.1:17000: as the server has it, then where it is reached',
+      })
+    }
+    const known = parseHostPort(from!)
+    const { host, port } = parseHostPort(to!)
+    map.set(`${known.host}:${known.port}`, { host, port })
+  }
+  return map
+}
+
 /** For people and logs: `127.0.0.1:6379`, `[::1]:6379`, `rediss://host:6379`, `unix:///path`. */
 export function formatServerAddress(address: ServerAddress): string {
   if (address.transport === 'unix') return `unix://${address.socketPath ?? ''}`

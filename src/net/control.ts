@@ -5,7 +5,6 @@
  * no queueing across losses, and its errors turned into ours. Data never goes through it. The
  * signal it was opened with closes it at once: what waits then rejects with AbortedError.
  */
-import { isIP } from 'node:net'
 import type { Redis, RedisOptions } from 'ioredis'
 import {
   AbortedError,
@@ -20,7 +19,13 @@ import { formatServerAddress } from './address.js'
 import { connectError, noTlsError, plainPortError } from './line-errors.js'
 import { parseInfo, type InfoFields } from './info.js'
 import { LoadingWait } from './loading-wait.js'
-import { located, PASSWORD_HINT, type ServerSettings } from './server-settings.js'
+import {
+  certifiedName,
+  dialledPlace,
+  located,
+  PASSWORD_HINT,
+  type ServerSettings,
+} from './server-settings.js'
 import { probePlain, watchTlsSilence } from './transport.js'
 import { sleep } from './waiting.js'
 
@@ -268,11 +273,10 @@ export function isNoPasswordSet(line: string): boolean {
 function redisOptions(settings: ServerSettings) {
   const { address, timeoutMs } = settings
   const tls = settings.tls ?? {}
-  const name = tls.sni ?? (isIP(address.host) === 0 ? address.host : undefined)
+  const name = certifiedName(settings)
+  const { host, port } = dialledPlace(settings)
   return {
-    ...(address.transport === 'unix'
-      ? { path: address.socketPath ?? '' }
-      : { host: address.host, port: address.port }),
+    ...(address.transport === 'unix' ? { path: address.socketPath ?? '' } : { host, port }),
     ...(address.transport === 'tls'
       ? {
           tls: {

@@ -5,7 +5,7 @@
 import { readFileSync } from 'node:fs'
 import { createSecureContext } from 'node:tls'
 import { FileError, UsageError } from '../errors.js'
-import { parseServerAddress } from './address.js'
+import { parseAddressMap, parseServerAddress } from './address.js'
 import { DEFAULT_TIMEOUT_MS, type ServerSettings, type TlsSettings } from './server-settings.js'
 
 export { formatServerAddress, holdsPassword, maskSecrets } from './address.js'
@@ -26,6 +26,8 @@ export interface ServerWishes {
   insecure?: boolean | undefined
   timeoutMs?: number | undefined
   loadingWaitMs?: number | undefined
+  /** `a:1=b:2`: what nodes of a cluster, or Sentinels, call a:1 is reached at b:2. */
+  mapAddress?: readonly string[] | undefined
   onLoading?: ServerSettings['onLoading']
 }
 
@@ -56,6 +58,7 @@ export function makeServerSettings(addressText: string, wishes: ServerWishes = {
     timeoutMs: wishes.timeoutMs ?? DEFAULT_TIMEOUT_MS,
     loadingWaitMs: wishes.loadingWaitMs,
     onLoading: wishes.onLoading,
+    ...(wishes.mapAddress === undefined ? {} : { addressMap: parseAddressMap(wishes.mapAddress) }),
     ...(tls === undefined ? {} : { tls }),
   }
 }

@@ -4,6 +4,7 @@
  * connection of a run (the replication link, the control client, a replay's pipelines) is opened
  * from the same settings.
  */
+import { isIP } from 'node:net'
 import type { LinkError } from '../errors.js'
 import type { ServerAddress } from './address.js'
 
@@ -56,6 +57,9 @@ export interface LinkAnnouncement {
 
 export interface ServerSettings {
   address: ServerAddress
+  /** Where a server is reached from here that is known under another address (NAT, containers): by
+   * `host:port`. Whom it is meant by, and told as, stays the address that it has itself. */
+  addressMap?: ReadonlyMap<string, ServerPlace> | undefined
   /** Where `address` is a name only: asked before each connection who it is now. */
   locate?: ((signal?: AbortSignal) => Promise<ServerPlace>) | undefined
   /** Sentinels watch it: they list each replication link that it has. */
@@ -85,6 +89,22 @@ export async function located(
   if (settings.locate === undefined) return settings
   const { host, port } = await settings.locate(signal)
   return { ...settings, locate: undefined, address: { ...settings.address, host, port } }
+}
+
+/** Where the connection is made to. */
+export function dialledPlace({ address, addressMap }: ServerSettings): ServerPlace {
+  return addressMap?.get(placeKey(address)) ?? address
+}
+
+/** Whose certificate is wanted; undefined: none by name. */
+export function certifiedName(settings: ServerSettings): string | undefined {
+  const { sni } = settings.tls ?? {}
+  const names = [settings.address.host, dialledPlace(settings).host]
+  return sni ?? names.find((name) => isIP(name) === 0)
+}
+
+export function placeKey({ host, port }: ServerPlace): string {
+  return `${host}:${port}`
 }
 
 /** Where the caller has no better one. */

@@ -6,14 +6,14 @@
  * blocks for a checksum never have to be put together elsewhere, and nothing is allocated per
  * read. The line knows no protocol. Who opens it sets the pace with `pause` and `resume`.
  */
-import { connect as connectPlain, isIP, type Socket, type TcpNetConnectOpts } from 'node:net'
+import { connect as connectPlain, type Socket, type TcpNetConnectOpts } from 'node:net'
 import { connect as connectTls, type ConnectionOptions } from 'node:tls'
 import { allocateIoBuffer } from '../kernels/kernel.js'
 import { AbortedError, InternalError } from '../errors.js'
 import { formatServerAddress, type ServerAddress } from './address.js'
 import { connectError, lineError, noTlsError, plainPortError, timeoutError } from './line-errors.js'
 import { ReadPacer } from './read-pacer.js'
-import { located, type ServerSettings } from './server-settings.js'
+import { certifiedName, dialledPlace, located, type ServerSettings } from './server-settings.js'
 
 export interface LineReader {
   /**
@@ -76,7 +76,7 @@ function startConnect(settings: ServerSettings, buffer: ReadBuffer): Socket {
     const place =
       address.transport === 'unix'
         ? { path: address.socketPath ?? '' }
-        : ({ host: address.host, port: address.port } satisfies TcpNetConnectOpts)
+        : ({ ...placeOf(settings) } satisfies TcpNetConnectOpts)
     // @types/node does not know that `buffer` may be asked for before each read.
     return connectPlain({
       ...place,
@@ -87,10 +87,9 @@ function startConnect(settings: ServerSettings, buffer: ReadBuffer): Socket {
     } as unknown as TcpNetConnectOpts)
   }
   const tls = settings.tls ?? {}
-  const name = tls.sni ?? (isIP(address.host) === 0 ? address.host : undefined)
+  const name = certifiedName(settings)
   const options: ConnectionOptions = {
-    host: address.host,
-    port: address.port,
+    ...placeOf(settings),
     rejectUnauthorized: tls.insecure !== true,
     ...(name === undefined ? {} : { servername: name }),
     ...(tls.ca === undefined ? {} : { ca: tls.ca }),
@@ -100,6 +99,11 @@ function startConnect(settings: ServerSettings, buffer: ReadBuffer): Socket {
   return connectTls(options)
 }
 
+function placeOf(settings: ServerSettings): { host: string; port: number } {
+  const { host, port } = dialledPlace(settings)
+  return { host, port }
+}
+
 /** What stands at an address that took a TLS connection and says nothing: nobody, a server that
  * answers plain commands, or one that answers nothing (it may be busy). Never rejects. */
 export async function probePlain(
@@ -107,8 +111,7 @@ export async function probePlain(
   signal?: AbortSignal,
 ): Promise<'nobody' | 'plain' | 'mute'> {
   if (settings.address.transport !== 'tls') return 'nobody'
-  const { host, port } = settings.address
-  const socket = connectPlain({ host, port })
+  const socket = connectPlain(placeOf(settings))
   try {
     const timeoutMs = Math.min(settings.timeoutMs, MAX_PROBE_MS)
     const address = { ...settings.address, transport: 'tcp' as const }
