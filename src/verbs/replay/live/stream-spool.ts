@@ -125,6 +125,8 @@ export class StreamSpool {
   /** Forgets everything and begins with a snapshot of which nothing has come yet. */
   beginSnapshot(replid: string): void {
     this.#clear()
+    this.#ended = false
+    this.#fault = undefined
     this.state = { version: 1, source: this.#source, replid, snapshot: undefined }
     this.#saveState()
     this.#snapshot = DataFile.create(`${this.snapshotPath}.part`)

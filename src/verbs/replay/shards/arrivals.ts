@@ -1,19 +1,22 @@
-/** Looks through what one shard sends, as it comes, for slots that arrive: then the others are asked at
- * once where they are. */
+/**
+ * Looks through what one shard sends, as it comes, for slots that arrive: then the others are asked at
+ * once where they are. It looks for the words only: one that stands in a value costs a question, and what
+ * it does not see is asked for when it is played.
+ */
 import { Buffer } from 'node:buffer'
-import { CommandDecoder, RESP } from '../../../resp/decoder.js'
-import { SlotSigns } from '../../../topology/slot-signs.js'
 import type { StreamSpool } from '../live/stream-spool.js'
 import type { Barriers } from './barriers.js'
 
+const WORDS = ['RESTORE-ASKING', 'SYNCSLOTS'].map((word) => Buffer.from(word))
+const LONGEST = Math.max(...WORDS.map(({ length }) => length))
 const READ_BYTES = 256 << 10
 
 export class Arrivals {
   readonly #spool: StreamSpool
   readonly #barriers: Barriers
-  readonly #decoder = new CommandDecoder({ oldMasters: true })
-  #signs = new SlotSigns()
-  #begins = true
+  /** The end of what came before, and the begin of what comes now: a word may lie in both. */
+  readonly #seam = Buffer.alloc(2 * LONGEST)
+  #seamLength = 0
 
   constructor(spool: StreamSpool, barriers: Barriers) {
     this.#spool = spool
@@ -23,17 +26,14 @@ export class Arrivals {
   /** The stream begins with the next byte that comes. */
   begin(): void {
     this.#barriers.forget()
-    this.#signs = new SlotSigns()
-    this.#decoder.reset()
-    this.#begins = false
+    this.#seamLength = 0
   }
 
-  /** What lies in the spool is looked at first, from a command's begin on. */
+  /** What lies in the spool from there on and was not asked for is looked at first. */
   goOn(replOffset: number): void {
-    this.#begins = false
-    this.#decoder.reset()
+    this.#seamLength = 0
     const buffer = Buffer.allocUnsafe(READ_BYTES)
-    for (let at = replOffset; ;) {
+    for (let at = Math.max(replOffset, this.#barriers.known - LONGEST); ;) {
       const count = this.#spool.read(at, buffer)
       if (count === 0) return
       at += count
@@ -43,21 +43,24 @@ export class Arrivals {
 
   /** Called when they are in the spool. */
   received(bytes: Buffer, start: number, end: number): void {
-    if (!this.#begins) this.#look(bytes, start, end, this.#spool.nextReplOffset)
+    this.#look(bytes, start, end, this.#spool.nextReplOffset)
   }
 
   #look(bytes: Buffer, start: number, end: number, nextReplOffset: number): void {
-    const decoder = this.#decoder
-    decoder.feed(bytes, start, end)
-    let hasArrived = false
-    for (;;) {
-      const status = decoder.next()
-      // What is no command is told by who applies it.
-      if (status === RESP.MORE || status === RESP.BAD) break
-      if (status !== RESP.COMMAND) continue
-      const kind = this.#signs.read(decoder)?.kind
-      if (kind === 'key' || kind === 'slots') hasArrived = true
-    }
-    if (hasArrived) this.#barriers.arrived(nextReplOffset)
+    const seam = this.#seam
+    const length = this.#seamLength
+    const more = Math.min(end - start, LONGEST - 1)
+    bytes.copy(seam, length, start, start + more)
+    const both = length + more
+    if (has(seam, 0, both) || has(bytes, start, end)) this.#barriers.arrived(nextReplOffset)
+    const kept = Math.min(LONGEST - 1, length + end - start)
+    if (end - start >= kept) bytes.copy(seam, 0, end - kept, end)
+    else seam.copyWithin(0, both - kept, both)
+    this.#seamLength = kept
   }
+}
+
+function has(bytes: Buffer, start: number, end: number): boolean {
+  const part = bytes.subarray(start, end)
+  return WORDS.some((word) => part.includes(word))
 }

@@ -3,8 +3,11 @@
  * kept on disk, since an answer that comes later says less. See the reference on slots on the move: what
  * the others wrote to what had moved lies in front of it.
  */
-import { appendFileSync, readFileSync, rmSync } from 'node:fs'
+import { appendFileSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { fileError } from '../../../disk/file-error.js'
+
+/** So many answers that nothing wants any more may lie in the file. */
+const KEPT_ANSWERS = 1000
 
 /** The last byte that counts, by shard. */
 export type Needs = Readonly<Record<string, number>>
@@ -22,7 +25,10 @@ export class Barriers {
   #answers: Answer[]
   /** Arrivals in front of it want an answer. */
   #wanted = -1
+  /** In front of which the question under way was asked. */
+  #askedThrough = -1
   #asking: Promise<void> | undefined
+  #released = 0
 
   constructor(path: string, ask: () => Promise<Needs>, onError: (error: unknown) => void) {
     this.#path = path
@@ -33,7 +39,7 @@ export class Barriers {
 
   /** Something has arrived in front of `through`. */
   arrived(through: number): void {
-    if (through <= this.#known) return
+    if (through <= this.known) return
     this.#wanted = Math.max(this.#wanted, through)
     this.#asking ??= this.#askAll()
       .catch((error: unknown) => this.#onError(error))
@@ -42,15 +48,38 @@ export class Barriers {
 
   /** For what arrived at `replOffset`; undefined: not known yet, and asked where nobody has. */
   needsAt(replOffset: number): Needs | undefined {
-    const answer = this.#answers.find(({ through }) => through > replOffset)
+    const answer = this.#answerAt(replOffset)
     if (answer === undefined) this.arrived(replOffset + 1)
     return answer?.needs
+  }
+
+  /** What arrived at two places waits for the same answer where this is the same. */
+  groupAt(replOffset: number): number {
+    const answer = this.#answerAt(replOffset)
+    if (answer !== undefined) return answer.through
+    const isAsked = this.#asking !== undefined && replOffset < this.#askedThrough
+    return isAsked ? this.#askedThrough : Infinity
   }
 
   /** Nothing in front of it is wanted any more. */
   release(replOffset: number): void {
     const from = this.#answers.findIndex(({ through }) => through > replOffset)
-    if (from > 0) this.#answers = this.#answers.slice(from)
+    const gone = from < 0 ? this.#answers.length - 1 : from
+    if (gone <= 0) return
+    this.#answers = this.#answers.slice(gone)
+    this.#released += gone
+    if (this.#released < KEPT_ANSWERS) return
+    this.#released = 0
+    const lines = this.#answers.map((answer) => `${JSON.stringify(answer)}\n`)
+    this.#write(() => writeFileSync(this.#path, lines.join('')))
+  }
+
+  /** What came from there on never happened for anybody else. */
+  cutBack(fromReplOffset: number): void {
+    this.#answers = this.#answers.filter(({ through }) => through <= fromReplOffset)
+    this.#wanted = Math.min(this.#wanted, fromReplOffset)
+    const lines = this.#answers.map((answer) => `${JSON.stringify(answer)}\n`)
+    this.#write(() => writeFileSync(this.#path, lines.join('')))
   }
 
   forget(): void {
@@ -67,20 +96,32 @@ export class Barriers {
     rmSync(this.#path, { force: true })
   }
 
-  get #known(): number {
+  /** All that arrived in front of it has an answer. */
+  get known(): number {
     return this.#answers.at(-1)?.through ?? -1
   }
 
+  #answerAt(replOffset: number): Answer | undefined {
+    if (replOffset >= this.known) return undefined
+    return this.#answers.find(({ through }) => through > replOffset)
+  }
+
   async #askAll(): Promise<void> {
-    while (this.#wanted > this.#known) {
-      const through = this.#wanted
-      const answer = { through, needs: await this.#ask() }
+    while (this.#wanted > this.known) {
+      this.#askedThrough = this.#wanted
+      const answer = { through: this.#wanted, needs: await this.#ask() }
+      // It began anew meanwhile.
+      if (answer.through > this.#wanted) continue
       this.#answers.push(answer)
-      try {
-        appendFileSync(this.#path, `${JSON.stringify(answer)}\n`)
-      } catch (error) {
-        throw fileError(this.#path, 'write', error)
-      }
+      this.#write(() => appendFileSync(this.#path, `${JSON.stringify(answer)}\n`))
+    }
+  }
+
+  #write(work: () => void): void {
+    try {
+      work()
+    } catch (error) {
+      throw fileError(this.#path, 'write', error)
     }
   }
 }

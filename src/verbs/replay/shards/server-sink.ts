@@ -4,7 +4,7 @@ import type { CommandDecoder } from '../../../resp/decoder.js'
 import { CommandEncoder } from '../../../resp/encoder.js'
 import { CommandDecoder as Decoder, RESP } from '../../../resp/decoder.js'
 import { copyArg } from '../../../resp/command-args.js'
-import { isArg } from '../../../resp/command-table.js'
+import { isArg, KeyPositions } from '../../../resp/command-table.js'
 import { deleteKeys } from '../../../source/slot-keys.js'
 import { slotSet } from '../../../topology/key-slot.js'
 import type { SlotRanges } from '../../../topology/cluster-nodes.js'
@@ -12,11 +12,12 @@ import type { CheckpointPhase } from '../../../target/checkpoint.js'
 import type { ReplaySession } from '../session.js'
 import type { ShardLane } from './shard-lane.js'
 import type { MergeSink } from './shard-merge.js'
-import { formatPoint } from './shard-point.js'
+import { formatPoint, rangesOfSet } from './shard-point.js'
 
 export class ServerSink implements MergeSink {
   readonly #session: ReplaySession
   readonly #lanes: readonly ShardLane[]
+  readonly #owners: Int16Array
   readonly #source: string
   /** Bytes of all streams together: what the checkpoint counts. */
   #count: number
@@ -24,12 +25,19 @@ export class ServerSink implements MergeSink {
   readonly #sent: { count: number; at: ReadonlyMap<string, number> }[] = []
   #confirmed: ReadonlyMap<string, number> = new Map()
   readonly #libraries = new LibraryWatch()
+  readonly #keys = new KeyPositions()
 
-  constructor(session: ReplaySession, source: string, lanes: readonly ShardLane[], count: number) {
+  /** `owners`: by slot, the number of the lane whose writes were applied last. */
+  constructor(
+    session: ReplaySession,
+    source: string,
+    { lanes, owners }: { lanes: readonly ShardLane[]; owners: Int16Array },
+  ) {
     this.#session = session
     this.#source = source
     this.#lanes = lanes
-    this.#count = count
+    this.#owners = owners
+    this.#count = 0
   }
 
   /** After a start, or where the target was thrown back. */
@@ -94,15 +102,40 @@ export class ServerSink implements MergeSink {
     return this.#confirmed.get(lane.id) ?? lane.at
   }
 
-  async deleteSlots(slots: SlotRanges): Promise<void> {
+  deleteKeysOf(command: CommandDecoder, db: number): void {
+    const { table, selection, mapping, facts, streamWriter } = this.#session
+    const { bytes, args } = command
+    const count = this.#keys.find(table.findOrAdd(bytes, args[0]!, args[1]!), command)
+    const targetDb = mapping.db(db)
+    if (!selection.db(db) || targetDb >= facts.databases) return
+    const batch = streamWriter!.current
+    for (let k = 0; k < count; k += 1) {
+      const i = this.#keys.positions[k]!
+      const [start, end] = [args[2 * i]!, args[2 * i + 1]!]
+      if (!selection.name(bytes, start, end)) continue
+      batch.select(targetDb)
+      batch.beginFrame()
+      batch.out
+        .begin(2)
+        .ascii('DEL')
+        .bulk(mapping.key(bytes, start, end))
+    }
+  }
+
+  async deleteSlots(slots: SlotRanges, db?: number): Promise<void> {
     const session = this.#session
     this.seal()
     await session.streamWriter!.flush()
     if (!session.isDry) {
       const gone = slotSet(slots)
-      const own = session.checkpointKey
-      const { target, signal } = session.options
-      await deleteKeys(target, (key, slot) => gone[slot] === 1 && !isOurs(key, own), signal)
+      const { checkpointKey: own, mapping, selection, options } = session
+      const targetDb = db === undefined ? undefined : mapping.db(db)
+      const isGone = (key: Buffer, slot: number, dbnum: number): boolean =>
+        gone[slot] === 1 &&
+        (targetDb ?? dbnum) === dbnum &&
+        selection.name(key, 0, key.length) &&
+        !isOurs(key, own)
+      await deleteKeys(options.target, isGone, options.signal)
     }
     await this.save()
   }
@@ -140,7 +173,12 @@ export class ServerSink implements MergeSink {
   }
 
   #texts(): ReadonlyMap<string, string> {
-    return new Map(this.#lanes.map((lane) => [lane.id, formatPoint(lane.point())]))
+    return new Map(
+      this.#lanes.map((lane, index) => {
+        const owns = rangesOfSet(this.#owners, index)
+        return [lane.id, formatPoint({ ...lane.point(), owns })]
+      }),
+    )
   }
 
   #places(): ReadonlyMap<string, number> {

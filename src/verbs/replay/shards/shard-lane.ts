@@ -1,29 +1,15 @@
-/** One shard of a source while its stream is played: what of it was read, what waits, what has gone. */
+/** One shard of a source while its stream is played: what of it was read, what waits, what is not its own. */
 import { SLOT_COUNT } from '../../../topology/cluster-nodes.js'
 import { SlotSigns } from '../../../topology/slot-signs.js'
 import type { StreamSpool } from '../live/stream-spool.js'
 import type { Barriers } from './barriers.js'
-import { firstWanted, rangesBy, type ShardPoint } from './shard-point.js'
+import { firstWanted, rangesBy, rangesOfSet, type ShardPoint } from './shard-point.js'
+import { SlotHolds, type Hold } from './slot-holds.js'
 import { UnitReader } from './unit-reader.js'
 
 const READ_BYTES = 256 << 10
 /** For what had to wait: little, and seldom. */
 const AGAIN_BYTES = 64 << 10
-
-/** Why commands on a slot are not applied yet. */
-export interface Hold {
-  /** They begin here. */
-  readonly from: number
-  /** They are applied from here on, once they may; what is in front of it is another's story. */
-  scanFrom: number
-  readonly db: number
-  /** `key`: keys came by MIGRATE. `task`, `job`: all at once, as Redis and as Valkey do it. */
-  how: 'key' | 'task' | 'job'
-  /** Where the last of it arrived; -1: it is still coming. */
-  arrival: number
-  /** The node that had it; empty: not known. */
-  fromNode: string
-}
 
 export interface LaneOptions {
   id: string
@@ -41,19 +27,25 @@ export class ShardLane {
   readonly again: UnitReader
   members: readonly string[]
   signs = new SlotSigns()
-  /** By slot. */
-  readonly held = new Map<number, Hold>()
+  readonly held = new SlotHolds()
+  /** By slot, 1: another shard has it. What this one still deletes there does not count; where it writes,
+   * the slot has arrived. */
   readonly gone = new Uint8Array(SLOT_COUNT)
-  /** These are being applied by `again`, up to where it is. */
-  released: ReadonlySet<number> | undefined
+  /** By slot, 1: it came key by key, and others may still have some of it. */
+  readonly open = new Uint8Array(SLOT_COUNT)
+  openCount = 0
+  /** These are being applied by `again`. */
+  readonly released = new Map<number, Hold>()
+  /** So far `again` has come; what it does first counts for nothing. */
+  releasedTo = -1
   /** Its stream has ended for good: the shard is no more. */
   isOver = false
   /** What begins in front of it may have been applied: by slot, and by what has no key. */
   doneUntil = -1
   readonly done = new Float64Array(SLOT_COUNT)
   doneKeyless = -1
-  /** The unit at hand must wait for what is held. */
-  isStuck = false
+  /** The unit at hand is not done yet, though it was read. */
+  isAtWork = false
 
   constructor({ id, spool, barriers, members }: LaneOptions) {
     this.id = id
@@ -72,11 +64,12 @@ export class ShardLane {
   ): void {
     const { appliedOf = () => undefined, from = Infinity } = options
     this.held.clear()
-    this.gone.fill(0)
-    this.released = undefined
-    this.isStuck = false
+    this.released.clear()
+    this.isAtWork = false
     this.signs = new SlotSigns()
-    for (const [first, last] of point.gone) this.gone.fill(1, first, last + 1)
+    fill(this.gone, point.gone)
+    fill(this.open, point.open ?? [])
+    this.openCount = this.open.reduce((sum, each) => sum + each, 0)
     this.done.fill(point.next)
     for (const [first, last, at] of point.held) this.done.fill(at, first, last + 1)
     let start = Math.min(from, firstWanted(point))
@@ -97,21 +90,39 @@ export class ShardLane {
     return start < this.doneUntil && start < (slot < 0 ? this.doneKeyless : this.done[slot]!)
   }
 
-  /** What a checkpoint says of it now. */
-  point(): ShardPoint {
-    const { reader, held, gone, released, again } = this
+  setOpen(slot: number, isOpen: boolean): void {
+    const now = isOpen ? 1 : 0
+    this.openCount += now - this.open[slot]!
+    this.open[slot] = now
+  }
+
+  /** What a checkpoint says of it now, without what all shards together know. */
+  point(): Omit<ShardPoint, 'owns'> {
+    const { reader, held, released } = this
     const waiting = new Map<number, number>()
-    for (const [slot, hold] of held) waiting.set(slot, hold.from)
-    for (const slot of released ?? []) waiting.set(slot, again.position)
+    let first = this.at
+    let { db } = this.isAtWork ? { db: reader.unitDb } : reader
+    for (const [slot, hold] of held.entries()) {
+      waiting.set(slot, hold.from)
+      if (hold.from < first) ({ from: first, db } = hold)
+    }
+    for (const [slot, { from, scanFrom, db: dbThere }] of released) {
+      // What was not begun is begun anew, with all that tells of it.
+      const isBegun = this.releasedTo > scanFrom
+      const wanted = Math.min(isBegun ? this.releasedTo : from, waiting.get(slot) ?? Infinity)
+      waiting.set(slot, wanted)
+      if (wanted >= first) continue
+      first = wanted
+      db = isBegun ? this.again.db : dbThere
+    }
     if (this.at < this.doneUntil) this.#addUndone(waiting)
-    const away: number[] = []
-    for (let slot = 0; slot < SLOT_COUNT; slot += 1) if (gone[slot] === 1) away.push(slot)
     return {
       replid: this.spool.state.replid,
       next: Math.max(this.at, this.doneUntil),
-      db: reader.db,
+      db,
       held: rangesBy(waiting.keys(), (slot) => waiting.get(slot)!),
-      gone: rangesBy(away, () => 0).map(([first, last]) => [first, last] as const),
+      gone: rangesOfSet(this.gone),
+      open: this.openCount === 0 ? [] : rangesOfSet(this.open),
       members: this.members,
     }
   }
@@ -127,6 +138,11 @@ export class ShardLane {
 
   /** Of the first byte that was not looked at. */
   get at(): number {
-    return this.isStuck ? this.reader.start : this.reader.position
+    return this.isAtWork ? this.reader.start : this.reader.position
   }
+}
+
+function fill(set: Uint8Array, ranges: readonly (readonly [number, number])[]): void {
+  set.fill(0)
+  for (const [first, last] of ranges) set.fill(1, first, last + 1)
 }

@@ -7,8 +7,9 @@ import { AbortedError, FileError, ProtocolError, type RrepError } from '../../..
 import { spoolDirectory } from '../../../disk/spool-directory.js'
 import { formatServerAddress } from '../../../net/address.js'
 import { DEFAULT_RETRIES, type ServerSettings } from '../../../net/server-settings.js'
-import { sleep } from '../../../net/waiting.js'
+import { Gate, sleep } from '../../../net/waiting.js'
 import type { ResumePoint } from '../../../replication/consumer.js'
+import { SLOT_COUNT, type ClusterNodes, type SlotRanges } from '../../../topology/cluster-nodes.js'
 import type { ClusterShard } from '../../../topology/cluster-shards.js'
 import type { ClusterWatch } from '../../../topology/cluster-watch.js'
 import type { ClusterSeeds } from '../../../topology/cluster.js'
@@ -24,13 +25,17 @@ import { firstWanted, type ShardPoint } from './shard-point.js'
 
 const BARRIERS_FILE = 'barriers.jsonl'
 const ASK_AGAIN_MS = 200
-/** A shard whose master went down has another after some seconds; it is asked then. */
-const ASK_ATTEMPTS = 100
+const LOOK_MS = 20
 
 export interface ShardStream {
   readonly lane: ShardLane
-  readonly feed: SpoolFeed
   readonly barriers: Barriers
+  readonly arrivals: Arrivals
+  readonly server: ServerSettings
+  /** Undefined: nothing is asked of it yet, or it is no more. */
+  feed: SpoolFeed | undefined
+  /** Opens when it has another. */
+  readonly hasFeed: Gate
 }
 
 export interface ShardStreamsOptions {
@@ -41,18 +46,26 @@ export interface ShardStreamsOptions {
   points: ReadonlyMap<string, ShardPoint> | undefined
   /** The first of them are loaded: their snapshots in the spools may be used again. */
   isLoad: boolean
+  /** As the field. */
+  takesAll: boolean
 }
 
 export class ShardStreams {
   readonly all: ShardStream[] = []
   watch: ClusterWatch | undefined
   fault: Error | undefined
+  /** Shards that come give their snapshot at once, not when somebody asks for it. */
+  takesAll: boolean
   readonly #options: ShardStreamsOptions
+  /** By slot, the number of its shard as the watch has them; -1: on the move. */
+  readonly #settled = new Int16Array(SLOT_COUNT)
+  #ownersOf: ClusterNodes | undefined
   readonly #end = new AbortController()
   readonly #running: Promise<void>
 
   constructor(options: ShardStreamsOptions) {
     this.#options = options
+    this.takesAll = options.takesAll
     const { session, seeds, points } = options
     this.#running = followCluster(seeds, {
       known: [...(points ?? [])].map(([id, point]) => knownShard(id, point)),
@@ -64,6 +77,7 @@ export class ShardStreams {
         session.event({ event: 'link-lost', side: 'source', message })
       },
       onChange: (watch) => {
+        if (this.watch === undefined) this.#openGone(watch)
         this.watch = watch
         for (const { lane } of this.all) {
           lane.members = watch.shards.find(({ id }) => id === lane.id)?.members ?? lane.members
@@ -82,7 +96,56 @@ export class ShardStreams {
   }
 
   get isStreaming(): boolean {
-    return this.all.every(({ lane, feed }) => lane.isOver || feed.isStreaming)
+    return this.all.every(({ lane, feed }) => lane.isOver || feed?.isStreaming === true)
+  }
+
+  /** Fires when nothing more comes. */
+  get ending(): AbortSignal {
+    return this.#end.signal
+  }
+
+  /** All shards of the checkpoint are there, and all of the cluster. */
+  get areOpen(): boolean {
+    const { watch } = this
+    if (watch === undefined) return false
+    const ids = [...watch.shards.map(({ id }) => id), ...(this.#options.points?.keys() ?? [])]
+    return ids.every((id) => this.all.some(({ lane }) => lane.id === id))
+  }
+
+  slotsOf(id: string): SlotRanges {
+    return this.watch?.shards.find((shard) => shard.id === id)?.slots ?? []
+  }
+
+  /** Whose a slot is by what the cluster says, where it is not on the move. */
+  settledOwner(slot: number): { shard: string; seenMs: number } | undefined {
+    const { watch } = this
+    if (watch === undefined) return undefined
+    if (this.#ownersOf !== watch.nodes) {
+      this.#ownersOf = watch.nodes
+      this.#settled.fill(-1)
+      for (const [index, { slots }] of watch.shards.entries()) {
+        for (const [first, last] of slots) this.#settled.fill(index, first, last + 1)
+      }
+      for (const open of watch.nodes.openSlots) this.#settled[open] = -1
+    }
+    const shard = watch.shards[this.#settled[slot]!]
+    return shard === undefined ? undefined : { shard: shard.id, seenMs: watch.seenMs }
+  }
+
+  /** Of one that gave none yet, or whose snapshot does not count. Resolves when it is there, or the shard
+   * is no more. */
+  async takeSnapshot(stream: ShardStream): Promise<void> {
+    const { lane, server } = stream
+    const before = stream.feed
+    stream.feed = undefined
+    await before?.stop()
+    if (lane.isOver) return
+    const feed = this.#begin(stream, server, 'full')
+    while (!lane.isOver && (!lane.spool.hasSnapshot || feed.wantsSnapshot)) {
+      this.check()
+      if (lane.spool.fault !== undefined) throw lane.spool.fault
+      await sleep(LOOK_MS, this.#end.signal)
+    }
   }
 
   /** Nothing more comes. Resolves when all links have ended. */
@@ -102,15 +165,13 @@ export class ShardStreams {
     }
   }
 
-  /** Where all of them are now. Rejects with AbortedError when all is over. */
+  /** Where all of them are now; one that is without a master is waited for. Rejects with AbortedError
+   * when all is over. */
   async ask(): Promise<Needs> {
-    for (let attempt = 0; ; attempt += 1) {
-      const watch = this.watch
-      const ids = watch?.shards.map(({ id }) => id) ?? []
-      const found = (await watch?.replOffsets(ids)) ?? new Map<string, number>()
-      if ((found.size === ids.length && ids.length > 0) || attempt >= ASK_ATTEMPTS) {
-        return Object.fromEntries(found)
-      }
+    for (;;) {
+      const ids = this.watch?.shards.map(({ id }) => id) ?? []
+      const found = (await this.watch?.replOffsets(ids)) ?? new Map<string, number>()
+      if (ids.length > 0 && ids.every((id) => found.has(id))) return Object.fromEntries(found)
       await sleep(ASK_AGAIN_MS, this.#end.signal)
     }
   }
@@ -126,63 +187,87 @@ export class ShardStreams {
         },
       )
     }
-    const stream = this.#open(shard, server)
+    const stream = this.#open(shard.id, shard.members, server)
+    const { lane } = stream
+    const start = this.#startOf(stream)
     this.all.push(stream)
+    if (start !== undefined) this.#begin(stream, server, start)
     const stopped = new Promise<void>((resolve) => {
       ended.addEventListener('abort', () => resolve(), { once: true })
       if (ended.aborted) resolve()
     })
-    await Promise.race([stream.feed.ended, stopped])
-    await stream.feed.stop()
+    for (let feed = stream.feed; ;) {
+      await Promise.race([stopped, feed?.ended ?? stream.hasFeed.wait()])
+      if (ended.aborted || feed === stream.feed) break
+      feed = stream.feed
+    }
+    await stream.feed?.stop()
     if (this.#end.signal.aborted) return
-    stream.lane.isOver = true
-    const { fault } = stream.lane.spool
+    lane.isOver = true
+    if (stream.feed === undefined) lane.spool.end()
+    const { fault } = lane.spool
     if (fault !== undefined && !ended.aborted) throw fault
   }
 
-  #open(shard: ClusterShard, server: ServerSettings): ShardStream {
-    const { session, source, points } = this.#options
+  /** What was received of those that went while nobody looked. */
+  #openGone({ shards, nodes }: ClusterWatch): void {
+    for (const [id, { members }] of this.#options.points ?? []) {
+      if (shards.some((shard) => shard.id === id)) continue
+      const stream = this.#open(id, members, this.#options.seeds[0]!)
+      this.#startOf(stream)
+      stream.lane.isOver = true
+      stream.lane.spool.end()
+      this.all.push(stream)
+      const isThere = nodes.nodes.some((node) => members.includes(node.id))
+      const message = `the shard ${id} is ${isThere ? 'one no more' : 'gone'}`
+      this.#options.session.event({ event: 'warning', message })
+    }
+  }
+
+  #open(id: string, members: readonly string[], server: ServerSettings): ShardStream {
+    const { session, source } = this.#options
     const { options, checkpointKey } = session
     const target = formatServerAddress(options.target.address)
-    const directory = spoolDirectory(options.spoolDir, `live ${target} ${shard.id} `, checkpointKey)
+    const directory = spoolDirectory(options.spoolDir, `live ${target} ${id} `, checkpointKey)
     const spool = new StreamSpool({ directory, source })
     const barriers = new Barriers(
       join(directory, BARRIERS_FILE),
       async () => await this.ask(),
       (error) => this.#fail(error),
     )
-    const { id, members } = shard
     const lane = new ShardLane({ id, spool, barriers, members })
     const arrivals = new Arrivals(spool, barriers)
-    const feed = new SpoolFeed(session, spool, {
-      onBegin: () => arrivals.begin(),
-      onReceived: (bytes, start, end) => arrivals.received(bytes, start, end),
-      signal: this.#end.signal,
-    })
-    const start = this.#startOf(points?.get(id), lane, feed, arrivals)
-    feed.start(server, start)
-    return { lane, feed, barriers }
+    return { lane, barriers, arrivals, server, feed: undefined, hasFeed: new Gate() }
   }
 
-  #startOf(
-    point: ShardPoint | undefined,
-    { spool }: ShardLane,
-    feed: SpoolFeed,
-    arrivals: Arrivals,
-  ): 'full' | ResumePoint {
-    const { isLoad } = this.#options
-    if (point === undefined) {
-      feed.wantsSnapshot = true
-      return 'full'
-    }
+  #begin(stream: ShardStream, server: ServerSettings, start: 'full' | ResumePoint): SpoolFeed {
+    const { lane, arrivals } = stream
+    const feed = new SpoolFeed(this.#options.session, lane.spool, {
+      onBegin: () => arrivals.begin(),
+      onReceived: (bytes, from, to) => arrivals.received(bytes, from, to),
+      signal: this.#end.signal,
+    })
+    feed.wantsSnapshot = start === 'full'
+    feed.start(server, start)
+    stream.feed = feed
+    stream.hasFeed.open()
+    return feed
+  }
+
+  /** Undefined: nothing is asked of it yet. */
+  #startOf({ lane, arrivals }: ShardStream): 'full' | ResumePoint | undefined {
+    const { isLoad, points } = this.#options
+    const { spool } = lane
+    const point = points?.get(lane.id)
+    if (point === undefined) return this.takesAll ? 'full' : undefined
     const wanted = firstWanted(point)
     const next = spool.nextReplOffset
     const covers = next >= 0 && spool.firstReplOffset <= wanted && wanted <= next
     if (isLoad) {
-      const { snapshot } = spool.state
-      if (!covers || snapshot === undefined || !spool.hasSnapshot) throw interruptedLoad()
+      if (!covers || spool.state.snapshot === undefined || !spool.hasSnapshot) {
+        throw interruptedLoad()
+      }
       if (!spool.isSnapshotSound) throw damaged()
-      feed.snapshotReplOffset = snapshot.replOffset
     } else if (!covers) {
       spool.beginStream(point.replid, wanted)
     }
@@ -196,8 +281,8 @@ export class ShardStreams {
   }
 }
 
-function knownShard(id: string, { members }: ShardPoint): ClusterShard {
-  return { id, members, master: undefined, slots: [] }
+function knownShard(id: string, { members, owns }: ShardPoint): ClusterShard {
+  return { id, members, master: undefined, slots: owns ?? [] }
 }
 
 function damaged(): RrepError {

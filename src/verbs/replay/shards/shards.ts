@@ -5,13 +5,12 @@
  * The snapshots count only if no slot and no master moved while they were taken: then each key is in
  * exactly one of them, and all streams begin with the same owners.
  */
-import { ProtocolError, TargetError, UsageError } from '../../../errors.js'
-import { DEFAULT_RETRIES } from '../../../net/server-settings.js'
+import { TargetError, UsageError } from '../../../errors.js'
 import { sleep } from '../../../net/waiting.js'
 import { openInput } from '../../../source/source.js'
 import type { Checkpoint } from '../../../target/checkpoint.js'
 import { TargetRewound } from '../../../target/stream/stream-writer.js'
-import { isSameTopology, mastersOf, SLOT_COUNT } from '../../../topology/cluster-nodes.js'
+import { mastersOf, SLOT_COUNT, type SlotRanges } from '../../../topology/cluster-nodes.js'
 import { readCluster, refuseHoles, type ClusterSeeds } from '../../../topology/cluster.js'
 import { slotSet } from '../../../topology/key-slot.js'
 import { interruptedLoad } from '../files.js'
@@ -23,8 +22,11 @@ import { SnapshotFlow } from '../snapshot-flow.js'
 import { hasChecksum } from '../source-check.js'
 import { ServerSink } from './server-sink.js'
 import { ShardMerge } from './shard-merge.js'
+import { JoiningShards } from './joining-shards.js'
+import type { ShardLane } from './shard-lane.js'
 import { parsePoints, type ShardPoint } from './shard-point.js'
-import { ShardStreams } from './shard-streams.js'
+import { ShardStreams, type ShardStream } from './shard-streams.js'
+import { alwaysMoves, isStill, lookAt, slotsOfMembers, stillCluster } from './still-cluster.js'
 
 /** While slots move, no set of snapshots counts. */
 const SNAPSHOT_ATTEMPTS = 5
@@ -56,6 +58,9 @@ class ShardsReplay {
   #streams: ShardStreams | undefined
   #sink!: ServerSink
   #merge!: ShardMerge
+  #joining!: JoiningShards
+  /** At the begin. */
+  readonly #slots = new Map<ShardLane, SlotRanges>()
   #endWatch: EndWatch | undefined
   /** What the source said at the end's question. */
   #asked: Readonly<Record<string, number>> = {}
@@ -83,19 +88,17 @@ class ShardsReplay {
       Promise.resolve(isOf(checkpoint, ids)),
     )
     if (found !== undefined) await this.#resume(found)
-    else await this.#begin()
+    else {
+      if (this.#streams === undefined) await this.#snapshots()
+      this.#prepare(this.#streams!.all.map(({ lane }) => lane))
+      await this.#load(false)
+    }
     return await this.#stream()
   }
 
   async close(): Promise<void> {
     await this.#streams?.stop()
     this.#streams?.close(this.#isDone)
-  }
-
-  async #begin(): Promise<void> {
-    if (this.#streams === undefined) await this.#snapshots()
-    this.#prepare(0)
-    await this.#load(false)
   }
 
   async #resume(found: Checkpoint): Promise<void> {
@@ -107,8 +110,13 @@ class ShardsReplay {
     const mayReplace = session.targetWasEmpty || session.options.onConflict === 'replace'
     if (points.size === 0 || (isLoad && !mayReplace)) throw interruptedLoad()
     this.#streams = this.#follow(points, isLoad)
-    await this.#untilOpen(points.size)
-    this.#prepare(found.nextReplOffset)
+    while (!this.#streams.areOpen) await this.#look()
+    const streams = this.#streams.all.filter(({ lane }) => points.has(lane.id))
+    this.#prepare(streams.map(({ lane }) => lane))
+    for (const { lane } of streams) {
+      const { owns } = points.get(lane.id)!
+      this.#slots.set(lane, owns ?? this.#streams.slotsOf(lane.id))
+    }
     if (isLoad) {
       await this.#load(true)
       return
@@ -117,11 +125,23 @@ class ShardsReplay {
       while (!this.#streams.isStreaming) await this.#look()
       await session.expiry.moveAgain()
     }
-    for (const { lane } of this.#streams.all) lane.startAt(points.get(lane.id)!)
-    this.#setOwners()
+    this.#goOn(points)
     this.#sink.startAt(found.nextReplOffset)
     await this.#sink.write('stream')
     session.event({ event: 'resumed', replOffset: undefined })
+  }
+
+  /** Each lane where its point says. */
+  #goOn(points: ReadonlyMap<string, ShardPoint>): void {
+    const { lanes, owners } = this.#merge
+    for (const [index, lane] of lanes.entries()) {
+      const point = points.get(lane.id)
+      if (point === undefined) continue
+      lane.startAt(point)
+      for (const [first, last] of point.owns ?? this.#slots.get(lane) ?? []) {
+        owners.fill(index, first, last + 1)
+      }
+    }
   }
 
   #follow(points: ReadonlyMap<string, ShardPoint> | undefined, isLoad: boolean): ShardStreams {
@@ -131,49 +151,34 @@ class ShardsReplay {
       source: this.#source,
       points,
       isLoad,
+      takesAll: points === undefined,
     })
   }
 
-  /** Of all shards, and of one topology. */
+  /** Of all shards, while nothing moves. */
   async #snapshots(): Promise<void> {
     const session = this.#session
-    const { signal } = session.options
+    const { options } = session
     for (let attempt = 1; ; attempt += 1) {
-      const before = await this.#settled()
-      const masters = mastersOf(before)
+      const before = await stillCluster(this.#seeds, options)
+      const masters = mastersOf(before.nodes)
       refuseHoles(this.#seeds, masters, 'single nodes can be replayed as servers')
-      this.#streams = this.#follow(undefined, false)
-      await this.#untilOpen(masters.length)
-      const streams = this.#streams
-      while (
-        !streams.all.every(({ lane, feed }) => lane.spool.hasSnapshot && !feed.wantsSnapshot)
-      ) {
-        await this.#look()
+      const streams = (this.#streams = this.#follow(undefined, false))
+      while (!streams.areOpen || !streams.all.every(hasSnapshot)) await this.#look()
+      const after = await lookAt(this.#seeds, options.signal)
+      if (isStill(before, after)) {
+        streams.takesAll = false
+        for (const { lane } of streams.all)
+          this.#slots.set(lane, slotsOfMembers(after, lane.members))
+        return
       }
-      const after = await readCluster(this.#seeds, signal)
-      if (isSameTopology(before, after) && streams.all.length === masters.length) return
       await streams.stop()
       streams.close(true)
       this.#streams = undefined
-      if (attempt >= SNAPSHOT_ATTEMPTS) throw moves()
+      if (attempt >= SNAPSHOT_ATTEMPTS) throw alwaysMoves()
       const message = 'slots or masters moved while the snapshots were taken: they are taken again'
       session.event({ event: 'warning', message })
     }
-  }
-
-  /** When no slot is open. */
-  async #settled(): ReturnType<typeof readCluster> {
-    const { signal, retries = DEFAULT_RETRIES } = this.#session.options
-    for (let attempt = 0; ; attempt += 1) {
-      const now = await readCluster(this.#seeds, signal)
-      if (now.openSlots.length === 0) return now
-      if (attempt >= 10 * Math.max(1, retries)) throw moves()
-      await sleep(LOOK_MS * 10, signal)
-    }
-  }
-
-  async #untilOpen(count: number): Promise<void> {
-    while (this.#streams!.all.length < count) await this.#look()
   }
 
   async #look(): Promise<void> {
@@ -182,63 +187,71 @@ class ShardsReplay {
     await sleep(LOOK_MS, this.#session.options.signal)
   }
 
-  #prepare(count: number): void {
+  #prepare(lanes: ShardLane[]): void {
     const session = this.#session
-    const lanes = this.#streams!.all.map(({ lane }) => lane)
-    this.#sink = new ServerSink(session, this.#source, lanes, count)
+    const seeds = this.#seeds
+    const streams = this.#streams!
     const owners = new Int16Array(SLOT_COUNT).fill(-1)
-    this.#merge = new ShardMerge({ sink: this.#sink, table: session.table, owners, lanes })
+    const sink = (this.#sink = new ServerSink(session, this.#source, { lanes, owners }))
+    const settledOwner = (slot: number) => streams.settledOwner(slot)
+    this.#merge = new ShardMerge({ sink, table: session.table, owners, lanes, settledOwner })
+    this.#joining = new JoiningShards({
+      ...{ session, seeds, streams, merge: this.#merge },
+      load: async (stream, slots) => {
+        await sink.deleteSlots(slots)
+        await this.#loadShard(stream.lane, slots, true)
+      },
+      save: async () => await sink.save(),
+    })
     const { untilSynced, untilQuiet } = session.options
     if (untilSynced !== true && untilQuiet !== true) return
     this.#endWatch = new EndWatch({
       until: untilQuiet === true ? 'quiet' : 'synced',
       askSource: async () => {
-        this.#asked = await this.#streams!.ask()
+        this.#asked = await streams.ask()
         return 0
       },
     })
   }
 
-  /** Whose each slot is, by what the cluster says now: who wrote to it last. */
-  #setOwners(): void {
-    const shards = this.#streams!.watch?.shards ?? []
-    for (const { id, slots } of shards) this.#merge.own(id, slots)
-  }
-
   async #load(begunBefore: boolean): Promise<void> {
     const session = this.#session
-    const streams = this.#streams!
-    const { shards } = streams.watch!
-    for (const { lane, feed } of streams.all) {
-      const { replid } = lane.spool.state
-      const next = feed.snapshotReplOffset + 1
-      lane.startAt({ replid, next, db: 0, held: [], gone: [], members: lane.members })
+    const { lanes } = this.#merge
+    for (const lane of lanes) {
+      const { replid, snapshot } = lane.spool.state
+      const next = snapshot!.replOffset + 1
+      const { members } = lane
+      lane.startAt({ replid, next, db: 0, held: [], gone: [], owns: [], open: [], members })
     }
-    this.#setOwners()
+    for (const lane of lanes) this.#merge.own(lane.id, this.#slots.get(lane) ?? [])
     this.#sink.startAt(0)
     await this.#sink.write('load')
-    for (const { lane } of streams.all) {
-      const slots = shards.find(({ id }) => id === lane.id)?.slots ?? []
-      const { snapshot } = lane.spool.state
-      const replOffset = snapshot?.replOffset ?? 0
-      session.event({ event: 'snapshot', replOffset, bytes: snapshot?.bytes ?? 0 })
-      const input = await openInput(lane.spool.snapshotPath, { signal: session.options.signal })
-      try {
-        const flow = await SnapshotFlow.open(session, input, {
-          name: 'the snapshot',
-          replaceOwn: begunBefore,
-          streamFollows: true,
-          validate: !hasChecksum(input),
-          slots: slotSet(slots),
-        })
-        await flow.run({ confirm: async () => await session.proveSnapshot() })
-      } finally {
-        input.close()
-      }
-      streams.check()
+    for (const lane of lanes) {
+      await this.#loadShard(lane, this.#slots.get(lane) ?? [], begunBefore)
+      this.#streams!.check()
     }
     if (session.ledger.conflicts > 0) await this.#refuseMixture()
     await this.#sink.write('stream')
+  }
+
+  async #loadShard(lane: ShardLane, slots: SlotRanges, replaceOwn: boolean): Promise<void> {
+    const session = this.#session
+    const { snapshot } = lane.spool.state
+    const replOffset = snapshot?.replOffset ?? 0
+    session.event({ event: 'snapshot', replOffset, bytes: snapshot?.bytes ?? 0 })
+    const input = await openInput(lane.spool.snapshotPath, { signal: session.options.signal })
+    try {
+      const flow = await SnapshotFlow.open(session, input, {
+        name: 'the snapshot',
+        replaceOwn,
+        streamFollows: true,
+        validate: !hasChecksum(input),
+        slots: slotSet(slots),
+      })
+      await flow.run({ confirm: async () => await session.proveSnapshot() })
+    } finally {
+      input.close()
+    }
   }
 
   async #refuseMixture(): Promise<void> {
@@ -281,10 +294,7 @@ class ShardsReplay {
     session.ledger.note('times the target had gone back')
     session.streamWriter!.rewind(checkpoint)
     if (checkpoint.phase !== 'stream') await session.expiry.moveAgain()
-    for (const { lane } of this.#streams!.all) {
-      const point = points.get(lane.id)
-      if (point !== undefined) lane.startAt(point)
-    }
+    this.#goOn(points)
     this.#sink.startAt(checkpoint.nextReplOffset)
   }
 
@@ -299,7 +309,8 @@ class ShardsReplay {
     for (;;) {
       if (signal?.aborted === true) return true
       streams.check()
-      this.#addNew()
+      await this.#joining.look()
+      this.#merge.openSlots.look(async () => await streams.ask())
       const hasMoved = await this.#merge.turn()
       const isQuiet = !sink.hasUnsent
       const nowMs = performance.now()
@@ -326,26 +337,11 @@ class ShardsReplay {
     }
   }
 
-  /** Shards that came meanwhile. They have nothing of their own: what they get comes by migrations. */
-  #addNew(): void {
-    const streams = this.#streams!
-    for (const { lane, feed } of streams.all) {
-      if (this.#merge.lanes.includes(lane) || feed.wantsSnapshot || !lane.spool.hasSnapshot)
-        continue
-      const { replid } = lane.spool.state
-      const next = feed.snapshotReplOffset + 1
-      lane.startAt({ replid, next, db: 0, held: [], gone: [], members: lane.members })
-      this.#merge.lanes.push(lane)
-      const message = `a shard has come: ${lane.id}`
-      this.#session.event({ event: 'warning', message })
-    }
-  }
-
   #isOver(isQuiet: boolean): boolean {
     const watch = this.#endWatch
     const streams = this.#streams!
     if (watch === undefined) return false
-    if (!streams.isStreaming || this.#merge.hasHeld) {
+    if (!streams.isStreaming || this.#merge.hasHeld || this.#joining.isAny) {
       watch.restart()
       return false
     }
@@ -377,10 +373,8 @@ class ShardsReplay {
 
   #tidy(): void {
     for (const { lane, barriers } of this.#streams!.all) {
-      const wanted = [...lane.held.values()].reduce(
-        (least, { from }) => Math.min(least, from),
-        Infinity,
-      )
+      let wanted = Infinity
+      for (const [, { from }] of lane.held.entries()) wanted = Math.min(wanted, from)
       const least = Math.min(this.#sink.confirmed(lane), wanted)
       lane.spool.release(least)
       barriers.release(least)
@@ -419,9 +413,6 @@ function isOf({ shards, source }: Checkpoint, ids: ReadonlySet<string>): boolean
   )
 }
 
-function moves(): ProtocolError {
-  return new ProtocolError('ERR_CLUSTER_CHANGES', 'slots or masters move all the time', {
-    retriable: true,
-    hint: 'wait until the migration of slots is over',
-  })
+function hasSnapshot({ lane, feed }: ShardStream): boolean {
+  return lane.spool.hasSnapshot && feed?.wantsSnapshot === false
 }

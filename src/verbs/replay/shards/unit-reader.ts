@@ -28,6 +28,8 @@ export class UnitReader {
   start = -1
   end = -1
   kind: Unit = UNIT.NONE
+  /** The db in front of it. */
+  unitDb = 0
   readonly command = new CommandDecoder({ oldMasters: true })
   readonly #spool: StreamSpool
   readonly #buffer: Buffer
@@ -35,8 +37,6 @@ export class UnitReader {
   readonly #again = new CommandDecoder({ lines: 'none' })
   #isOpen = false
   #unitStart = -1
-  /** In front of the unit at hand. */
-  #unitDb = 0
   #at = -1
   #readTo = -1
   #origin = 0
@@ -85,7 +85,7 @@ export class UnitReader {
       return
     }
     const again = this.#again
-    this.db = this.#unitDb
+    this.db = this.unitDb
     again.reset()
     again.feed(this.#inner.bytes, 0, this.#inner.length)
     while (again.next() === RESP.COMMAND) {
@@ -121,7 +121,7 @@ export class UnitReader {
 
   #told(kind: Unit, start: number): true {
     this.kind = kind
-    this.#unitDb = this.db
+    this.unitDb = this.db
     this.start = start
     this.end = this.position = this.#at
     return true
