@@ -24,6 +24,13 @@ interface Move {
   copying: string[]
 }
 
+export interface ModelOptions {
+  shards: number
+  ways: readonly Way[]
+  /** Keys are deleted, and written anew: in a slot that moves key by key by its next owner. */
+  deletes: boolean
+}
+
 export class ClusterModel {
   readonly shards: ModelShard[]
   readonly owners = new Map<number, ModelShard>()
@@ -34,9 +41,14 @@ export class ClusterModel {
   readonly #slots: readonly number[]
   readonly #keysOf = new Map<number, readonly string[]>()
   #number = 0
+  /** How often a slot was looked at since it moved last. */
+  readonly #looks = new Map<number, number>()
+  readonly #options: ModelOptions
 
-  constructor(random: Random, tags: readonly string[], shards: number) {
+  constructor(random: Random, tags: readonly string[], options: ModelOptions) {
+    const { shards } = options
     this.#random = random
+    this.#options = options
     this.shards = Array.from({ length: shards }, (_, i) => ({
       ...{ id: String.fromCharCode(97 + i).repeat(40), keys: new Map(), stream: [], length: 0 },
     }))
@@ -47,6 +59,8 @@ export class ClusterModel {
         slot,
         [1, 2, 3].map((n) => `${n}{${tags[i]!}}`),
       )
+      const owner = this.owners.get(slot)!
+      for (const key of this.#keysOf.get(slot)!) this.#execute(owner, ['RPUSH', key, '0'])
     }
   }
 
@@ -54,15 +68,27 @@ export class ClusterModel {
     return Object.fromEntries(this.shards.map(({ id, length }) => [id, length]))
   }
 
+  /** Whose the slots are that stand still. */
+  look(): ReadonlyMap<number, string> {
+    const still = [...this.owners].filter(([slot]) => !this.moves.has(slot))
+    for (const [slot] of still) this.#looks.set(slot, (this.#looks.get(slot) ?? 0) + 1)
+    return new Map(still.map(([slot, { id }]) => [slot, id]))
+  }
+
+  /** Who looked before is no more. */
+  forgetLooks(): void {
+    this.#looks.clear()
+  }
+
   /** Something happens. */
-  step(ways: readonly Way[]): void {
+  step(): void {
     const what = this.#random()
     const slot = this.#pick(this.#slots)
     const move = this.moves.get(slot)
     if (what < 0.7) this.#write(slot)
     else if (what < 0.75) this.#clean()
     else if (move !== undefined) this.#goOn(move)
-    else if (what < 0.8) this.#begin(slot, this.#pick(ways))
+    else if (what < 0.8) this.#begin(slot, this.#pick(this.#options.ways))
   }
 
   /** All moves come to their end. */
@@ -88,7 +114,7 @@ export class ClusterModel {
     const owner = this.owners.get(slot)!
     const isAsked = move?.way === 'classic' && !owner.keys.has(key)
     const at = isAsked ? move.to : owner
-    const isDeleted = this.#random() < 0.15
+    const isDeleted = this.#options.deletes && this.#random() < 0.15
     if (isDeleted && !at.keys.has(key)) return
     const command = isDeleted ? ['DEL', key] : ['RPUSH', key, String((this.#number += 1))]
     this.#execute(at, command)
@@ -99,6 +125,10 @@ export class ClusterModel {
 
   #begin(slot: number, way: Way): void {
     const from = this.owners.get(slot)!
+    // One that nobody saw stand still cannot be told from one that goes on moving.
+    if (this.#options.deletes && this.#options.ways.includes('classic')) {
+      if ((this.#looks.get(slot) ?? 0) < 3) return
+    }
     const to = this.#pick(this.shards.filter((shard) => shard !== from))
     const name = `m${(this.#number += 1)}`
     const copying = this.#keysOf.get(slot)!.filter((key) => from.keys.has(key))
@@ -142,6 +172,7 @@ export class ClusterModel {
   #end(move: Move): void {
     const { way, slot, from, to, name, willFail } = move
     this.moves.delete(slot)
+    this.#looks.delete(slot)
     if (way === 'classic') {
       this.owners.set(slot, to)
       return

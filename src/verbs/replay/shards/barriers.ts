@@ -12,6 +12,13 @@ const KEPT_ANSWERS = 1000
 /** The last byte that counts, by shard. */
 export type Needs = Readonly<Record<string, number>>
 
+/** From the byte behind it on these slots are one shard's alone. */
+export interface Mark {
+  readonly replOffset: number
+  readonly owner: string
+  readonly slots: readonly number[]
+}
+
 interface Answer {
   /** Of the shard in which they arrived: true of all that is in front of this byte. */
   readonly through: number
@@ -23,6 +30,8 @@ export class Barriers {
   readonly #ask: () => Promise<Needs>
   readonly #onError: (error: unknown) => void
   #answers: Answer[]
+  /** In their order. */
+  marks: Mark[]
   /** Arrivals in front of it want an answer. */
   #wanted = -1
   /** In front of which the question under way was asked. */
@@ -34,7 +43,14 @@ export class Barriers {
     this.#path = path
     this.#ask = ask
     this.#onError = onError
-    this.#answers = readAnswers(path)
+    const { answers, marks } = readNotes(path)
+    this.#answers = answers
+    this.marks = marks
+  }
+
+  noteMark(mark: Mark): void {
+    this.marks.push(mark)
+    this.#note(mark)
   }
 
   /** Something has arrived in front of `through`. */
@@ -70,20 +86,21 @@ export class Barriers {
     this.#released += gone
     if (this.#released < KEPT_ANSWERS) return
     this.#released = 0
-    const lines = this.#answers.map((answer) => `${JSON.stringify(answer)}\n`)
-    this.#write(() => writeFileSync(this.#path, lines.join('')))
+    this.marks = this.marks.filter((mark) => mark.replOffset >= replOffset)
+    this.#noteAll()
   }
 
   /** What came from there on never happened for anybody else. */
   cutBack(fromReplOffset: number): void {
     this.#answers = this.#answers.filter(({ through }) => through <= fromReplOffset)
     this.#wanted = Math.min(this.#wanted, fromReplOffset)
-    const lines = this.#answers.map((answer) => `${JSON.stringify(answer)}\n`)
-    this.#write(() => writeFileSync(this.#path, lines.join('')))
+    this.marks = this.marks.filter(({ replOffset }) => replOffset < fromReplOffset)
+    this.#noteAll()
   }
 
   forget(): void {
     this.#answers = []
+    this.marks = []
     this.#wanted = -1
     this.remove()
   }
@@ -113,8 +130,17 @@ export class Barriers {
       // It began anew meanwhile.
       if (answer.through > this.#wanted) continue
       this.#answers.push(answer)
-      this.#write(() => appendFileSync(this.#path, `${JSON.stringify(answer)}\n`))
+      this.#note(answer)
     }
+  }
+
+  #note(note: Answer | Mark): void {
+    this.#write(() => appendFileSync(this.#path, lineOf(note)))
+  }
+
+  #noteAll(): void {
+    const lines = [...this.#answers, ...this.marks].map(lineOf)
+    this.#write(() => writeFileSync(this.#path, lines.join('')))
   }
 
   #write(work: () => void): void {
@@ -126,20 +152,27 @@ export class Barriers {
   }
 }
 
-function readAnswers(path: string): Answer[] {
-  let text: string
+function lineOf(note: Answer | Mark): string {
+  return `${JSON.stringify(note)}\n`
+}
+
+function readNotes(path: string): { answers: Answer[]; marks: Mark[] } {
+  const answers: Answer[] = []
+  const marks: Mark[] = []
+  let text = ''
   try {
     text = readFileSync(path, 'utf8')
   } catch {
-    return []
+    // There is none.
   }
-  return text.split('\n').flatMap((line) => {
+  for (const line of text.split('\n')) {
     try {
-      const answer = JSON.parse(line) as Answer
-      return typeof answer.through === 'number' ? [answer] : []
+      const note = JSON.parse(line) as Partial<Answer & Mark>
+      if (typeof note.through === 'number') answers.push(note as Answer)
+      else if (typeof note.replOffset === 'number') marks.push(note as Mark)
     } catch {
       // A killed process may have left a part of the last.
-      return []
     }
-  })
+  }
+  return { answers, marks }
 }

@@ -8,6 +8,7 @@ import type { SlotRanges } from '../../../topology/cluster-nodes.js'
 import type { ClusterSeeds } from '../../../topology/cluster.js'
 import type { ReplaySession } from '../session.js'
 import type { Needs } from './barriers.js'
+import type { ShardLane } from './shard-lane.js'
 import type { ShardMerge } from './shard-merge.js'
 import type { ShardStream, ShardStreams } from './shard-streams.js'
 import { alwaysMoves, isStill, lookAt, slotsOfMembers, stillCluster } from './still-cluster.js'
@@ -74,7 +75,7 @@ export class JoiningShards {
       const before = await stillCluster(seeds, { retries: options.retries, signal }).catch(passing)
       if (before === undefined) continue
       await streams.takeSnapshot(stream)
-      if (lane.isOver) break
+      if (hasEnded(lane)) break
       const after = await lookAt(seeds, signal)
       if (isStill(before, after)) {
         const slots = slotsOfMembers(after, lane.members)
@@ -108,4 +109,9 @@ export class JoiningShards {
 function passing(error: unknown): undefined {
   if ((error as { code?: string }).code === 'ERR_CLUSTER_CHANGES') return undefined
   throw error
+}
+
+/** It may have, while something was waited for. */
+function hasEnded({ isOver }: ShardLane): boolean {
+  return isOver
 }

@@ -1,95 +1,102 @@
 /**
- * Slots that came key by key: until the cluster says that one has moved, and all shards are applied up to
- * where they were behind that, others may have a part of it. From then on it is one shard's alone.
+ * Slots that come key by key: while one does, two shards write to it, and nothing in their streams says
+ * when that is over. The cluster says it: where a slot stood still from one look to the next, and all were
+ * asked in between how far they are, it was one shard's alone at these places of their streams.
  */
 import type { Needs } from './barriers.js'
-import type { ShardLane } from './shard-lane.js'
+import { OPEN, type ShardLane } from './shard-lane.js'
 import type { SettledOwner } from './slot-order.js'
 
-interface Closing {
-  /** By slot, how often it had come when the cluster was looked at. */
-  readonly slots: ReadonlyMap<number, number>
+interface Look {
+  readonly seenMs: number
+  /** By slot: whose it is, as far as it stands still. */
+  readonly owners: ReadonlyMap<number, string>
   needs: Needs | undefined
 }
 
 export class OpenSlots {
   readonly #lanes: readonly ShardLane[]
-  readonly #owners: Int16Array
   readonly #settledOwner: SettledOwner
-  readonly #arrivals = new Map<number, number>()
-  #closing: Closing | undefined
-  #lookedMs = 0
+  /** They moved, or were written to by two. */
+  readonly #moved = new Set<number>()
+  #last: Look | undefined
 
-  constructor(lanes: readonly ShardLane[], owners: Int16Array, settledOwner: SettledOwner) {
+  constructor(lanes: readonly ShardLane[], settledOwner: SettledOwner) {
     this.#lanes = lanes
-    this.#owners = owners
     this.#settledOwner = settledOwner
   }
 
-  /** Some of it has come to the lane, or all. */
-  arrived(lane: ShardLane, slot: number, isOpen: boolean): void {
-    this.#arrivals.set(slot, (this.#arrivals.get(slot) ?? 0) + 1)
-    lane.setOpen(slot, isOpen)
+  noteMoved(slot: number): void {
+    this.#moved.add(slot)
   }
 
-  /** True: something may have to be looked at. */
-  get isAny(): boolean {
-    return this.#lanes.some(({ openCount }) => openCount > 0)
+  /** Those that earlier runs left so. */
+  noteLeft(): void {
+    for (const { open } of this.#lanes) {
+      for (const [slot, each] of open.entries()) if (each !== OPEN.NO) this.#moved.add(slot)
+    }
   }
 
   /** To be called now and then. `ask`: how far all of them are now. */
   look(ask: () => Promise<Needs>): void {
-    const closing = this.#closing
-    if (closing === undefined) {
-      const slots = this.#settled()
-      if (slots.size === 0) return
-      const begun: Closing = (this.#closing = { slots, needs: undefined })
-      ask().then(
-        (needs) => (begun.needs = needs),
-        // All is over, or they are asked again.
-        () => (this.#closing = undefined),
-      )
-      return
-    }
-    const { slots, needs } = closing
-    if (needs === undefined) return
-    const areThere = this.#lanes.every((lane) => lane.isOver || lane.at > (needs[lane.id] ?? -1))
-    if (!areThere) return
-    this.#closing = undefined
-    for (const [slot, arrivals] of slots) {
-      if (this.#arrivals.get(slot) === arrivals) this.#close(slot, needs)
-    }
+    if (this.#moved.size === 0) return
+    const last = this.#last
+    if (last !== undefined && last.needs === undefined) return
+    const now = this.#see(last?.seenMs ?? 0)
+    if (now === undefined) return
+    if (last?.needs !== undefined) this.#compare(last.owners, last.needs, now)
+    this.#last = now
+    ask().then(
+      (needs) => (now.needs = needs),
+      // All is over, or they are asked again.
+      () => (this.#last = undefined),
+    )
   }
 
-  /** Those of which the cluster says, by a look that was not used yet, what we have of them. */
-  #settled(): ReadonlyMap<number, number> {
-    const slots = new Map<number, number>()
-    let lookedMs = this.#lookedMs
-    for (const lane of this.#lanes) {
-      if (lane.openCount === 0) continue
-      for (let slot = lane.open.indexOf(1); slot >= 0; slot = lane.open.indexOf(1, slot + 1)) {
-        const settled = this.#settledOwner(slot)
-        if (settled === undefined || settled.seenMs <= this.#lookedMs) continue
-        lookedMs = settled.seenMs
-        const owner = this.#lanes[this.#owners[slot]!]
-        if (owner?.id === settled.shard) slots.set(slot, this.#arrivals.get(slot) ?? 0)
+  /** The lane has come to places where slots stood still. */
+  pass(lane: ShardLane, replOffset: number): void {
+    while (lane.marks.length > 0 && lane.marks[0]!.replOffset < replOffset) {
+      const { owner, slots, replOffset: at } = lane.marks.shift()!
+      for (const slot of slots) {
+        if (lane.isDone(slot, at)) continue
+        if (owner !== lane.id) {
+          lane.gone[slot] = 1
+          lane.open[slot] = OPEN.NO
+        } else if (lane.open[slot] !== OPEN.NO) lane.open[slot] = OPEN.ONCE_MORE
       }
     }
-    this.#lookedMs = lookedMs
-    return slots
   }
 
-  #close(slot: number, needs: Needs): void {
-    const owner = this.#lanes[this.#owners[slot]!]!
-    // What waits there from before the question is not applied.
-    const isApplied = this.#lanes.every((lane) => {
-      const hold = lane.held.get(slot)
-      return hold === undefined || (lane === owner && hold.from > (needs[lane.id] ?? Infinity))
-    })
-    if (!isApplied) return
-    for (const lane of this.#lanes) {
-      lane.setOpen(slot, false)
-      if (lane !== owner) lane.gone[slot] = 1
+  /** Undefined: the cluster was not looked at again. */
+  #see(seenMs: number): Look | undefined {
+    let latestMs = seenMs
+    const owners = new Map<number, string>()
+    for (const slot of this.#moved) {
+      const settled = this.#settledOwner(slot)
+      if (settled === undefined) continue
+      owners.set(slot, settled.shard)
+      latestMs = Math.max(latestMs, settled.seenMs)
+    }
+    return latestMs === seenMs ? undefined : { seenMs: latestMs, owners, needs: undefined }
+  }
+
+  #compare(before: ReadonlyMap<number, string>, needs: Needs, now: Look): void {
+    const still = new Map<string, number[]>()
+    for (const [slot, owner] of before) {
+      if (now.owners.get(slot) !== owner) continue
+      this.#moved.delete(slot)
+      const slots = still.get(owner)
+      if (slots === undefined) still.set(owner, [slot])
+      else slots.push(slot)
+    }
+    for (const [owner, slots] of still) {
+      for (const lane of this.#lanes) {
+        const replOffset = needs[lane.id]
+        if (replOffset === undefined) continue
+        const mark = { replOffset, owner, slots }
+        lane.marks.push(mark)
+        lane.barriers!.noteMark(mark)
+      }
     }
   }
 }

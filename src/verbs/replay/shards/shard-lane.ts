@@ -2,7 +2,7 @@
 import { SLOT_COUNT } from '../../../topology/cluster-nodes.js'
 import { SlotSigns } from '../../../topology/slot-signs.js'
 import type { StreamSpool } from '../live/stream-spool.js'
-import type { Barriers } from './barriers.js'
+import type { Barriers, Mark } from './barriers.js'
 import { firstWanted, rangesBy, rangesOfSet, type ShardPoint } from './shard-point.js'
 import { SlotHolds, type Hold } from './slot-holds.js'
 import { UnitReader } from './unit-reader.js'
@@ -10,6 +10,10 @@ import { UnitReader } from './unit-reader.js'
 const READ_BYTES = 256 << 10
 /** For what had to wait: little, and seldom. */
 const AGAIN_BYTES = 64 << 10
+
+/** A slot that came key by key, of which others may still have some: what the shard writes there waits each
+ * time, or, where that is over, once more. */
+export const OPEN = { NO: 0, YES: 1, ONCE_MORE: 2 } as const
 
 export interface LaneOptions {
   id: string
@@ -28,12 +32,13 @@ export class ShardLane {
   members: readonly string[]
   signs = new SlotSigns()
   readonly held = new SlotHolds()
-  /** By slot, 1: another shard has it. What this one still deletes there does not count; where it writes,
-   * the slot has arrived. */
+  /** By slot, 1: where the reader is, another shard has it. What this one still deletes there does not
+   * count; where it writes, the slot has arrived. */
   readonly gone = new Uint8Array(SLOT_COUNT)
-  /** By slot, 1: it came key by key, and others may still have some of it. */
+  /** By slot, OPEN. */
   readonly open = new Uint8Array(SLOT_COUNT)
-  openCount = 0
+  /** From the byte behind these places on the slots are one shard's alone. */
+  readonly marks: Mark[] = []
   /** These are being applied by `again`. */
   readonly released = new Map<number, Hold>()
   /** So far `again` has come; what it does first counts for nothing. */
@@ -69,7 +74,7 @@ export class ShardLane {
     this.signs = new SlotSigns()
     fill(this.gone, point.gone)
     fill(this.open, point.open ?? [])
-    this.openCount = this.open.reduce((sum, each) => sum + each, 0)
+    this.marks.splice(0, Infinity, ...(this.barriers?.marks ?? []))
     this.done.fill(point.next)
     for (const [first, last, at] of point.held) this.done.fill(at, first, last + 1)
     let start = Math.min(from, firstWanted(point))
@@ -90,25 +95,22 @@ export class ShardLane {
     return start < this.doneUntil && start < (slot < 0 ? this.doneKeyless : this.done[slot]!)
   }
 
-  setOpen(slot: number, isOpen: boolean): void {
-    const now = isOpen ? 1 : 0
-    this.openCount += now - this.open[slot]!
-    this.open[slot] = now
-  }
-
   /** What a checkpoint says of it now, without what all shards together know. */
   point(): Omit<ShardPoint, 'owns'> {
     const { reader, held, released } = this
     const waiting = new Map<number, number>()
     let first = this.at
     let { db } = this.isAtWork ? { db: reader.unitDb } : reader
+    const gone = Uint8Array.from(this.gone)
     for (const [slot, hold] of held.entries()) {
       waiting.set(slot, hold.from)
+      gone[slot] = hold.wasGone ? 1 : 0
       if (hold.from < first) ({ from: first, db } = hold)
     }
-    for (const [slot, { from, scanFrom, db: dbThere }] of released) {
+    for (const [slot, { from, scanFrom, wasGone, db: dbThere }] of released) {
       // What was not begun is begun anew, with all that tells of it.
       const isBegun = this.releasedTo > scanFrom
+      gone[slot] = !isBegun && wasGone ? 1 : 0
       const wanted = Math.min(isBegun ? this.releasedTo : from, waiting.get(slot) ?? Infinity)
       waiting.set(slot, wanted)
       if (wanted >= first) continue
@@ -121,8 +123,8 @@ export class ShardLane {
       next: Math.max(this.at, this.doneUntil),
       db,
       held: rangesBy(waiting.keys(), (slot) => waiting.get(slot)!),
-      gone: rangesOfSet(this.gone),
-      open: this.openCount === 0 ? [] : rangesOfSet(this.open),
+      gone: rangesOfSet(gone),
+      open: rangesOfSet(this.open.map((each) => (each === OPEN.NO ? 0 : 1))),
       members: this.members,
     }
   }

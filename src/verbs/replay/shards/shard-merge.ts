@@ -21,7 +21,7 @@ import type { SlotRanges } from '../../../topology/cluster-nodes.js'
 import { SLOT_COUNT } from '../../../topology/cluster-nodes.js'
 import type { SlotSign } from '../../../topology/slot-signs.js'
 import type { Needs } from './barriers.js'
-import type { ShardLane } from './shard-lane.js'
+import { OPEN, type ShardLane } from './shard-lane.js'
 import { asRanges } from './shard-point.js'
 import { ShardRelease } from './shard-release.js'
 import type { Hold, HoldKind } from './slot-holds.js'
@@ -81,9 +81,9 @@ export class ShardMerge {
     this.owners = owners
     this.lanes = lanes
     this.#order = new SlotOrder(lanes, owners, settledOwner)
-    this.openSlots = new OpenSlots(lanes, owners, settledOwner)
+    this.openSlots = new OpenSlots(lanes, settledOwner)
     this.#release = new ShardRelease({
-      ...{ lanes, owners, sink, order: this.#order, openSlots: this.openSlots },
+      ...{ lanes, owners, sink, order: this.#order },
       unitSlots: this.#unitSlots,
       deliver: (...unit) => this.#deliver(...unit),
     })
@@ -99,7 +99,7 @@ export class ShardMerge {
       this.owners[slot] = index
       for (const each of this.lanes) {
         each.gone[slot] = each === lane ? 0 : 1
-        each.setOpen(slot, false)
+        each.open[slot] = OPEN.NO
       }
     }
   }
@@ -138,6 +138,7 @@ export class ShardMerge {
     const until = reader.position + TURN_BYTES
     while (reader.position < until && !this.#sink.isFull) {
       if (reader.next() === UNIT.NONE) break
+      if (lane.marks.length > 0) this.openSlots.pass(lane, reader.start)
       this.#unit(lane)
       const work = this.#work
       if (work === undefined) continue
@@ -183,14 +184,15 @@ export class ShardMerge {
     for (const slot of slots) {
       if (lane.held.has(slot) || lane.isDone(slot, from)) continue
       const arrival = hold.arrival < 0 ? from : hold.arrival
-      lane.held.append(slot, { from, db, how: 'key', arrival, fromNode: hold.fromNode })
+      const { fromNode } = hold
+      lane.held.append(slot, { from, db, how: 'key', arrival, fromNode, wasGone: false })
     }
   }
 
   /** Writes to slots of which nothing said that they came. */
   #arrivedUnsaid(lane: ShardLane, slots: ReadonlySet<number>): void {
     for (const slot of slots) {
-      if (lane.gone[slot] === 0 && lane.open[slot] === 0) continue
+      if (lane.gone[slot] === 0 && lane.open[slot] === OPEN.NO) continue
       const last = lane.held.last(slot)
       // Atomically: it is all here, or nothing yet.
       if (last?.how === 'task' || last?.how === 'job') continue
@@ -230,7 +232,10 @@ export class ShardMerge {
         for (const slot of slots) {
           const last = held.last(slot)
           if (last !== undefined && last.arrival < 0) last.scanFrom = last.windowFrom = at
-          else held.append(slot, { from: at, db, how, arrival: -1, fromNode: sign.from })
+          else {
+            const wasGone = lane.gone[slot] === 1
+            held.append(slot, { from: at, db, how, arrival: -1, fromNode: sign.from, wasGone })
+          }
         }
         return
       case 'failed':
@@ -240,28 +245,43 @@ export class ShardMerge {
         for (const slot of slots) this.#arrivedWhole(lane, slot, how, sign.from)
         return
       case 'key':
-        for (const slot of slots) this.#arrived(lane, slot)
+        for (const slot of slots) {
+          lane.open[slot] = OPEN.NO
+          this.#arrived(lane, slot)
+        }
     }
   }
 
   #arrived(lane: ShardLane, slot: number): void {
     const { start: at, unitDb: db } = lane.reader
+    const wasGone = lane.gone[slot] === 1
     const last = lane.held.last(slot)
     const barriers = lane.barriers!
-    const isSame = last?.how === 'key' && barriers.groupAt(last.arrival) === barriers.groupAt(at)
+    this.#mayBeOpen(lane, slot)
+    const isSame =
+      last?.how === 'key' && barriers.groupAt(last.arrival) === barriers.groupAt(at) && !wasGone
     if (!isSame) {
-      lane.held.append(slot, { from: at, db, how: 'key', arrival: at })
+      lane.held.append(slot, { from: at, db, how: 'key', arrival: at, wasGone })
       return
     }
     last.arrival = at
     last.needs = undefined
   }
 
+  #mayBeOpen(lane: ShardLane, slot: number): void {
+    lane.open[slot] = lane.open[slot] === OPEN.ONCE_MORE ? OPEN.NO : OPEN.YES
+    lane.gone[slot] = 0
+    this.openSlots.noteMoved(slot)
+  }
+
   #arrivedWhole(lane: ShardLane, slot: number, how: HoldKind, fromNode: string): void {
     const { start: at, unitDb: db } = lane.reader
+    const wasGone = lane.gone[slot] === 1
+    lane.gone[slot] = 0
+    lane.open[slot] = OPEN.NO
     const last = lane.held.last(slot)
     if (last === undefined || last.arrival >= 0) {
-      lane.held.append(slot, { from: at, db, how, arrival: at, fromNode })
+      lane.held.append(slot, { from: at, db, how, arrival: at, fromNode, wasGone })
       return
     }
     last.arrival = at
@@ -319,7 +339,7 @@ export class ShardMerge {
       const slot = this.#unitSlots.first(command)
       if (slot < 0 && only !== undefined) return
       if (lane.isDone(slot, start)) return
-      if (slot >= 0 && lane.gone[slot] === 1) {
+      if (only === undefined && slot >= 0 && lane.gone[slot] === 1) {
         this.#sink.note('commands of slots that another shard has')
         return
       }

@@ -2,8 +2,7 @@
 import { ProtocolError } from '../../../errors.js'
 import { isArg } from '../../../resp/command-table.js'
 import { integerOf } from '../../../resp/command-args.js'
-import type { OpenSlots } from './open-slots.js'
-import type { ShardLane } from './shard-lane.js'
+import { OPEN, type ShardLane } from './shard-lane.js'
 import type { MergeSink } from './shard-merge.js'
 import { asRanges } from './shard-point.js'
 import type { Hold } from './slot-holds.js'
@@ -16,7 +15,6 @@ export interface ReleaseOptions {
   owners: Int16Array
   sink: MergeSink
   order: SlotOrder
-  openSlots: OpenSlots
   unitSlots: UnitSlots
   /** The unit at hand, of these slots. */
   deliver: (lane: ShardLane, reader: UnitReader, only: ReadonlySet<number>) => void
@@ -79,7 +77,8 @@ export class ShardRelease {
     const { arrival, fromNode } = lane.held.get(other)!
     for (const slot of only) {
       released.delete(slot)
-      lane.held.unshift(slot, { from: start, db: again.unitDb, how: 'key', arrival, fromNode })
+      const begin = { from: start, db: again.unitDb, how: 'key', arrival, fromNode } as const
+      lane.held.unshift(slot, { ...begin, wasGone: false })
     }
   }
 
@@ -89,7 +88,7 @@ export class ShardRelease {
 
   /** They are this shard's from here on; what came all at once, or of one that is no more, its alone. */
   async #takeOver(lane: ShardLane, holds: ReadonlyMap<number, Hold>): Promise<void> {
-    const { lanes, owners, sink, order, openSlots } = this.#options
+    const { lanes, owners, sink, order } = this.#options
     const index = lanes.indexOf(lane)
     const named = new Map<number, Hold>()
     const replaced: number[] = []
@@ -103,13 +102,12 @@ export class ShardRelease {
       if (hold.how === 'job' && !isAlone && sink.deleteKeysOf !== undefined) named.set(slot, hold)
       else if (hold.how === 'job' || isAlone) replaced.push(slot)
       owners[slot] = index
-      lane.gone[slot] = 0
-      openSlots.arrived(lane, slot, hold.how === 'key')
       if (hold.how === 'key') continue
       for (const other of lanes) {
-        if (other === lane) continue
+        // Where it came back the reader is in a later part.
+        if (other === lane || other.held.has(slot)) continue
         other.gone[slot] = 1
-        other.setOpen(slot, false)
+        other.open[slot] = OPEN.NO
       }
     }
     if (named.size > 0) await this.#deleteNamed(lane, named)

@@ -139,7 +139,6 @@ export class ShardStreams {
     const before = stream.feed
     stream.feed = undefined
     await before?.stop()
-    if (lane.isOver) return
     const feed = this.#begin(stream, server, 'full')
     while (!lane.isOver && (!lane.spool.hasSnapshot || feed.wantsSnapshot)) {
       this.check()

@@ -42,6 +42,14 @@ export async function replayShards(
       hint: 'keep it with `archiveCluster()`: its archive can be replayed to any moment',
     })
   }
+  if (session.options.rewriteKey !== undefined || session.options.transform !== undefined) {
+    throw new UsageError(
+      'the keys of a live cluster keep their names: their slots tell them apart',
+      {
+        hint: 'without `rewriteKey` and `transform`',
+      },
+    )
+  }
   await session.meetTarget()
   const run = new ShardsReplay(session, seeds)
   try {
@@ -142,6 +150,7 @@ class ShardsReplay {
         owners.fill(index, first, last + 1)
       }
     }
+    this.#merge.openSlots.noteLeft()
   }
 
   #follow(points: ReadonlyMap<string, ShardPoint> | undefined, isLoad: boolean): ShardStreams {

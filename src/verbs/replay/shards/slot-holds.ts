@@ -23,6 +23,8 @@ export interface Hold {
   how: HoldKind
   /** Where the last of it arrived; -1: it is still coming. */
   arrival: number
+  /** In front of `from` the slot was another shard's. */
+  readonly wasGone: boolean
   /** The node that had it; empty: not known. */
   fromNode: string
   /** How far the others were when the last had arrived, once they have answered. */
@@ -30,7 +32,9 @@ export interface Hold {
   next: Hold | undefined
 }
 
-export type HoldBegin = Pick<Hold, 'from' | 'db' | 'how' | 'arrival'> & { fromNode?: string }
+export type HoldBegin = Pick<Hold, 'from' | 'db' | 'how' | 'arrival' | 'wasGone'> & {
+  fromNode?: string
+}
 
 export class SlotHolds {
   readonly #first = new Map<number, Hold>()
@@ -102,8 +106,8 @@ export function ownSince(hold: Hold | undefined): number {
   return how === 'task' || how === 'job' ? arrival : from
 }
 
-function holdFrom({ from, db, how, arrival, fromNode = '' }: HoldBegin): Hold {
+function holdFrom(begin: HoldBegin): Hold {
+  const { from, arrival, fromNode = '' } = begin
   const windowFrom = arrival < 0 ? from : -1
-  const begin = { from, scanFrom: from, windowFrom, db, how, arrival, fromNode }
-  return { ...begin, needs: undefined, next: undefined }
+  return { ...begin, scanFrom: from, windowFrom, fromNode, needs: undefined, next: undefined }
 }
