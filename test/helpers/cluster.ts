@@ -139,7 +139,8 @@ async function moveSlot(
   }
 }
 
-async function hasSlot(node: ClusterNode, slot: number): Promise<boolean> {
+/** By its own word. */
+export async function hasSlot(node: ClusterNode, slot: number): Promise<boolean> {
   const slots = (await node.client.call('CLUSTER', 'SLOTS')) as [number, number, [string, number]][]
   return slots.some(
     ([first, last, [, port]]) => first <= slot && slot <= last && port === node.port,

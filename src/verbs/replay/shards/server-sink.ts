@@ -11,7 +11,7 @@ import type { SlotRanges } from '../../../topology/cluster-nodes.js'
 import type { CheckpointPhase } from '../../../target/checkpoint.js'
 import type { ReplaySession } from '../session.js'
 import type { ShardLane } from './shard-lane.js'
-import type { MergeSink } from './shard-merge.js'
+import type { MergeSink } from './merge-sink.js'
 import { formatPoint, rangesOfSet } from './shard-point.js'
 
 export class ServerSink implements MergeSink {

@@ -21,6 +21,7 @@ import type { SlotRanges } from '../../../topology/cluster-nodes.js'
 import { SLOT_COUNT } from '../../../topology/cluster-nodes.js'
 import type { SlotSign } from '../../../topology/slot-signs.js'
 import type { Needs } from './barriers.js'
+import type { MergeSink } from './merge-sink.js'
 import { OPEN, type ShardLane } from './shard-lane.js'
 import { asRanges } from './shard-point.js'
 import { ShardRelease } from './shard-release.js'
@@ -32,26 +33,6 @@ import { isDeletion, isFlush, UnitSlots } from './unit-slots.js'
 
 /** So much of one shard is read before the next has its turn. */
 const TURN_BYTES = 128 << 10
-
-export interface MergeSink {
-  /** One command of the unit at hand. */
-  apply(lane: ShardLane, command: CommandDecoder, db: number): void
-  /** The unit is whole; `end` is the first byte behind it. */
-  endUnit(lane: ShardLane, bytes: number, end: number): void
-  readonly isFull: boolean
-  drain(): Promise<void> | undefined
-  /** Deletes the keys that the command names, in order with what is applied. Where it is missing,
-   * `deleteSlots` costs no more than the keys that it deletes. */
-  deleteKeysOf?(command: CommandDecoder, db: number): void
-  /** Deletes the keys of these slots, of one db or of all, behind all that was applied, and keeps how far
-   * all are. */
-  deleteSlots(slots: SlotRanges, db?: number): Promise<void>
-  /** Deletes everything: of a source that is no cluster. */
-  flushAll(lane: ShardLane, command: CommandDecoder, db: number): Promise<void>
-  /** Keeps how far all are. */
-  save(): Promise<void>
-  note(what: string): void
-}
 
 export interface MergeOptions {
   sink: MergeSink

@@ -32,6 +32,8 @@ import { alwaysMoves, isStill, lookAt, slotsOfMembers, stillCluster } from './st
 const SNAPSHOT_ATTEMPTS = 5
 const IDLE_CHECKPOINT_MS = 1000
 const LOOK_MS = 20
+/** What came so lately may not be in the target yet. */
+const CAUGHT_UP_MS = 1000
 
 export async function replayShards(
   session: ReplaySession,
@@ -335,8 +337,7 @@ class ShardsReplay {
         unit: 'bytes',
         ...this.#lag(),
       })
-      const isIdle = !hasMoved && sink.isIdle && !sink.hasUnsent && !this.#merge.hasHeld
-      if (!caughtUp && isIdle && streams.isStreaming) {
+      if (!caughtUp && streams.isStreaming && this.#lag().lagMs < CAUGHT_UP_MS) {
         caughtUp = true
         session.event({ event: 'caught-up', replOffset: undefined })
       }
