@@ -16,7 +16,6 @@
  * What waits stays in the spool, and is read again once it may be applied.
  */
 import { isArg, type CommandTable } from '../../../resp/command-table.js'
-import type { CommandDecoder } from '../../../resp/decoder.js'
 import type { SlotRanges } from '../../../topology/cluster-nodes.js'
 import { SLOT_COUNT } from '../../../topology/cluster-nodes.js'
 import type { SlotSign } from '../../../topology/slot-signs.js'
