@@ -12,7 +12,7 @@ import { clusterSeeds, diff } from '../../src/index.js'
 import { moveSlots, startCluster, tagsOf, type ClusterNode } from '../helpers/cluster.js'
 import { breakMove } from '../helpers/cluster-moves.js'
 import { startClusterWriter } from '../helpers/cluster-writer.js'
-import { spawnRrep, type RrepProcess } from '../helpers/rrep-process.js'
+import { RestartingRrep } from '../helpers/restarting-rrep.js'
 import {
   serverBinary,
   startServer,
@@ -23,6 +23,7 @@ import {
 
 const ROUNDS = Number(process.env['ROUNDS'] ?? 10)
 const KILLS_PER_ROUND = 3
+const CAUGHT_UP = 'caught up with the source'
 const MOVED: readonly [number, number] = [0, 49]
 const SLOTS = [
   ...Array.from({ length: 50 }, (_, i) => i),
@@ -42,25 +43,24 @@ async function moves(binary: ServerBinary): Promise<void> {
   const cluster = await startCluster(binary, { masters: 3, replicas: 0 })
   const target = await startServer({ binary })
   const [a, b, c] = cluster.masters as [ClusterNode, ClusterNode, ClusterNode]
-  const rrep = new Restarting(
-    ['replay', '--cluster', `127.0.0.1:${c.port}`, `127.0.0.1:${target.port}`],
-    ['--until-quiet', '--spool-dir', dir],
+  const rrep = new RestartingRrep(
+    ...['replay', '--cluster', `127.0.0.1:${c.port}`, `127.0.0.1:${target.port}`],
+    ...['--until-quiet', '--spool-dir', dir],
   )
   const writer = startClusterWriter(c.port, tagsOf(SLOTS))
   try {
     await waitFor(() => writer.writes > 1000, { what: 'writes before' })
     rrep.start()
-    await rrep.toStream()
+    await rrep.says(CAUGHT_UP)
     for (let round = 0; round < ROUNDS; round += 1) {
-      let failure: unknown
-      const killing = killNowAndThen(rrep).catch((error: unknown) => (failure = error))
+      const killing = Promise.allSettled([killNowAndThen(rrep)])
       await moveSlots(a, b, MOVED, [c])
       await breakMove(b, a, [40, 44], 'cancelled')
       await moveSlots(b, a, MOVED, [c])
       await breakMove(a, b, [45, 49], 'failed')
-      await killing
-      if (failure !== undefined) throw failure
-      await rrep.toStream()
+      const [killed] = await killing
+      if (killed.status === 'rejected') throw new Error('rrep ended', { cause: killed.reason })
+      await rrep.says(CAUGHT_UP)
     }
     await writer.stop()
     const stoppedMs = performance.now()
@@ -102,50 +102,9 @@ async function expectWhole(
 }
 
 /** At random moments, each time in another part of what there is to do. */
-async function killNowAndThen(rrep: Restarting): Promise<void> {
+async function killNowAndThen(rrep: RestartingRrep): Promise<void> {
   for (let kill = 0; kill < KILLS_PER_ROUND; kill += 1) {
     await new Promise((resolve) => setTimeout(resolve, 50 + Math.random() * 1500))
     await rrep.killAndStart()
-  }
-}
-
-/** One that is killed and started again with the same words. */
-class Restarting {
-  kills = 0
-  readonly #args: readonly string[]
-  #process: RrepProcess | undefined
-
-  constructor(...args: readonly (readonly string[])[]) {
-    this.#args = args.flat()
-  }
-
-  start(): void {
-    this.#process = spawnRrep(this.#args)
-  }
-
-  get ended(): RrepProcess['ended'] {
-    return this.#process!.ended
-  }
-
-  /** It has caught up since it was started. */
-  async toStream(): Promise<void> {
-    const caughtUp = (): boolean => this.#process!.err().includes('caught up with the source')
-    await waitFor(() => caughtUp() || this.#process!.child.exitCode !== null, {
-      what: 'it to catch up',
-      timeoutMs: 60_000,
-    })
-    assert.equal(this.#process!.child.exitCode, null, this.#process!.err())
-  }
-
-  async killAndStart(): Promise<void> {
-    assert.equal(this.#process!.child.exitCode, null, this.#process!.err())
-    this.kill()
-    await this.ended
-    this.kills += 1
-    this.start()
-  }
-
-  kill(): void {
-    this.#process?.child.kill('SIGKILL')
   }
 }

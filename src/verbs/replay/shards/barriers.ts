@@ -98,6 +98,16 @@ export class Barriers {
     this.#noteAll()
   }
 
+  /** What the shard wrote behind it never happened: nothing waits for that. */
+  clamp(shardId: string, replOffset: number): void {
+    const clamped = this.#answers.map(({ through, needs }) => ({
+      through,
+      needs: clampedTo(needs, shardId, replOffset),
+    }))
+    this.#answers = clamped
+    this.#noteAll()
+  }
+
   forget(): void {
     this.#answers = []
     this.marks = []
@@ -150,6 +160,13 @@ export class Barriers {
       throw fileError(this.#path, 'write', error)
     }
   }
+}
+
+/** The answer, with no more of the shard than that. */
+export function clampedTo(needs: Needs, shardId: string, replOffset: number): Needs {
+  const needed = needs[shardId]
+  if (needed === undefined || needed <= replOffset) return needs
+  return { ...needs, [shardId]: replOffset }
 }
 
 function lineOf(note: Answer | Mark): string {

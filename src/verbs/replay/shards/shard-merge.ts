@@ -116,7 +116,7 @@ export class ShardMerge {
   async #read(lane: ShardLane): Promise<void> {
     const { reader } = lane
     const until = reader.position + TURN_BYTES
-    while (reader.position < until && !this.#sink.isFull) {
+    while (reader.position < until && !this.#sink.isFull && !isPaused(lane)) {
       if (reader.next() === UNIT.NONE) break
       if (lane.marks.length > 0) this.openSlots.pass(lane, reader.start)
       this.#unit(lane)
@@ -324,6 +324,7 @@ export class ShardMerge {
         return
       }
       if (only !== undefined && !only.has(slot)) return
+      if (lane.repair?.leavesOut(command, db) === true) return
       this.#sink.apply(lane, command, db)
     })
     this.#sink.endUnit(lane, reader.end - start, reader.end)
@@ -337,6 +338,11 @@ export class ShardMerge {
     }
     return ready
   }
+}
+
+/** Keys of it are being put right. */
+function isPaused({ repair, at }: ShardLane): boolean {
+  return repair !== undefined && (!repair.isReady || repair.isDue(at))
 }
 
 function slotsIn(ranges: SlotRanges): number[] {

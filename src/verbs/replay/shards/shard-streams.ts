@@ -8,7 +8,7 @@ import { spoolDirectory } from '../../../disk/spool-directory.js'
 import { formatServerAddress } from '../../../net/address.js'
 import { DEFAULT_RETRIES, type ServerSettings } from '../../../net/server-settings.js'
 import { Gate, sleep } from '../../../net/waiting.js'
-import type { ResumePoint } from '../../../replication/consumer.js'
+import type { LostStream, ResumePoint } from '../../../replication/consumer.js'
 import { SLOT_COUNT, type ClusterNodes, type SlotRanges } from '../../../topology/cluster-nodes.js'
 import type { ClusterShard } from '../../../topology/cluster-shards.js'
 import type { ClusterWatch } from '../../../topology/cluster-watch.js'
@@ -54,6 +54,8 @@ export class ShardStreams {
   readonly all: ShardStream[] = []
   watch: ClusterWatch | undefined
   fault: Error | undefined
+  /** Takes back what a failover lost. */
+  onLost: ((stream: ShardStream, lost: LostStream) => Promise<void>) | undefined
   /** Shards that come give their snapshot at once, not when somebody asks for it. */
   takesAll: boolean
   readonly #options: ShardStreamsOptions
@@ -247,6 +249,10 @@ export class ShardStreams {
       signal: this.#end.signal,
     })
     feed.wantsSnapshot = start === 'full'
+    feed.onLost = async (lost) => {
+      if (this.onLost !== undefined) await this.onLost(stream, lost)
+      else lane.spool.cutBack(lost.fromReplOffset)
+    }
     feed.start(server, start)
     stream.feed = feed
     stream.hasFeed.open()

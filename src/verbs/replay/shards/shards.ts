@@ -23,6 +23,7 @@ import { hasChecksum } from '../source-check.js'
 import { ServerSink } from './server-sink.js'
 import { ShardMerge } from './shard-merge.js'
 import { JoiningShards } from './joining-shards.js'
+import { LostStreams } from './lost-streams.js'
 import type { ShardLane } from './shard-lane.js'
 import { parsePoints, type ShardPoint } from './shard-point.js'
 import { ShardStreams, type ShardStream } from './shard-streams.js'
@@ -69,6 +70,7 @@ class ShardsReplay {
   #sink!: ServerSink
   #merge!: ShardMerge
   #joining!: JoiningShards
+  #lost: LostStreams | undefined
   /** At the begin. */
   readonly #slots = new Map<ShardLane, SlotRanges>()
   #endWatch: EndWatch | undefined
@@ -107,6 +109,7 @@ class ShardsReplay {
   }
 
   async close(): Promise<void> {
+    this.#lost?.end()
     await this.#streams?.stop()
     this.#streams?.close(this.#isDone)
   }
@@ -131,12 +134,15 @@ class ShardsReplay {
       await this.#load(true)
       return
     }
-    if (found.phase !== 'stream') {
-      while (!this.#streams.isStreaming) await this.#look()
-      await session.expiry.moveAgain()
-    }
     this.#goOn(points)
     this.#sink.startAt(found.nextReplOffset)
+    if (found.phase !== 'stream') {
+      while (!this.#streams.isStreaming) {
+        await this.#lost?.look()
+        await this.#look()
+      }
+      await session.expiry.moveAgain()
+    }
     await this.#sink.write('stream')
     session.event({ event: 'resumed', replOffset: undefined })
   }
@@ -214,6 +220,8 @@ class ShardsReplay {
       },
       save: async () => await sink.save(),
     })
+    const lost = (this.#lost = new LostStreams({ session, streams, sink, owners, lanes }))
+    streams.onLost = async (stream, from) => await lost.takeBack(stream, from)
     const { untilSynced, untilQuiet } = session.options
     if (untilSynced !== true && untilQuiet !== true) return
     this.#endWatch = new EndWatch({
@@ -228,6 +236,7 @@ class ShardsReplay {
   async #load(begunBefore: boolean): Promise<void> {
     const session = this.#session
     const { lanes } = this.#merge
+    this.#lost!.isLoading = true
     for (const lane of lanes) {
       const { replid, snapshot } = lane.spool.state
       const next = snapshot!.replOffset + 1
@@ -242,6 +251,7 @@ class ShardsReplay {
       this.#streams!.check()
     }
     if (session.ledger.conflicts > 0) await this.#refuseMixture()
+    this.#lost!.isLoading = false
     await this.#sink.write('stream')
   }
 
@@ -320,6 +330,7 @@ class ShardsReplay {
     for (;;) {
       if (signal?.aborted === true) return true
       streams.check()
+      await this.#lost?.look()
       await this.#joining.look()
       this.#merge.openSlots.look(async () => await streams.ask())
       const hasMoved = await this.#merge.turn()
@@ -351,7 +362,8 @@ class ShardsReplay {
     const watch = this.#endWatch
     const streams = this.#streams!
     if (watch === undefined) return false
-    if (!streams.isStreaming || this.#merge.hasHeld || this.#joining.isAny) {
+    const isBusy = this.#merge.hasHeld || this.#joining.isAny || this.#lost!.isAny
+    if (!streams.isStreaming || isBusy) {
       watch.restart()
       return false
     }
@@ -394,6 +406,7 @@ class ShardsReplay {
   async #finish(stopped: boolean): Promise<ReplayOutcome> {
     const session = this.#session
     const sink = this.#sink
+    this.#lost?.end()
     await this.#streams!.stop()
     await sink.flush()
     if (session.expiry.shiftMs !== 0) await sink.write('finishing')

@@ -3,7 +3,7 @@
  * arrived to where they arrived again. A stretch waits by itself: between two of them the slot was
  * another shard's, and what that one wrote comes in between.
  */
-import type { Needs } from './barriers.js'
+import { clampedTo, type Needs } from './barriers.js'
 
 /**
  * `key`: keys came by MIGRATE, or were written where the slot is not the shard's alone. `task`, `job`: all
@@ -83,6 +83,15 @@ export class SlotHolds {
   /** In front of all that waits: it waits again, from there on. */
   unshift(slot: number, hold: HoldBegin): void {
     this.#first.set(slot, { ...holdFrom(hold), next: this.#first.get(slot) })
+  }
+
+  /** What the shard wrote behind it never happened: nothing waits for that. */
+  clamp(shardId: string, replOffset: number): void {
+    for (const first of this.#first.values()) {
+      for (let hold: Hold | undefined = first; hold !== undefined; hold = hold.next) {
+        if (hold.needs !== undefined) hold.needs = clampedTo(hold.needs, shardId, replOffset)
+      }
+    }
   }
 
   /** What was coming does not come, and is as if it had not been. */
