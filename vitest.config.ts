@@ -1,4 +1,15 @@
 import { defineConfig } from 'vitest/config'
+import { BaseSequencer, type TestSpecification } from 'vitest/node'
+
+/** Those that wait for servers first, so that none of them is left alone at the end. */
+class ServersFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const sorted = await super.sort(files)
+    const rank = ({ moduleId }: TestSpecification): number =>
+      moduleId.includes('/test/integration/') ? 0 : 1
+    return sorted.sort((a, b) => rank(a) - rank(b))
+  }
+}
 
 export default defineConfig({
   test: {
@@ -10,6 +21,7 @@ export default defineConfig({
     // Most tests wait for servers, retries and seconds that pass: on two cores four at a time take
     // two thirds of the time that two take, and none fails for it.
     maxWorkers: 4,
+    sequence: { sequencer: ServersFirst },
     pool: 'forks',
   },
 })
