@@ -93,8 +93,8 @@ describe('a password in an address', () => {
   test.each([
     ['diff', 'redis://user:secret@127.0.0.1:1', '/dev/null', '--until', 'offset:1'],
     ['diff', 'redis//user:secret@127.0.0.1:1/x', '/dev/null'],
-    ['inspect', 'redis://user:secret@127.0.0.1:1'],
-    ['export', 'redis://user:secret@127.0.0.1:1', '-o', '-'],
+    ['inspect', 'redis://user:secret@127.0.0.1:1', '--retries', '0'],
+    ['export', 'redis://user:secret@127.0.0.1:1', '-o', '-', '--retries', '0'],
     ['replay', 'redis//user:secret@127.0.0.1:1/x', 'redis://user:secret@127.0.0.1:1'],
   ])('%s %s … is masked where that cannot be', async (...argv) => {
     for (const option of ['--debug', '--json']) {
