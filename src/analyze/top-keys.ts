@@ -19,6 +19,8 @@ export interface KeyFacts {
 
 export interface RankedKey {
   readonly rank: number
+  /** Of equal ones those with the lowest are kept. */
+  readonly order: number
   readonly facts: KeyFacts
 }
 
@@ -28,6 +30,7 @@ export class TopKeys {
   readonly #heap: RankedKey[] = []
   /** What a key must exceed to enter. */
   threshold: number
+  #added = 0
 
   constructor(limit: number) {
     this.#limit = limit
@@ -39,9 +42,17 @@ export class TopKeys {
     return rank > this.threshold
   }
 
-  add(facts: KeyFacts, rank = facts.memory): void {
+  /** The same where keys come in another order than that which decides between equal ones. */
+  wantsAt(rank: number, order: number): boolean {
+    if (rank !== this.threshold) return rank > this.threshold
+    return order < this.#heap[0]!.order
+  }
+
+  /** @param order left out: of equal ones the first to come are kept */
+  add(facts: KeyFacts, rank = facts.memory, order = this.#added): void {
     const heap = this.#heap
-    const entry = { rank, facts }
+    const entry = { rank, order, facts }
+    this.#added += 1
     if (heap.length < this.#limit) {
       heap.push(entry)
       this.#up(heap.length - 1)
@@ -69,7 +80,7 @@ export class TopKeys {
     let at = from
     while (at > 0) {
       const above = (at - 1) >> 1
-      if (heap[above]!.rank <= heap[at]!.rank) return
+      if (!isBelow(heap[at]!, heap[above]!)) return
       const moved = heap[above]!
       heap[above] = heap[at]!
       heap[at] = moved
@@ -83,7 +94,7 @@ export class TopKeys {
     for (;;) {
       let least = at
       for (let child = 2 * at + 1; child <= 2 * at + 2 && child < heap.length; child += 1) {
-        if (heap[child]!.rank < heap[least]!.rank) least = child
+        if (isBelow(heap[child]!, heap[least]!)) least = child
       }
       if (least === at) return
       const moved = heap[least]!
@@ -92,6 +103,10 @@ export class TopKeys {
       at = least
     }
   }
+}
+
+function isBelow(a: RankedKey, b: RankedKey): boolean {
+  return a.rank < b.rank || (a.rank === b.rank && a.order > b.order)
 }
 
 /** Copies what a header says: for keys that are kept. */

@@ -70,6 +70,13 @@ export const LINE_TEXT_BYTES = 64
 export const MAX_LINE_TEXTS = 4096
 export const MAX_LINE_HEAD_BYTES = 16
 
+/** What a comparison over time keeps of a row: three hashes and where its name begins, u32 each; of
+ * the secret of the hashes so many words; names begin at multiples of so many bytes. */
+export const HASHED_BYTES = 16
+export const HASHED_NAME = 12
+export const HASH_SECRET_WORDS = 6
+export const NAME_ALIGN = 8
+
 /**
  * Settings of `jsonRecords`: slots, each a u32 length and from SLOT_TEXT on the bytes; then, for keys
  * of 0 … JSON_KEY_LENGTHS - 1 bytes (and more), the longest value that is `embstr`, i32, without and

@@ -153,6 +153,11 @@ export interface KernelExports extends DigestExports {
   columnLengths(): number
   columnExpiries(): number
   stringColumns(first: number, last: number, base: number, hasNames: number): number
+  /** For rows first…last of the last `readStringRows`; see assembly/name-hashes.ts. */
+  hashNames(first: number, last: number, dbnum: number): number
+  nameHashSecret(): number
+  nameHashes(): number
+  hashedNamesEnd(): number
   /** Where those lines are, and where they end. */
   linesOut(): number
   linesEnd(): number

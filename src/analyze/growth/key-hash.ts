@@ -4,10 +4,11 @@
  * Of 200 million keys two have the same by chance once in ten trillion runs.
  */
 
-/** Words of the secret: for each hash a start and a multiplier. */
-export const HASH_SECRET_WORDS = 6
+export { HASH_SECRET_WORDS } from '../../kernels/abi.js'
 
 export class KeyHash {
+  /** For each hash its start, then for each its multiplier. */
+  readonly secret: Uint32Array
   /** With a sign: V8 keeps such numbers in place. */
   h0 = 0
   h1 = 0
@@ -31,6 +32,7 @@ export class KeyHash {
     this.#by0 = by0 | 1
     this.#by1 = by1 | 1
     this.#by2 = by2 | 1
+    this.secret = Uint32Array.of(start0, start1, start2, this.#by0, this.#by1, this.#by2)
   }
 
   /** Hashes bytes[start, end), and writes them as words to `into` from `at` on, the last one filled

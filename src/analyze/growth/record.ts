@@ -17,7 +17,7 @@ export const RECORD_NAME = 5
 /** A double: bytes of memory, whole. As an index into doubles: 3. */
 export const RECORD_MEMORY = 6
 
-export const NAME_ALIGN = 8
+export { NAME_ALIGN } from '../../kernels/abi.js'
 export const NO_NAME = 0xffffffff
 
 const TYPE_BITS = 8

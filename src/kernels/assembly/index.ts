@@ -95,6 +95,7 @@ export {
   writeLines,
 } from './string-lines'
 export { columnEnds, columnExpiries, columnLengths, stringColumns } from './string-columns'
+export { hashedNamesEnd, hashNames, nameHashes, nameHashSecret } from './name-hashes'
 export { readStringRows, stringRows, stringRowsEnd } from './rows'
 
 /** To be called once. Returns the first byte of memory that the kernels do not use themselves. */

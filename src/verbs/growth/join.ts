@@ -137,8 +137,7 @@ export class GrowthJoin {
       const other = this.#find(words, at)
       if (other === -1) {
         sums.created(node, packed, memory)
-        if (this.#created.wants(memory))
-          this.#keep(this.#created, 'newer', words, at, memory, memory)
+        this.#offer(this.#created, 'newer', words, at, memory, memory)
         continue
       }
       found[other] = 1
@@ -148,7 +147,7 @@ export class GrowthJoin {
       if (memory === before) continue
       const by = Math.abs(memory - before)
       const list = memory > before ? this.#grown : this.#shrunk
-      if (list.wants(by)) this.#keep(list, 'newer', words, at, memory, by)
+      this.#offer(list, 'newer', words, at, memory, by)
     }
   }
 
@@ -177,11 +176,12 @@ export class GrowthJoin {
       const at = record * RECORD_WORDS
       const memory = doubles[(at + RECORD_MEMORY) >> 1]!
       sums.gone(nodes[words[at + RECORD_PREFIX]!]!, words[at + RECORD_CLASS]!, memory)
-      if (this.#gone.wants(memory)) this.#keep(this.#gone, 'older', words, at, memory, memory)
+      this.#offer(this.#gone, 'older', words, at, memory, memory)
     }
   }
 
-  #keep(
+  /** Between equal ones their places in the dump decide: parts come in another order in each run. */
+  #offer(
     list: TopKeys,
     side: 'newer' | 'older',
     words: Uint32Array,
@@ -189,8 +189,10 @@ export class GrowthJoin {
     memory: number,
     rank: number,
   ): void {
+    const place = words[at + RECORD_NAME]!
+    if (!list.wantsAt(rank, place)) return
     const { types, databases } = this.#options
-    const key = this.#options[side].name(words[at + RECORD_NAME]!)
+    const key = this.#options[side].name(place)
     if (key === undefined) return
     const packed = words[at + RECORD_CLASS]!
     const facts = {
@@ -202,6 +204,6 @@ export class GrowthJoin {
       elements: 0,
       expireAtMs: -1,
     }
-    list.add(facts, rank)
+    list.add(facts, rank, place)
   }
 }

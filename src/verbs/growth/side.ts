@@ -7,6 +7,11 @@ import { Buffer } from 'node:buffer'
 import { join } from 'node:path'
 import type { AnalyzedKey, AnalyzedStrings } from '../../analyze/key-analysis.js'
 import type { KeyHash } from '../../analyze/growth/key-hash.js'
+import {
+  HASHED_NAME_WORD,
+  HASHED_WORDS,
+  NameHashLane,
+} from '../../analyze/growth/name-hash-lane.js'
 import type { PrefixMarks } from '../../analyze/growth/prefix-marks.js'
 import {
   NAME_ALIGN,
@@ -23,6 +28,7 @@ import type { Numbering } from '../../analyze/growth/sums.js'
 import { TtlHistogram } from '../../analyze/totals.js'
 import { DataFile } from '../../disk/data-file.js'
 import { newOwnerToken } from '../../disk/owner.js'
+import { kernelOf } from '../../kernels/kernel.js'
 import { KIND, KIND_NAMES } from '../../rdb/visitor.js'
 
 export const PARTS = 128
@@ -48,6 +54,13 @@ export interface SideMoments {
   expiredBy: () => number
 }
 
+interface RowColumns {
+  readonly classOf: (row: number) => number
+  /** By row. */
+  readonly marks: Uint32Array
+  readonly memory: Float64Array
+}
+
 export class GrowthSide {
   /** Keys so far. */
   records = 0
@@ -63,6 +76,7 @@ export class GrowthSide {
   readonly #chunks = Array.from({ length: PARTS }, (): number[] => [])
   #file: DataFile | undefined
   readonly #names: NameFile
+  #lane: NameHashLane | undefined
   #ttl: TtlHistogram | undefined
   #expiredByMs = 0
   readonly #stringType: number
@@ -91,18 +105,28 @@ export class GrowthSide {
   }
 
   readonly addStrings = ({ rows, memory }: AnalyzedStrings): void => {
-    const { prefixes, databases } = this.#common
-    const marks = prefixes.addRows(rows, memory)
-    const db = databases.of(rows.dbnum)
+    const marks = this.#common.prefixes.addRows(rows, memory)
+    const db = this.#common.databases.of(rows.dbnum)
+    const owner = kernelOf(rows.bytes)
+    if (owner !== undefined && this.#lane?.belongsTo(owner) !== true) {
+      this.#lane = new NameHashLane(owner, this.#common.hash.secret)
+    }
     const lasting = this.#classOf(this.#stringType, false, -1, db)
-    const { bytes, count, dbnum } = rows
-    const names = this.#names
-    for (let row = 0; row < count; row += 1) {
-      const name = names.add(dbnum, bytes, rows.keyStart(row), rows.keyEnd(row))
-      const classOf = rows.hasExpiry(row)
+    const { count } = rows
+    const classOf = (row: number): number =>
+      rows.hasExpiry(row)
         ? this.#classOf(this.#stringType, true, rows.expireAtMs(row), db)
         : lasting
-      this.#put(classOf, marks[row]!, name, Math.round(memory[row]!))
+    for (let row = 0; row < count;) {
+      const taken = this.#lane?.take(row, count, rows.dbnum) ?? 0
+      if (taken > 0) {
+        this.#putMany(this.#lane!, row, row + taken, { classOf, marks, memory })
+        row += taken
+        continue
+      }
+      const name = this.#names.add(rows.dbnum, rows.bytes, rows.keyStart(row), rows.keyEnd(row))
+      this.#put(classOf(row), marks[row]!, name, Math.round(memory[row]!))
+      row += 1
     }
     this.records += count
   }
@@ -114,6 +138,34 @@ export class GrowthSide {
     }
     const isExpired = hasExpiry && expireAtMs <= this.#expiredByMs
     return packClass(type, this.#ttl.classOf(hasExpiry, expireAtMs), isExpired, db)
+  }
+
+  /** Of the rows that were hashed last. */
+  #putMany(lane: NameHashLane, first: number, last: number, columns: RowColumns): void {
+    const { classOf, marks, memory } = columns
+    const { hashed } = lane
+    const start = this.#names.addMany(lane.names)
+    const lengths = this.#lengths
+    const words = this.#words
+    const doubles = this.#doubles
+    for (let row = first, from = 0; row < last; row += 1, from += HASHED_WORDS) {
+      const h1 = hashed[from + 1]!
+      const part = h1 >>> PART_SHIFT
+      let length = lengths[part]!
+      if (length === CHUNK_WORDS) {
+        this.#store(part)
+        length = 0
+      }
+      const at = part * CHUNK_WORDS + length
+      words[at + RECORD_HASH] = hashed[from]!
+      words[at + RECORD_HASH + 1] = h1
+      words[at + RECORD_HASH + 2] = hashed[from + 2]!
+      words[at + RECORD_CLASS] = classOf(row)
+      words[at + RECORD_PREFIX] = marks[row]!
+      words[at + RECORD_NAME] = placeOf(start + hashed[from + HASHED_NAME_WORD]!)
+      doubles[(at + RECORD_MEMORY) >> 1] = Math.round(memory[row]!)
+      lengths[part] = length + RECORD_WORDS
+    }
   }
 
   /** Of the key that was hashed last. */
@@ -199,7 +251,16 @@ class NameFile {
     this.#words[at >> 2] = length
     this.#hash.copy(db, bytes, start, end, this.#words, (at >> 2) + 1)
     this.#used = at + room
-    return this.#placeOf(this.#start + at)
+    return placeOf(this.#start + at)
+  }
+
+  /** Those of the kernel, as they are; returns the byte where they begin. */
+  addMany(names: Buffer): number {
+    if (this.#used + names.length > NAMES_BYTES) this.#flush()
+    this.#bytes.set(names, this.#used)
+    const start = this.#start + this.#used
+    this.#used += names.length
+    return start
   }
 
   read(place: number): Buffer {
@@ -226,7 +287,7 @@ class NameFile {
     const words = new Uint32Array(room >> 2)
     words[0] = end - start
     this.#hash.copy(db, bytes, start, end, words, 1)
-    const place = this.#placeOf(this.#start)
+    const place = placeOf(this.#start)
     this.#append(new Uint8Array(words.buffer))
     return place
   }
@@ -243,9 +304,9 @@ class NameFile {
     this.#file.append(bytes)
     this.#start = this.#file.sizeBytes
   }
+}
 
-  #placeOf(byteOffset: number): number {
-    const place = byteOffset / NAME_ALIGN
-    return place < NO_NAME ? place : NO_NAME
-  }
+function placeOf(byteOffset: number): number {
+  const place = byteOffset / NAME_ALIGN
+  return place < NO_NAME ? place : NO_NAME
 }
