@@ -19,6 +19,26 @@ test('the largest come out, in order, whatever the order they came in', () => {
   )
 })
 
+test('of equal ones those of the lowest order are kept, whatever the order they came in', () => {
+  fc.assert(
+    fc.property(fc.array(fc.nat(5), { maxLength: 60 }), fc.nat(8), fc.nat(), (ranks, limit, by) => {
+      const top = new TopKeys(limit)
+      const all = ranks.map((rank, order) => ({ rank, order }))
+      const shuffled = [...all].sort(
+        (a, b) => ((a.order * 7919 + by) % 61) - ((b.order * 7919 + by) % 61),
+      )
+      for (const { rank, order } of shuffled) {
+        if (!top.wantsAt(rank, order)) continue
+        const key = Buffer.of(order)
+        const facts = { dbnum: 0, key, type: '', encoding: '', memory: 0, elements: 0 }
+        top.add({ ...facts, expireAtMs: -1 }, rank, order)
+      }
+      const expected = all.sort((a, b) => b.rank - a.rank || a.order - b.order).slice(0, limit)
+      expect(top.ranked().map(({ rank, order }) => ({ rank, order }))).toEqual(expected)
+    }),
+  )
+})
+
 test("allocations are rounded up to jemalloc's size classes", () => {
   const cases: [bytes: number, usable: number][] = [
     [1, 8], [8, 8], [9, 16], [17, 32], [33, 48], [113, 128], [128, 128], [129, 160], [161, 192],

@@ -1,5 +1,5 @@
 /** Hashes and names of strings by the kernel (kernels/assembly/name-hashes.ts), hundreds a call. */
-import { Buffer } from 'node:buffer'
+import type { Buffer } from 'node:buffer'
 import { HASH_SECRET_WORDS, HASHED_BYTES, HASHED_NAME, MAX_ROWS } from '../../kernels/abi.js'
 import type { ByteKernel } from '../../kernels/kernel.js'
 
@@ -10,14 +10,14 @@ export const HASHED_NAME_WORD = HASHED_NAME >> 2
 /** One at a time for a kernel: the areas are the kernel's. */
 export class NameHashLane {
   /** Of the last call, HASHED_WORDS by row from its first on. */
-  readonly hashed: Uint32Array
+  readonly hashed: Int32Array
   readonly #kernel: ByteKernel
   readonly #names: number
 
   constructor(kernel: ByteKernel, secret: Uint32Array) {
     this.#kernel = kernel
     const { exports, memory } = kernel
-    this.hashed = new Uint32Array(memory.buffer, exports.nameHashes(), HASHED_WORDS * MAX_ROWS)
+    this.hashed = new Int32Array(memory.buffer, exports.nameHashes(), HASHED_WORDS * MAX_ROWS)
     this.#names = exports.linesOut()
     new Uint32Array(memory.buffer, exports.nameHashSecret(), HASH_SECRET_WORDS).set(secret)
   }

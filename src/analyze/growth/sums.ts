@@ -35,6 +35,9 @@ const GROWN = 10
 const SHRUNK = 12
 const WIDTH = 14
 
+/** Of the first 16 databases. */
+const COMMON_CLASSES = 1 << 16
+
 /** Rows of sums as columns of numbers. */
 class Rows {
   values = new Float64Array(WIDTH * 16)
@@ -50,9 +53,9 @@ class Rows {
     return at
   }
 
-  add(row: number, column: number, memory: number): void {
+  add(row: number, column: number, memory: number, keys = 1): void {
     const at = this.at(row) + column
-    this.values[at]! += 1
+    this.values[at]! += keys
     this.values[at + 1]! += memory
   }
 
@@ -82,6 +85,9 @@ export class GrowthSums {
   readonly #databases = new Rows()
   readonly #types = new Rows()
   readonly #ttl = new Rows()
+  /** Keys that are as they were, by class: most of them, in most comparisons. */
+  readonly #sameKeys = new Float64Array(COMMON_CLASSES)
+  readonly #sameMemory = new Float64Array(COMMON_CLASSES)
 
   created(node: number, packed: number, memory: number): void {
     this.#one(node, packed, memory, NOW, CREATED)
@@ -98,6 +104,12 @@ export class GrowthSums {
 
   /** A key of both sides; its prefix and database are the same. */
   both(node: number, before: number, memoryBefore: number, now: number, memory: number): void {
+    if (memory === memoryBefore && now === before && now < COMMON_CLASSES) {
+      this.#pair(this.#prefixes, node, memory, memory)
+      this.#sameKeys[now]! += 1
+      this.#sameMemory[now]! += memory
+      return
+    }
     this.#pair(this.#prefixes, node, memoryBefore, memory)
     this.#pair(this.#databases, dbOf(now), memoryBefore, memory)
     const type = typeOf(now)
@@ -113,6 +125,19 @@ export class GrowthSums {
     // Time passes: a key goes from class to class without having changed.
     this.#ttl.add(ttlOf(before), BEFORE, memoryBefore)
     this.#ttl.add(ttlOf(now), NOW, memory)
+  }
+
+  /** To be called behind the last key. */
+  finish(): void {
+    for (const [packed, keys] of this.#sameKeys.entries()) {
+      if (keys === 0) continue
+      const memory = this.#sameMemory[packed]!
+      for (const column of [BEFORE, NOW]) {
+        this.#databases.add(dbOf(packed), column, memory, keys)
+        this.#types.add(typeOf(packed), column, memory, keys)
+        this.#ttl.add(ttlOf(packed), column, memory, keys)
+      }
+    }
   }
 
   prefix(node: number): GrowthRow {

@@ -25,7 +25,8 @@ export function nameHashSecret(): usize {
   return SECRET
 }
 
-/** By row from the first one on, u32 each: three hashes, and where in `linesOut()` its name begins. */
+/** By row from the first one on, u32 each: three hashes, and where in `linesOut()` its name begins, in
+ * units of NAME_ALIGN. */
 export function nameHashes(): usize {
   return HASHED
 }
@@ -53,7 +54,7 @@ export function hashNames(first: u32, last: u32, db: u32): u32 {
       v128.store(to + 4 + i, v128.load(key + i))
     }
     hashName(key, length, db, hashed)
-    store<u32>(hashed, (to - OUT) as u32, HASHED_NAME)
+    store<u32>(hashed, ((to - OUT) / (NAME_ALIGN as usize)) as u32, HASHED_NAME)
     hashed += HASHED_BYTES as usize
     to = next
     row++

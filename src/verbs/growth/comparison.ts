@@ -68,6 +68,7 @@ export class GrowthComparison {
         onProgress?.({ phase: 'compare', side: 'older', done, total, unit: 'keys' }),
     })
     await join.run()
+    sums.finish()
     const tree = prefixGrowth(places, sums)
     const { before, now, created, gone, expired, grown, shrunk } = tree
     return {

@@ -29,6 +29,7 @@ import { TtlHistogram } from '../../analyze/totals.js'
 import { DataFile } from '../../disk/data-file.js'
 import { newOwnerToken } from '../../disk/owner.js'
 import { kernelOf } from '../../kernels/kernel.js'
+import type { StringBatch } from '../../rdb/lane/lane.js'
 import { KIND, KIND_NAMES } from '../../rdb/visitor.js'
 
 export const PARTS = 128
@@ -54,9 +55,9 @@ export interface SideMoments {
   expiredBy: () => number
 }
 
+/** By row. */
 interface RowColumns {
-  readonly classOf: (row: number) => number
-  /** By row. */
+  readonly classes: Int32Array
   readonly marks: Uint32Array
   readonly memory: Float64Array
 }
@@ -69,6 +70,8 @@ export class GrowthSide {
   /** A chunk for each part, one behind the other: memory is taken as they fill. */
   readonly #bytes = Buffer.from(new ArrayBuffer(PARTS * CHUNK_BYTES))
   readonly #words = new Uint32Array(this.#bytes.buffer)
+  /** The same with a sign, as V8 has numbers in registers. */
+  readonly #signed = new Int32Array(this.#bytes.buffer)
   readonly #doubles = new Float64Array(this.#bytes.buffer)
   /** Words in use, by part. */
   readonly #lengths = new Int32Array(PARTS)
@@ -77,6 +80,7 @@ export class GrowthSide {
   #file: DataFile | undefined
   readonly #names: NameFile
   #lane: NameHashLane | undefined
+  #classes = new Int32Array(0)
   #ttl: TtlHistogram | undefined
   #expiredByMs = 0
   readonly #stringType: number
@@ -106,29 +110,38 @@ export class GrowthSide {
 
   readonly addStrings = ({ rows, memory }: AnalyzedStrings): void => {
     const marks = this.#common.prefixes.addRows(rows, memory)
-    const db = this.#common.databases.of(rows.dbnum)
+    const classes = this.#classesOf(rows)
     const owner = kernelOf(rows.bytes)
     if (owner !== undefined && this.#lane?.belongsTo(owner) !== true) {
       this.#lane = new NameHashLane(owner, this.#common.hash.secret)
     }
-    const lasting = this.#classOf(this.#stringType, false, -1, db)
     const { count } = rows
-    const classOf = (row: number): number =>
-      rows.hasExpiry(row)
-        ? this.#classOf(this.#stringType, true, rows.expireAtMs(row), db)
-        : lasting
     for (let row = 0; row < count;) {
       const taken = this.#lane?.take(row, count, rows.dbnum) ?? 0
       if (taken > 0) {
-        this.#putMany(this.#lane!, row, row + taken, { classOf, marks, memory })
+        this.#putMany(this.#lane!, row, row + taken, { classes, marks, memory })
         row += taken
         continue
       }
       const name = this.#names.add(rows.dbnum, rows.bytes, rows.keyStart(row), rows.keyEnd(row))
-      this.#put(classOf(row), marks[row]!, name, Math.round(memory[row]!))
+      this.#put(classes[row]!, marks[row]!, name, Math.round(memory[row]!))
       row += 1
     }
     this.records += count
+  }
+
+  /** By row. */
+  #classesOf(rows: StringBatch): Int32Array {
+    const { count } = rows
+    const db = this.#common.databases.of(rows.dbnum)
+    if (this.#classes.length < count) this.#classes = new Int32Array(count)
+    const classes = this.#classes.fill(this.#classOf(this.#stringType, false, -1, db), 0, count)
+    for (let row = 0; row < count; row += 1) {
+      if (rows.hasExpiry(row)) {
+        classes[row] = this.#classOf(this.#stringType, true, rows.expireAtMs(row), db)
+      }
+    }
+    return classes
   }
 
   #classOf(type: number, hasExpiry: boolean, expireAtMs: number, db: number): number {
@@ -142,11 +155,11 @@ export class GrowthSide {
 
   /** Of the rows that were hashed last. */
   #putMany(lane: NameHashLane, first: number, last: number, columns: RowColumns): void {
-    const { classOf, marks, memory } = columns
+    const { classes, marks, memory } = columns
     const { hashed } = lane
     const start = this.#names.addMany(lane.names)
     const lengths = this.#lengths
-    const words = this.#words
+    const words = this.#signed
     const doubles = this.#doubles
     for (let row = first, from = 0; row < last; row += 1, from += HASHED_WORDS) {
       const h1 = hashed[from + 1]!
@@ -160,9 +173,10 @@ export class GrowthSide {
       words[at + RECORD_HASH] = hashed[from]!
       words[at + RECORD_HASH + 1] = h1
       words[at + RECORD_HASH + 2] = hashed[from + 2]!
-      words[at + RECORD_CLASS] = classOf(row)
+      words[at + RECORD_CLASS] = classes[row]!
       words[at + RECORD_PREFIX] = marks[row]!
-      words[at + RECORD_NAME] = placeOf(start + hashed[from + HASHED_NAME_WORD]!)
+      words[at + RECORD_NAME] =
+        start === NO_NAME ? NO_NAME : start + hashed[from + HASHED_NAME_WORD]!
       doubles[(at + RECORD_MEMORY) >> 1] = Math.round(memory[row]!)
       lengths[part] = length + RECORD_WORDS
     }
@@ -254,13 +268,13 @@ class NameFile {
     return placeOf(this.#start + at)
   }
 
-  /** Those of the kernel, as they are; returns the byte where they begin. */
+  /** Those of the kernel, as they are; returns the place where they begin, or NO_NAME. */
   addMany(names: Buffer): number {
     if (this.#used + names.length > NAMES_BYTES) this.#flush()
     this.#bytes.set(names, this.#used)
     const start = this.#start + this.#used
     this.#used += names.length
-    return start
+    return placeOf(start + names.length) === NO_NAME ? NO_NAME : placeOf(start)
   }
 
   read(place: number): Buffer {

@@ -287,6 +287,23 @@ describe('growth', () => {
     expect(result.total.before).toEqual({ keys: before.keys, memory: before.memory })
   })
 
+  test('a name is the same by the kernel and without, whatever its length and bytes', async () => {
+    const names = Array.from({ length: 400 }, (_, at) =>
+      Buffer.concat([Buffer.of(at & 255, at >> 8), Buffer.alloc(at, 0x80 + (at % 128))]),
+    )
+    const older = join(directory, 'by-kernel.rdb')
+    const newer = join(directory, 'by-events.rdb')
+    writeFileSync(older, dumpOfNames(names))
+    // Sets of one member.
+    const sets = names.map((name) =>
+      Buffer.concat([Buffer.of(2), str(name), Buffer.of(1), str(Buffer.from('m'))]),
+    )
+    const body = Buffer.concat([Buffer.of(0xfe, 0), ...sets])
+    writeFileSync(newer, rdbBytes({ body, checksum: 'zero' }))
+    const { retyped, total } = await growth(newer, older)
+    expect([retyped, total.created.keys, total.gone.keys]).toEqual([names.length, 0, 0])
+  })
+
   test('takes only the keys of the filter, of both', async () => {
     const older = fileOf('filter-older.rdb', [made('a:1', 10), made('b:1', 10)])
     const newer = fileOf('filter-newer.rdb', [made('a:1', 50), made('b:1', 50), made('b:2', 50)])
