@@ -19,15 +19,18 @@ export interface KeyFacts {
 
 export interface RankedKey {
   readonly rank: number
+  readonly facts: KeyFacts
+}
+
+interface Entry extends RankedKey {
   /** Of equal ones those with the lowest are kept. */
   readonly order: number
-  readonly facts: KeyFacts
 }
 
 export class TopKeys {
   readonly #limit: number
   /** A binary heap, the smallest at its root. */
-  readonly #heap: RankedKey[] = []
+  readonly #heap: Entry[] = []
   /** What a key must exceed to enter. */
   threshold: number
   #added = 0
@@ -105,7 +108,7 @@ export class TopKeys {
   }
 }
 
-function isBelow(a: RankedKey, b: RankedKey): boolean {
+function isBelow(a: Entry, b: Entry): boolean {
   return a.rank < b.rank || (a.rank === b.rank && a.order > b.order)
 }
 

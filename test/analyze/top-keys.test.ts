@@ -34,7 +34,9 @@ test('of equal ones those of the lowest order are kept, whatever the order they 
         top.add({ ...facts, expireAtMs: -1 }, rank, order)
       }
       const expected = all.sort((a, b) => b.rank - a.rank || a.order - b.order).slice(0, limit)
-      expect(top.ranked().map(({ rank, order }) => ({ rank, order }))).toEqual(expected)
+      expect(top.ranked().map(({ rank, facts }) => ({ rank, order: facts.key[0] }))).toEqual(
+        expected,
+      )
     }),
   )
 })
