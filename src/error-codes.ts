@@ -23,6 +23,7 @@ export const ERROR_CODES = {
   ERR_CLUSTER_CHANGES: 'slots or masters of the cluster moved meanwhile',
   ERR_NO_MASTER: 'the Sentinels do not answer, or name no master now',
   ERR_UNKNOWN_MASTER: 'the Sentinels watch no master of this name',
+  ERR_NOT_A_SENTINEL: 'what is named as a Sentinel is a server',
   ERR_SENTINEL: 'the server is a Sentinel, which holds no keys',
 
   // Rights.

@@ -111,6 +111,8 @@ async function ask(via: ServerSettings, signal: AbortSignal | undefined): Promis
   try {
     const info = await client.info('cluster')
     if (info.get('cluster_enabled') !== '1') {
+      // Of itself it tells here.
+      await client.info('server')
       throw new ProtocolError(
         'ERR_NOT_A_CLUSTER',
         `${formatServerAddress(via.address)} is no node of a cluster`,

@@ -223,6 +223,12 @@ function noAnswer(address: SentinelAddress, failures: readonly RrepError[]): Rre
   const [first] = failures
   if (first instanceof AuthError) return first
   const places = address.sentinels.map(({ host, port }) => `${host}:${port}`).join(', ')
+  if (failures.length > 0 && failures.every(isOfServer)) {
+    return new ProtocolError('ERR_NOT_A_SENTINEL', `${places} is a server, and no Sentinel`, {
+      cause: first,
+      hint: 'redis-sentinel:// names Sentinels, mostly at port 26379; a server is named by redis://',
+    })
+  }
   return new LinkError(
     'ERR_NO_MASTER',
     `no Sentinel answers at ${places}: ${first?.message ?? ''}`,
@@ -232,6 +238,11 @@ function noAnswer(address: SentinelAddress, failures: readonly RrepError[]): Rre
       hint: 'a Sentinel listens on 26379 unless told otherwise',
     },
   )
+}
+
+/** It does not know the command. */
+function isOfServer(error: RrepError): boolean {
+  return error.code === 'ERR_SERVER_REPLY' && /unknown command/i.test(error.message)
 }
 
 function noMaster(address: SentinelAddress, why: string): LinkError {
