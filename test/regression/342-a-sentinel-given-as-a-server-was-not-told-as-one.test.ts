@@ -35,7 +35,7 @@ beforeAll(async () => {
   sentinel = spawn('redis-server', [config, '--sentinel'], { stdio: 'ignore', cwd: dir })
   const client = new Redis({ port, retryStrategy: () => 50 })
   client.on('error', () => undefined)
-  await waitFor(async () => (await client.ping()) === 'PONG', { what: 'the Sentinel' })
+  await waitFor(async () => (await client.ping()).length > 0, { what: 'the Sentinel' })
   client.disconnect()
   isThere = (await runCli(['sync', `127.0.0.1:${server.port}`, '-o', dump])).code === 0
   mkdirSync(join(dir, 'repo'))

@@ -161,14 +161,15 @@ async function invisible(binary: ServerBinary): Promise<void> {
 
 /** How long each took until its leader said that it is over. */
 async function failovers(
-  { sentinels, settled }: Deployment,
+  deployment: Deployment,
   heard: string[],
   during: () => Promise<void> = async () => await Promise.resolve(),
 ): Promise<number[]> {
+  const { sentinels } = deployment
   const times: number[] = []
   const ends = (): number => heard.filter((line) => line.startsWith('+failover-end ')).length
   for (let i = 0; i < FAILOVERS; i += 1) {
-    await settled()
+    await deployment.settled()
     const before = ends()
     const sinceMs = performance.now()
     await waitFor(
@@ -335,11 +336,9 @@ async function followed(binary: ServerBinary): Promise<void> {
   }
 }
 
-async function oneFailover(
-  kind: (typeof KINDS)[number],
-  { sentinels, master }: Deployment,
-): Promise<void> {
-  const before = await master()
+async function oneFailover(kind: (typeof KINDS)[number], deployment: Deployment): Promise<void> {
+  const { sentinels } = deployment
+  const before = await deployment.master()
   switch (kind) {
     case 'asked for':
       await sentinels.failover()
