@@ -18,9 +18,13 @@ import type {
   ResumePoint,
 } from '../../../replication/consumer.js'
 import { ReplicationLink } from '../../../replication/link.js'
+import { sleep } from '../../../net/waiting.js'
 import type { ReplaySession } from '../session.js'
 
 const SHARD_RETRIES = 20
+/** So long a shard may refuse to go on. */
+const REFUSED_MS = 15_000
+const AGAIN_MS = 500
 
 /** Of one shard of several. */
 export interface ShardFeedWishes {
@@ -48,6 +52,7 @@ export class SpoolFeed implements LinkConsumer {
   readonly #spool: StreamSpool
   #link: ReplicationLink | undefined
   #linkEnd: Promise<void> = Promise.resolve()
+  #refusedSinceMs: number | undefined
 
   constructor(session: ReplaySession, spool: StreamSpool, shard?: ShardFeedWishes) {
     this.#session = session
@@ -58,8 +63,42 @@ export class SpoolFeed implements LinkConsumer {
   }
 
   start(server: ServerSettings, start: 'full' | ResumePoint): void {
+    this.#linkEnd = this.#run(server, start).then(
+      () => this.#spool.end(),
+      (error: unknown) =>
+        this.#spool.end(
+          isRefused(error)
+            ? streamIsGone(error)
+            : error instanceof Error
+              ? error
+              : new Error(String(error)),
+        ),
+    )
+  }
+
+  async #run(server: ServerSettings, start: 'full' | ResumePoint): Promise<void> {
+    let from = start
+    for (;;) {
+      const link = this.#makeLink(server, from)
+      this.#link = link
+      try {
+        await link.run()
+        return
+      } catch (error) {
+        if (this.#shard === undefined || !isRefused(error) || this.wantsSnapshot) throw error
+        // A deposed master is one for some seconds more by what the cluster says.
+        const nowMs = performance.now()
+        this.#refusedSinceMs ??= nowMs
+        if (nowMs - this.#refusedSinceMs > REFUSED_MS) throw error
+        await sleep(AGAIN_MS, this.#shard.signal)
+        from = this.resumePoint() ?? start
+      }
+    }
+  }
+
+  #makeLink(server: ServerSettings, start: 'full' | ResumePoint): ReplicationLink {
     const { options } = this.#session
-    const link = new ReplicationLink(
+    return new ReplicationLink(
       {
         server,
         purpose: 'stream',
@@ -71,18 +110,6 @@ export class SpoolFeed implements LinkConsumer {
         onWire: options.onWire,
       },
       this,
-    )
-    this.#link = link
-    this.#linkEnd = link.run().then(
-      () => this.#spool.end(),
-      (error: unknown) =>
-        this.#spool.end(
-          error instanceof RrepError && error.code === 'ERR_FULL_RESYNC_NEEDED'
-            ? streamIsGone(error)
-            : error instanceof Error
-              ? error
-              : new Error(String(error)),
-        ),
     )
   }
 
@@ -142,6 +169,7 @@ export class SpoolFeed implements LinkConsumer {
     }
     this.#spool.setReplid(info.replid)
     this.isContinued = true
+    this.#refusedSinceMs = undefined
   }
 
   onStream(bytes: Buffer, start: number, end: number): void {
@@ -166,6 +194,10 @@ export class SpoolFeed implements LinkConsumer {
     if (this.wantsSnapshot || this.#spool.state.replid === '') return 'full'
     return { replid: this.#spool.state.replid, nextReplOffset: this.#spool.nextReplOffset }
   }
+}
+
+function isRefused(error: unknown): error is RrepError {
+  return error instanceof RrepError && error.code === 'ERR_FULL_RESYNC_NEEDED'
 }
 
 function streamIsGone(cause: Error | undefined, replOffset?: number): ProtocolError {
