@@ -67,6 +67,30 @@ export async function startCluster(
   }
 }
 
+/** A master without slots, which all know. */
+export async function addMaster({ masters, replicas }: TestCluster): Promise<ClusterNode> {
+  const node = await startNode(masters[0]!.binary)
+  await masters[0]!.client.call('CLUSTER', 'MEET', '127.0.0.1', node.port, node.busPort)
+  await waitForAll([...masters, ...replicas, node], 'all to know the new one', async (each) => {
+    const text = String(await each.client.call('CLUSTER', 'NODES'))
+    const isKnown = [...masters, ...replicas, node].every(({ id }) => text.includes(id))
+    const info = String(await each.client.call('CLUSTER', 'INFO'))
+    return isKnown && !text.includes('handshake') && info.includes('cluster_state:ok')
+  })
+  return node
+}
+
+/** One without slots, which all forget. */
+export async function removeMaster(
+  { masters, replicas }: TestCluster,
+  gone: ClusterNode,
+): Promise<void> {
+  const others = [...masters, ...replicas].filter((node) => node !== gone)
+  await gone.client.call('CLUSTER', 'RESET', 'HARD')
+  for (const node of others) await node.client.call('CLUSTER', 'FORGET', gone.id)
+  await gone.stop()
+}
+
 async function startNode(binary: ServerBinary): Promise<ClusterNode> {
   // The port of the bus is given too: the usual one, 10,000 higher, may be another's.
   const busPort = await freePort()

@@ -21,6 +21,8 @@ export interface RepairOptions {
   signal: AbortSignal | undefined
   spool: StreamSpool
   table: CommandTable
+  /** Keeps the keys where more join them. Default: they are all that the spool keeps. */
+  keep?: () => void
 }
 
 /** As it is on the new master; no payload: it is not there. */
@@ -66,7 +68,9 @@ export class Repair {
     const part = { fromReplOffset: nextReplOffset, toReplOffset, dbnum }
     if (widenKeys(spool, part, table, this.keys) > 0) {
       this.#rows = undefined
-      spool.setRepair({ ...spool.state.repair!, keys: this.keys.kept })
+      const { keep } = this.#options
+      if (keep === undefined) spool.setRepair({ ...spool.state.repair!, keys: this.keys.kept })
+      else keep()
       return false
     }
     this.#isReady = true

@@ -1,7 +1,7 @@
 /**
  * Shards that come while the others are played, or came while we were away. What one has it may have got
  * before it was followed. So it is taken as a whole: a snapshot while nothing moves, and once all others
- * are applied up to where they were behind it, its slots are emptied in the target and loaded from it.
+ * are read up to where they were behind it, its slots are emptied in the target and loaded from it.
  * Then its stream is one of all.
  */
 import type { SlotRanges } from '../../../topology/cluster-nodes.js'
@@ -60,9 +60,9 @@ export class JoiningShards {
     const next = this.#ready[0]
     if (next === undefined) return
     const { stream, slots, needs } = next
-    if (!stream.lane.isOver && !merge.isApplied(slots, needs)) return
+    if (!stream.lane.isOver && !merge.isRead(needs)) return
     this.#ready.shift()
-    await this.#adopt(stream, stream.lane.isOver ? [] : slots)
+    await this.#adopt(stream, stream.lane.isOver ? [] : slots, needs)
   }
 
   async #take(stream: ShardStream): Promise<void> {
@@ -90,7 +90,7 @@ export class JoiningShards {
     this.#ready.push({ stream, slots: [], needs: {} })
   }
 
-  async #adopt(stream: ShardStream, slots: SlotRanges): Promise<void> {
+  async #adopt(stream: ShardStream, slots: SlotRanges, needs: Needs): Promise<void> {
     const { merge, load, save, session } = this.#options
     const { lane } = stream
     if (slots.length > 0) await load(stream, slots)
@@ -98,8 +98,7 @@ export class JoiningShards {
     const next = lane.isOver ? Math.max(0, lane.spool.nextReplOffset) : snapshot!.replOffset + 1
     const { members } = lane
     lane.startAt({ replid, next, db: 0, held: [], gone: [], owns: [], open: [], members })
-    merge.lanes.push(lane)
-    merge.own(lane.id, slots)
+    merge.join(lane, slots, needs)
     await save()
     session.event({ event: 'warning', message: `a shard has come: ${lane.id}` })
   }

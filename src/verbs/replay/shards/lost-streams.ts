@@ -9,14 +9,13 @@ import { ProtocolError } from '../../../errors.js'
 import type { LostStream } from '../../../replication/consumer.js'
 import { CommandDecoder, RESP } from '../../../resp/decoder.js'
 import { encodeCommand } from '../../../resp/encoder.js'
-import { SLOT_COUNT } from '../../../topology/cluster-nodes.js'
 import { keySlot } from '../../../topology/key-slot.js'
 import { collectKeys, KeySet } from '../live/lost-keys.js'
-import { Repair } from '../live/repair.js'
 import type { ReplaySession } from '../session.js'
 import type { MergeSink } from './merge-sink.js'
 import type { ShardLane } from './shard-lane.js'
 import type { ShardStream, ShardStreams } from './shard-streams.js'
+import { SlotRepairs } from './slot-repairs.js'
 
 /** Keys that are told by name. */
 const NAMED_KEYS = 20
@@ -133,28 +132,32 @@ export class LostStreams {
   #begin({ lane, server }: ShardStream, keys: KeySet): void {
     const { table, options } = this.#options.session
     const { spool } = lane
-    lane.repair = new Repair(keys, { source: server, signal: options.signal, spool, table })
+    lane.repair = new SlotRepairs(keys, { source: server, signal: options.signal, spool, table })
   }
 
   /** Each part of it can be done twice. What another shard has by now is that one's. */
-  async #putRight(lane: ShardLane, repair: Repair): Promise<void> {
+  async #putRight(lane: ShardLane, repairs: SlotRepairs): Promise<void> {
     const { sink, owners, lanes, session } = this.#options
     const index = lanes.indexOf(lane)
-    lane.repair = undefined
     const decoder = new CommandDecoder({ lines: 'none' })
-    for (const { db, args } of repair.commands()) {
-      const slot = keySlot(Buffer.from(args[1]!))
-      if (slot < SLOT_COUNT && owners[slot] !== index) continue
-      const bytes = encodeCommand(...args)
-      decoder.feed(bytes)
-      if (decoder.next() === RESP.COMMAND) sink.apply(lane, decoder, db)
-      decoder.next()
-      await sink.drain()
+    let keys = 0
+    for (const repair of repairs.take(lane.at)) {
+      keys += repair.keys.size
+      for (const { db, args } of repair.commands()) {
+        if (owners[keySlot(Buffer.from(args[1]!))] !== index) continue
+        const bytes = encodeCommand(...args)
+        decoder.feed(bytes)
+        if (decoder.next() === RESP.COMMAND) sink.apply(lane, decoder, db)
+        decoder.next()
+        await sink.drain()
+      }
     }
     sink.endUnit(lane, 0, lane.at)
+    session.event({ event: 'repaired', keys, replOffset: lane.at - 1 })
+    if (!repairs.isDone) return
+    lane.repair = undefined
     await sink.flush()
     lane.spool.setRepair(undefined)
-    session.event({ event: 'repaired', keys: repair.keys.size, replOffset: lane.at - 1 })
   }
 }
 

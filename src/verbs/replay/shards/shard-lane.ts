@@ -1,11 +1,11 @@
 /** One shard of a source while its stream is played: what of it was read, what waits, what is not its own. */
 import { SLOT_COUNT } from '../../../topology/cluster-nodes.js'
 import { SlotSigns } from '../../../topology/slot-signs.js'
-import type { Repair } from '../live/repair.js'
 import type { StreamSpool } from '../live/stream-spool.js'
 import type { Barriers, Mark } from './barriers.js'
 import { firstWanted, rangesBy, rangesOfSet, type ShardPoint } from './shard-point.js'
 import { SlotHolds, type Hold } from './slot-holds.js'
+import type { SlotRepairs } from './slot-repairs.js'
 import { UnitReader } from './unit-reader.js'
 
 const READ_BYTES = 256 << 10
@@ -45,7 +45,7 @@ export class ShardLane {
   /** So far `again` has come; what it does first counts for nothing. */
   releasedTo = -1
   /** Keys of which a failover lost writes, until they are put right. */
-  repair: Repair | undefined
+  repair: SlotRepairs | undefined
   /** Its stream has ended for good: the shard is no more. */
   isOver = false
   /** What begins in front of it may have been applied: by slot, and by what has no key. */

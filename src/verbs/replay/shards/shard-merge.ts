@@ -26,7 +26,7 @@ import { asRanges } from './shard-point.js'
 import { ShardRelease } from './shard-release.js'
 import type { Hold, HoldKind } from './slot-holds.js'
 import { OpenSlots } from './open-slots.js'
-import { SlotOrder, type SettledOwner } from './slot-order.js'
+import { isPast, SlotOrder, type SettledOwner } from './slot-order.js'
 import { UNIT, type UnitReader } from './unit-reader.js'
 import { isDeletion, isFlush, UnitSlots } from './unit-slots.js'
 
@@ -84,9 +84,18 @@ export class ShardMerge {
     }
   }
 
-  /** All that the shards had written to these slots up to there is in the target. */
-  isApplied(slots: SlotRanges, needs: Needs): boolean {
-    return this.#order.isApplied(slotsIn(slots), needs)
+  /** All shards are read up to there. Those that are not played do not count. */
+  isRead(needs: Needs): boolean {
+    return this.lanes.every((lane) => isPast(lane) || lane.at > (needs[lane.id] ?? -1))
+  }
+
+  /** A shard that comes, with its state of these slots, of when the others were there. */
+  join(joining: ShardLane, slots: SlotRanges, needs: Needs): void {
+    for (const lane of this.lanes) {
+      for (const slot of slotsIn(slots)) lane.held.dropThrough(slot, needs[lane.id] ?? -1)
+    }
+    this.lanes.push(joining)
+    this.own(joining.id, slots)
   }
 
   /** Plays what there is for a while. True: something was done. */

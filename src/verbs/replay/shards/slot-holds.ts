@@ -80,6 +80,18 @@ export class SlotHolds {
     else this.#first.set(slot, next)
   }
 
+  /** Up to there it counts no more: another shard's state of the slot is behind it. */
+  dropThrough(slot: number, replOffset: number): void {
+    let hold = this.#first.get(slot)
+    while (hold !== undefined && hold.arrival >= 0 && hold.arrival <= replOffset) hold = hold.next
+    if (hold === undefined) {
+      this.#first.delete(slot)
+      return
+    }
+    if (hold.arrival >= 0) hold.scanFrom = Math.max(hold.scanFrom, replOffset + 1)
+    this.#first.set(slot, hold)
+  }
+
   /** In front of all that waits: it waits again, from there on. */
   unshift(slot: number, hold: HoldBegin): void {
     this.#first.set(slot, { ...holdFrom(hold), next: this.#first.get(slot) })

@@ -8,7 +8,6 @@
  * nothing, and only the last one's must be the last.
  */
 import { ProtocolError } from '../../../errors.js'
-import type { Needs } from './barriers.js'
 import type { Hold } from './slot-holds.js'
 import { ownSince } from './slot-holds.js'
 import type { ShardLane } from './shard-lane.js'
@@ -32,15 +31,6 @@ export class SlotOrder {
   mayGo(lane: ShardLane, slot: number, hold: Hold): boolean {
     if (hold.how === 'free') return true
     return this.#waitsFor(lane, slot, hold)?.length === 0
-  }
-
-  /** All shards are, in these slots. Those that are not played do not count. */
-  isApplied(slots: readonly number[], needs: Needs): boolean {
-    return this.#lanes.every((lane) => {
-      const needed = needs[lane.id] ?? -1
-      if (lane.at <= needed && !isPast(lane)) return false
-      return slots.every((slot) => ownSince(lane.held.get(slot)) > needed)
-    })
   }
 
   /** The shard that had the slot is no more, and not all that it wrote was received: what came of it must
@@ -134,7 +124,7 @@ export class SlotOrder {
 }
 
 /** Its stream is over, and read to its end. */
-function isPast({ isOver, at, spool }: ShardLane): boolean {
+export function isPast({ isOver, at, spool }: ShardLane): boolean {
   return isOver && at >= spool.nextReplOffset
 }
 
