@@ -76,7 +76,7 @@ export class JoiningShards {
       if (before === undefined) continue
       await streams.takeSnapshot(stream)
       if (hasEnded(lane)) break
-      const after = await lookAt(seeds, signal)
+      const after = await lookAt(seeds, { retries: options.retries, signal })
       if (isStill(before, after)) {
         const slots = slotsOfMembers(after, lane.members)
         this.#ready.push({ stream, slots, needs: await streams.ask() })

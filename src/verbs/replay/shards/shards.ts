@@ -11,7 +11,7 @@ import { openInput } from '../../../source/source.js'
 import type { Checkpoint } from '../../../target/checkpoint.js'
 import { TargetRewound } from '../../../target/stream/stream-writer.js'
 import { mastersOf, SLOT_COUNT, type SlotRanges } from '../../../topology/cluster-nodes.js'
-import { readCluster, refuseHoles, type ClusterSeeds } from '../../../topology/cluster.js'
+import { refuseHoles, type ClusterSeeds } from '../../../topology/cluster.js'
 import { slotSet } from '../../../topology/key-slot.js'
 import { interruptedLoad } from '../files.js'
 import { EndWatch } from '../live/end-watch.js'
@@ -27,7 +27,14 @@ import { LostStreams } from './lost-streams.js'
 import type { ShardLane } from './shard-lane.js'
 import { parsePoints, type ShardPoint } from './shard-point.js'
 import { ShardStreams, type ShardStream } from './shard-streams.js'
-import { alwaysMoves, isStill, lookAt, slotsOfMembers, stillCluster } from './still-cluster.js'
+import {
+  agreedCluster,
+  alwaysMoves,
+  isStill,
+  lookAt,
+  slotsOfMembers,
+  stillCluster,
+} from './still-cluster.js'
 
 /** While slots move, no set of snapshots counts. */
 const SNAPSHOT_ATTEMPTS = 5
@@ -85,8 +92,7 @@ class ShardsReplay {
 
   async run(): Promise<ReplayOutcome> {
     const session = this.#session
-    const { signal } = session.options
-    const now = await readCluster(this.#seeds, signal)
+    const now = await agreedCluster(this.#seeds, session.options)
     const ids = new Set(now.nodes.map(({ id }) => id))
     this.#source = `cluster:${mastersOf(now)
       .map(({ id }) => id)
@@ -182,7 +188,7 @@ class ShardsReplay {
       refuseHoles(this.#seeds, masters, 'single nodes can be replayed as servers')
       const streams = (this.#streams = this.#follow(undefined, false))
       while (!streams.areOpen || !streams.all.every(hasSnapshot)) await this.#look()
-      const after = await lookAt(this.#seeds, options.signal)
+      const after = await lookAt(this.#seeds, options)
       if (isStill(before, after)) {
         streams.takesAll = false
         for (const { lane } of streams.all)
