@@ -213,6 +213,12 @@ describe.each(families)('%s', (family) => {
       try {
         await replay(output, `127.0.0.1:${target.port}`, { withServer: binary.server })
         expect(await stateOf(target)).toEqual(await mergedStateOf(live))
+        // All shards are cut at one vector.
+        const until = { unixMs: quietMs }
+        await replay(output, `127.0.0.1:${target.port}`, {
+          ...{ until, withServer: binary.server, emptyTarget: true },
+        })
+        expect(await stateOf(target)).toEqual(quiet)
       } finally {
         await target.stop()
       }

@@ -6,7 +6,12 @@ import { keySlot } from '../../../topology/key-slot.js'
 import { KeySet } from '../live/lost-keys.js'
 import { Repair, type RepairOptions } from '../live/repair.js'
 
+const PASSING = /\b(MOVED|ASK|TRYAGAIN|CLUSTERDOWN|LOADING|MASTERDOWN)\b/
+/** So long a slot may be nobody's of whom we ask. */
+const REFUSED_MS = 20_000
+
 export class SlotRepairs {
+  #refusedSinceMs: number | undefined
   /** Those that are not done. */
   readonly #repairs: Repair[]
 
@@ -38,9 +43,22 @@ export class SlotRepairs {
   /** To be asked before anything is applied from `nextReplOffset` on; false: not yet, ask again. */
   async prepare(nextReplOffset: number, dbnum: number): Promise<boolean> {
     for (const each of this.#repairs) {
-      if (!(await each.prepare(nextReplOffset, dbnum))) return false
+      try {
+        if (!(await each.prepare(nextReplOffset, dbnum))) return false
+      } catch (error) {
+        if (!this.#passes(error)) throw error
+        return false
+      }
     }
     return true
+  }
+
+  /** Who was asked does not lead the shard now, or not yet. */
+  #passes(error: unknown): boolean {
+    if (!(error instanceof Error) || !PASSING.test(error.message)) return false
+    const nowMs = performance.now()
+    this.#refusedSinceMs ??= nowMs
+    return nowMs - this.#refusedSinceMs < REFUSED_MS
   }
 
   isDue(nextReplOffset: number): boolean {
