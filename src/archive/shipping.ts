@@ -1,19 +1,26 @@
 /**
  * A copy of an archive in a store, kept up while the archive grows: what is complete goes up once, what is
  * being written up to its last whole command that is on disk, the sidecar last. So what lies there is at
- * any moment an archive by itself, of the state at the last time.
+ * any moment an archive by itself, of the state at the last time. The sidecar there has the hash of each file.
  *
  * What could not be sent is sent with the next attempt; nothing of the archive waits for it.
  */
-import { randomBytes } from 'node:crypto'
+import { createHash, randomBytes } from 'node:crypto'
 import { closeSync, existsSync, fstatSync, openSync, readFileSync, readSync } from 'node:fs'
 import { writeFileAtomic } from '../disk/atomic-file.js'
 import { errnoOf, fileError } from '../disk/file-error.js'
 import { RrepError } from '../errors.js'
 import type { Store, StorePath } from '../storage/store.js'
 import { formatManifest } from '../aof/manifest.js'
+import { hashFile } from './file-hash.js'
 import { APPEND_DIR, beforeName, MANIFEST, SIDECAR } from './layout.js'
-import { formatSidecar, type Sidecar, type TimelineEntry } from './sidecar.js'
+import {
+  formatSidecar,
+  parseSidecar,
+  type FileHash,
+  type Sidecar,
+  type TimelineEntry,
+} from './sidecar.js'
 import type { ArchiveStore } from './store.js'
 import { generationsOf, manifestOf } from './timeline.js'
 
@@ -21,6 +28,7 @@ import { generationsOf, manifestOf } from './timeline.js'
 const ID_FILE = 'rrep-ship.json'
 const ARCHIVE_ID = /^archive-\d{8}T\d{6}Z-[0-9a-f]{4,}$/
 const COPY_BYTES = 1 << 20
+export const MAX_SIDECAR_BYTES = 256 << 20
 
 export interface Shipped {
   /** All stream bytes up to this one are there. */
@@ -60,6 +68,8 @@ export class Shipper {
   #there: Map<string, number> | undefined
   /** Files that will not grow any more, and are there whole. */
   readonly #complete = new Set<string>()
+  /** Of what is there. */
+  readonly #hashes = new Map<string, FileHash>()
   #last = ''
 
   /** `path`: the folder of the copy. */
@@ -93,7 +103,7 @@ export class Shipper {
     await this.#sendManifests(sidecar)
     // A part that was cut meanwhile is another one than the sidecar says.
     if (!this.#isStill(sidecar)) return await this.#again()
-    await this.#store.put(this.#in(SIDECAR), state)
+    await this.#store.put(this.#in(SIDECAR), formatSidecar(this.#withHashes(sidecar)))
     this.#last = state
     const replOffset = mark?.replOffset ?? endOf(sidecar.timeline)
     this.shipped = { replOffset, unixSeconds: sidecar.unixSeconds }
@@ -121,16 +131,36 @@ export class Shipper {
     await this.#store.tidyFolder([...this.#path, APPEND_DIR])
     const files = await this.#store.files([...this.#path, APPEND_DIR])
     const there = new Map(files.map(({ name, sizeBytes }) => [name, sizeBytes]))
+    const known = await this.#knownHashes()
     const entries = sidecar.timeline.filter((entry) => entry.kind !== 'gap')
     const doubtful = new Set(entries.filter(({ kind }) => kind === 'incr').slice(-2))
     for (const entry of entries) {
       if (doubtful.has(entry)) continue
-      if (there.get(entry.file) === sizeOf(this.#archive.path(entry.file))) {
-        this.#complete.add(entry.file)
-      }
+      if (there.get(entry.file) !== sizeOf(this.#archive.path(entry.file))) continue
+      const hash = known[entry.file] ?? (await hashFile(this.#archive.path(entry.file)))
+      this.#complete.add(entry.file)
+      if (hash !== undefined) this.#hashes.set(entry.file, hash)
     }
     this.#there = there
     return there
+  }
+
+  /** What the earlier run has written of them. */
+  async #knownHashes(): Promise<Readonly<Record<string, FileHash>>> {
+    const text = await this.#store.readText(this.#in(SIDECAR), MAX_SIDECAR_BYTES)
+    const parsed = text === undefined ? undefined : parseSidecar(text)
+    return typeof parsed === 'object' ? (parsed.hashes ?? {}) : {}
+  }
+
+  /** Those of the archive itself are older: what has changed on its disk since is not what was written. */
+  #withHashes(sidecar: Sidecar): Sidecar {
+    const hashes = Object.fromEntries(
+      namesOf(sidecar.timeline).flatMap((name) => {
+        const hash = sidecar.hashes?.[name] ?? this.#hashes.get(name)
+        return hash === undefined ? [] : [[name, hash]]
+      }),
+    )
+    return { ...sidecar, hashes }
   }
 
   /** False: it is not there any more, or shorter than the sidecar said. */
@@ -155,6 +185,7 @@ export class Shipper {
 
   async #copy(fd: number, file: string, bytes: number): Promise<boolean> {
     const output = await this.#store.create(this.#in(file), { expectedBytes: bytes })
+    const hash = output.digest === undefined ? createHash('sha256') : undefined
     try {
       const buffer = Buffer.allocUnsafe(Math.min(COPY_BYTES, Math.max(bytes, 1)))
       for (let at = 0; at < bytes;) {
@@ -163,11 +194,14 @@ export class Shipper {
           output.discard()
           return false
         }
+        hash?.update(buffer.subarray(0, count))
         output.write(buffer, 0, count)
         at += count
         await output.drain()
       }
       await output.finish()
+      const sha256 = hash?.digest('hex') ?? output.digest!.sha256
+      this.#hashes.set(file, { bytes, sha256 })
       return true
     } catch (error) {
       output.discard()
@@ -181,11 +215,17 @@ export class Shipper {
       const name = beforeName(entry.seq)
       const path = this.#archive.path(name)
       if (this.#complete.has(name) || !existsSync(path)) continue
-      await this.#store.put(this.#in(name), readFileSync(path, 'utf8'))
+      await this.#putText(name, readFileSync(path, 'utf8'))
       this.#complete.add(name)
     }
     const manifest = formatManifest(manifestOf(generationsOf(timeline).at(-1)))
-    await this.#store.put(this.#in(MANIFEST), manifest)
+    await this.#putText(MANIFEST, manifest)
+  }
+
+  async #putText(name: string, text: string): Promise<void> {
+    await this.#store.put(this.#in(name), text)
+    const sha256 = createHash('sha256').update(text).digest('hex')
+    this.#hashes.set(name, { bytes: Buffer.byteLength(text), sha256 })
   }
 
   /** Nothing that was sent has become another thing since: the open part still is, or it ended no earlier. */
@@ -201,11 +241,7 @@ export class Shipper {
 
   /** What the archive has let go. A key that may not delete leaves it: nothing names it. */
   async #removeOthers({ timeline }: Sidecar): Promise<void> {
-    const named = new Set<string>([MANIFEST, SIDECAR])
-    for (const entry of timeline) {
-      if (entry.kind !== 'gap') named.add(entry.file)
-      if (entry.kind === 'base') named.add(beforeName(entry.seq))
-    }
+    const named = new Set<string>([SIDECAR, ...namesOf(timeline)])
     for (const name of [...(this.#there?.keys() ?? [])]) {
       if (named.has(name)) continue
       try {
@@ -221,6 +257,16 @@ export class Shipper {
   #in(file: string): StorePath {
     return [...this.#path, APPEND_DIR, file]
   }
+}
+
+/** Of all files but the sidecar. */
+function namesOf(timeline: readonly TimelineEntry[]): readonly string[] {
+  const names: string[] = [MANIFEST]
+  for (const entry of timeline) {
+    if (entry.kind !== 'gap') names.push(entry.file)
+    if (entry.kind === 'base') names.push(beforeName(entry.seq))
+  }
+  return names
 }
 
 /** The sidecar of what is on disk: the part being written counts up to its mark, or not at all. */

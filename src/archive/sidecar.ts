@@ -1,8 +1,10 @@
 /**
  * The sidecar `rrep.json`: every base, increment and gap of an archive in the order in which to
  * read them, and what a later run needs to go on. It is a convenience: where it is lost or damaged
- * the manifests and the marks in the increments tell nearly the same.
+ * the manifests and the marks in the increments tell nearly the same. Its last field is the hash of its
+ * text.
  */
+import { sealJson } from '../storage/sealed-json.js'
 import { isPlainName } from './layout.js'
 
 /** A base: a snapshot that contains the stream up to `replOffset`. */
@@ -43,6 +45,13 @@ export interface GapRecord {
   unixMs: number
 }
 
+/** What a file holds that does not change any more, or its first bytes. */
+export interface FileHash {
+  bytes: number
+  /** Hex. */
+  sha256: string
+}
+
 export type TimelineEntry = BaseRecord | IncrRecord | GapRecord
 
 export interface Sidecar {
@@ -70,10 +79,12 @@ export interface Sidecar {
   highestDbnum: number
   /** Commands left out that had an effect, by name. */
   dropped: Record<string, number>
+  /** By name: of increments that are complete; in a copy that was shipped, of all its files. */
+  hashes?: Record<string, FileHash>
 }
 
 export function formatSidecar(sidecar: Sidecar): string {
-  return `${JSON.stringify(sidecar, undefined, 2)}\n`
+  return sealJson(sidecar)
 }
 
 /** Parses a sidecar; a text that says what is wrong where it is not one of this format. */
@@ -85,7 +96,7 @@ export function parseSidecar(text: string): Sidecar | string {
     return 'it is cut off, or no JSON'
   }
   if (!isObject(value) || value['format'] !== 1) return 'it is of no format that is known here'
-  const { replid, timeline, mark, dropped } = value
+  const { replid, timeline, mark, dropped, hashes } = value
   if (typeof replid !== 'string') return 'it has no replid'
   if (!Array.isArray(timeline)) return 'it has no timeline'
   for (const entry of timeline) {
@@ -102,6 +113,7 @@ export function parseSidecar(text: string): Sidecar | string {
     unixSeconds: numberOr0(value['unixSeconds']),
     highestDbnum: numberOr0(value['highestDbnum']),
     dropped: isObject(dropped) ? countsOf(dropped) : {},
+    ...(isObject(hashes) ? { hashes: hashesOf(hashes) } : {}),
   }
 }
 
@@ -142,6 +154,15 @@ function isMark(value: unknown): value is NonNullable<Sidecar['mark']> {
 function countsOf(value: Record<string, unknown>): Record<string, number> {
   return Object.fromEntries(
     Object.entries(value).filter((entry): entry is [string, number] => isCount(entry[1])),
+  )
+}
+
+function hashesOf(value: Record<string, unknown>): Record<string, FileHash> {
+  return Object.fromEntries(
+    Object.entries(value).filter(
+      (entry): entry is [string, FileHash] =>
+        isObject(entry[1]) && isCount(entry[1]['bytes']) && typeof entry[1]['sha256'] === 'string',
+    ),
   )
 }
 

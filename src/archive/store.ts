@@ -32,6 +32,7 @@ import { recoverPart, type RecoveredPart } from './recovery.js'
 import {
   formatSidecar,
   type BaseRecord,
+  type FileHash,
   type GapRecord,
   type IncrRecord,
   type Sidecar,
@@ -199,9 +200,10 @@ export class ArchiveStore {
     const at = first === undefined ? 0 : this.timeline.indexOf(first)
     if (first === undefined || at <= 0) return []
     const gone = this.timeline.splice(0, at).filter((entry) => entry.kind !== 'gap')
+    const files = gone.map((entry) => entry.file)
+    this.#forgetHashes(files)
     // The sidecar first: a file it names must exist.
     this.saveSidecar()
-    const files = gone.map((entry) => entry.file)
     const manifests = [beforeName(first.seq)]
     for (const entry of gone) if (entry.kind === 'base') manifests.push(beforeName(entry.seq))
     for (const file of [...files, ...manifests]) this.#remove(file)
@@ -214,6 +216,21 @@ export class ArchiveStore {
     this.sidecar.timeline = this.timeline.filter((entry) => !gone.has(entry))
     delete this.sidecar.mark
     this.persist()
+  }
+
+  /** Of a file that is complete. */
+  noteHash(file: string, hash: FileHash): void {
+    const isComplete = this.timeline.some(
+      (entry) => entry.kind === 'incr' && entry.file === file && entry.endReplOffset !== undefined,
+    )
+    if (isComplete) this.sidecar.hashes = { ...this.sidecar.hashes, [file]: hash }
+  }
+
+  #forgetHashes(files: readonly string[]): void {
+    const { hashes } = this.sidecar
+    if (hashes === undefined) return
+    const kept = Object.entries(hashes).filter(([file]) => !files.includes(file))
+    this.sidecar.hashes = Object.fromEntries(kept)
   }
 
   addGap(gap: GapRecord): void {
@@ -306,6 +323,7 @@ export class ArchiveStore {
         ? mark.unstoredBytes
         : 0
     incr.endReplOffset = undefined
+    this.#forgetHashes([incr.file])
     this.sidecar.replid = part.replid
     this.sidecar.unixSeconds = Math.max(this.sidecar.unixSeconds, part.unixSeconds)
     this.sidecar.highestDbnum = Math.max(this.sidecar.highestDbnum, part.highestDbnum)

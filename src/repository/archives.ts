@@ -3,12 +3,13 @@
  * covers one or more windows of time, and any second of them can be brought back.
  */
 import { join } from 'node:path'
-import { createWriteStream, mkdirSync } from 'node:fs'
+import { createWriteStream, mkdirSync, rmSync } from 'node:fs'
 import { pipeline } from 'node:stream/promises'
 import { formatManifest } from '../aof/manifest.js'
+import { HashCheck } from '../archive/file-hash.js'
 import { APPEND_DIR, MANIFEST, SIDECAR } from '../archive/layout.js'
 import type { Moment } from '../archive/moment.js'
-import { isArchiveId } from '../archive/shipping.js'
+import { isArchiveId, MAX_SIDECAR_BYTES } from '../archive/shipping.js'
 import {
   formatSidecar,
   parseSidecar,
@@ -19,11 +20,12 @@ import { endOfSecond } from '../archive/state.js'
 import { generationsOf, manifestOf } from '../archive/timeline.js'
 import { writeFileAtomic } from '../disk/atomic-file.js'
 import { fileError } from '../disk/file-error.js'
-import { AbortedError, FileError, RrepError } from '../errors.js'
+import { AbortedError, AofError, FileError, RrepError } from '../errors.js'
 import type { Store, StorePath } from '../storage/store.js'
 import { newestProof } from './proof.js'
 
-const MAX_SIDECAR_BYTES = 256 << 20
+const ATTEMPTS = 3
+const AGAIN_MS = 300
 
 export interface ArchiveSpan {
   /** Unix ms. */
@@ -49,14 +51,21 @@ export interface StoredArchive extends RepositoryArchive {
   readonly sidecar: Sidecar
 }
 
-/** Oldest first. What has no sound sidecar is none yet. */
-export async function archivesOf(store: Store, name?: string): Promise<readonly StoredArchive[]> {
+/** Oldest first. What has no sound sidecar is none: `onOther` is told of it. */
+export async function archivesOf(
+  store: Store,
+  name?: string,
+  onOther: (path: StorePath, what: 'damaged' | 'without a sidecar') => void = () => undefined,
+): Promise<readonly StoredArchive[]> {
   const archives: StoredArchive[] = []
   for (const each of name === undefined ? await store.folders([]) : [name]) {
     for (const id of (await store.folders([each])).filter(isArchiveId)) {
       const path = [each, id]
       const sidecar = await sidecarAt(store, path)
-      if (sidecar === undefined) continue
+      if (sidecar === undefined || sidecar === 'damaged') {
+        onOther(path, sidecar ?? 'without a sidecar')
+        continue
+      }
       const windows = spansOf(sidecar)
       const files = await store.files(path)
       const provenAtMs = newestProof(files.map((file) => file.name))
@@ -77,10 +86,20 @@ export async function archivesOf(store: Store, name?: string): Promise<readonly 
   return archives.sort((a, b) => (a.id < b.id ? -1 : 1))
 }
 
-async function sidecarAt(store: Store, path: StorePath): Promise<Sidecar | undefined> {
+export function damagedSidecar(store: Store, path: StorePath): AofError {
+  return new AofError(
+    'ERR_AOF_CORRUPT',
+    { file: store.pathOf(path) },
+    'the sidecar of the archive is damaged',
+    { hint: 'without it `redis-server --appendonly yes` loads a copy of the directory' },
+  )
+}
+
+async function sidecarAt(store: Store, path: StorePath): Promise<Sidecar | 'damaged' | undefined> {
   const text = await store.readText([...path, APPEND_DIR, SIDECAR], MAX_SIDECAR_BYTES)
-  const parsed = text === undefined ? undefined : parseSidecar(text)
-  return typeof parsed === 'object' ? parsed : undefined
+  if (text === undefined) return undefined
+  const parsed = parseSidecar(text)
+  return typeof parsed === 'object' ? parsed : 'damaged'
 }
 
 function spansOf({ timeline, unixSeconds }: Sidecar): readonly ArchiveSpan[] {
@@ -111,7 +130,28 @@ export async function fetchArchive(
   directory: string,
   signal: AbortSignal | undefined,
 ): Promise<void> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      await fetchOnce(store, path, moment, directory, signal)
+      return
+    } catch (error) {
+      // One that is shipped just now has other files than the sidecar said.
+      if (!(error instanceof AofError) || attempt === ATTEMPTS) throw error
+      rmSync(join(directory, APPEND_DIR), { recursive: true, force: true })
+      await new Promise((resolve) => setTimeout(resolve, AGAIN_MS))
+    }
+  }
+}
+
+async function fetchOnce(
+  store: Store,
+  path: StorePath,
+  moment: Moment,
+  directory: string,
+  signal: AbortSignal | undefined,
+): Promise<void> {
   const sidecar = await sidecarAt(store, path)
+  if (sidecar === 'damaged') throw damagedSidecar(store, [...path, APPEND_DIR, SIDECAR])
   if (sidecar === undefined) {
     throw new FileError(
       'ERR_NO_BACKUP',
@@ -125,8 +165,11 @@ export async function fetchArchive(
     if (entry.kind === 'gap') continue
     const object = await store.open([...path, APPEND_DIR, entry.file])
     const to = join(parts, entry.file)
+    const check = new HashCheck(object.name, sidecar.hashes?.[entry.file])
+    object.stream.on('data', (chunk: Buffer) => check.push(chunk))
     try {
       await pipeline(object.stream, createWriteStream(to, { mode: 0o600 }), { signal })
+      check.end()
     } catch (error) {
       if (signal?.aborted === true) throw new AbortedError()
       throw error instanceof RrepError ? error : fileError(to, 'write', error)

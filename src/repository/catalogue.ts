@@ -6,12 +6,19 @@ import { timeOf } from '../bytes/time-text.js'
 import type { Until } from '../archive/moment.js'
 import { isArchiveId } from '../archive/shipping.js'
 import { endOfSecond } from '../archive/state.js'
-import { FileError, UsageError } from '../errors.js'
-import { archivesOf, type RepositoryArchive, type StoredArchive } from './archives.js'
+import { APPEND_DIR, SIDECAR } from '../archive/layout.js'
+import { type AofError, FileError, RdbError, UsageError } from '../errors.js'
+import {
+  archivesOf,
+  damagedSidecar,
+  type RepositoryArchive,
+  type StoredArchive,
+} from './archives.js'
 import { isBucketPlace, openStore, splitPlace } from '../storage/open-store.js'
+import { sealOf, type Seal } from '../storage/sealed-json.js'
 import type { Store, StorePath } from '../storage/store.js'
 import { newestProof } from './proof.js'
-import { BACKUP_ID, parseRecord, RECORD_FILE, type BackupRecord } from './record.js'
+import { BACKUP_ID, parseRecord, RECORD_FILE, timeOfId, type BackupRecord } from './record.js'
 
 /** A record is some hundred bytes a shard. */
 const MAX_RECORD_BYTES = 64 << 20
@@ -30,8 +37,11 @@ export interface Backup {
 export interface Catalogue {
   /** Oldest first. */
   readonly backups: readonly Backup[]
-  /** Directories that look like backups and have no sound record. */
+  /** Directories that look like backups and have no record. */
   readonly unfinished: readonly string[]
+  /** Backups with a record, and archives with a sidecar, that are damaged or of a later version: they are
+   * kept. */
+  readonly damaged: readonly string[]
   /** What `tail` has shipped, oldest first. */
   readonly archives: readonly RepositoryArchive[]
 }
@@ -45,6 +55,7 @@ export interface StoredBackup extends Backup {
 export interface StoredCatalogue {
   readonly backups: readonly StoredBackup[]
   readonly unfinished: readonly StorePath[]
+  readonly damaged: readonly StorePath[]
 }
 
 /** `name`: of that name only. Rejects with FileError where the repository cannot be read. */
@@ -54,15 +65,18 @@ export async function readCatalogue(
   options: { signal?: AbortSignal | undefined } = {},
 ): Promise<Catalogue> {
   const store = await openStore(repository, options)
-  const { backups, unfinished } = await catalogueOf(await there(store), name)
+  const { backups, unfinished, damaged } = await catalogueOf(await there(store), name)
+  const broken = [...damaged]
+  const archives = await archivesOf(store, name, (path, what) => {
+    if (what === 'damaged') broken.push(path)
+  })
   return {
     backups: backups.map(plain),
     unfinished: unfinished.map((path) => store.pathOf(path)),
-    archives: (await archivesOf(store, name)).map(
-      ({ name: of, id, directory, source, windows, provenAtMs }) => {
-        return { name: of, id, directory, source, windows, provenAtMs }
-      },
-    ),
+    damaged: broken.map((path) => store.pathOf(path)),
+    archives: archives.map(({ name: of, id, directory, source, windows, provenAtMs }) => {
+      return { name: of, id, directory, source, windows, provenAtMs }
+    }),
   }
 }
 
@@ -82,6 +96,7 @@ function plain({ directory, record, atMs, provenAtMs }: StoredBackup): Backup {
 export async function catalogueOf(store: Store, name?: string): Promise<StoredCatalogue> {
   const backups: StoredBackup[] = []
   const unfinished: StorePath[] = []
+  const damaged: StorePath[] = []
   const paths: StorePath[] = []
   for (const each of name === undefined ? await store.folders([]) : [name]) {
     for (const id of await store.folders([each])) if (BACKUP_ID.test(id)) paths.push([each, id])
@@ -91,15 +106,16 @@ export async function catalogueOf(store: Store, name?: string): Promise<StoredCa
     const found = await Promise.all(some.map(async (path) => await lookAt(store, path)))
     for (const [index, path] of some.entries()) {
       const { record, provenAtMs } = found[index]!
-      if (record === undefined || record.name !== path[0] || record.id !== path[1]) {
-        unfinished.push(path)
+      if (record === undefined) unfinished.push(path)
+      else if (record === 'damaged' || record.name !== path[0] || record.id !== path[1]) {
+        damaged.push(path)
       } else {
         const atMs = Date.parse(record.startedAt)
         backups.push({ directory: store.pathOf(path), record, atMs, provenAtMs, store, path })
       }
     }
   }
-  return { backups: backups.sort(inTime), unfinished }
+  return { backups: backups.sort(inTime), unfinished, damaged }
 }
 
 /** Two may have begun in the same second, which is as far as an id tells. */
@@ -110,21 +126,22 @@ function inTime(a: Backup, b: Backup): number {
 async function lookAt(
   store: Store,
   path: StorePath,
-): Promise<{ record: BackupRecord | undefined; provenAtMs: number | undefined }> {
+): Promise<{ record: BackupRecord | 'damaged' | undefined; provenAtMs: number | undefined }> {
   const text = await store.readText([...path, RECORD_FILE], MAX_RECORD_BYTES)
   if (text === undefined) return { record: undefined, provenAtMs: undefined }
   const names = (await store.files(path)).map(({ name }) => name)
-  return { record: parseRecord(text), provenAtMs: newestProof(names) }
+  return { record: parseRecord(text) ?? 'damaged', provenAtMs: newestProof(names) }
 }
 
-/** What killed runs left on their way to become a backup of this name. `unfinished`: of the catalogue. */
+/** What killed runs left of backups and archives of this name that were to be, or to go. `unfinished`: those
+ * that have no record. */
 export async function removeUnborn(
   store: Store,
   name: string,
   unfinished: readonly StorePath[],
 ): Promise<void> {
   const ids = unfinished.filter((path) => path[0] === name).map((path) => path[1]!)
-  await store.removeUnborn([name], ids, (id) => BACKUP_ID.test(id))
+  await store.removeUnborn([name], ids, (id) => BACKUP_ID.test(id) || isArchiveId(id))
 }
 
 /** Where a selector leads: the dump, or the directory of a cluster's dumps (in a bucket, its record). */
@@ -156,16 +173,26 @@ export async function findArchive(
   if (!isMeant && selector !== 'latest') return undefined
   if (!isMeant && (await backupsAt(place, signal)).backups.length > 0) return undefined
   const store = await openStore(place, { signal })
-  let archives = await archivesOf(store)
+  const damaged: AofError[] = []
+  const look = async (at: Store, name?: string): Promise<readonly StoredArchive[]> =>
+    await archivesOf(at, name, (path, what) => {
+      const isWanted = !isArchiveId(selector) || path.at(-1) === selector
+      if (isWanted && what === 'damaged')
+        damaged.push(damagedSidecar(at, [...path, APPEND_DIR, SIDECAR]))
+    })
+  let archives = await look(store)
   if (archives.length === 0) {
     const { outer, name } = splitPlace(place)
-    if (name !== '') archives = await archivesOf(await openStore(outer, { signal }), name)
+    if (name !== '') archives = await look(await openStore(outer, { signal }), name)
   }
   const names = new Set(archives.map(({ name }) => name))
   if (names.size > 1 && !isArchiveId(selector)) throw severalNames(place, [...names], selector)
   const chosen = isArchiveId(selector)
     ? archives.find(({ id }) => id === selector)
     : (archives.findLast((each) => beganBefore(each, until)) ?? archives.at(-1))
+  // The newest is meant, and nobody knows whether it is.
+  const [fault] = damaged
+  if (isMeant && fault !== undefined) throw fault
   if (chosen !== undefined || !isMeant) return chosen
   throw new FileError('ERR_NO_BACKUP', `${place} holds no archive for @${selector}`)
 }
@@ -180,7 +207,11 @@ export async function findBackup(text: string, signal?: AbortSignal): Promise<St
   const found = SELECTOR.exec(text)
   const place = found?.[1] ?? text
   const selector = found?.[2] ?? 'latest'
-  const { backups, name } = await backupsAt(place, signal)
+  const { store, backups, damaged, name } = await backupsAt(place, signal)
+  const isWhole = backups.length > 0 && damaged.every(([, id]) => id !== selector)
+  if (!isWhole && damaged.length > 0) {
+    throw damagedRecord(store, damaged.find(([, id]) => id === selector) ?? damaged.at(-1)!)
+  }
   if (backups.length === 0) {
     throw new FileError('ERR_NO_BACKUP', `there is no backup in ${place}`, {
       hint: 'a backup is a directory with rrep-backup.json in it',
@@ -197,6 +228,30 @@ export async function findBackup(text: string, signal?: AbortSignal): Promise<St
   })
 }
 
+/** Throws RdbError where the newest of its name has a damaged record, so that it is not the newest. */
+export async function checkNewest({ store, record }: StoredBackup): Promise<void> {
+  const { damaged } = await catalogueOf(store, record.name)
+  // Of two that began in one second nobody knows which one is newer.
+  const ofItsSecond = timeOfId(record.id)!
+  const newer = damaged.findLast(([, id]) => timeOfId(id!)! >= ofItsSecond)
+  if (newer !== undefined) throw damagedRecord(store, newer)
+}
+
+/** Whether an older version wrote it, which wrote no hash. Throws RdbError where it is not what was written. */
+export async function checkRecord({ store, path }: StoredBackup): Promise<Seal> {
+  const text = await store.readText([...path, RECORD_FILE], MAX_RECORD_BYTES)
+  const seal = text === undefined ? 'broken' : sealOf(text)
+  if (seal === 'broken') throw damagedRecord(store, path)
+  return seal
+}
+
+function damagedRecord(store: Store, path: StorePath): RdbError {
+  const file = store.pathOf([...path, RECORD_FILE])
+  return new RdbError('ERR_RDB_CORRUPT', { file }, 'the record of the backup is damaged', {
+    hint: 'its dumps may be sound: `inspect --check` tells; they are read and loaded without it',
+  })
+}
+
 function severalNames(place: string, names: readonly string[], selector: string): UsageError {
   return new UsageError(
     `${place} holds backups of several names: ${names.slice(0, 10).join(', ')}`,
@@ -207,12 +262,14 @@ function severalNames(place: string, names: readonly string[], selector: string)
 async function backupsAt(
   place: string,
   signal: AbortSignal | undefined,
-): Promise<{ backups: readonly StoredBackup[]; name: string | undefined }> {
-  const all = await catalogueOf(await there(await openStore(place, { signal })))
-  if (all.backups.length > 0) return { backups: all.backups, name: undefined }
+): Promise<StoredCatalogue & { store: Store; name: string | undefined }> {
+  const store = await there(await openStore(place, { signal }))
+  const all = await catalogueOf(store)
   const { outer, name } = splitPlace(place)
-  if (name === '') return { backups: [], name: undefined }
-  return { backups: (await catalogueOf(await openStore(outer, { signal }), name)).backups, name }
+  const isAny = all.backups.length > 0 || all.damaged.length > 0
+  if (isAny || name === '') return { ...all, store, name: undefined }
+  const outerStore = await openStore(outer, { signal })
+  return { ...(await catalogueOf(outerStore, name)), store: outerStore, name }
 }
 
 async function there(store: Store): Promise<Store> {

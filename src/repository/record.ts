@@ -1,8 +1,9 @@
 /**
  * `rrep-backup.json`: what a backup is, written last. A directory without it is no backup. What stands
- * in it is checked like any input: names are names, not paths.
+ * in it is checked like any input: names are names, not paths. Its last field is the hash of its text.
  */
 import { InternalError } from '../errors.js'
+import { sealJson } from '../storage/sealed-json.js'
 
 export const RECORD_FILE = 'rrep-backup.json'
 const FORMAT = 1
@@ -95,7 +96,7 @@ export function timeOfIdTime(text: string): number | undefined {
 }
 
 export function writeRecord(record: Omit<BackupRecord, 'format'>): string {
-  const text = `${JSON.stringify({ format: FORMAT, ...record }, undefined, 2)}\n`
+  const text = sealJson({ format: FORMAT, ...record })
   if (parseRecord(text) === undefined) throw new InternalError('a record that cannot be read back')
   return text
 }
@@ -109,7 +110,9 @@ export function parseRecord(text: string): BackupRecord | undefined {
     return undefined
   }
   if (typeof parsed !== 'object' || parsed === null) return undefined
-  const record = parsed as Partial<BackupRecord>
+  const record = parsed as Partial<BackupRecord> & { sha256?: unknown }
+  // Of this text, not of what is known by it.
+  delete record.sha256
   const { format, id, name, source, files, databases, tags, startedAt, finishedAt } = record
   const isSound =
     format === FORMAT &&

@@ -4,19 +4,20 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmdirSync,
   rmSync,
   statSync,
   type Dirent,
   type ReadStream,
 } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { writeFileAtomic } from '../disk/atomic-file.js'
 import { errnoOf, fileError } from '../disk/file-error.js'
 import { removeLeftovers } from '../disk/leftovers.js'
 import { FileOutput } from '../disk/output/file-output.js'
 import type { Output } from '../disk/output/output.js'
-import { temporaryState } from '../disk/owner.js'
+import { temporaryName, temporaryState } from '../disk/owner.js'
 import { statOf } from '../disk/stat.js'
 import { WholeDirectory } from '../disk/whole-directory.js'
 import { syncDirectory } from '../disk/write-all.js'
@@ -117,13 +118,17 @@ export class DirectoryStore implements Store {
     return made
   }
 
-  async removeFolder(path: StorePath, record: string): Promise<void> {
+  async removeFolder(path: StorePath): Promise<void> {
     const directory = this.pathOf(path)
+    // It goes as a whole, as it came: who is killed here leaves what the next run knows.
+    const going = join(dirname(directory), temporaryName(basename(directory)))
     try {
-      rmSync(join(directory, record), { force: true })
-      rmSync(directory, { recursive: true, force: true })
+      renameSync(directory, going)
+      syncDirectory(dirname(directory))
+      rmSync(going, { recursive: true, force: true })
     } catch (error) {
-      throw fileError(directory, 'write', error)
+      // Somebody else was faster.
+      if (errnoOf(error) !== 'ENOENT') throw fileError(directory, 'write', error)
     }
     await Promise.resolve()
   }

@@ -50,7 +50,7 @@ export interface Store {
   changedAtMs(path: StorePath): Promise<number | undefined>
   /** Not there until `commit`. Throws where it could not be written: nothing is left then. */
   createFolder(path: StorePath): Promise<NewFolder>
-  /** With all that is in it; its record first, so that half of it is none. */
+  /** With all that is in it; as a whole, or its record first, so that half of it is none. */
   removeFolder(path: StorePath, record: string): Promise<void>
   /** What killed runs left in a folder on their way to become one in it. `names`: folders in it that have
    * no record. */

@@ -2,6 +2,7 @@
  * The two coordinates of an archive: for any stream, cut into any chunks, split at any boundary,
  * and with its last file cut at any byte, each command stands once, in its database, at its offset.
  */
+import { createHash } from 'node:crypto'
 import {
   cpSync,
   mkdtempSync,
@@ -92,7 +93,7 @@ interface Found {
 }
 
 /** Every command of every part, without what is no part of the stream. */
-function readParts(store: ArchiveStore): Found[] {
+function readParts(store: ArchiveStore, { isHashed = true } = {}): Found[] {
   const found: Found[] = []
   let previousEnd: number | undefined
   for (const entry of store.timeline) {
@@ -116,9 +117,17 @@ function readParts(store: ArchiveStore): Found[] {
         found.push({ text: words.join(' '), replOffset: tracker.replOffset, dbnum: at.dbnum })
       },
     })
-    parser.push(readFileSync(store.path(entry.file)))
+    const bytes = readFileSync(store.path(entry.file))
+    parser.push(bytes)
     expect(parser.end().complete).toBe(true)
     previousEnd = tracker.replOffset
+    // What is complete has a hash, and what is not has none.
+    const sha256 = createHash('sha256').update(bytes).digest('hex')
+    if (!isHashed) continue
+    const isComplete = entry.endReplOffset !== undefined
+    expect(store.sidecar.hashes?.[entry.file]).toEqual(
+      isComplete ? { bytes: bytes.length, sha256 } : undefined,
+    )
   }
   return found
 }
@@ -345,7 +354,7 @@ test('an archive of an earlier version is read, and gone on with where it ends',
     writer.stream(more, 0, more.length)
     await writer.close()
     expect(openArchive(dir).endReplOffset()).toBe(2446 + more.length)
-    const found = readParts(store)
+    const found = readParts(store, { isHashed: false })
     expect(found.filter(({ text }) => /^incr n$/i.test(text))).toHaveLength(31)
     expect(store.timeline.map(({ kind }) => kind).join(' ')).toBe(
       'base incr incr incr incr incr base incr',

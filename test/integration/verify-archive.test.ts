@@ -103,6 +103,87 @@ test('a server that loads what is cut at an offset has the state of that offset'
   }
 })
 
+test('one byte that changes anywhere in a shipped archive is found', async () => {
+  const names = readdirSync(parts).sort()
+  const oneOf = (what: RegExp): string => names.find((name) => what.test(name))!
+  const kinds = [
+    /^rrep\.json$/,
+    /\.aof\.manifest$/,
+    /before.*\.manifest$/,
+    /base\.rdb$/,
+    /incr\.aof$/,
+  ]
+  for (const name of new Set([
+    ...kinds.map(oneOf),
+    names.findLast((each) => each.includes('incr'))!,
+  ])) {
+    const file = join(parts, name)
+    const bytes = readFileSync(file)
+    const value = bytes.indexOf('xxxxx') + 2
+    for (const at of new Set([value > 1 ? value : bytes.length - 1, bytes.length >> 1])) {
+      writeFileSync(file, bytes.with(at, bytes[at]! ^ 1))
+      const { code, err } = await runCli(['backup', 'verify', `${repo}@archive`])
+      expect([name, at, code, err]).toEqual([name, at, 6, expect.stringContaining(name)])
+    }
+    writeFileSync(file, bytes)
+  }
+  // At the begin of it.
+  const changed = join(parts, oneOf(/incr\.aof$/))
+  const bytes = readFileSync(changed)
+  writeFileSync(changed, bytes.with(bytes.indexOf('xxxxx'), 0x79))
+  const damaged = join(scratch, 'damaged')
+  const until = `offset:${moments[0]!.offset}`
+  const restored = await runCli(['restore', `${repo}@archive`, damaged, '--until', until])
+  expect([restored.code, restored.err]).toEqual([6, expect.stringContaining('another hash')])
+  expect(existsSync(damaged)).toBe(false)
+  writeFileSync(changed, bytes)
+  expect((await runCli(['backup', 'verify', `${repo}@archive`])).code).toBe(0)
+})
+
+test('what an older version shipped has no hashes: the rest is verified, and that is said', async () => {
+  const older = join(scratch, 'older')
+  cpSync(repo, older, { recursive: true })
+  const [archived] = (await readCatalogue(older)).archives
+  const sidecar = join(archived!.directory, 'appendonlydir', 'rrep.json')
+  const { sha256, hashes, ...rest } = JSON.parse(readFileSync(sidecar, 'utf8')) as Record<
+    string,
+    unknown
+  >
+  expect([typeof sha256, typeof hashes]).toEqual(['string', 'object'])
+  writeFileSync(sidecar, `${JSON.stringify(rest, undefined, 2)}\n`)
+  const { code, err } = await runCli(['backup', 'verify', `${older}@archive`])
+  expect([code, err]).toEqual([
+    0,
+    expect.stringMatching(/files of it with no hash, which an older/),
+  ])
+})
+
+test('of the archive itself, increments that are complete are compared by inspect --check', async () => {
+  const archive = join(scratch, 'archive')
+  const dir = join(archive, 'appendonlydir')
+  const sound = await runCli(['inspect', archive, '--check'])
+  expect([sound.code, sound.out]).toEqual([
+    0,
+    expect.stringMatching(/; \d+ files of commands as written, 1 without a hash$/m),
+  ])
+  const { timeline } = JSON.parse(readFileSync(join(dir, 'rrep.json'), 'utf8')) as {
+    timeline: { kind: string; file: string; endReplOffset?: number }[]
+  }
+  const complete = timeline.filter(({ kind, endReplOffset }) => {
+    return kind === 'incr' && endReplOffset !== undefined
+  })
+  const full = complete.filter(({ file }) => readFileSync(join(dir, file)).includes('xxxxx'))
+  for (const { file } of [full[0]!, full.at(-1)!]) {
+    const path = join(dir, file)
+    const bytes = readFileSync(path)
+    const at = bytes.indexOf('xxxxx')
+    writeFileSync(path, bytes.with(at, 0x79))
+    const { code, err } = await runCli(['inspect', archive, '--check'])
+    expect([code, err]).toEqual([6, expect.stringContaining(file)])
+    writeFileSync(path, bytes)
+  }
+})
+
 test('damage of a base or of commands is found, and nothing is proven then', async () => {
   const kept = join(scratch, 'kept')
   cpSync(repo, kept, { recursive: true })

@@ -6,6 +6,7 @@ import { AppendFile } from '../../disk/append-file.js'
 import { syncDirectory } from '../../disk/write-all.js'
 import type { OperationQueue } from './operation-queue.js'
 import type { PartFile, PartOwner } from './part.js'
+import { PartHashing } from './part-hashing.js'
 import type { IncrRecord } from '../sidecar.js'
 import type { ArchiveStore } from '../store.js'
 import type { ArchiveWriterOptions } from './options.js'
@@ -19,6 +20,7 @@ export class PartFiles implements PartOwner {
   readonly #now: () => number
   readonly #queue: OperationQueue
   readonly #onError: (error: Error) => void
+  readonly #hashing: PartHashing
   /** Files that grew aside so far. */
   #asides = 0
 
@@ -34,6 +36,7 @@ export class PartFiles implements PartOwner {
     this.#now = options.now ?? Date.now
     this.#queue = queue
     this.#onError = onError
+    this.#hashing = new PartHashing(store)
   }
 
   begin(startReplOffset: number, replid: string): PartFile {
@@ -55,6 +58,7 @@ export class PartFiles implements PartOwner {
   list(old: AppendFile, { record, file }: PartFile): void {
     void this.#queue.add(async () => {
       await old.close()
+      this.#hashing.add(old.path)
       await file.sync()
       const path = this.#store.path(record.file)
       if (file.path !== path) {
@@ -66,6 +70,16 @@ export class PartFiles implements PartOwner {
       const { startReplOffset: replOffset } = record
       this.#options.onEvent?.({ event: 'rotated', file: record.file, replOffset })
     })
+  }
+
+  /** Its hash is kept, from the time on when it is known: nothing waits for it. */
+  noteComplete(path: string): void {
+    this.#hashing.add(path)
+  }
+
+  /** All hashes are known. */
+  async hashed(): Promise<void> {
+    await this.#hashing.idle()
   }
 
   openAside(): AppendFile {

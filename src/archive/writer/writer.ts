@@ -277,6 +277,7 @@ export class ArchiveWriter {
       await part.file.close()
       this.#durability.syncedReplOffset = part.replOffset
       this.#durability.noteMark(part)
+      await this.#files.hashed()
       this.#store.saveSidecar()
     } else {
       await this.#salvage(part)
@@ -360,7 +361,10 @@ export class ArchiveWriter {
         fromReplOffset: part.replOffset + 1,
         unixMs: this.#now(),
       }
-      void this.#queue.add(() => part.file.close())
+      void this.#queue.add(async () => {
+        await part.file.close()
+        this.#files.noteComplete(part.file.path)
+      })
     })
   }
 

@@ -282,8 +282,15 @@ async function renderCheck(outcome: ReadOutcome, talk: Talk): Promise<void> {
   )
   await talk.write(
     `sound: RDB ${outcome.rdbVersion}, ${countOf(outcome.keysRead, 'key')}, ` +
-      `${formatSize(outcome.bytes)}, ${checksum}${notices.join('')}\n`,
+      `${formatSize(outcome.bytes)}, ${checksum}${notices.join('')}${ofIncrements(outcome)}\n`,
   )
+}
+
+function ofIncrements({ increments }: ReadOutcome): string {
+  if (increments === undefined || increments.hashed + increments.unhashed === 0) return ''
+  const { hashed, unhashed } = increments
+  const without = unhashed === 0 ? '' : `, ${unhashed} without a hash`
+  return `; ${countOf(hashed, 'file')} of commands as written${without}`
 }
 
 async function renderInspection(result: InspectResult, call: Call, nowMs: number): Promise<void> {

@@ -72,6 +72,7 @@ export function outcomeObject(outcome: ReadOutcome): object {
     complete: outcome.complete,
     ...(outcome.compression === 'none' ? {} : { compression: outcome.compression }),
     ...(outcome.trailingBytes > 0 ? { trailingBytes: outcome.trailingBytes } : {}),
+    ...(outcome.increments === undefined ? {} : { increments: outcome.increments }),
     ...(outcome.commandsLeftOut > 0 ? { commandsLeftOut: outcome.commandsLeftOut } : {}),
     ...(outcome.built === undefined
       ? {}

@@ -1,5 +1,10 @@
 /** A backup into another repository: the same bytes, compared with the record while they pass. */
-import { findBackup, catalogueOf, type StoredBackup } from '../../repository/catalogue.js'
+import {
+  catalogueOf,
+  checkRecord,
+  findBackup,
+  type StoredBackup,
+} from '../../repository/catalogue.js'
 import { RECORD_FILE, writeRecord, type BackupRecord } from '../../repository/record.js'
 import { NODES_FILE } from '../../source/nodes-file.js'
 import type { Progress } from '../../source/progress.js'
@@ -32,6 +37,7 @@ export async function copyBackup(
 ): Promise<CopyResult> {
   const backup = await findBackup(selector, options.signal)
   const { record } = backup
+  await checkRecord(backup)
   const store = await openStore(to, { signal: options.signal })
   const place = [record.name, record.id]
   const result = { record, from: backup.directory, directory: store.pathOf(place) }

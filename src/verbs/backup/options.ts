@@ -94,5 +94,7 @@ export interface VerifyResult {
   keys: number
   /** False: it is encrypted and no identity was given. Its bytes are those that were stored. */
   wasContentRead: boolean
+  /** False: an older version wrote its record, without a hash of the record itself. */
+  wasRecordHashed: boolean
   proof?: Proof | undefined
 }

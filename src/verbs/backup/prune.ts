@@ -30,20 +30,24 @@ export async function prune(repository: string, options: PruneOptions): Promise<
   const { backups, unfinished } = await catalogueOf(store, options.name)
   const kept: KeptBackup[] = []
   const removed: string[] = []
-  for (const [name, group] of byName(backups)) {
-    if (isReal) await removeUnborn(store, name, unfinished)
+  const unborn = [...unfinished]
+  const archives = await archivesOf(store, options.name, (path, what) => {
+    if (what === 'without a sidecar') unborn.push(path)
+  })
+  const names = [...backups.map(({ record }) => record.name), ...unborn.map(([name]) => name!)]
+  for (const name of isReal ? new Set([...names, ...archives.map((each) => each.name)]) : []) {
+    await removeUnborn(store, name, unborn)
+  }
+  for (const [, group] of byName(backups)) {
     for (const { item, reasons } of applyPolicy(group, options.keep, nowMs, MARKS)) {
       const { directory, record, path } = item
-      kept.push({ name, id: record.id, directory, reasons })
+      kept.push({ name: record.name, id: record.id, directory, reasons })
       if (reasons.length > 0 || !isReal) continue
       await store.removeFolder(path, RECORD_FILE)
       removed.push(directory)
     }
   }
-  for (const { archive, reasons } of chooseArchives(
-    await archivesOf(store, options.name),
-    options,
-  )) {
+  for (const { archive, reasons } of chooseArchives(archives, options)) {
     const { name, id, directory, path } = archive
     kept.push({ name, id, directory, reasons })
     if (reasons.length > 0 || !isReal) continue

@@ -1,6 +1,6 @@
 /** Is a backup what its record says? Every byte is read: hashes, checksums, structure, keys. Of what is
  * encrypted, without an identity, the hashes. */
-import { findBackup } from '../../repository/catalogue.js'
+import { checkNewest, checkRecord, findBackup } from '../../repository/catalogue.js'
 import { NODES_FILE } from '../../source/nodes-file.js'
 import type { Progress } from '../../source/progress.js'
 import { compareBytes, hashObject, notAsStored, readDump } from './files.js'
@@ -27,6 +27,8 @@ export async function verifyBackup(
 ): Promise<VerifyResult> {
   const backup = await findBackup(selector, options.signal)
   const { directory, record, store, path } = backup
+  const wasRecordHashed = (await checkRecord(backup)) === 'whole'
+  if (!selector.includes('@') || selector.endsWith('@latest')) await checkNewest(backup)
   const { identity, signal, onProgress } = options
   const wasContentRead = record.encryption === undefined || identity !== undefined
   if (options.prove === true && !wasContentRead) throw noIdentity(directory)
@@ -45,5 +47,5 @@ export async function verifyBackup(
     compareBytes(object.name, await hashObject(object, signal), record.nodes)
   }
   const proof = options.prove === true ? await prove(backup, options) : undefined
-  return { record, directory, keys, wasContentRead, proof }
+  return { record, directory, keys, wasContentRead, wasRecordHashed, proof }
 }

@@ -3,6 +3,7 @@ import type { Buffer } from 'node:buffer'
 import type { Writable } from 'node:stream'
 import type { AnalyzedKey, AnalyzedStrings } from '../../analyze/key-analysis.js'
 import type { PrefixTotals } from '../../analyze/prefix-tree.js'
+import type { CheckedIncrements } from '../../archive/check.js'
 import type { MemoryReport } from '../../analyze/distributions/distributions.js'
 import type { KeyFacts } from '../../analyze/top-keys.js'
 import type { DatabaseRow, Row, TtlRow, TypeRow } from '../../analyze/totals.js'
@@ -68,6 +69,8 @@ export interface ReadOutcome {
   readonly commandsLeftOut: number
   /** Of an AOF or archive: what its commands were applied in. */
   readonly built: BuiltFrom | undefined
+  /** Of an archive that was checked: its files of commands. Undefined of anything else. */
+  readonly increments?: CheckedIncrements | undefined
   /** With `salvage`: the first 1000 stretches that were lost. */
   readonly lost: readonly LostRegion[]
   readonly lostRegions: number

@@ -3,6 +3,7 @@
  * and verifies everything and counts nothing. Damage does not lose what was read before it: the
  * result says how far it went and holds the error.
  */
+import { checkIncrements } from '../../archive/check.js'
 import { Distributions } from '../../analyze/distributions/distributions.js'
 import { KeyAnalysis } from '../../analyze/key-analysis.js'
 import { allocateInputBuffer } from '../../kernels/kernel.js'
@@ -18,7 +19,9 @@ import {
   type KeyFilter,
   type KeyFilterOptions,
 } from '../../source/key-filter.js'
+import { isFarArchive } from '../../source/fetched-archive.js'
 import { pumpRdb, type RdbInput } from '../../source/rdb-input.js'
+import { isShardDirectory } from '../../source/shards.js'
 import { openKeys, type OpenKeys, type OpenKeysOptions } from '../keys/open.js'
 import type { InspectOptions, InspectResult, ReadOutcome } from './options.js'
 
@@ -115,13 +118,20 @@ function withReport(
 
 /**
  * Reads everything, verifies the checksum and the structure to the last byte of every value.
- * Throws UsageError, FileError, AbortedError; damage is in the result.
+ * Throws UsageError, FileError, AbortedError; damage is in the result. Of an archive on this machine all
+ * increments are compared with their hashes first: AofError.
  */
 export async function checkRdb(
   source: SourceName,
   options: InspectOptions = {},
 ): Promise<ReadOutcome> {
-  return await readRdbFile(source, { key: () => DEPTH.SKIP }, options, true, true)
+  const opened = await readSource(source)
+  const path = opened.kind === 'directory' ? opened.path : undefined
+  // What is fetched from a bucket is compared as it comes.
+  const isHere = path !== undefined && !isFarArchive(opened) && !isShardDirectory(path)
+  const increments = isHere ? await checkIncrements(path, { signal: options.signal }) : undefined
+  const outcome = await readRdbFile(opened, { key: () => DEPTH.SKIP }, options, true, true)
+  return increments === undefined ? outcome : { ...outcome, increments }
 }
 
 /** Enough for several large strings, which the kernel then checks side by side. */

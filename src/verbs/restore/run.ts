@@ -4,14 +4,17 @@
  * with `no`: so both are there, with the same content.
  */
 import { mkdirSync, rmSync } from 'node:fs'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { shareFile } from '../../disk/share-file.js'
 import { writeFileAtomic } from '../../disk/atomic-file.js'
 import { WholeDirectory } from '../../disk/whole-directory.js'
 import { ProtocolError, UsageError } from '../../errors.js'
 import { findServer } from '../../source/scratch-server.js'
 import { magicOf, unpack } from '../backup/files.js'
-import type { Until } from '../../archive/moment.js'
+import { checkIncrements } from '../../archive/check.js'
+import { momentOf, type Until } from '../../archive/moment.js'
+import { openArchive } from '../../archive/reader.js'
+import { isFarArchive } from '../../source/fetched-archive.js'
 import { findArchive, findBackup } from '../../repository/catalogue.js'
 import { exportState } from '../backup/take.js'
 import type { BackupRecord } from '../../repository/record.js'
@@ -68,7 +71,10 @@ export async function restoreTo(
   try {
     const dump = place('dump.rdb')
     if (backup === undefined) {
-      const source = { kind: 'directory' as const, path: archive!.directory }
+      const { directory: path } = archive!
+      const source = { kind: 'directory' as const, path }
+      // What is fetched from a bucket is compared as it comes.
+      if (!isFarArchive(source)) await checkNeeded(path, until, signal)
       keys = await exportState(source, dump, { until, withServer, signal })
     } else {
       const { record, store, path } = backup
@@ -95,6 +101,16 @@ export async function restoreTo(
   }
   const from = (archive ?? backup!).directory
   return { record: backup?.record, keys, from, directory: target, files, warning }
+}
+
+async function checkNeeded(
+  path: string,
+  until: Until,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const { increments } = openArchive(path).at(momentOf(until))
+  const only = new Set(increments.map((each) => basename(each.path)))
+  await checkIncrements(path, { only, signal })
 }
 
 async function tooOldFor(dump: string): Promise<string | undefined> {

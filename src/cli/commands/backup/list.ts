@@ -42,9 +42,13 @@ export function registerList(parent: Command, context: CommandContext): void {
   addCommonOptions(command, ['rrep backup list /var/backups/redis --max-age 26h'])
   command.action(
     context.action<ListOptions>(async ({ args, options, talk, signal }) => {
-      const { backups, unfinished, archives } = await readCatalogue(args[0]!, options.name, {
-        signal,
-      })
+      const { backups, unfinished, damaged, archives } = await readCatalogue(
+        args[0]!,
+        options.name,
+        {
+          signal,
+        },
+      )
       const nowMs = Date.now()
       if (talk.json) {
         const rows = backups.map(({ directory, record, provenAtMs }) => ({
@@ -56,6 +60,7 @@ export function registerList(parent: Command, context: CommandContext): void {
           event: 'backups',
           backups: rows,
           unfinished,
+          damaged,
           archives: archives.map(archiveRow),
         })
       } else if (backups.length > 0) {
@@ -75,7 +80,12 @@ export function registerList(parent: Command, context: CommandContext): void {
         const rows = archives.flatMap((archive) => windowRows(archive, nowMs))
         await talk.write(`${renderTable(WINDOWS, rows, lookOf(talk))}\n`)
       }
-      for (const each of unfinished) talk.warn(`${each} has no sound record: it is no backup`)
+      for (const each of unfinished) talk.warn(`${each} has no record: it is no backup`)
+      for (const each of damaged) {
+        talk.warn(
+          `${each} has a damaged record, or one of a later version: it is kept, and not counted`,
+        )
+      }
       const { maxAge } = options
       if (maxAge === undefined) return EXIT.OK
       const newest = new Map<string, number>()

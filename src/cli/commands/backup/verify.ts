@@ -56,20 +56,20 @@ export function registerVerify(parent: Command, context: CommandContext): void {
           await tellArchive(await verifyArchive(args[0]!, { ...asked, until }), progress, talk)
           return EXIT.OK
         }
-        const { record, directory, keys, wasContentRead, proof } = await verifyBackup(
-          args[0]!,
-          asked,
-        )
+        const verified = await verifyBackup(args[0]!, asked)
+        const { record, directory, keys, wasContentRead, wasRecordHashed, proof } = verified
         progress.stop()
         if (talk.json) {
           const { id } = record
-          await talk.event({ event: 'verified', directory, keys, id, wasContentRead, proof })
+          const told = { directory, keys, id, wasContentRead, wasRecordHashed, proof }
+          await talk.event({ event: 'verified', ...told })
         } else if (wasContentRead) {
           talk.say(`${record.name}/${record.id}: sound, ${countOf(keys, 'key')}, as it was stored`)
         } else {
           talk.say(`${record.name}/${record.id}: every byte is as it was stored`)
           talk.warn('it is encrypted: what the bytes mean was not read; --identity FILE does that')
         }
+        if (!wasRecordHashed) talk.warn('its record has no hash: an older version wrote it')
         if (proof !== undefined) talk.say(describeProof(proof))
         return EXIT.OK
       } finally {
@@ -85,7 +85,7 @@ async function tellArchive(
   talk: Talk,
 ): Promise<void> {
   progress.stop()
-  const { name, id, bases, increments, commands, proof } = result
+  const { name, id, bases, increments, commands, unhashed, proof } = result
   if (talk.json) {
     const windows = result.windows.map(({ fromMs, toMs }) => ({
       from: new Date(fromMs).toISOString(),
@@ -97,5 +97,11 @@ async function tellArchive(
   talk.say(
     `${name}/${id}: whole, ${countOf(bases, 'base')} and ${countOf(commands, 'command')} in ${countOf(increments, 'file')}`,
   )
+  if (unhashed.length > 0) {
+    talk.warn(
+      `${countOf(unhashed.length, 'file')} of it with no hash, which an older version shipped: ` +
+        `a byte that changed inside of a value is not found there (${unhashed.slice(0, 3).join(', ')})`,
+    )
+  }
   if (proof !== undefined) talk.say(`${proof.moment ?? ''}: ${describeProof(proof)}`)
 }
