@@ -56,20 +56,24 @@ export class PartFiles implements PartOwner {
 
   /** An increment is complete and another has begun: the manifest learns it. */
   list(old: AppendFile, { record, file }: PartFile): void {
-    void this.#queue.add(async () => {
-      await old.close()
-      this.#hashing.add(old.path)
-      await file.sync()
-      const path = this.#store.path(record.file)
-      if (file.path !== path) {
-        file.rename(path)
-        syncDirectory(this.#store.partsDir)
-      }
-      this.#store.timeline.push(record)
-      this.#store.persist()
-      const { startReplOffset: replOffset } = record
-      this.#options.onEvent?.({ event: 'rotated', file: record.file, replOffset })
-    })
+    // As they are now: a part may move on to another file before its turn.
+    void this.#queue.add(async () => await this.listNow(old, { record, file }))
+  }
+
+  /** For an operation of the queue: what has arrived behind it comes behind this. */
+  async listNow(old: AppendFile, { record, file }: PartFile): Promise<void> {
+    await old.close()
+    this.#hashing.add(old.path)
+    await file.sync()
+    const path = this.#store.path(record.file)
+    if (file.path !== path) {
+      file.rename(path)
+      syncDirectory(this.#store.partsDir)
+    }
+    this.#store.timeline.push(record)
+    this.#store.persist()
+    const { startReplOffset: replOffset } = record
+    this.#options.onEvent?.({ event: 'rotated', file: record.file, replOffset })
   }
 
   /** Its hash is kept, from the time on when it is known: nothing waits for it. */

@@ -410,7 +410,8 @@ export class ArchiveWriter {
       const moved = await splitPart(part, next, replOffset, place)
       part.record.endReplOffset = replOffset
       this.#part = moved
-      this.#files.list(part.file, moved)
+      // At once: what arrived meanwhile may end the new part, and that is noted behind this.
+      await this.#files.listNow(part.file, moved)
       record = next.record
     }, true)
     if (record === undefined) throw this.#failure ?? new InternalError('the split was given up')
