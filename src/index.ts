@@ -83,6 +83,7 @@ export type { PrefixTotals } from './analyze/prefix-tree.js'
 export type { KeyFacts, RankedKey } from './analyze/top-keys.js'
 export type { DatabaseRow, Row, TtlRow, TypeRow } from './analyze/totals.js'
 export type { StringBatch } from './rdb/lane/lane.js'
+export type { CheckedIncrements } from './archive/check.js'
 export type { BuiltFrom, KeysEvent, KeysProgress, OpenKeysOptions } from './verbs/keys/open.js'
 export type * from './verbs/replay/options.js'
 export type {

@@ -91,7 +91,7 @@ export function damagedSidecar(store: Store, path: StorePath): AofError {
     'ERR_AOF_CORRUPT',
     { file: store.pathOf(path) },
     'the sidecar of the archive is damaged',
-    { hint: 'without it `redis-server --appendonly yes` loads a copy of the directory' },
+    { hint: 'without it a redis-server with appendonly yes loads a copy of the directory' },
   )
 }
 

@@ -248,7 +248,7 @@ export async function checkRecord({ store, path }: StoredBackup): Promise<Seal> 
 function damagedRecord(store: Store, path: StorePath): RdbError {
   const file = store.pathOf([...path, RECORD_FILE])
   return new RdbError('ERR_RDB_CORRUPT', { file }, 'the record of the backup is damaged', {
-    hint: 'its dumps may be sound: `inspect --check` tells; they are read and loaded without it',
+    hint: 'its dumps may be sound: each is a source by its own name, which needs no record',
   })
 }
 
