@@ -1,13 +1,16 @@
-/** `rrep backup list`: what a repository holds, and whether it is young enough. */
+/** `rrep backup list`: what a repository holds, whether it is young enough, and why each is kept. */
 import type { Command } from 'commander'
 import type { RepositoryArchive } from '../../../repository/archives.js'
 import { readCatalogue } from '../../../repository/catalogue.js'
+import { prune } from '../../../verbs/backup/prune.js'
 import { addCommonOptions, type CommandContext } from '../../command.js'
+import { optionsFromEnvironment } from '../../options/environment.js'
 import { EXIT } from '../../exit-codes.js'
 import { lookOf, renderTable, type Column } from '../../render/inspect-table.js'
 import { countOf, formatCount, formatDuration, formatSize, parseDuration } from '../../units.js'
+import { addKeepOptions, policyOf, type KeepOptions } from './keep-options.js'
 
-interface ListOptions {
+interface ListOptions extends KeepOptions {
   name?: string
   maxAge?: number
 }
@@ -23,6 +26,8 @@ const LIST: readonly Column[] = [
   { title: 'source', spare: 2 },
 ]
 
+const KEPT: readonly Column[] = [...LIST, { title: 'kept', spare: 3 }]
+
 const WINDOWS: readonly Column[] = [
   { title: 'name' },
   { title: 'archive' },
@@ -33,13 +38,16 @@ const WINDOWS: readonly Column[] = [
 ]
 
 export function registerList(parent: Command, context: CommandContext): void {
-  const command = parent
-    .command('list')
-    .description('The backups of a repository, newest last.')
+  const command = optionsFromEnvironment(parent.command('list'))
+    .description('The backups of a repository, newest last; with rules, why each is kept.')
     .argument('<repo>')
     .option('--name <name>', 'of this name only')
     .option('--max-age <time>', 'status 7 where the newest of a name is older', parseDuration)
-  addCommonOptions(command, ['rrep backup list /var/backups/redis --max-age 26h'])
+  addKeepOptions(command)
+  addCommonOptions(command, [
+    'rrep backup list /var/backups/redis --max-age 26h',
+    'rrep backup list /var/backups/redis --keep-daily 7 --keep-weekly 4',
+  ])
   command.action(
     context.action<ListOptions>(async ({ args, options, talk, signal }) => {
       const { backups, unfinished, damaged, archives } = await readCatalogue(
@@ -49,11 +57,13 @@ export function registerList(parent: Command, context: CommandContext): void {
           signal,
         },
       )
+      const reasons = await reasonsOf(args[0]!, options, signal)
       const nowMs = Date.now()
       if (talk.json) {
         const rows = backups.map(({ directory, record, provenAtMs }) => ({
           directory,
           provenAt: provenAtMs === undefined ? null : new Date(provenAtMs).toISOString(),
+          ...(reasons === undefined ? {} : { kept: reasons.get(directory) ?? [] }),
           ...record,
         }))
         await talk.event({
@@ -64,7 +74,7 @@ export function registerList(parent: Command, context: CommandContext): void {
           archives: archives.map(archiveRow),
         })
       } else if (backups.length > 0) {
-        const rows = backups.map(({ record, atMs, provenAtMs }) => [
+        const rows = backups.map(({ directory, record, atMs, provenAtMs }) => [
           record.name,
           record.id,
           formatDuration(nowMs - atMs),
@@ -73,8 +83,10 @@ export function registerList(parent: Command, context: CommandContext): void {
           formatSize(record.files.reduce((sum, { bytes }) => sum + bytes, 0)),
           record.serverVersion ?? '?',
           record.isCluster ? countOf(record.files.length, 'shard') : record.source,
+          ...(reasons === undefined ? [] : [keptText(reasons.get(directory))]),
         ])
-        await talk.write(`${renderTable(LIST, rows, lookOf(talk))}\n`)
+        const columns = reasons === undefined ? LIST : KEPT
+        await talk.write(`${renderTable(columns, rows, lookOf(talk))}\n`)
       } else if (archives.length === 0) talk.say(`no backup in ${args[0]!}`)
       if (!talk.json && archives.length > 0) {
         const rows = archives.flatMap((archive) => windowRows(archive, nowMs))
@@ -126,4 +138,20 @@ function archiveRow({ windows, provenAtMs, ...archive }: RepositoryArchive): obj
 
 function timeText(unixMs: number): string {
   return new Date(unixMs).toISOString()
+}
+
+/** By directory; undefined where there are no rules. Nothing is removed. */
+async function reasonsOf(
+  repository: string,
+  options: ListOptions,
+  signal: AbortSignal,
+): Promise<ReadonlyMap<string, readonly string[]> | undefined> {
+  const keep = policyOf(options)
+  if (keep === undefined) return undefined
+  const { backups } = await prune(repository, { name: options.name, keep, dryRun: true, signal })
+  return new Map(backups.map(({ directory, reasons }) => [directory, reasons]))
+}
+
+function keptText(reasons: readonly string[] = []): string {
+  return reasons.length > 0 ? reasons.join(', ') : 'would go'
 }
