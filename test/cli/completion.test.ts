@@ -37,7 +37,8 @@ test.skipIf(!has('bash'))('bash: commands, those within, options and their value
   expect(bash('export', 'dump.rdb', '--format', 'js')).toEqual(['jsonl', 'json'])
   expect(bash('backup', 'ver')).toEqual(['verify'])
   expect(bash('backup', 'verify', '--pro')).toEqual(['--prove'])
-  expect(bash('backup', 'list', '--keep')).toEqual([])
+  expect(bash('backup', 'list', '--keep-d')).toEqual(['--keep-daily'])
+  expect(bash('backup', 'list', '--pro')).toEqual([])
   // A file: the shell's own.
   expect(bash('inspect', 'du')).toEqual([])
 })

@@ -87,7 +87,7 @@ test('one flipped byte is found; what has no record is no backup', async () => {
   }
   rmSync(join(only!.directory, 'rrep-backup.json'))
   const listed = await runCli(['backup', 'list', repo])
-  expect(listed.err).toContain('has no sound record')
+  expect(listed.err).toContain('has no record')
   expect((await runCli(['inspect', `${repo}@latest`])).code).toBe(1)
 })
 
