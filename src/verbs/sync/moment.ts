@@ -148,12 +148,13 @@ async function cutOf(
     const answers = await Promise.all(
       clients.map(async (client) => {
         const held = isStrict ? client.call('CLIENT', 'PAUSE', HOLD_MS, 'WRITE') : undefined
-        const time = client.call('TIME')
+        // Around the answer, so that it lies between the two whatever the server does meanwhile.
+        const before = client.call('TIME')
         const info = client.info('replication')
+        const after = client.call('TIME')
         await held
-        const [seconds, micros] = (await time) as [string, string]
-        const atMs = Number(seconds) * 1000 + Number(micros) / 1000
-        return { atMs, replOffset: Number((await info).get('master_repl_offset')) }
+        const replOffset = Number((await info).get('master_repl_offset'))
+        return { fromMs: unixMsOf(await before), toMs: unixMsOf(await after), replOffset }
       }),
     )
     const takenMs = performance.now() - startMs
@@ -162,16 +163,21 @@ async function cutOf(
     const heldMs = isStrict ? performance.now() - startMs : undefined
     // The first of them has gone on before the last was held.
     if (isStrict && takenMs >= HOLD_MS) throw tooSlow(takenMs)
-    const times = answers.map(({ atMs }) => atMs)
     return {
       replOffsets: new Map(masters.map(({ id }, i) => [id, answers[i]!.replOffset])),
-      fromMs: Math.min(...times),
-      toMs: Math.max(...times),
+      fromMs: Math.min(...answers.map(({ fromMs }) => fromMs)),
+      toMs: Math.max(...answers.map(({ toMs }) => toMs)),
       heldMs,
     }
   } finally {
     for (const client of clients) client.close()
   }
+}
+
+/** Of the reply to TIME. */
+function unixMsOf(reply: unknown): number {
+  const [seconds, micros] = reply as [string, string]
+  return Number(seconds) * 1000 + Number(micros) / 1000
 }
 
 async function write(

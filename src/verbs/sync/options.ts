@@ -48,7 +48,7 @@ export interface SyncMomentOptions extends Omit<SyncClusterOptions, 'onProgress'
 export interface SyncMomentResult {
   source: string
   directory: string
-  /** When the first and the last of the shards were asked where they are, by their own clocks, unix ms. */
+  /** Between these two all shards said where they are, by their own clocks, unix ms. */
   fromMs: number
   toMs: number
   /** For so long writes were held. Undefined: not `strict`. */
