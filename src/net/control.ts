@@ -52,6 +52,7 @@ export class ControlClient {
   ): Promise<ControlClient> {
     if (isAborted(signal)) throw new AbortedError()
     const settings = await located(wished, signal)
+    if (isAborted(signal)) throw new AbortedError()
     // Loaded only where somebody asks: it is a sixth of a second and 10 MB.
     // By its default export, which is all that a bundle of it has.
     const { Redis } = (await import('ioredis')).default

@@ -62,12 +62,22 @@ export async function openLine(
   reader: LineReader,
   signal?: AbortSignal,
 ): Promise<Line> {
-  if (signal?.aborted === true) throw new AbortedError()
+  if (isAborted(signal)) throw new AbortedError()
   const settings = await located(wished, signal)
+  if (isAborted(signal)) throw new AbortedError()
   const buffer = new ReadBuffer(reader)
   const socket = startConnect(settings, buffer)
   await connected(socket, settings, signal)
+  // What came of it just before the signal fired would not hear of that any more.
+  if (isAborted(signal)) {
+    socket.destroy()
+    throw new AbortedError()
+  }
   return new SocketLine(settings.address, socket, buffer, reader)
+}
+
+function isAborted(signal: AbortSignal | undefined): boolean {
+  return signal?.aborted === true
 }
 
 function startConnect(settings: ServerSettings, buffer: ReadBuffer): Socket {

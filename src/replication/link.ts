@@ -373,6 +373,7 @@ export class ReplicationLink implements AnnouncedLink {
   async #pause(durationMs: number): Promise<void> {
     this.#setState('backoff')
     const { signal } = this.#halt
+    if (signal.aborted) return
     await new Promise<void>((resolve) => {
       const done = (): void => {
         clearTimeout(timer)

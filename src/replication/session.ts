@@ -5,7 +5,7 @@
  * are handed from one to the other, clocks run, and the consumer's backpressure is obeyed.
  */
 import type { ServerAddress } from '../net/address.js'
-import { LinkError, ProtocolError, type RrepError } from '../errors.js'
+import { AbortedError, LinkError, ProtocolError, type RrepError } from '../errors.js'
 import { openLine, type Line, type LineReader } from '../net/transport.js'
 import { timeoutError } from '../net/line-errors.js'
 import type { ServerSettings } from '../net/server-settings.js'
@@ -116,6 +116,10 @@ export class Session implements LineReader {
     const { settings, signal, onState } = this.#options
     onState('connecting')
     const line = await openLine(settings, this, signal)
+    if (signal?.aborted === true) {
+      line.close()
+      throw new AbortedError()
+    }
     this.#line = line
     this.#lastByteMs = performance.now()
     this.#lineSinceMs = this.#lastByteMs

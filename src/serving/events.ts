@@ -44,6 +44,8 @@ export type ServeEvent =
     }
   /** What is served is one shard of a cluster. */
   | { event: 'upstream-cluster-node'; upstream: string }
+  /** As only nodes of a cluster can: all replicas take a new snapshot. */
+  | { event: 'upstream-deleted-slots'; upstream: string; replOffset: number }
   /** That has no keys, where there was a history before: the replicas will be emptied. */
   | { event: 'upstream-empty'; upstream: string; replOffset: number }
   | { event: 'upstream-snapshot'; upstream: string; bytes: number; replOffset: number }

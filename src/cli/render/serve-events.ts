@@ -15,6 +15,7 @@ export function isWarning(event: ServeEvent): boolean {
     case 'upstream-lost':
     case 'upstream-lost-writes':
     case 'upstream-other-history':
+    case 'upstream-deleted-slots':
     case 'upstream-empty':
     case 'upstream-cluster-node':
     case 'backlog-disk-failed':
@@ -59,6 +60,11 @@ export function describeEvent(event: ServeEvent): string {
       )
     case 'upstream-cluster-node':
       return `${event.upstream}: is one node of a cluster: its shard alone is served`
+    case 'upstream-deleted-slots':
+      return (
+        `${event.upstream}: slots were deleted at offset ${event.replOffset} in a way that only nodes of a ` +
+        'cluster can follow: all replicas take a new snapshot'
+      )
     case 'upstream-empty':
       return `${event.upstream}: has no keys any more: all replicas are emptied`
     case 'upstream-snapshot':

@@ -30,6 +30,7 @@ import { History } from './history.js'
 import type { Origin, OriginListener, ResumeAnswer, SnapshotWish, UpstreamFacts } from './origin.js'
 import { hasNoKeys } from './rdb-scan.js'
 import { RelayStore, type RelayFacts, type RelayStoreOptions } from './relay-store.js'
+import { SlotDeletions } from './slot-deletions.js'
 import { SnapshotFetch } from './snapshot-fetch.js'
 import { Snapshot } from './snapshot.js'
 import type { GrowingLog, StreamLog } from './stream-log.js'
@@ -61,6 +62,7 @@ export class RelayOrigin implements Origin, LinkConsumer {
   readonly #store: RelayStore
   readonly #tracker = new StreamTracker()
   readonly #held: HeldLog | undefined
+  readonly #deletions = new SlotDeletions()
   #server: ServerSettings
   #listener: OriginListener | undefined
   #link: ReplicationLink | undefined
@@ -148,6 +150,7 @@ export class RelayOrigin implements Origin, LinkConsumer {
     this.#hasHistory = true
     this.#hasBeenUp = true
     this.#snapshot = facts.snapshot
+    this.#deletions.replOffset = facts.deletedReplOffset ?? -1
     await this.#retrack(facts.position)
     this.#held?.reset(this.#log.endReplOffset)
     const { firstReplOffset, endReplOffset } = this.#log
@@ -200,6 +203,8 @@ export class RelayOrigin implements Origin, LinkConsumer {
   resume(replid: string, nextReplOffset: number): ResumeAnswer {
     if (!this.history.names(replid, nextReplOffset)) return 'no'
     if (nextReplOffset < this.#log.firstReplOffset) return 'no'
+    // It has what was deleted there, and would keep it.
+    if (nextReplOffset <= this.#deletions.replOffset) return 'no'
     if (nextReplOffset <= this.#log.endReplOffset + 1) return 'yes'
     // Ahead of us: we were restarted, or upstream feeds it faster. Upstream has what it had.
     return replid.toLowerCase() === this.history.replid ? 'soon' : 'no'
@@ -276,6 +281,8 @@ export class RelayOrigin implements Origin, LinkConsumer {
     this.#store.begin(replOffset + 1)
     this.#tracker.reset({ boundaryReplOffset: replOffset, dbnum: -1 })
     this.#held?.reset(replOffset)
+    this.#deletions.reset(replOffset)
+    this.#deletions.replOffset = -1
     this.#hasHistory = true
     const place = { replid: this.history.replid, replOffset }
     this.#snapshot = this.#store.newSnapshot(place, info.lengthBytes)
@@ -341,6 +348,7 @@ export class RelayOrigin implements Origin, LinkConsumer {
     this.#listener?.onAppended()
     this.#tracker.feed(bytes, start, end)
     this.#held?.feed(bytes, start, end)
+    if (this.#isNode && this.#deletions.feed(bytes, start, end)) this.#slotsDeleted()
     this.#turnBytes += end - start
     if (this.#turnBytes >= TURN_BYTES) this.#yieldTurn()
   }
@@ -379,6 +387,7 @@ export class RelayOrigin implements Origin, LinkConsumer {
     await log.cutBack(fromReplOffset)
     this.#tracker.reset({ boundaryReplOffset: fromReplOffset - 1, dbnum: -1 })
     this.#held?.reset(fromReplOffset - 1)
+    this.#deletions.reset(fromReplOffset - 1)
     if (this.#snapshot !== undefined && this.#snapshot.place.replOffset >= fromReplOffset) {
       this.#snapshot.remove()
       this.#snapshot = undefined
@@ -428,6 +437,7 @@ export class RelayOrigin implements Origin, LinkConsumer {
       history: this.history.state,
       position: this.#tracker.position,
       snapshot: this.#snapshot,
+      deletedReplOffset: this.#deletions.replOffset,
     }
   }
 
@@ -436,6 +446,7 @@ export class RelayOrigin implements Origin, LinkConsumer {
     return (
       snapshot.state !== 'failed' &&
       snapshot.place.replid === this.history.replid &&
+      snapshot.place.replOffset >= this.#deletions.replOffset &&
       snapshot.place.replOffset + 1 >= this.#log.firstReplOffset
     )
   }
@@ -525,6 +536,16 @@ export class RelayOrigin implements Origin, LinkConsumer {
       .catch((error: unknown) => this.#diskFailed(error))
   }
 
+  /** Before a replica has got it. Only a new snapshot is without those keys. */
+  #slotsDeleted(): void {
+    const upstream = this.upstream.address
+    const { replOffset } = this.#deletions
+    this.#fetch?.stop(new LinkError('ERR_SNAPSHOT_OUTDATED', 'slots were deleted meanwhile'))
+    this.#store.save(this.#facts())
+    this.#options.onEvent({ event: 'upstream-deleted-slots', upstream, replOffset })
+    this.#listener?.onHistoryChanged('slots of the cluster were deleted as a replica cannot do it')
+  }
+
   #diskFailed(error: unknown): void {
     const reason = error instanceof Error ? error.message : String(error)
     this.#options.onEvent({ event: 'backlog-disk-failed', reason })
@@ -537,13 +558,16 @@ export class RelayOrigin implements Origin, LinkConsumer {
     if (next > log.endReplOffset + 1) {
       // The end was cut back behind the boundary: from here on it is found anew.
       this.#tracker.reset({ boundaryReplOffset: log.endReplOffset, dbnum: -1 })
+      this.#deletions.reset(log.endReplOffset)
       return
     }
     this.#tracker.reset({ boundaryReplOffset: next - 1, dbnum: position.dbnum })
+    this.#deletions.reset(next - 1)
     const buffer = Buffer.allocUnsafe(1 << 20)
     while (next <= log.endReplOffset) {
       const count = await log.read(next, buffer)
       this.#tracker.feed(buffer, 0, count)
+      this.#deletions.feed(buffer, 0, count)
       next += count
     }
   }

@@ -38,6 +38,7 @@ export interface RelayState {
   syncedReplOffset: number
   bootId: string
   position: StreamPosition
+  deletedReplOffset?: number | undefined
   snapshot: KeptSnapshot | undefined
 }
 

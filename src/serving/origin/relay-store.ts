@@ -29,6 +29,8 @@ export interface RelayFacts {
   history: HistoryState
   position: StreamPosition
   snapshot: Snapshot | undefined
+  /** Last byte of what deleted whole slots; none: -1, or not there. */
+  deletedReplOffset?: number | undefined
 }
 
 export class RelayStore {
@@ -69,8 +71,13 @@ export class RelayStore {
     const options = this.#diskOptions(keepDir)
     this.#log = await DiskBacklog.restore(options, state.epoch, state.nextReplOffset, trusted)
     this.#epoch = state.epoch
-    const { history, position } = state
-    return { history, position, snapshot: await this.#openKept(state.snapshot, history.replid) }
+    const { history, position, deletedReplOffset } = state
+    return {
+      history,
+      position,
+      deletedReplOffset,
+      snapshot: await this.#openKept(state.snapshot, history.replid),
+    }
   }
 
   /** Another history: nothing of the old one is kept. */
@@ -99,7 +106,7 @@ export class RelayStore {
     if (state !== undefined) this.#options.keepDir?.save(state)
   }
 
-  #stateOf({ history, position, snapshot }: RelayFacts): RelayState | undefined {
+  #stateOf({ history, position, snapshot, deletedReplOffset }: RelayFacts): RelayState | undefined {
     const { keepDir } = this.#options
     const log = this.#log
     if (keepDir === undefined || !(log instanceof DiskBacklog)) return undefined
@@ -111,6 +118,7 @@ export class RelayStore {
       syncedReplOffset: log.syncedReplOffset,
       bootId: bootId(),
       position,
+      deletedReplOffset,
       snapshot: isKept
         ? {
             file: snapshot.path.slice(keepDir.dir.length + 1),
