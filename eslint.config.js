@@ -10,6 +10,7 @@ export default tseslint.config(
       'src/kernels/*.generated.ts',
       'src/report/*.generated.ts',
       'src/verbs/sql/*.generated.ts',
+      'src/verbs/threads/*.generated.ts',
     ],
   },
   js.configs.recommended,

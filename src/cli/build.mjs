@@ -21,6 +21,8 @@ const FOR_LIBRARY = {
   sdk: 'storage/s3/sdk',
   'age-library': 'storage/age/age-library',
   'parquet-library': 'formats/parquet/parquet-library',
+  // No library, but as large, and wanted by as few.
+  'pieces-worker.generated': 'verbs/threads/pieces-worker.generated',
 }
 
 const { dependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))

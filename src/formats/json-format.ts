@@ -28,6 +28,7 @@ class JsonWriter implements KeyWriter {
       layout,
       wanted: run.wanted,
       allStrings: run.isFree,
+      isPiece: run.isPiece ?? false,
       functionLibrary: () => (this.#functions += 1),
     })
   }
@@ -36,6 +37,10 @@ class JsonWriter implements KeyWriter {
     const { keys, inexactStrings, unorderedValues } = this.visitor
     const functions = this.#functions
     return { keys, functions, commands: 0, losses: {}, inexactStrings, unorderedValues }
+  }
+
+  goOn(): void {
+    this.visitor.goOn()
   }
 
   finish(): void {

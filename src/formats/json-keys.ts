@@ -53,6 +53,8 @@ export interface JsonKeysOptions {
   wanted?: (header: KeyHeader) => boolean
   /** Every string is wanted: `wanted` need not be asked about them. */
   allStrings?: boolean
+  /** Keys from the middle of others, each behind another. */
+  isPiece?: boolean
   /** A function library, which JSON lines of keys have no place for. */
   functionLibrary?: () => void
 }
@@ -87,6 +89,9 @@ export class JsonKeys implements RdbVisitor, ElementVisitor {
   readonly #strings: JsonStrings
   readonly #base64: boolean
   readonly #layout: 'lines' | 'array'
+  readonly #isPiece: boolean
+  /** A key stands in front, of others. */
+  #follows: boolean
   readonly #wanted: ((header: KeyHeader) => boolean) | undefined
   readonly #encoding = new ObjectEncoding()
   readonly #elements: JsonElements
@@ -132,7 +137,9 @@ export class JsonKeys implements RdbVisitor, ElementVisitor {
       embstr: headOf('string', 'embstr'),
       raw: headOf('string', 'raw'),
     }
-    if (this.#layout === 'array') out.constant(Buffer.from('['))
+    this.#isPiece = options.isPiece === true
+    this.#follows = this.#isPiece
+    if (this.#layout === 'array' && !this.#isPiece) out.constant(Buffer.from('['))
   }
 
   /** Strings so far that were not valid UTF-8 and came out as text with U+FFFD. */
@@ -147,8 +154,13 @@ export class JsonKeys implements RdbVisitor, ElementVisitor {
 
   /** Ends the array and hands out what is left; to be called behind the parser's end. */
   finish(): void {
-    if (this.#layout === 'array') this.#out.constant(Buffer.from('\n]\n'))
+    if (this.#layout === 'array' && !this.#isPiece) this.#out.constant(Buffer.from('\n]\n'))
     this.#out.flush()
+  }
+
+  /** Keys come next from others, and then more. */
+  goOn(): void {
+    this.#follows = true
   }
 
   start(start: RdbStart): void {
@@ -348,7 +360,7 @@ export class JsonKeys implements RdbVisitor, ElementVisitor {
   #beginLine(header: KeyHeader): void {
     const out = this.#out
     if (this.#layout === 'array') {
-      if (this.keys > 0) out.byte(COMMA)
+      if (this.keys > 0 || this.#follows) out.byte(COMMA)
       out.byte(LF)
     }
     if (header.dbnum !== this.#prefixDb) this.#beginDb(header.dbnum)
@@ -364,7 +376,7 @@ export class JsonKeys implements RdbVisitor, ElementVisitor {
 
   #writeRecords(stretch: Stretch, dbnum: number): number {
     // No comma stands before the first key of an array.
-    if (this.#layout === 'array' && this.keys === 0) return 0
+    if (this.#layout === 'array' && this.keys === 0 && !this.#follows) return 0
     if (dbnum !== this.#prefixDb) this.#beginDb(dbnum)
     if (!this.#fastReady) this.#prepareLane()
     const taken = this.#fast.records(stretch, this.#base64)

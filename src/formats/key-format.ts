@@ -69,6 +69,9 @@ export interface KeyFormatRun {
   readonly timeShiftMs: number
   /** Formats for a server: which. Default: the one that wrote the dump. */
   readonly target: TargetCapabilities | undefined
+  /** Keys from the middle, of formats with `goOn`: what stands in front of the first and behind the last is
+   * for others, and each is written as one that follows another. */
+  readonly isPiece?: boolean | undefined
   /** Of dumps that a server is given at once, which would end at what it has no place for. */
   readonly loader?: DumpLoader | undefined
 }
@@ -118,6 +121,8 @@ export interface KeyWriter {
   readonly counts: KeyFormatCounts
   /** Between two chunks of input: what is held beside `out` goes into it. */
   drain?(): void
+  /** Keys come between those before and those to come, from others. */
+  goOn?(): void
   /** Behind the parser's end: the rest, up to the last byte. */
   finish(): void
 }

@@ -141,6 +141,9 @@ export interface KernelExports extends DigestExports {
   walkedWeight(): number
   /** How many sound records were passed; notes hashes of chosen keys, up to `limit`. */
   walkRecords(input: number, end: number, halvings: number, dbnum: number, limit: number): number
+  /** How many records were stepped over by their lengths, and where the next one starts. */
+  skipRecords(input: number, end: number): number
+  skippedTo(): number
   /** How many string records were taken apart, from the address on; see assembly/rows.ts. */
   readStringRows(input: number, end: number, separator: number): number
   /** Where their columns are. */

@@ -13,10 +13,12 @@ import { Buffer } from 'node:buffer'
 import { RdbError } from '../errors.js'
 import { Core } from './core.js'
 import { Envelope } from './envelope.js'
-import { magicStep, recordStep } from './records.js'
+import { magicStep, recordStep, startAt, type RdbPlace } from './records.js'
 import { Salvage } from './salvage.js'
 import type { RdbFamily } from './numbers.js'
 import type { RdbSummary, RdbVisitor } from './visitor.js'
+
+export type { RdbPlace } from './records.js'
 
 export interface RdbParserOptions {
   /** For error messages. */
@@ -58,6 +60,8 @@ export interface RdbParserOptions {
   timeShiftMs?: number | undefined
   /** @internal The visitor's road by kernels (lane.ts). */
   lane?: RdbLane | undefined
+  /** @internal Begins at a record in the middle: others read what is in front of it, also of the checksum. */
+  startAt?: RdbPlace | undefined
 }
 
 const WHOLE_STRING_BYTES = 1 << 20
@@ -93,6 +97,11 @@ export class RdbParser {
     this.#envelope = new Envelope(options.file, (bytes) =>
       this.#core.done ? 0 : this.#core.feed(bytes),
     )
+    if (options.startAt !== undefined) {
+      startAt(this.#core, options.startAt)
+      // There is none in the middle.
+      this.#envelope.flush()
+    }
     if (salvage) this.#core.salvage = new Salvage(recordStep)
   }
 
@@ -109,6 +118,11 @@ export class RdbParser {
   /** Keys that were read to their end. */
   get keysRead(): number {
     return this.#core.keysRead
+  }
+
+  /** By name, so far. */
+  get notices(): Readonly<Record<string, number>> {
+    return this.#core.notices
   }
 
   /** True once the EOF opcode and the checksum have been read. */
@@ -153,6 +167,16 @@ export class RdbParser {
   #fail(error: Error): Error {
     this.#failure = error
     return error
+  }
+
+  /**
+   * @internal No more will come, though the RDB goes on: what needs no further byte is done. False: the
+   * bytes end within a record.
+   */
+  endBetweenRecords(): boolean {
+    const { input, run } = this.#core
+    input.finish(run)
+    return !this.#core.inValue && this.#core.header.byteOffset < 0 && input.pos === input.end
   }
 
   /**

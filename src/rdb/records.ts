@@ -38,6 +38,16 @@ import {
 import { typeTable } from './type-table.js'
 import { DEPTH, NOTICE } from './visitor.js'
 
+/** Where a record begins, and what is known there. */
+export interface RdbPlace {
+  readonly family: RdbFamily
+  readonly version: number
+  readonly byteOffset: number
+  readonly dbnum: number
+  /** In front of it. */
+  readonly keysRead: number
+}
+
 const MAGIC_BYTES = 9
 /** From this version on a checksum stands behind EOF. */
 const CHECKSUM_VERSION = 5
@@ -83,6 +93,15 @@ export function setVersion(core: Core, family: RdbFamily, version: number): void
   core.version = version
   core.header.family = family
   core.types = typeTable(family)
+}
+
+/** Goes on at a record that others have read up to. */
+export function startAt(core: Core, place: RdbPlace): void {
+  setVersion(core, place.family, place.version)
+  core.header.dbnum = place.dbnum
+  core.keysRead = place.keysRead
+  core.step = core.nextRecord
+  core.input.startAt(place.byteOffset)
 }
 
 /** Which family the text may be of, as far as it goes. */

@@ -15,6 +15,8 @@ export interface ByteInput {
   readonly head: Buffer
   /** Bytes read so far, counted on disk: for progress against `sizeBytes`. */
   readonly consumedBytes: number
+  /** Of a plain file: open as long as this is. */
+  readonly fd?: number | undefined
   /**
    * Hands every byte to `push`, in order, in chunks that are valid only during the call (where
    * `push` returns a promise: until it resolves). Ends at the end of the input, when `push`

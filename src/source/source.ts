@@ -168,6 +168,10 @@ class PlainFile implements ByteInput {
     this.kind = kindOf(head)
   }
 
+  get fd(): number | undefined {
+    return this.#fd
+  }
+
   async pump(push: Push, options: PumpOptions = {}): Promise<void> {
     const fd = this.#fd
     if (fd === undefined) throw new InternalError(`${this.name} was closed`)

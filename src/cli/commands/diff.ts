@@ -14,6 +14,7 @@ import { UsageError } from '../../errors.js'
 import { addCommonOptions, type CommandCall, type CommandContext } from '../command.js'
 import { addConnectOptions, type ConnectValues } from '../connect-options.js'
 import { EXIT } from '../exit-codes.js'
+import { addThreadsOption, type ThreadsOption } from '../options/threads.js'
 import { addFilterOptions, readFilterOptions, type FilterOptions } from '../filter-options.js'
 import { jsonLine } from '../guard.js'
 import { DIFFERENCE_TEXT, describeDifferences } from '../render/differences.js'
@@ -31,7 +32,7 @@ import {
 } from '../units.js'
 import { addIdentityOption, readNamed, type IdentityOptions } from '../source-argument.js'
 
-interface DiffCommandOptions extends ConnectValues, FilterOptions, IdentityOptions {
+interface DiffCommandOptions extends ConnectValues, FilterOptions, IdentityOptions, ThreadsOption {
   ttlTolerance?: number
   limit?: number
   values?: boolean
@@ -94,6 +95,7 @@ export function registerDiff(program: Command, context: CommandContext): void {
     .option('--with-server <path>', 'redis-server or valkey-server to replay commands into')
     .option('--limit <n>', 'differences shown; all are counted (default 100)', parseCount)
     .addHelpText('after', DETAILS)
+  addThreadsOption(command, 'plain dumps: read them with so many threads more')
   addConnectOptions(command)
   command.option('--cluster', 'A: all shards of the cluster that the server is a node of')
   addConnectOptions(command, 'target')
@@ -131,6 +133,7 @@ export function registerDiff(program: Command, context: CommandContext): void {
           values: options.values,
           stat: options.stat,
           filter: readFilterOptions(options),
+          threads: options.threads,
           by: options.by,
           withServer: options.withServer,
           identity: options.identity,

@@ -31,9 +31,10 @@ import type { Talk } from '../talk.js'
 import { showGrowth } from './inspect/growth.js'
 import { showKey } from './inspect/one-key.js'
 import { pageLine, writePage } from './inspect/page.js'
+import { addThreadsOption, type ThreadsOption } from '../options/threads.js'
 import { countOf, formatCount, formatSize, parseCount, parseMoment, type Moment } from '../units.js'
 
-interface InspectCommandOptions extends ConnectValues, FilterOptions, MomentOptions {
+interface InspectCommandOptions extends ConnectValues, FilterOptions, MomentOptions, ThreadsOption {
   tlsKey?: string
   top?: number
   prefixes?: number | true
@@ -119,6 +120,7 @@ export function registerInspect(program: Command, context: CommandContext): void
     .option('--compare-until <when>', 'the older one: its state at this time', parseMoment)
     .option('--salvage', 'go on behind damage as far as that is safe')
     .addHelpText('after', DETAILS)
+  addThreadsOption(command, 'taken as export and diff take it: one does here')
   addMomentOptions(command)
   addConnectOptions(command, 'source', 'tls-key')
   command.option('--cluster', 'all shards of the cluster that the server is a node of')

@@ -7,6 +7,7 @@ import { packedInit } from './packed'
 import { scoreInit } from './score'
 import { textInit } from './text'
 
+export { skippedTo, skipRecords } from './borders'
 export { crc64, crc64High } from './crc64'
 export {
   digestAdd,

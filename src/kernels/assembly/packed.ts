@@ -249,6 +249,42 @@ export function checkStrings(
 }
 
 /**
+ * Steps over `count` strings, compressed ones too, each with `tail` bytes behind it. Returns where they
+ * end, or 0 where they are not wholly there.
+ */
+export function skipStrings(address: usize, end: usize, count: u32, tail: usize): usize {
+  let at = address
+  for (let left = count; left > 0; left--) {
+    // Two lengths of 5 bytes and the byte in front of them, without a look at the end for each.
+    if (at + 11 > end) return 0
+    const first = load<u8>(at) as u32
+    const size = load<u8>(STRING_SIZES + (first as usize)) as usize
+    if (size != 0) {
+      at += size
+    } else {
+      let length: usize
+      if (first == 0xc3) {
+        const packed = load<u8>(at, 1) as u32
+        if (packed > 0x80) return 0
+        length = lengthAt(at + 1, packed) as usize
+        at += 1 + lengthSize(packed)
+        const plain = load<u8>(at) as u32
+        if (plain > 0x80) return 0
+        at += lengthSize(plain)
+      } else {
+        if (first > 0x80) return 0
+        length = lengthAt(at, first) as usize
+        at += lengthSize(first)
+      }
+      if (at > end || length > end - at) return 0
+      at += length
+    }
+    at += tail
+  }
+  return at <= end ? at : 0
+}
+
+/**
  * A run of elements, each `strings` plain strings and then `tail` bytes (0, or 8: a double, which
  * must be a number). Goes on for `count` elements, to `end`, or to the first element that is not
  * wholly there, compressed, or damaged. Returns how many it passed; see the walked… functions.

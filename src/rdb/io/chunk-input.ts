@@ -47,6 +47,12 @@ export class ChunkInput {
     return this.base + this.pos
   }
 
+  /** The first byte that comes is this one. */
+  startAt(byteOffset: number): void {
+    this.received = byteOffset
+    this.base = byteOffset
+  }
+
   commit(): void {
     this.committed = this.pos
   }

@@ -2,7 +2,14 @@
  * The first pass of a comparison: the digests of all keys, added up in buckets by name. Equal sums
  * and counts mean equal keys, values, types and expiries; the order of keys does not matter.
  */
-import { DIGEST_BUCKETS, SUM_BYTES, SUM_KEYS, SUM_NAME_BYTES } from '../../kernels/abi.js'
+import {
+  DIGEST_BUCKETS,
+  SUM_BYTES,
+  SUM_FIRST,
+  SUM_KEYS,
+  SUM_NAME_BYTES,
+  SUM_SECOND,
+} from '../../kernels/abi.js'
 
 export interface Suspects {
   /** Buckets that differ. */
@@ -10,6 +17,22 @@ export interface Suspects {
   /** Keys in them, of both sides, and bytes of their names. */
   keys: number
   nameBytes: number
+}
+
+/** Adds what another has added up of other keys. */
+export function addSums(to: Buffer, from: Uint8Array): void {
+  const into = new DataView(to.buffer, to.byteOffset, to.length)
+  const more = new DataView(from.buffer, from.byteOffset, from.length)
+  for (let at = 0; at < to.length; at += SUM_BYTES) {
+    for (const field of [SUM_FIRST, SUM_SECOND]) {
+      const sum = into.getBigUint64(at + field, true) + more.getBigUint64(at + field, true)
+      into.setBigUint64(at + field, sum, true)
+    }
+    for (const field of [SUM_KEYS, SUM_NAME_BYTES]) {
+      const sum = into.getFloat64(at + field, true) + more.getFloat64(at + field, true)
+      into.setFloat64(at + field, sum, true)
+    }
+  }
 }
 
 /** How many keys were added up. */

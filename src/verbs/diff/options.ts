@@ -6,6 +6,7 @@ import type { Until } from '../../archive/moment.js'
 import type { Progress, RetryEvent, WarningEvent } from '../../source/progress.js'
 import type { KeyFilterOptions } from '../../source/key-filter.js'
 import type { LedgerReport } from '../../target/ledger.js'
+import type { PieceSizes } from '../threads/options.js'
 
 /** How a server is read: see `DiffOptions.by`. */
 export type ServerWay = 'sync' | 'scan'
@@ -54,6 +55,11 @@ export interface DiffOptions {
   /** How many differences are handed to `onDifference`; all are counted. Default 100. */
   limit?: number | undefined
   filter?: KeyFilterOptions | undefined
+  /** Plain files: so many threads read pieces of them first, beside this one. What they say is the same.
+   * Default 1: all in this one. */
+  threads?: number | undefined
+  /** @internal */
+  pieceSizes?: PieceSizes | undefined
   /** Also look what differs inside the values that are shown: two more readings of both sides. */
   values?: boolean | undefined
   /** Also what became of the keys from A to B, by prefix, type, database and time to live: one more

@@ -23,7 +23,7 @@ import { KeyAnalysis } from '../../analyze/key-analysis.js'
 import type { GrowthTable } from '../../analyze/growth/table.js'
 import { DigestKernel } from '../../analyze/digest-kernel.js'
 import { KeyDigests, type DigestOptions } from '../../analyze/value-digest.js'
-import { findSuspects, keysIn } from './buckets.js'
+import { addSums, findSuspects, keysIn } from './buckets.js'
 import { KeyComparison } from './compare.js'
 import { DiffRecords, type DiffSide } from './records.js'
 import type { DiffOptions, DiffResult, Difference } from './options.js'
@@ -35,6 +35,7 @@ import {
   wantsKey,
   withAddressDb,
   type KeyFilter,
+  type KeyFilterOptions,
 } from '../../source/key-filter.js'
 import { dbOfSource, readSource, type Source, type SourceName } from '../../source/classify.js'
 import { RDB_READ_BYTES } from '../../source/rdb-input.js'
@@ -68,8 +69,10 @@ class DiffRun {
   readonly #sources: { readonly a: Source; readonly b: Source }
   readonly #options: DiffOptions
   readonly #directory: string
+  readonly #wanted: KeyFilterOptions | undefined
   readonly #filter: KeyFilter
-  readonly #kernel = new DigestKernel(RDB_READ_BYTES, randomBytes(DIGEST_SECRET_BYTES))
+  readonly #secret = randomBytes(DIGEST_SECRET_BYTES)
+  readonly #kernel = new DigestKernel(RDB_READ_BYTES, this.#secret)
   #nowMs = 0
 
   constructor(a: Source, b: Source, options: DiffOptions, directory: string) {
@@ -77,7 +80,8 @@ class DiffRun {
     this.#options = options
     this.#directory = directory
     const ofA = withAddressDb(options.filter, dbOfSource(a))
-    this.#filter = compileKeyFilter(withAddressDb(ofA, dbOfSource(b)))
+    this.#wanted = withAddressDb(ofA, dbOfSource(b))
+    this.#filter = compileKeyFilter(this.#wanted)
   }
 
   async compare(): Promise<DiffResult> {
@@ -157,6 +161,7 @@ class DiffRun {
   /** First reading: all keys, sums only. */
   async #sum(open: OpenSide, sums: Buffer): Promise<void> {
     try {
+      if (await this.#sumInThreads(open, sums)) return
       await open.read('read', this.#kernel.input, () => {
         sums.fill(0)
         return this.#digests(open, sums)
@@ -164,6 +169,27 @@ class DiffRun {
     } finally {
       open.result.keys = keysIn(sums)
     }
+  }
+
+  async #sumInThreads(open: OpenSide, sums: Buffer): Promise<boolean> {
+    const { threads = 1, pieceSizes } = this.#options
+    if (threads < 2) return false
+    sums.fill(0)
+    const { shiftMs } = open
+    return await open.sum({
+      count: threads,
+      sizes: pieceSizes,
+      job: {
+        kind: 'digest',
+        secret: this.#secret,
+        shiftMs,
+        filter: this.#wanted,
+        nowMs: this.#nowMs,
+      },
+      own: this.#digests(open, sums),
+      buffer: this.#kernel.input,
+      add: (more) => addSums(sums, more),
+    })
   }
 
   /** Second reading: only keys of buckets that disagree, each with its record. */

@@ -27,6 +27,8 @@ import type { RetryEvent, WarningEvent } from '../../source/progress.js'
 import type { ClusterSeeds } from '../../topology/cluster.js'
 import { syncCluster } from '../sync/cluster.js'
 import { sync } from '../sync/run.js'
+import type { DigestJob, PieceSizes } from '../threads/options.js'
+import { canReadInPieces, readInPieces } from '../threads/read-pieces.js'
 import { statOf } from '../../disk/stat.js'
 
 export interface SideOptions {
@@ -39,6 +41,16 @@ export interface SideOptions {
   signal?: AbortSignal | undefined
   onProgress?: ((progress: DiffProgress) => void) | undefined
   onEvent?: ((event: WarningEvent | RetryEvent) => void) | undefined
+}
+
+export interface SumThreads {
+  readonly count: number
+  readonly sizes: PieceSizes | undefined
+  readonly job: DigestJob
+  /** Of this thread, which reads the rest into `buffer`. */
+  readonly own: RdbVisitor & WithLane
+  readonly buffer: Buffer
+  readonly add: (sums: Uint8Array) => void
 }
 
 export class OpenSide {
@@ -91,6 +103,38 @@ export class OpenSide {
     if (await this.#readOnce(phase, buffer, begin())) return
     await this.#build()
     await this.#readOnce(phase, buffer, begin())
+  }
+
+  /** The same, each piece by one of several threads, whose sums are told; false: it cannot be read so,
+   * or something is wrong in it, and what was told does not count. */
+  async sum(threads: SumThreads): Promise<boolean> {
+    const rdb = await openRdbInput(this.#path, this.#reading)
+    try {
+      if (rdb.increments.length > 0 || !canReadInPieces(rdb, threads.count)) return false
+      const { signal } = this.#options
+      const read = await readInPieces(
+        rdb,
+        {
+          threads: threads.count,
+          sizes: threads.sizes,
+          job: threads.job,
+          parser: { file: this.result.name },
+          signal,
+          onProgress: (bytes) => this.#progress('read', bytes, rdb.input.sizeBytes),
+          bytes: () => undefined,
+          tally: () => undefined,
+          rest: () => ({ visitor: threads.own, buffer: threads.buffer }),
+          drain: () => undefined,
+        },
+        () => undefined,
+      )
+      if (read.sums === undefined || read.trailingBytes > 0) return false
+      this.result.rdbVersion = read.summary.version
+      for (const sums of read.sums) threads.add(sums)
+      return true
+    } finally {
+      rdb.close()
+    }
   }
 
   /** Once more, with times as they are: behind `read`, for who needs no other digests. */

@@ -12,6 +12,7 @@ import type { KeyFilterOptions } from '../../source/key-filter.js'
 import type { KeyRewriteRule } from '../../target/key-mapping.js'
 import type { Transform } from '../../target/transform.js'
 import type { Split } from './parts.js'
+import type { PieceSizes } from '../threads/options.js'
 import type { BuiltFrom, OpenKeysOptions } from '../keys/open.js'
 
 export type ExportFormat = KeyFormatName
@@ -44,6 +45,11 @@ export interface ExportOptions extends OpenKeysOptions {
   loader?: DumpLoader | undefined
   /** Of two keys that come to one name. Default `fail`. */
   onConflict?: 'fail' | 'first' | 'last' | undefined
+  /** Into JSON from a plain file: so many threads write pieces of it, beside this one, which reads. The bytes
+   * are the same, each takes some 50 MB. Default 1: all in this one. */
+  threads?: number | undefined
+  /** @internal */
+  pieceSizes?: PieceSizes | undefined
   /** Goes on behind damage where that is safe: what was lost is in the result, with the error. */
   salvage?: boolean | undefined
 }
@@ -77,7 +83,7 @@ export interface ExportResult {
   /** With `split`. */
   parts: readonly ExportedPart[]
   /** Values of modules, by type: `null` in JSON, a RESTORE payload in RESP. */
-  modules: Record<string, number>
+  modules: Readonly<Record<string, number>>
   /** What the commands cannot bring to the target (`resp`). */
   losses: LossCounts
   /** Strings that are not UTF-8 and stand as text with U+FFFD in them. */

@@ -6,42 +6,27 @@
  * carried over is in the result.
  */
 import type { Buffer } from 'node:buffer'
+import type { Output } from '../../disk/output/output.js'
 import { InputError, UsageError } from '../../errors.js'
-import { ByteKernel } from '../../kernels/kernel.js'
-import { OutputBuffer } from '../../bytes/output-buffer.js'
-import { PieceSize } from '../../bytes/piece-size.js'
-import type { WithLane } from '../../rdb/lane/lane.js'
-import { RdbParser } from '../../rdb/parser.js'
-import { KIND, type RdbSummary, type KeyHeader, type RdbVisitor } from '../../rdb/visitor.js'
-import { parseServerVersion, targetCapabilities } from '../../servers/capabilities.js'
-import { KEY_FORMATS, type KeyFormatName } from '../../formats/formats.js'
-import type { KeyFormat, KeyFormatRun, KeyTally, KeyWriter } from '../../formats/key-format.js'
-import {
-  compileKeyFilter,
-  wantsKey,
-  withAddressDb,
-  type KeyFilter,
-} from '../../source/key-filter.js'
+import { RdbParser, type RdbParserOptions } from '../../rdb/parser.js'
+import type { RdbSummary } from '../../rdb/visitor.js'
+import { KEY_FORMATS } from '../../formats/formats.js'
+import type { KeyFormat } from '../../formats/key-format.js'
+import { compileKeyFilter, withAddressDb, type KeyFilter } from '../../source/key-filter.js'
 import { pumpRdb, RDB_READ_BYTES, type PumpedRdb } from '../../source/rdb-input.js'
 import type { OpenKeys } from '../keys/open.js'
 import { openParts, type PartedOutput } from './parted-output.js'
 import { openSources } from './sources.js'
 import { findDamage, type Damage } from '../../source/damage.js'
 import { dbOfSource, readSource, type Source, type SourceName } from '../../source/classify.js'
-import { SizeGate } from '../../source/size-gate.js'
 import { KeyChanges } from './changes.js'
+import { ExportRun } from './export-run.js'
 import type { ExportOptions, ExportResult } from './options.js'
+import { goesInThreads, JoinedOutput } from './threads.js'
 
 export { lossText } from '../../target/loss-text.js'
 export type * from './options.js'
 export type { Split } from './parts.js'
-
-/** Of one of many parts. */
-const LEAST_OUTPUT_BYTES = 1 << 16
-/** What a kernel wants to have to spare behind each. */
-const OUTPUT_SLACK_BYTES = 64
-/** A row of many keys is written at once, and a list may be held back until its end. */
-const OUTPUT_BYTES = 1 << 20
 
 /** Rejects with FileError, RdbError, AofError, ProtocolError, UsageError or AbortedError. */
 export async function exportKeys(
@@ -76,47 +61,7 @@ export async function exportKeys(
         : undefined
     const output = await openParts(options)
     try {
-      const run = new ExportRun(options, filter, keys, damage, sources.length, output)
-      const rdb = damage === undefined ? keys.rdb : await keys.again()
-      const parser = new RdbParser(run.visitor, {
-        file: keys.name,
-        lane: run.visitor.lane,
-        timeShiftMs: keys.timeShiftMs,
-        salvage: damage !== undefined,
-        walkBlobs: run.format.walkBlobs ?? false,
-      })
-      let pumped: PumpedRdb
-      try {
-        pumped = await pumpRdb(rdb, parser, {
-          signal: options.signal,
-          buffer: run.inputBuffer,
-          pieces: run.pieces,
-          drain: () => {
-            run.drain()
-            return output.drain()
-          },
-          onProgress: (done, keys) =>
-            options.onProgress?.({
-              phase: 'read',
-              done,
-              total: rdb.input.sizeBytes,
-              unit: 'bytes',
-              keys,
-            }),
-        })
-      } catch (error) {
-        if (error instanceof InputError && parser.version > 0) {
-          const { version, keysRead } = parser
-          const read = { version, keysRead, checksum: 'unchecked' as const, notices: {} }
-          error.partial = { ...run.result(read, 0), error }
-        }
-        throw error
-      } finally {
-        rdb.close()
-      }
-      run.finish()
-      await output.finish()
-      return run.result(pumped.summary, pumped.trailingBytes)
+      return await writeKeys({ options, filter, keys, damage, output, sources: sources.length })
     } catch (error) {
       output.discard()
       throw error
@@ -126,158 +71,141 @@ export async function exportKeys(
   }
 }
 
-/** One export: the writer of its format behind the filters, and what they count. */
-class ExportRun {
-  readonly visitor: RdbVisitor & WithLane
-  readonly format: KeyFormat
-  /** What is read into it is written out by kernels where that is possible. */
-  readonly inputBuffer: Buffer
-  readonly pieces: PieceSize
-  readonly #name: KeyFormatName
-  readonly #filter: KeyFilter
-  readonly #opened: OpenKeys
-  readonly #damage: Damage | undefined
-  readonly #changes: KeyChanges | undefined
-  readonly #outputs: PartedOutput
-  readonly #writer: KeyWriter
-  readonly #gate: SizeGate | undefined
-  readonly #tally: KeyTally | undefined
-  readonly #nowMs = Date.now()
-  readonly #modules: Record<string, number> = {}
-  #keysFiltered = 0
-  /** Whether strings of this db are wanted at all. */
-  #stringsDb = -1
-  #takesStrings = false
+interface Writing {
+  readonly options: ExportOptions
+  readonly filter: KeyFilter
+  readonly keys: OpenKeys
+  readonly damage: Damage | undefined
+  readonly output: PartedOutput
+  readonly sources: number
+}
 
-  constructor(
-    options: ExportOptions,
-    filter: KeyFilter,
-    opened: OpenKeys,
-    damage: Damage | undefined,
-    sources: number,
-    outputs: PartedOutput,
-  ) {
-    this.#name = options.format ?? 'jsonl'
-    this.#tally = options.loader?.tally
-    this.format = KEY_FORMATS[this.#name]
-    this.#filter = filter
-    this.#opened = opened
-    this.#damage = damage
-    const changes = KeyChanges.of(options, sources)
-    this.#changes = changes
-    const lzf = options.lzf ?? false
-    const isDumpOnly = changes?.areMoved === true || options.split !== undefined || lzf
-    const movesKeys = this.format.movesKeys === true
-    if (isDumpOnly && !movesKeys) {
-      throw new UsageError(
-        `only a dump takes keys that go elsewhere, is split, or compressed inside: not ${this.#name}`,
-        {
-          hint: 'choose the format rdb, and export that',
-        },
-      )
-    }
-    const { target } = options
-    this.#outputs = outputs
-    const count = outputs.outputs.length
-    const outputBytes = Math.max(LEAST_OUTPUT_BYTES, Math.floor(OUTPUT_BYTES / count))
-    const kernel = new ByteKernel(count * (outputBytes + OUTPUT_SLACK_BYTES) + RDB_READ_BYTES)
-    const outs = outputs.outputs.map(
-      (output) => new OutputBuffer((bytes) => output.write(bytes), kernel.allocate(outputBytes)),
-    )
-    const out = outs[0]!
-    this.pieces = new PieceSize(out, RDB_READ_BYTES)
-    this.inputBuffer = kernel.allocateInput(RDB_READ_BYTES)
-    const minSizeBytes = options.filter?.minSizeBytes ?? 0
-    const isMeasured = this.format.measuresMemory === true
-    this.#writer = this.format.create({
-      out,
-      kernel,
-      head: opened.rdb.input.head,
-      wanted: (header) => this.#isWanted(header),
-      wantedString:
-        damage === undefined && changes === undefined && !filter.asksIdle
-          ? this.#isStringWanted
-          : undefined,
-      place: changes && movesKeys ? (header, place) => changes.place(header, place) : undefined,
-      split: outputs.partOf && { outs, partOf: outputs.partOf },
-      lzf,
-      isFree:
-        changes === undefined && filter.passesAll && damage === undefined && minSizeBytes === 0,
-      minSizeBytes: isMeasured ? minSizeBytes : 0,
-      strings: options.strings ?? 'text',
-      timeShiftMs: opened.timeShiftMs,
-      target: target && targetCapabilities(target.family, parseServerVersion(target.version)),
-      loader: options.loader,
-    })
-    this.#gate =
-      minSizeBytes > 0 && !isMeasured ? new SizeGate(this.#writer.visitor, minSizeBytes) : undefined
-    this.visitor = this.#gate ?? this.#writer.visitor
+async function writeKeys(writing: Writing): Promise<ExportResult> {
+  const { options, filter, keys, damage, output, sources } = writing
+  const { signal } = options
+  const changes = KeyChanges.of(options, sources)
+  checkForm(options, changes)
+  const rdb = damage === undefined ? keys.rdb : await keys.again()
+  const isDependent = damage !== undefined || changes !== undefined || sources > 1
+  const joined = goesInThreads(options, rdb, { dependsOnOthers: isDependent })
+    ? new JoinedOutput(options, output)
+    : undefined
+  const memory = ExportRun.memory(output.outputs.length, RDB_READ_BYTES)
+  const nowMs = Date.now()
+  const run = new ExportRun(options, {
+    filter,
+    head: keys.rdb.input.head,
+    timeShiftMs: keys.timeShiftMs,
+    sinks: joined === undefined ? output.outputs.map((each) => writeTo(each)) : [joined.write],
+    memory,
+    nowMs,
+    partOf: output.partOf,
+    damage,
+    changes,
+  })
+  const reading: RdbParserOptions = {
+    file: keys.name,
+    timeShiftMs: keys.timeShiftMs,
+    salvage: damage !== undefined,
+    walkBlobs: run.format.walkBlobs ?? false,
   }
-
-  /** Between two chunks. */
-  drain(): void {
-    this.#writer.drain?.()
+  let parser = new RdbParser(run.visitor, { ...reading, lane: run.visitor.lane })
+  const onProgress = (done: number, read: number): void => {
+    const total = rdb.input.sizeBytes
+    options.onProgress?.({ phase: 'read', done, total, unit: 'bytes', keys: read })
   }
-
-  finish(): void {
-    this.#writer.finish()
-  }
-
-  result(
+  const result = (
     summary: Pick<RdbSummary, 'version' | 'checksum' | 'keysRead' | 'notices'>,
     trailingBytes: number,
-  ): ExportResult {
-    const opened = this.#opened
-    const damage = this.#damage
-    const { keys, tooSmall = 0, partKeys, ...counts } = this.#writer.counts
-    return {
-      source: opened.built === undefined ? opened.rdb.name : opened.name,
-      format: this.#name,
-      rdbVersion: summary.version,
-      checksum: summary.checksum,
-      keysRead: summary.keysRead,
-      keysWritten: keys,
-      keysFiltered: this.#keysFiltered + (this.#gate?.keysTooSmall ?? 0) + tooSmall,
-      keysDropped: this.#changes?.dropped ?? 0,
-      keysInConflict: this.#changes?.conflicts ?? 0,
-      ...counts,
-      writtenBytes: this.#outputs.writtenBytes,
-      parts: this.#outputs.told(partKeys),
-      modules: this.#modules,
-      notices: summary.notices,
-      trailingBytes,
-      commandsLeftOut: opened.commandsLeftOut,
-      built: opened.built,
-      lost: damage?.lost ?? [],
-      lostRegions: damage?.lostRegions ?? 0,
-      lostBytes: damage?.lostBytes ?? 0,
-      error: damage?.error,
+  ): ExportResult => resultOf(writing, { run, joined, changes }, summary, trailingBytes)
+  let pumped: PumpedRdb
+  try {
+    pumped =
+      joined === undefined
+        ? await pumpRdb(rdb, parser, {
+            signal,
+            buffer: memory.input,
+            pieces: run.pieces,
+            drain: () => {
+              run.drain()
+              return output.drain()
+            },
+            onProgress,
+          })
+        : await joined.read(rdb, run, {
+            options,
+            parser: reading,
+            memory,
+            nowMs,
+            begun: (begun) => (parser = begun),
+            onProgress,
+          })
+  } catch (error) {
+    if (error instanceof InputError && parser.version > 0) {
+      const { version, keysRead } = parser
+      const read = { version, keysRead, checksum: 'unchecked' as const, notices: {} }
+      error.partial = { ...result(read, 0), error }
     }
+    throw error
+  } finally {
+    rdb.close()
   }
+  run.finish()
+  await output.finish()
+  return result(pumped.summary, pumped.trailingBytes)
+}
 
-  readonly #isStringWanted: KeyFormatRun['wantedString'] = (dbnum, key, start, end, expireAtMs) => {
-    const filter = this.#filter
-    if (dbnum !== this.#stringsDb) {
-      this.#stringsDb = dbnum
-      this.#takesStrings = filter.db(dbnum) && filter.type('string')
-    }
-    const isWanted =
-      this.#takesStrings && filter.ttl(expireAtMs, this.#nowMs) && filter.name(key, start, end)
-    if (!isWanted) this.#keysFiltered += 1
-    this.#tally?.string(dbnum, expireAtMs, isWanted)
-    return isWanted
+function writeTo(output: Output): (bytes: Buffer) => void {
+  return (bytes) => output.write(bytes)
+}
+
+function checkForm(options: ExportOptions, changes: KeyChanges | undefined): void {
+  const { format = 'jsonl', split, lzf } = options
+  const isDumpOnly = changes?.areMoved === true || split !== undefined || lzf === true
+  const { movesKeys }: KeyFormat = KEY_FORMATS[format]
+  if (isDumpOnly && movesKeys !== true) {
+    throw new UsageError(
+      `only a dump takes keys that go elsewhere, is split, or compressed inside: not ${format}`,
+      { hint: 'choose the format rdb, and export that' },
+    )
   }
+}
 
-  #isWanted(header: KeyHeader): boolean {
-    // Known to be damaged: nothing of it is begun.
-    if (this.#damage?.keysFrom.has(header.byteOffset) === true) return false
-    const wanted = wantsKey(this.#filter, header, this.#nowMs)
-    if (!wanted) this.#keysFiltered += 1
-    else if (this.format.movesKeys !== true && this.#changes?.isFirst(header) === false) {
-      return false
-    } else if (header.kind === KIND.MODULE) {
-      this.#modules[header.moduleName] = (this.#modules[header.moduleName] ?? 0) + 1
-    }
-    return wanted
+function resultOf(
+  { options, keys: opened, damage, output }: Writing,
+  {
+    run,
+    joined,
+    changes,
+  }: { run: ExportRun; joined: JoinedOutput | undefined; changes: KeyChanges | undefined },
+  summary: Pick<RdbSummary, 'version' | 'checksum' | 'keysRead' | 'notices'>,
+  trailingBytes: number,
+): ExportResult {
+  const tally = joined === undefined ? run.tally() : joined.tally(run.tally())
+  const { keys, partKeys, ...counts } = { ...tally.counts }
+  // Told with the filtered.
+  delete counts.tooSmall
+  return {
+    source: opened.built === undefined ? opened.rdb.name : opened.name,
+    format: options.format ?? 'jsonl',
+    rdbVersion: summary.version,
+    checksum: summary.checksum,
+    keysRead: summary.keysRead,
+    keysWritten: keys,
+    keysFiltered: tally.keysFiltered,
+    keysDropped: changes?.dropped ?? 0,
+    keysInConflict: changes?.conflicts ?? 0,
+    ...counts,
+    writtenBytes: output.writtenBytes,
+    parts: output.told(partKeys),
+    modules: tally.modules,
+    notices: summary.notices,
+    trailingBytes,
+    commandsLeftOut: opened.commandsLeftOut,
+    built: opened.built,
+    lost: damage?.lost ?? [],
+    lostRegions: damage?.lostRegions ?? 0,
+    lostBytes: damage?.lostBytes ?? 0,
+    error: damage?.error,
   }
 }
