@@ -1,10 +1,13 @@
 import fc from 'fast-check'
 import { readFileSync, statSync, writeFileSync } from 'node:fs'
+import { spawnSync } from 'node:child_process'
 import { join } from 'node:path'
 import { afterAll, expect, test } from 'vitest'
 import { exportKeys } from '../../../src/index.js'
 import { makeTemporaryDir, removeTemporaryDir } from '../../../src/disk/temporary-dir.js'
-import { rdbFixtures } from '../../helpers/fixtures.js'
+import { fixtureFiles, rdbFixtures } from '../../helpers/fixtures.js'
+import { rdbBody, rdbBytes } from '../../helpers/rdb-bytes.js'
+import { rrepCommand } from '../../helpers/rrep-command.js'
 import { compared, exported, SMALL } from '../../helpers/threaded.js'
 
 const directory = makeTemporaryDir('rrep-threads-test-')
@@ -83,15 +86,28 @@ test('what has no border of its own is read by the one', async () => {
   expect(await exported(small, directory, { format: 'jsonl', threads: 2 })).toEqual(one)
 })
 
-test('the command line has the thread with it', async () => {
+test('the command line has the thread with it', () => {
   // Of some pieces, each of 2 MB.
   const large = join(directory, 'large.rdb')
-  const keys = Array.from({ length: 60 }, (_, index) => [`key:${index}`, 'v'.repeat(100_000 + index)])
-  writeFileSync(large, rdbBytes({ body: rdbBody(Object.fromEntries(keys) as Record<string, string>) }))
-  const [one, two] = [[], ['--threads', '2']].map((more) => runRrep(['export', large, ...more]))
-  expect(two.status).toBe(0)
-  expect(two.stdout.length).toBeGreaterThan(6_000_000)
-  expect(two.stdout).toBe(one.stdout)
+  const keys = Array.from({ length: 400 }, (_, index) => [
+    `key:${index}`,
+    'v'.repeat(16_000 + index),
+  ])
+  writeFileSync(
+    large,
+    rdbBytes({
+      checksum: 'zero',
+      body: rdbBody(Object.fromEntries(keys) as Record<string, string>),
+    }),
+  )
+  const [node, ...script] = rrepCommand
+  const [one, two] = ['1', '2'].map((threads) => {
+    const args = [...script, 'export', large, '--threads', threads]
+    return spawnSync(node!, args, { maxBuffer: 1 << 24 })
+  })
+  expect(String(two!.stderr)).toContain('400 keys')
+  expect(two!.stdout.length).toBeGreaterThan(6_000_000)
+  expect(two!.stdout.equals(one!.stdout)).toBe(true)
 })
 
 test('ends when it is told to, and leaves nothing', async () => {
