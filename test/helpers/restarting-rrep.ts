@@ -25,6 +25,11 @@ export class RestartingRrep {
     return this.#process!.err() + this.#process!.out()
   }
 
+  get hasEnded(): boolean {
+    const { child } = this.#process!
+    return child.exitCode !== null || child.signalCode !== null
+  }
+
   get pid(): number {
     return this.#process!.child.pid!
   }

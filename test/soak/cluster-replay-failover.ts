@@ -30,7 +30,10 @@ async function soak(binary: ServerBinary): Promise<void> {
   const dir = mkdtempSync(join(tmpdir(), 'rrep-soak-failover-'))
   const cluster = await startCluster(binary, { masters: 3, replicas: 3 })
   const target = await startServer({ binary })
-  const shards = cluster.masters.map((master, i) => ({ master, replica: cluster.replicas[i]! }))
+  const marks = tagsOf([1, 6000, 12_000])
+  const shards = cluster.masters.map((master, i) => ({
+    ...{ master, replica: cluster.replicas[i]!, mark: `mark:{${marks[i]!}}` },
+  }))
   const port = cluster.masters[0]!.port
   const rrep = new RestartingRrep(
     ...['replay', '--cluster', `127.0.0.1:${port}`, `127.0.0.1:${target.port}`],
@@ -38,6 +41,7 @@ async function soak(binary: ServerBinary): Promise<void> {
   )
   const writer = startClusterWriter(port, tagsOf(SLOTS))
   let lost = 0
+  let rounds = 0
   try {
     await waitFor(() => writer.writes > 1000, { what: 'writes before' })
     rrep.start()
@@ -50,6 +54,14 @@ async function soak(binary: ServerBinary): Promise<void> {
           Object.assign(shard, { master: replica, replica: master })
           const before = writer.writes
           await waitFor(() => writer.writes > before + 500, { what: 'writes behind it' })
+          // A second failover before it has gone on would leave nobody who knows where it was.
+          rounds += 1
+          await replica.client.set(shard.mark, String(rounds))
+          await waitFor(
+            async () => (await target.client.get(shard.mark)) === String(rounds) || rrep.hasEnded,
+            { what: 'rrep to go on', timeoutMs: 90_000 },
+          )
+          if (rrep.hasEnded) throw new Error('rrep has ended')
         }
         if (way !== 'KILLED') continue
         lost += rrep.said.split('a failover lost').length - 1
@@ -64,7 +76,7 @@ async function soak(binary: ServerBinary): Promise<void> {
     const seeds = clusterSeeds(`127.0.0.1:${port}`)
     const { same, b } = await diff({ kind: 'cluster', seeds }, `127.0.0.1:${target.port}`)
     assert.ok(same, `${binary.name}: source and target differ`)
-    assert.equal(b.keys, 2 * SLOTS.length)
+    assert.equal(b.keys, 2 * SLOTS.length + shards.length)
     console.log(
       `${binary.name}: ${writer.writes} writes, ${3 * ROUNDS} failovers of each of ${WAYS.join(', ')}, ` +
         `${lost} of them lost writes that had come; ${b.keys} keys the same`,

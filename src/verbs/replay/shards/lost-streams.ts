@@ -140,9 +140,7 @@ export class LostStreams {
     const { sink, owners, lanes, session } = this.#options
     const index = lanes.indexOf(lane)
     const decoder = new CommandDecoder({ lines: 'none' })
-    let keys = 0
     for (const repair of repairs.take(lane.at)) {
-      keys += repair.keys.size
       for (const { db, args } of repair.commands()) {
         if (owners[keySlot(Buffer.from(args[1]!))] !== index) continue
         const bytes = encodeCommand(...args)
@@ -153,8 +151,8 @@ export class LostStreams {
       }
     }
     sink.endUnit(lane, 0, lane.at)
-    session.event({ event: 'repaired', keys, replOffset: lane.at - 1 })
     if (!repairs.isDone) return
+    session.event({ event: 'repaired', keys: repairs.keyCount, replOffset: lane.at - 1 })
     lane.repair = undefined
     await sink.flush()
     lane.spool.setRepair(undefined)

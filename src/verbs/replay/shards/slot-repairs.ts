@@ -11,6 +11,8 @@ const PASSING = /\b(MOVED|ASK|TRYAGAIN|CLUSTERDOWN|LOADING|MASTERDOWN)\b/
 const REFUSED_MS = 20_000
 
 export class SlotRepairs {
+  /** That were taken. */
+  keyCount = 0
   #refusedSinceMs: number | undefined
   /** Those that are not done. */
   readonly #repairs: Repair[]
@@ -72,7 +74,10 @@ export class SlotRepairs {
   /** What is to be done there; it is done then. */
   take(nextReplOffset: number): readonly Repair[] {
     const due = this.#repairs.filter((each) => each.isDue(nextReplOffset))
-    for (const each of due) this.#repairs.splice(this.#repairs.indexOf(each), 1)
+    for (const each of due) {
+      this.#repairs.splice(this.#repairs.indexOf(each), 1)
+      this.keyCount += each.keys.size
+    }
     return due
   }
 }
