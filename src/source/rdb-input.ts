@@ -84,9 +84,15 @@ export async function pumpRdb(
   return { summary: parser.end(), trailingBytes, trailingZeros }
 }
 
+/** So little is not worth it. And where an input hands out a few bytes that it kept, what follows them may
+ * lie in the buffer already. */
+const LEAST_COPIED = 64
+
 /** What a stream hands out is copied: kernels then work on it in place. */
 export function inKernel(chunk: Buffer, buffer: Buffer): Buffer {
-  if (chunk.buffer === buffer.buffer || chunk.length > buffer.length) return chunk
+  const { length } = chunk
+  if (chunk.buffer === buffer.buffer || length > buffer.length || length <= LEAST_COPIED)
+    return chunk
   return buffer.subarray(0, chunk.copy(buffer))
 }
 
