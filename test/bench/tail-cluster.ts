@@ -2,7 +2,7 @@
  * `tail --cluster -o` of three shards that are written to at 20,000 commands a second each, for 20 seconds:
  * what it costs, by user and system time of its process over the time that passed. Target: 0.5 of a core.
  */
-import { readFileSync, mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -45,11 +45,15 @@ async function once(): Promise<number> {
     await pass(2000)
     const [beforeMs, before] = [performance.now(), cpuSecondsOf(rrep.pid)]
     const sent = writers.map(({ count }) => count)
+    const kept = bytesIn(dir)
     await pass(SECONDS * 1000)
     const seconds = (performance.now() - beforeMs) / 1000
     const cores = (cpuSecondsOf(rrep.pid) - before) / seconds
     const rates = writers.map(({ count }, i) => Math.round((count - sent[i]!) / seconds))
-    console.log(`  ${cores.toFixed(2)} of a core at ${rates.join(', ')} writes/s`)
+    const mbps = (bytesIn(dir) - kept) / seconds / 1e6
+    console.log(
+      `  ${cores.toFixed(2)} of a core at ${rates.join(', ')} writes/s, ${mbps.toFixed(1)} MB/s kept`,
+    )
     return cores
   } finally {
     for (const writer of writers) writer.stop()
@@ -93,6 +97,11 @@ class RawWriter {
     clearInterval(this.#timer)
     this.#socket.destroy()
   }
+}
+
+function bytesIn(dir: string): number {
+  const names = readdirSync(dir, { recursive: true, encoding: 'utf8' })
+  return names.reduce((sum, name) => sum + statSync(join(dir, name)).size, 0)
 }
 
 /** User and system time of all its threads. */
