@@ -32,7 +32,8 @@ export async function loadArchive(
   const stop = server.stop.bind(server)
   server.stop = async () => {
     await stop()
-    rmSync(copy, { recursive: true, force: true })
+    // A child of it may still put something there.
+    rmSync(copy, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 })
   }
   return server
 }

@@ -120,20 +120,6 @@ test('a run that ends in between goes on with that', async () => {
   expect(await digest(target)).toBe(await digest(pair.heir))
 })
 
-test('which keys it was before a restart that left no spool is not known, and said', async () => {
-  await prepare(pair)
-  const stop = new AbortController()
-  const first = run({ signal: stop.signal })
-  await waitFor(isTold('caught-up'), { what: 'the replay' })
-  await pair.cutOff()
-  await lose(pair)
-  stop.abort()
-  await first
-  await pair.promote()
-  const again = await run({ untilQuiet: true }).catch((error: unknown) => error)
-  expect(again).toMatchObject({ code: 'ERR_FULL_RESYNC_NEEDED' })
-})
-
 test('what names no keys is said, and ends the run', async () => {
   await prepare(pair)
   const ended = run().catch((error: unknown) => error)

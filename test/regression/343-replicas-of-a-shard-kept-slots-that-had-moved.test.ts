@@ -18,7 +18,6 @@ async function keysOf(server: TestServer): Promise<string> {
 
 const WAYS: readonly [string, (from: ClusterNode, to: ClusterNode) => Promise<unknown>, number][] =
   [
-    ['redis-7.0', async (from, to) => await moveSlots(from, to, [0, 9]), 0],
     ['redis-8.6', async (from, to) => await moveSlots(from, to, [0, 9]), 1],
     ['valkey-9.1', async (from) => await from.client.call('CLUSTER', 'FLUSHSLOT', '3'), 1],
   ]
