@@ -90,6 +90,9 @@ async function deploy(
         async () => {
           const at = await master()
           for (const each of servers) {
+            // It has given up on one that was away for long.
+            if (each.client.status === 'end') await each.client.connect().catch(() => undefined)
+            if (each.client.status !== 'ready') return false
             const info = parseInfo(await each.client.info('replication'))
             if (each === at && info.get('role') !== 'master') return false
             const isFollowing =
