@@ -1,8 +1,9 @@
 /**
  * Behind three Sentinels, with each family of servers.
  *
- * Invisible: `tail` and `serve` attached for a minute, then through failovers. SENTINEL REPLICAS lists
- * neither, no event but the first that meets them names them, and a failover is over as soon as without.
+ * Invisible: `tail` and `serve` attached for a minute, then through failovers: how often SENTINEL REPLICAS
+ * lists them (for a moment when they are met), which events name them (that, and their turn in being
+ * reconfigured), and how long a failover takes until its end is told, with them and without.
  *
  * Followed: an archive and the target of a live replay, while a writer goes on, through failovers of four
  * kinds: asked for; the master killed; frozen and thawed; killed and back without its data. After each both
