@@ -24,7 +24,6 @@ export async function run(): Promise<void> {
       ['export jsonl base64', ['export', file, '--strings', 'base64'], true],
       ['diff', ['diff', file, file], true],
       ['inspect', ['inspect', file], false],
-      ['inspect, no prefixes', ['inspect', file, '--prefixes', '0'], false],
       ['inspect --check', ['inspect', file, '--check'], false],
       ['export csv', ['export', file, '--format', 'csv'], false],
       ['export resp', ['export', file, '--format', 'resp'], false],
