@@ -1,6 +1,6 @@
 /** What the system says about a local file, as errors that say what happened and what to do. The
  * only place that knows what an errno means: one trouble has one code, whoever meets it. */
-import { FileError, type RrepErrorCode } from '../errors.js'
+import { FileError, RrepError, type RrepErrorCode } from '../errors.js'
 
 type Fault = readonly [code: RrepErrorCode, what: string, hint?: string]
 
@@ -72,9 +72,9 @@ export function errnoOf(error: unknown): string | undefined {
 }
 
 /** The same for an output: a reader that goes away had what it wanted, which callers tell from a
- * failure by its code, ERR_OUTPUT_CLOSED. */
-export function outputError(cause: unknown, name = 'the output'): FileError {
-  if (cause instanceof FileError) return cause
+ * failure by its code, ERR_OUTPUT_CLOSED. What an output says that is a store, is said as it is. */
+export function outputError(cause: unknown, name = 'the output'): RrepError {
+  if (cause instanceof RrepError) return cause
   const gone = ['EPIPE', 'ECONNRESET', 'ERR_STREAM_DESTROYED'].includes(errnoOf(cause) ?? '')
   if (!gone) return fileError(name, 'write', cause)
   return new FileError('ERR_OUTPUT_CLOSED', `the reader of ${name} is gone`, { cause })

@@ -8,7 +8,7 @@
  */
 import { write as writeFd } from 'node:fs'
 import type { Writable } from 'node:stream'
-import { FileError } from '../../errors.js'
+import { FileError, type RrepError } from '../../errors.js'
 import { errnoOf, outputError } from '../file-error.js'
 
 export interface PatientOutputOptions {
@@ -17,7 +17,7 @@ export interface PatientOutputOptions {
   /** How long a full buffer is borne. Default 10 s. */
   patienceMs?: number
   /** The reader went away, is too slow, or the disk is full. Once. */
-  onError: (error: FileError) => void
+  onError: (error: RrepError) => void
 }
 
 const BLOCK_BYTES = 1 << 20
@@ -32,13 +32,13 @@ export class PatientOutput {
   readonly #target: number | Writable
   readonly #boundBytes: number
   readonly #patienceMs: number
-  readonly #onError: (error: FileError) => void
+  readonly #onError: (error: RrepError) => void
   readonly #queue: Buffer[] = []
   #block: Buffer = Buffer.allocUnsafeSlow(BLOCK_BYTES)
   #blockLength = 0
   #spare: Buffer[] = []
   #busy = false
-  #error: FileError | undefined
+  #error: RrepError | undefined
   #waiters: (() => void)[] = []
   #impatience: NodeJS.Timeout | undefined
 
@@ -159,7 +159,7 @@ export class PatientOutput {
     this.flush()
   }
 
-  #fail(error: FileError): void {
+  #fail(error: RrepError): void {
     if (this.#error !== undefined) return
     this.#error = error
     clearTimeout(this.#impatience)
