@@ -52,11 +52,11 @@ export async function run(): Promise<void> {
     if (left.length !== backups.length || backups.length !== 3) {
       throw new Error(`three are to be kept, and there are ${left.join(', ')}`)
     }
-    await restoreBeside(repo, dir, await digest(source))
     for (const { record } of backups) {
       const told = await runCli(['backup', 'verify', `${repo}@${record.id}`])
       if (told.code !== 0) throw new Error(`at the end: ${record.id}: ${told.err}`)
     }
+    await restoreBeside(repo, dir, await digest(source))
     console.log(
       `backup: killed ${killed} times in ${rounds} rounds, ${verified.size} backups verified, ` +
         `${backups.length} are kept`,

@@ -55,6 +55,11 @@ export async function run(): Promise<void> {
     await new Promise((resolve) => setTimeout(resolve, 3000))
     halt.abort()
     await load
+    // The last one was begun just now: it has to catch up first.
+    const end = Number(/master_repl_offset:(\d+)/.exec(await source.client.info())![1])
+    const shipped = (): boolean =>
+      [...kept.err().matchAll(/everything up to offset (\d+)/g)].some(([, at]) => Number(at) >= end)
+    await waitFor(shipped, { what: 'the last of it', timeoutMs: 120_000 })
     kept.child.kill('SIGINT')
     await kept.ended
     await waitFor(async () => countOf(counting) === Number(await source.client.get('counter')), {
