@@ -18,7 +18,7 @@ export interface Finding {
   /** In front of the sentence. */
   readonly figure: string
   readonly sentence: Html
-  readonly question: ReportQuestion | undefined
+  readonly question: ReportQuestion
 }
 
 const MOST = 8
@@ -94,7 +94,7 @@ function growth({ growth: input }: ReportInput): Finding[] {
       figure: by < 0 ? `−${formatSize(-by)}` : `+${formatSize(by)}`,
       sentence: html`${by < 0 ? 'Less' : 'More'} than in ${nameHtml(baseName(input.older.file))}:
       ${countOf(total.created.keys, 'new key')}, ${formatCount(total.gone.keys)} gone.${where}`,
-      question: undefined,
+      question: { about: 'growth', older: input.older.file },
     },
   ]
 }
@@ -183,7 +183,7 @@ function storm(report: MemoryReport): Finding[] {
       ${worst.hour === 0 ? 'the first' : `hour ${worst.hour + 1}`} after the dump was made:
       ${percent(partOf(worst.keys, total))} of all that expire within a day,
       ${formatSize(worst.memory)}.`,
-      question: undefined,
+      question: { about: 'everything' },
     },
   ]
 }
@@ -199,7 +199,7 @@ function idle(report: MemoryReport): Finding[] {
       figure: percent(partOf(memory, report.memory)),
       sentence: html`of the memory was not used for 30 days or longer: ${formatSize(memory)} in
       ${countOf(keys, 'key')}.`,
-      question: undefined,
+      question: { about: 'idle' },
     },
   ]
 }
@@ -216,7 +216,7 @@ function slots(report: MemoryReport): Finding[] {
         figure: percent(partOf(tag.memory, report.memory)),
         sentence: html`is tied to one hash slot by the tag {${nameHtml(tag.tag)}}:
         ${countOf(tag.keys, 'key')}, ${formatSize(tag.memory)}. No resharding parts them.`,
-        question: undefined,
+        question: { about: 'tag', tag: tag.tag },
       },
     ]
   }
@@ -234,7 +234,7 @@ function beside(input: ReportInput, report: MemoryReport): Finding[] {
       figure: formatSize(rest),
       sentence: html`of the server's ${formatSize(used)} are not data: its own start, buffers of
       replicas and clients, scripts. Fewer keys do not make them smaller.`,
-      question: undefined,
+      question: { about: 'everything' },
     },
   ]
 }

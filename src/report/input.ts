@@ -50,9 +50,17 @@ export type ReportQuestion =
   | { readonly about: 'prefix'; readonly prefix: Buffer; readonly onlyLasting: boolean }
   | { readonly about: 'key'; readonly key: Buffer }
   | { readonly about: 'type'; readonly type: string }
-  | { readonly about: 'lasting' | 'expired' | 'largest' }
+  | { readonly about: 'tag'; readonly tag: Buffer }
+  | { readonly about: 'lasting' | 'expired' | 'largest' | 'idle' | 'everything' }
+  | { readonly about: 'growth'; readonly older: string }
   /** Of what was written: the commands themselves, or the state before one of them. */
-  | { readonly about: 'written'; readonly key?: Buffer; readonly command?: string }
+  | {
+      readonly about: 'written'
+      readonly key?: Buffer
+      readonly prefix?: Buffer
+      readonly command?: string
+    }
+  | { readonly about: 'by-key' }
   | { readonly about: 'before'; readonly replOffset: number }
 
 export interface PageOptions {

@@ -4,7 +4,7 @@ import type { TrafficReport } from '../analyze/traffic/traffic.js'
 import { countOf, formatCount, formatDuration, formatSize, percent } from '../bytes/figures-text.js'
 import type { Finding } from './findings.js'
 import { html, type Html } from './html.js'
-import type { PageOptions } from './input.js'
+import type { PageOptions, ReportQuestion } from './input.js'
 import { nameHtml } from './names.js'
 import { card, findingList, readableTime } from './sections/head.js'
 import { timeOf, trafficSections } from './sections/traffic.js'
@@ -145,7 +145,7 @@ function standingOut(traffic: TrafficReport, options: PageOptions): Html {
       sentence: html`of the commands write
       ${row.name === '(none)' ? 'keys without a prefix' : nameHtml(row.name)}, and
       ${percent(partOf(row.bytes, traffic.bytes))} of the bytes: ${formatSize(row.bytes)}.`,
-      question: undefined,
+      question: belowPrefix(row.name),
     })),
     ...heavy(traffic),
     ...share(traffic.byCommand, traffic, MUCH_OF_ALL, (row) => ({
@@ -189,9 +189,13 @@ function heavy(traffic: TrafficReport): Sentence[] {
       figure: formatSize(row.bytes),
       sentence: html`${percent(ofBytes)} of the bytes are written below ${nameHtml(row.name)}, by
       ${percent(ofCommands)} of the commands: ${formatSize(row.bytes / row.commands)} each.`,
-      question: undefined,
+      question: belowPrefix(row.name),
     },
   ]
+}
+
+function belowPrefix(name: string): ReportQuestion {
+  return name === '(none)' ? { about: 'by-key' } : { about: 'written', prefix: Buffer.from(name) }
 }
 
 function share(

@@ -100,13 +100,17 @@ test('what is no dump makes no page', async () => {
   expect(() => statSync(file)).toThrow()
 })
 
-test('what stands out is three to eight sentences, each with its number, largest first', async () => {
+test('what stands out is three to eight sentences, each with its number and the line that shows more, largest first', async () => {
   for (const name of ['demo/ecommerce', 'redis-7.2/types', 'valkey-9.1/streams', 'redis-7.2/lru']) {
-    const page = await pageOf(join(FIXTURES, `${name}.rdb`))
+    const file = join(scratch, 'standing-out.html')
+    await runCli(['inspect', join(FIXTURES, `${name}.rdb`), '--html', file])
+    const page = readFileSync(file, 'utf8')
     const list = /<ol class="findings">(.*?)<\/ol>/s.exec(page)![1]!
     const leads = [...list.matchAll(/<span class="lead">([^<]*)<\/span>/g)].map(([, lead]) => lead)
     expect(leads.length, name).toBeGreaterThanOrEqual(3)
     expect(leads.length, name).toBeLessThanOrEqual(8)
     for (const lead of leads) expect(lead).toMatch(/\d/)
+    const lines = [...list.matchAll(/<p class="command"><code>(rrep [^<]*)<\/code>/g)]
+    expect(lines.length, name).toBe(leads.length)
   }
 })

@@ -28,8 +28,24 @@ function lineOf(question: ReportQuestion, source: string): string | undefined {
       return `${line} --ttl expired --keys`
     case 'largest':
       return `${line} --top 50`
+    case 'idle':
+      return `${line} --idle '>30d' --keys`
+    case 'everything':
+      return `${line} --report`
+    case 'tag': {
+      const glob = globOf(question.tag, ['*{', '}*'])
+      return glob === undefined ? undefined : `${line} --match ${glob}`
+    }
+    case 'growth':
+      return `${line} --compare ${sourceText(question.older)} --top 50`
+    case 'by-key':
+      return `rrep tail ${source} --stats --by key`
     case 'written':
       if (question.command !== undefined) return `rrep tail ${source} --command ${question.command}`
+      if (question.prefix !== undefined) {
+        const glob = globOf(question.prefix)
+        return glob === undefined ? undefined : `rrep tail ${source} --match ${glob}`
+      }
       return question.key !== undefined && isSane(question.key)
         ? `rrep history ${source} ${shellQuote(question.key.toString())}`
         : undefined
@@ -46,12 +62,12 @@ function isSane(name: Buffer): boolean {
 }
 
 /** Of names that are plain text: a glob has no form for other bytes. */
-function globOf(prefix: Buffer): string | undefined {
-  if (!isSane(prefix) || !isUtf8(prefix)) return undefined
-  const text = prefix.toString('utf8')
-  if (printable(prefix) !== text.replaceAll('\\', '\\\\')) return undefined
+function globOf(name: Buffer, [before, behind] = ['', '*']): string | undefined {
+  if (!isSane(name) || !isUtf8(name)) return undefined
+  const text = name.toString('utf8')
+  if (printable(name) !== text.replaceAll('\\', '\\\\')) return undefined
   // A merged piece is a star already, and any name fits it.
-  return shellQuote(`${text.replace(/[[\]?\\^]/g, '\\$&')}*`)
+  return shellQuote(`${before}${text.replace(/[[\]?\\^]/g, '\\$&')}${behind}`)
 }
 
 export function shellQuote(text: string): string {
