@@ -50,7 +50,7 @@ export interface AnalyzedStrings {
   readonly rows: StringBatch
   /** By row, as `ENCODING` has them. */
   readonly encodings: Uint8Array
-  /** By row: bytes as `AnalyzedKey.memory`. */
+  /** By row: whole bytes, as `AnalyzedKey.memory`. */
   readonly memory: Float64Array
 }
 
@@ -188,7 +188,8 @@ export class KeyAnalysis implements RdbVisitor {
     }
     const model = this.#model!
     const encoding = this.#encoding.of(header, stats)
-    const memory = model.bytes(header, stats, encoding)
+    // Whole bytes: so sums are those of the rows that are told, by whatever they are grouped.
+    const memory = Math.round(model.bytes(header, stats, encoding))
     if (this.#options.wantsMemory?.(memory) === false) {
       this.filteredOut += 1
       return
@@ -199,7 +200,7 @@ export class KeyAnalysis implements RdbVisitor {
       current.header = header
       current.stats = stats
       current.encoding = ENCODING_NAMES[encoding]!
-      current.memory = Math.round(memory)
+      current.memory = memory
       this.#options.onKey(current)
     }
   }
@@ -368,7 +369,7 @@ export class KeyAnalysis implements RdbVisitor {
       key: Buffer.from(rows.bytes.subarray(rows.keyStart(row), rows.keyEnd(row))),
       type: KIND_NAMES[KIND.STRING]!,
       encoding: ENCODING_NAMES[encoding]!,
-      memory: Math.round(memory),
+      memory,
       elements: 1,
       expireAtMs: rows.expireAtMs(row),
     }
@@ -382,7 +383,7 @@ export class KeyAnalysis implements RdbVisitor {
 
   #facts(header: KeyHeader, stats: ValueStats, encoding: Encoding, memory: number): KeyFacts {
     const { type } = this.#current
-    return keyFacts(header, stats, type, ENCODING_NAMES[encoding]!, Math.round(memory))
+    return keyFacts(header, stats, type, ENCODING_NAMES[encoding]!, memory)
   }
 
   #selectDatabase(dbnum: number): void {

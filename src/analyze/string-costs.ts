@@ -42,7 +42,7 @@ export class StringCosts {
         ? ENCODING.RAW
         : this.#rules.text(keyLength, hasExpiry, length)
     }
-    this.memory = this.#model.stringKey(keyLength, hasExpiry, length, encoding)
+    this.memory = Math.round(this.#model.stringKey(keyLength, hasExpiry, length, encoding))
     return encoding
   }
 }

@@ -77,7 +77,7 @@ export class CsvRows implements RowFormat {
   }
 
   text({ rows, encodings, memory }: AnalyzedStrings, row: number): string {
-    const bytes = Math.round(memory[row]!)
+    const bytes = memory[row]!
     return `,${bytes},${ENCODING_NAMES[encodings[row]!]},1,${rows.valueBytes(row)},`
   }
 

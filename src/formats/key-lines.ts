@@ -128,7 +128,7 @@ export class KeyRows implements RowFormat {
   }
 
   text({ encodings, memory }: AnalyzedStrings, row: number): string {
-    return `${ENCODING_NAMES[encodings[row]!]} 1 ${Math.round(memory[row]!)} `
+    return `${ENCODING_NAMES[encodings[row]!]} 1 ${memory[row]!} `
   }
 
   key(key: AnalyzedKey, out: Buffer, at: number): number {

@@ -169,12 +169,7 @@ export class KeyColumns {
     if (wants.databases) block.databases.fill(rows.dbnum, row, end)
     if (wants.types) block.types.fill(KIND.STRING, row, end)
     if (wants.encodings) block.encodings.set(encodings.subarray(first, first + taken), row)
-    if (wants.memory) {
-      const to = block.memory
-      for (let index = 0; index < taken; index += 1) {
-        to[row + index] = Math.round(memory[first + index]!)
-      }
-    }
+    if (wants.memory) block.memory.set(memory.subarray(first, first + taken), row)
     if (wants.elements) block.elements.fill(1, row, end)
     if (wants.largest) block.largest.set(lane.lengths.subarray(0, taken), row)
     if (wants.expiries) block.expiries.set(lane.expiries.subarray(0, taken), row)
@@ -192,7 +187,7 @@ export class KeyColumns {
     block.databases[row] = rows.dbnum
     block.types[row] = KIND.STRING
     block.encodings[row] = encodings[index]!
-    block.memory[row] = Math.round(memory[index]!)
+    block.memory[row] = memory[index]!
     block.elements[row] = 1
     block.largest[row] = rows.valueBytes(index)
     block.expiries[row] = rows.hasExpiry(index) ? rows.expireAtMs(index) : Number.NaN

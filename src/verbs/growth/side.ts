@@ -124,7 +124,7 @@ export class GrowthSide {
         continue
       }
       const name = this.#names.add(rows.dbnum, rows.bytes, rows.keyStart(row), rows.keyEnd(row))
-      this.#put(classes[row]!, marks[row]!, name, Math.round(memory[row]!))
+      this.#put(classes[row]!, marks[row]!, name, memory[row]!)
       row += 1
     }
     this.records += count
@@ -177,7 +177,7 @@ export class GrowthSide {
       words[at + RECORD_PREFIX] = marks[row]!
       words[at + RECORD_NAME] =
         start === NO_NAME ? NO_NAME : start + hashed[from + HASHED_NAME_WORD]!
-      doubles[(at + RECORD_MEMORY) >> 1] = Math.round(memory[row]!)
+      doubles[(at + RECORD_MEMORY) >> 1] = memory[row]!
       lengths[part] = length + RECORD_WORDS
     }
   }

@@ -247,6 +247,8 @@ test.each(QUESTIONS)('%s', async (query, expected) => {
 })
 
 test('all columns are those of --csv', async () => {
+  const head = (await runCli(['inspect', file, '--csv'])).out.split('\n')[0]
+  expect((await runCli(['sql', file, 'select * from keys limit 0'])).out).toBe(`${head!}\n`)
   const rows = await answer([file, 'select * from keys'])
   expect(sorted(rows)).toEqual(
     sorted(
