@@ -104,7 +104,7 @@ export const ERROR_CODES = {
   ERR_SNAPSHOT_PASSED: 'a further snapshot lies before what the archive still has',
 
   // Targets.
-  ERR_TARGET_CLUSTER: 'the target is a cluster, and the source brings a stream',
+  ERR_TARGET_CLUSTER: 'the target is a cluster, and the source brings what cannot go into one',
   ERR_TARGET_REPLICA: 'the target is a replica and takes no writes',
   ERR_VIA_REPLICA: 'the target cannot be loaded as a replica, and why',
   ERR_LOAD_INCOMPLETE: 'the target does not have all the keys that it was sent',

@@ -10,6 +10,7 @@
  *   shift    milliseconds added to all expiries, or 0
  *   empty    1 if the target was empty when the load began: all keys are ours
  *   owner    the rrep process at work: a second one takes over, the first then stops
+ *   slots    of a cluster: what its checkpoints by slot are read with (cluster/slot-mark.ts)
  *   epoch    how many have taken over: a lower one than its own tells a process that the target was
  *            thrown back, a higher one that another is at work
  */
@@ -41,6 +42,7 @@ export interface Checkpoint {
   epoch: number
   /** Of a source of several streams: how far each is, by its name. `nextReplOffset` then only counts. */
   shards?: ReadonlyMap<string, string> | undefined
+  slots?: string | undefined
 }
 
 const SHARD_FIELD = 'shard:'
@@ -79,6 +81,7 @@ export function parseCheckpoint(reply: Reply): Checkpoint | undefined {
     owner: fields.get('owner') ?? '',
     epoch: Number(fields.get('epoch') ?? 0),
     shards: shardsIn(fields),
+    ...(fields.has('slots') ? { slots: fields.get('slots')! } : {}),
   }
 }
 
@@ -97,14 +100,23 @@ export async function writeCheckpoint(
   checkpoint: Checkpoint,
 ): Promise<void> {
   await connection.expect('SELECT', String(CHECKPOINT_DB))
-  const reply = await connection.call(
+  const reply = await connection.call(...checkpointCommand(key, checkpoint))
+  if (reply instanceof ReplyError) throw refused('the target', 'HMSET', reply.text)
+}
+
+/** All of its fields: a FLUSHALL may have taken the key away. */
+export function checkpointCommand(
+  key: Uint8Array,
+  checkpoint: Checkpoint,
+): readonly (string | Uint8Array)[] {
+  return [
     ...['HMSET', key, 'source', checkpoint.source, 'phase', checkpoint.phase],
     ...['replid', checkpoint.replid, 'offset', String(checkpoint.nextReplOffset)],
     ...['db', String(checkpoint.dbnum), 'shift', String(checkpoint.shiftMs)],
     ...['empty', checkpoint.targetWasEmpty ? '1' : '0', 'owner', checkpoint.owner],
     ...['epoch', String(checkpoint.epoch), ...shardFields(checkpoint.shards)],
-  )
-  if (reply instanceof ReplyError) throw refused('the target', 'HMSET', reply.text)
+    ...(checkpoint.slots === undefined ? [] : ['slots', checkpoint.slots]),
+  ]
 }
 
 export async function deleteCheckpoint(

@@ -195,6 +195,40 @@ export class Ledger {
     this.commands.read = written + skipped + failed + left
   }
 
+  /**
+   * What a part of the load came to. `isComing`: a failure of keys that are written again, and count as
+   * written until then. `isAgain`: such keys, which were counted; only what failed now is news.
+   */
+  absorb(
+    part: Ledger,
+    { isAgain, isComing }: { isAgain: boolean; isComing: (failure: Failure) => boolean },
+  ): void {
+    for (const [db, types] of part.#dbs) {
+      for (const [type, from] of types) {
+        const to = this.of(db, type)
+        if (isAgain) {
+          to.written -= from.failed
+          to.failed += from.failed
+        } else addCounts(to, from)
+      }
+    }
+    for (const failure of part.failures) {
+      if (!isComing(failure)) {
+        this.name(failure)
+        continue
+      }
+      const counts = this.of(failure.db, failure.type)
+      counts.failed -= 1
+      counts.written += 1
+    }
+    this.failuresOmitted += part.failuresOmitted
+    this.conflicts += part.conflicts
+    if (this.functions.read === 0) Object.assign(this.functions, part.functions)
+    if (isAgain) return
+    for (const [what, count] of part.#notHeld) this.notHeld(what, count)
+    for (const [what, count] of part.#notes) this.note(what, count)
+  }
+
   leaveOut(reason: string): void {
     this.commands.leftOut[reason] = (this.commands.leftOut[reason] ?? 0) + 1
   }

@@ -4,6 +4,7 @@ import { formatServerAddress, maskSecrets } from '../net/address.js'
 import { ControlClient } from '../net/control.js'
 import { makeServerSettings, type ServerWishes } from '../net/make-server-settings.js'
 import type { ServerPlace, ServerSettings } from '../net/server-settings.js'
+import { sleep } from '../net/waiting.js'
 import {
   hasSameOwners,
   mastersOf,
@@ -79,6 +80,31 @@ export async function readCluster(
     }
   }
   throw failure
+}
+
+const LOOK_MS = 200
+
+/**
+ * The same, when it is whole and agrees with itself: each slot has a master that is up. A failover is
+ * waited for, so long; rejects then as `readCluster`, or with ProtocolError ERR_CLUSTER_DOWN.
+ */
+export async function readWholeCluster(
+  seeds: ClusterSeeds,
+  waitMs: number,
+  signal?: AbortSignal,
+): ReturnType<typeof readCluster> {
+  const endMs = performance.now() + waitMs
+  for (;;) {
+    try {
+      const now = await readCluster(seeds, signal)
+      refuseHoles(seeds, mastersOf(now), 'what is in it is written as one')
+      return now
+    } catch (error) {
+      if (!(error instanceof RrepError) || !error.retriable) throw error
+      if (performance.now() > endMs) throw error
+    }
+    await sleep(LOOK_MS, signal)
+  }
 }
 
 /** Throws ProtocolError where a slot has no owner, or one that is down. `otherwise`: what the user can do instead. */

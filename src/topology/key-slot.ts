@@ -53,6 +53,24 @@ export function tagIn(set: Uint8Array): string {
   }
 }
 
+let allTags: readonly string[] | undefined
+
+/** For each slot the shortest text that puts a key there. */
+export function slotTags(): readonly string[] {
+  if (allTags !== undefined) return allTags
+  const tags = new Array<string>(SLOT_COUNT)
+  let left = SLOT_COUNT
+  for (let n = 0; left > 0; n += 1) {
+    const tag = n.toString(36)
+    const slot = keySlot(Buffer.from(tag))
+    if (tags[slot] !== undefined) continue
+    tags[slot] = tag
+    left -= 1
+  }
+  allTags = tags
+  return tags
+}
+
 function indexIn(bytes: Uint8Array, byte: number, start: number, end: number): number {
   for (let at = start; at < end; at += 1) if (bytes[at] === byte) return at
   return -1

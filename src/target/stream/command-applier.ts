@@ -25,7 +25,7 @@ import type { Ledger } from '../ledger.js'
 import { frameEnd } from '../server/resp-frames.js'
 import { VERDICT } from './rule-outcome.js'
 import type { StreamRules } from './stream-rules.js'
-import type { StreamWriter } from './stream-writer.js'
+import type { StreamTarget } from './stream-target.js'
 import {
   TRANSFORM_FAILED,
   transformCommand,
@@ -34,7 +34,7 @@ import {
 } from '../transform.js'
 
 /** Where commands go. */
-export type CommandBatches = Pick<StreamWriter, 'current' | 'seal'>
+export type CommandBatches = Pick<StreamTarget, 'current' | 'seal'>
 
 export interface CommandApplierOptions {
   writer: CommandBatches
@@ -47,6 +47,8 @@ export interface CommandApplierOptions {
   /** Databases of the target. */
   databases: number
   checkpointKey: Buffer
+  /** Keys that begin with it and a colon are ours, too. */
+  hasOwnFamily?: boolean
 }
 
 /** What became of a command, or of the several that a transform makes of it: the worst counts. */
@@ -54,6 +56,8 @@ const FATE = { LEFT_OUT: 0, SENT: 1, FAILED: 2 } as const
 
 /** What a filter says of a command. */
 const PASS = { NONE: 0, ALL: 1, SOME: 2 } as const
+
+const COLON = 0x3a
 
 export class CommandApplier {
   /** The source's db at hand. */
@@ -114,9 +118,13 @@ export class CommandApplier {
         }
         return
       case 'EXEC':
+        if (this.inTransaction) {
+          writer.current.transactions?.push(this.#mark.frame, writer.current.frameCount)
+        }
         this.inTransaction = false
         break
       default:
+        writer.current.commandReplOffset = nextReplOffset
         this.#one(info, command)
     }
     if (!this.inTransaction) {
@@ -381,8 +389,13 @@ export class CommandApplier {
     if (this.db !== CHECKPOINT_DB || command.argc < 2) return false
     const key = this.#options.checkpointKey
     const start = command.args[2]!
-    if (command.args[3]! - start !== key.length) return false
-    return key.equals(argBytes(command, 1))
+    const length = command.args[3]! - start
+    const isFamily =
+      this.#options.hasOwnFamily === true &&
+      length > key.length &&
+      command.bytes[start + key.length] === COLON
+    if (length !== key.length && !isFamily) return false
+    return key.equals(command.bytes.subarray(start, start + key.length))
   }
 
   #failed(command: CommandDecoder, reason: string): void {

@@ -34,6 +34,13 @@ export class StreamBatch implements PipelinedBatch {
   frameStart = new Int32Array(1024)
   /** Which command of the source each frame belongs to; NO_COMMAND: none that is still to count. */
   frameCommand = new Int32Array(1024)
+  /** The stream behind the command that each frame came of. */
+  frameReplOffset = new Float64Array(1024)
+  /** Which of several streams it came of. */
+  frameStream = new Uint16Array(1024)
+  /** Of the command at hand. */
+  commandReplOffset = -1
+  commandStream = 0
   #command = NO_COMMAND
   #nextCommand = 0
   /** The target's db behind the last frame. */
@@ -46,6 +53,8 @@ export class StreamBatch implements PipelinedBatch {
   /** Commands of the source that the frames stand for. */
   sourceCommands = 0
   attempt = 0
+  /** First frame of each transaction of the source, and the one behind it: for who wants to know. */
+  transactions: number[] | undefined
   /** A script of the source is in it, which may run for ever. */
   hasScript = false
   readonly errors: BatchError[] = []
@@ -66,6 +75,7 @@ export class StreamBatch implements PipelinedBatch {
     this.attempt = 0
     this.hasScript = false
     this.errors.length = 0
+    if (this.transactions !== undefined) this.transactions.length = 0
   }
 
   /** The frames that follow stand for one command of the source. */
@@ -105,9 +115,17 @@ export class StreamBatch implements PipelinedBatch {
     if (this.frameCount === this.frameStart.length) {
       this.frameStart = twice(this.frameStart)
       this.frameCommand = twice(this.frameCommand)
+      const offsets = new Float64Array(2 * this.frameReplOffset.length)
+      offsets.set(this.frameReplOffset)
+      this.frameReplOffset = offsets
+      const streams = new Uint16Array(2 * this.frameStream.length)
+      streams.set(this.frameStream)
+      this.frameStream = streams
     }
     this.frameStart[this.frameCount] = this.out.length
     this.frameCommand[this.frameCount] = this.#command
+    this.frameReplOffset[this.frameCount] = this.commandReplOffset
+    this.frameStream[this.frameCount] = this.commandStream
     this.frameCount += 1
   }
 
@@ -138,6 +156,8 @@ export class StreamBatch implements PipelinedBatch {
         to.beginFrame()
         to.frameStart[to.frameCount - 1] = this.frameStart[i]! + shift
         to.frameCommand[to.frameCount - 1] = this.frameCommand[i]!
+        to.frameReplOffset[to.frameCount - 1] = this.frameReplOffset[i]!
+        to.frameStream[to.frameCount - 1] = this.frameStream[i]!
       }
       to.#nextCommand = this.#nextCommand
       to.targetDb = this.targetDb
@@ -205,6 +225,20 @@ export class StreamBatch implements PipelinedBatch {
     const frame = queued ? reply - 1 : element
     const isFrame = frame >= 0 && frame < this.frameCount
     this.errors.push({ frame: isFrame ? frame : -1, queued, text: line })
+  }
+
+  /** The frame stands for a command that was counted, by its number. */
+  beginFrameOf(command: number, replOffset: number, stream: number): void {
+    this.beginFrame()
+    const frame = this.frameCount - 1
+    this.frameCommand[frame] = command
+    this.frameReplOffset[frame] = replOffset
+    this.frameStream[frame] = stream
+  }
+
+  /** The byte behind a frame. */
+  endOfFrame(frame: number): number {
+    return frame + 1 < this.frameCount ? this.frameStart[frame + 1]! : this.out.length
   }
 
   /** Printable name and first argument of a frame. */

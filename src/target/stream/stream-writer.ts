@@ -24,8 +24,9 @@ import {
   type Checkpoint,
 } from '../checkpoint.js'
 import type { Ledger } from '../ledger.js'
-import { errorKind } from '../server/reply-reader.js'
+import { errorKind, type Reply } from '../server/reply-reader.js'
 import { StreamBatch, type BatchError } from './stream-batch.js'
+import type { StreamTarget } from './stream-target.js'
 import {
   fence,
   isTransient,
@@ -68,7 +69,7 @@ const MAX_QUEUED = 2
 /** What the target refuses for reasons that pass is tried so often: about half a minute. */
 const MAX_TRANSIENT_ATTEMPTS = 12
 
-export class StreamWriter implements ConnectionOwner {
+export class StreamWriter implements ConnectionOwner, StreamTarget {
   /** Where commands are appended; `seal` when it is full and at a boundary. */
   current = new StreamBatch()
   /** Next stream byte that the target has confirmed not to have. */
@@ -110,6 +111,10 @@ export class StreamWriter implements ConnectionOwner {
   get connection(): TargetConnection {
     if (this.#connection === undefined) throw new InternalError('the stream writer is not open')
     return this.#connection
+  }
+
+  get keptReplOffset(): number {
+    return this.appliedReplOffset
   }
 
   get isFull(): boolean {
@@ -189,6 +194,14 @@ export class StreamWriter implements ConnectionOwner {
         await sleep(backoffMs(attempt), this.#signal)
       }
     }
+  }
+
+  async onEach(work: (connection: TargetConnection) => Promise<void>): Promise<void> {
+    await this.withConnection(work)
+  }
+
+  async call(...args: readonly (string | Uint8Array)[]): Promise<Reply> {
+    return await this.connection.call(...args)
   }
 
   /** Resolves at the next confirmation. */

@@ -11,10 +11,19 @@ export class ClusterTarget extends ProtocolError {
   }
 }
 
+/** One key space of several streams has its checkpoint in one place: a cluster has none such. */
+export function noShards(): ProtocolError {
+  return new ProtocolError(
+    'ERR_TARGET_CLUSTER',
+    'a live cluster goes into one server, not into another cluster yet',
+    { hint: 'a snapshot of it can: take one with `syncCluster()`, and replay that' },
+  )
+}
+
 export function noStream(source: string): ProtocolError {
   return new ProtocolError(
     'ERR_TARGET_CLUSTER',
-    `${source} brings a stream of commands, which cannot go into a cluster yet`,
-    { hint: 'a snapshot can: take one with `sync()`, and replay that' },
+    `${source} brings a stream of commands, and did not show it before: it cannot go into a cluster as it is`,
+    { hint: 'unpack it first, or take a snapshot with `sync()`, and replay that' },
   )
 }

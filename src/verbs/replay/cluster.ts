@@ -3,11 +3,11 @@
  * reading of the source. Functions go to every one. What each says is added up in one ledger.
  *
  * The owners of the slots must be the same before and behind: a slot that moved meanwhile has refused
- * keys, and that is told. Commands behind a snapshot are not for here yet.
+ * keys, and that is told. A source that has commands, too, goes another way (into-cluster/). It can be read
+ * more than once.
  */
 import { ProtocolError } from '../../errors.js'
 import type { ServerSettings } from '../../net/server-settings.js'
-import { nameOfSource } from '../../source/classify.js'
 import { mergeReports, type LedgerReport } from '../../target/ledger.js'
 import { allOrNone } from '../../topology/all-or-none.js'
 import {
@@ -19,9 +19,6 @@ import {
 import { readCluster, refuseHoles, settingsAt, type ClusterSeeds } from '../../topology/cluster.js'
 import { slotSet, tagIn } from '../../topology/key-slot.js'
 import { DEFAULT_CHECKPOINT_KEY } from '../../target/checkpoint.js'
-import { noStream } from './cluster-target.js'
-import { isReadOnce } from './checks.js'
-import { keepInput } from './kept-input.js'
 import type { ReplayCall, ReplayResult } from './options.js'
 
 /** Of all nodes together. */
@@ -41,25 +38,18 @@ export async function replayToCluster(
   seeds: ClusterSeeds,
   runs: ShardRuns,
 ): Promise<ReplayResult> {
-  const { source, signal } = call
-  if (source.kind === 'server') throw noStream(nameOfSource(source))
+  const { signal } = call
   const before = await readCluster(seeds, signal)
   const masters = mastersOf(before)
   refuseHoles(seeds, masters, 'a dump goes into a cluster that is whole')
-  const kept = isReadOnce(source) ? await keepInput(source, call) : undefined
+  const result = await allShards(call, masters, before.via, runs)
   try {
-    const from = kept === undefined ? source : ({ kind: 'file', path: kept.path } as const)
-    const result = await allShards({ ...call, source: from }, masters, before.via, runs)
-    try {
-      await checkOwners(before, seeds, signal)
-    } catch (error) {
-      runs.noteLedger(error, result.ledger)
-      throw error
-    }
-    return result
-  } finally {
-    kept?.remove()
+    await checkOwners(before, seeds, signal)
+  } catch (error) {
+    runs.noteLedger(error, result.ledger)
+    throw error
   }
+  return result
 }
 
 /** Rejects where the cluster cannot be asked any more, too: then nobody knows. */

@@ -7,10 +7,16 @@ import { RrepError } from '../../errors.js'
 import type { Checkpoint } from '../../target/checkpoint.js'
 import { TTL_SHIFT_MS } from '../../target/expiry-time.js'
 import type { Ledger } from '../../target/ledger.js'
+import type { ServerSettings } from '../../net/server-settings.js'
 import { setImportMode, type TargetFacts } from '../../target/server/target-probe.js'
 import { requireRights } from '../../target/server/target-rights.js'
-import { TargetRewound, type StreamWriter } from '../../target/stream/stream-writer.js'
-import { shiftTtls } from '../../target/stream/ttl-shift.js'
+import type { StreamTarget } from '../../target/stream/stream-target.js'
+import { TargetRewound } from '../../target/stream/stream-writer.js'
+import {
+  shiftTtls,
+  type TtlShiftOptions,
+  type TtlShiftResult,
+} from '../../target/stream/ttl-shift.js'
 import type { ReplayEvent, ReplayCall, ReplayProgress } from './options.js'
 
 /** What is needed of the run that holds it. */
@@ -20,7 +26,10 @@ export interface ExpiryHoldHost {
   readonly isToBeEmptied: boolean
   readonly facts: TargetFacts
   readonly checkpointKey: Buffer
-  readonly streamWriter: StreamWriter | undefined
+  readonly streamWriter: StreamTarget | undefined
+  /** The servers that the target consists of. */
+  readonly targets: readonly ServerSettings[]
+  patiently<T>(work: () => Promise<T>): Promise<T>
   readonly ledger: Ledger
   event(event: ReplayEvent): void
   progress(progress: Omit<ReplayProgress, 'keys' | 'commands'>): void
@@ -47,7 +56,7 @@ export class ExpiryHold {
     if (this.#run.isDry) return
     if (this.#run.facts.importMode !== undefined && !this.#keepsHeld) {
       try {
-        await setImportMode(this.#run.options.target, true)
+        await this.#setImportMode(true)
         this.isImportMode = true
         this.#run.event({ event: 'expiry', how: 'import-mode' })
         await this.#requireRights()
@@ -68,13 +77,40 @@ export class ExpiryHold {
 
   /** Before anything is written: all that the end will need is tried now. */
   async #requireRights(): Promise<void> {
-    await requireRights(this.#run.options.target, {
-      target: this.#run.facts.capabilities,
-      checkpointKey: this.#run.checkpointKey,
-      shift: this.shiftMs !== 0,
-      flush: this.#run.isToBeEmptied,
-      signal: this.#run.options.signal,
+    await this.#run.patiently(async () => {
+      for (const server of this.#run.targets) {
+        await requireRights(server, {
+          target: this.#run.facts.capabilities,
+          checkpointKey: this.#run.checkpointKey,
+          shift: this.shiftMs !== 0,
+          flush: this.#run.isToBeEmptied,
+          signal: this.#run.options.signal,
+        })
+      }
     })
+  }
+
+  async #setImportMode(on: boolean): Promise<void> {
+    await this.#run.patiently(async () => {
+      for (const server of this.#run.targets) await setImportMode(server, on)
+    })
+  }
+
+  /** Keys of a cluster may go from where is still to be looked to where was looked already: what is found
+   * last has to be nothing. */
+  async #shift(options: TtlShiftOptions): Promise<TtlShiftResult> {
+    const sum = { keys: 0, expired: 0 }
+    for (let found = 1; found > 0;) {
+      found = 0
+      await this.#run.streamWriter!.onEach(async (connection) => {
+        const { keys, expired } = await shiftTtls(connection, options)
+        found += keys
+        sum.keys += keys
+        sum.expired += expired
+      })
+      if (this.#run.options.intoCluster === undefined) break
+    }
+    return sum
   }
 
   /** A run that fails leaves expiry as it is, so that the next one can go on: to be known. Where
@@ -111,26 +147,18 @@ export class ExpiryHold {
   async release(): Promise<void> {
     if (this.#run.isDry || this.#keepsHeld) return
     if (this.isImportMode) {
-      await setImportMode(this.#run.options.target, false)
+      await this.#setImportMode(false)
       this.isImportMode = false
       return
     }
     if (this.shiftMs === 0 || this.#run.streamWriter === undefined) return
-    const result = await this.#run.streamWriter.withConnection(
-      async (connection) =>
-        await shiftTtls(connection, {
-          direction: 'off',
-          fields: this.fieldsMoved || this.#run.ledger.commands.read > 0,
-          target: this.#run.facts.capabilities,
-          onProgress: (keys, totalKeys) =>
-            this.#run.progress({
-              phase: 'finish',
-              done: keys,
-              total: totalKeys,
-              unit: 'keys',
-            }),
-        }),
-    )
+    const result = await this.#shift({
+      direction: 'off',
+      fields: this.fieldsMoved || this.#run.ledger.commands.read > 0,
+      target: this.#run.facts.capabilities,
+      onProgress: (keys, totalKeys) =>
+        this.#run.progress({ phase: 'finish', done: keys, total: totalKeys, unit: 'keys' }),
+    })
     this.#isReleased = true
     if (result.expired > 0) this.#run.ledger.note('keys past their time at the end', result.expired)
   }
@@ -138,7 +166,7 @@ export class ExpiryHold {
   /** Nothing was moved by this run yet: the target is left as it was found. */
   async leave(): Promise<void> {
     if (this.isImportMode) {
-      await setImportMode(this.#run.options.target, false)
+      await this.#setImportMode(false)
       this.isImportMode = false
     }
     this.#isReleased = true
@@ -147,15 +175,12 @@ export class ExpiryHold {
   /** After a clean stop times were put right: a run that goes on moves them again. */
   async moveAgain(): Promise<void> {
     if (this.shiftMs === 0 || this.#run.streamWriter === undefined || this.#run.isDry) return
-    await this.#run.streamWriter.withConnection(
-      async (connection) =>
-        await shiftTtls(connection, {
-          direction: 'on',
-          fields: true,
-          target: this.#run.facts.capabilities,
-          signal: this.#run.options.signal,
-        }),
-    )
+    await this.#shift({
+      direction: 'on',
+      fields: true,
+      target: this.#run.facts.capabilities,
+      signal: this.#run.options.signal,
+    })
     this.fieldsMoved = true
   }
 }

@@ -2,7 +2,7 @@
  * Replay from what lies on disk: an RDB, an AOF with or without a preamble, a directory in
  * multi-part form (a server's own, or an archive with its offsets).
  */
-import { TargetError, UsageError } from '../../errors.js'
+import { UsageError } from '../../errors.js'
 import { AofParser, type AofPosition, type AofVisitor } from '../../aof/aof-parser.js'
 import { MomentGate } from '../../archive/moment-gate.js'
 import type { Checkpoint } from '../../target/checkpoint.js'
@@ -19,6 +19,9 @@ import {
   refuseKind,
   refuseUnfinished,
 } from './source-check.js'
+import { TargetRewound } from '../../target/stream/stream-writer.js'
+import { loadIntoCluster } from './into-cluster/load.js'
+import { interruptedLoad } from './interrupted-load.js'
 import { keepInput } from './kept-input.js'
 import type { ReplayOutcome } from './options.js'
 import {
@@ -44,10 +47,31 @@ export async function replayFiles(session: ReplaySession): Promise<ReplayOutcome
     for (const message of opened.problems) session.event({ event: 'warning', message })
     refuseEarly(session, opened.parts)
     await session.meetTarget()
-    if (!session.isToBeEmptied) return await new FileReplay(session, opened).run()
+    if (!session.isToBeEmptied) return await replayParts(session, opened)
     return await replayWhole(session, opened)
   } finally {
     closeParts(opened.parts)
+  }
+}
+
+/** A cluster that has lost some of what it had confirmed, or not told, is read for from there again. */
+async function replayParts(session: ReplaySession, opened: ReplayParts): Promise<ReplayOutcome> {
+  let replay = new FileReplay(session, opened)
+  let outcome = replay.run()
+  for (;;) {
+    try {
+      return await outcome
+    } catch (error) {
+      const { intoCluster } = session.options
+      if (!(error instanceof TargetRewound) || intoCluster === undefined) throw error
+      session.ledger.forgetPending()
+      session.streamWriter!.rewind(error.checkpoint)
+      replay = new FileReplay(session, opened)
+      // Those that are open were read already.
+      opened.parts.forEach((part) => part.input?.close())
+      opened.parts.forEach((part) => (part.input = undefined))
+      outcome = replay.goOn(error.checkpoint)
+    }
   }
 }
 
@@ -65,7 +89,7 @@ async function replayWhole(session: ReplaySession, opened: ReplayParts): Promise
       onCommands: () => refuseForStream(session.options),
     })
     await session.emptyTarget()
-    return await new FileReplay(session, { ...whole, areTimesChecked: true }).run()
+    return await replayParts(session, { ...whole, areTimesChecked: true })
   } finally {
     kept?.remove()
   }
@@ -131,6 +155,13 @@ class FileReplay implements AofVisitor {
     }
   }
 
+  /** Behind what an earlier reading has done. */
+  async goOn(checkpoint: Checkpoint): Promise<ReplayOutcome> {
+    this.#resume = checkpoint
+    this.#streamOpen = true
+    return await this.run()
+  }
+
   async #part(part: ReplayPart, input: ByteInput, isLast: boolean): Promise<void> {
     switch (input.kind) {
       case 'empty':
@@ -172,6 +203,19 @@ class FileReplay implements AofVisitor {
         if (!isBehind) await beginCommands(rdbBytes)
         return await this.#pushCommands(bytes)
       })
+    } else if (session.options.intoCluster !== undefined) {
+      if (resume !== undefined) this.#checkReload(resume)
+      const { path } = part
+      const load = { path, name: input.name, replaceOwn: resume !== undefined, isPreamble }
+      await loadIntoCluster(session, session.options.intoCluster, load)
+      rdbBytes = await skipSnapshot(session, input, async (bytes, rdbBytes) => {
+        if (!isBehind) {
+          await this.#checkpoint('stream', this.#partStart + rdbBytes)
+          await beginCommands(rdbBytes)
+        }
+        return await this.#pushCommands(bytes)
+      })
+      if (!isBehind) await this.#checkpoint('stream', this.#partStart + rdbBytes)
     } else {
       if (resume !== undefined) this.#checkReload(resume)
       const flow = await SnapshotFlow.open(session, input, {
@@ -382,12 +426,4 @@ class FileReplay implements AofVisitor {
     await session.expiry.release()
     if (!session.isDry) await session.streamWriter!.deleteCheckpoint()
   }
-}
-
-export function interruptedLoad(): TargetError {
-  return new TargetError(
-    'ERR_LOAD_INTERRUPTED',
-    'an earlier load into this target was interrupted, and its keys cannot be told from others',
-    { hint: "run again with `onConflict: 'replace'`, or with `emptyTarget`" },
-  )
 }

@@ -6,6 +6,7 @@ import { Buffer } from 'node:buffer'
 import { printable } from '../../bytes/printable.js'
 import { ReplyError } from '../../target/server/reply-reader.js'
 import type { SnapshotLoader } from '../../target/load/snapshot-loader.js'
+import type { StreamTarget } from '../../target/stream/stream-target.js'
 import { StreamWriter } from '../../target/stream/stream-writer.js'
 import { isTransient } from '../../target/server/target-connection.js'
 import { backoffMs, sleep } from '../../net/waiting.js'
@@ -25,7 +26,7 @@ export interface FunctionLoadsHost {
   readonly owner: string
   readonly checkpointKey: Buffer
   readonly retries: number
-  readonly streamWriter: StreamWriter | undefined
+  readonly streamWriter: Pick<StreamTarget, 'call'> | undefined
 }
 
 export class FunctionLoads {
@@ -122,7 +123,7 @@ export class FunctionLoads {
         writer.close()
       }
     }
-    return await streamWriter.connection.call(...args)
+    return await streamWriter.call(...args)
   }
 }
 

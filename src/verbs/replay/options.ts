@@ -96,6 +96,8 @@ export interface ReplayCall extends ReplayOptions {
   /** The target is one master of a cluster: keys of other slots are not for it. By slot: 1 where it is
    * the owner. */
   shard?: { readonly slots: Uint8Array } | undefined
+  /** The target is the cluster of these nodes, as one; `target` is one of them. */
+  intoCluster?: ClusterSeeds | undefined
   /** The source is the cluster of these nodes, live; `source` is one of them. */
   cluster?: ClusterSeeds | undefined
 }

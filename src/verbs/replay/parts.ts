@@ -111,6 +111,19 @@ function part(
   return { path, role, startByteOffset, input }
 }
 
+/** Commands stand in the source, or may: behind keys, or alone. */
+export async function hasCommands(options: ReplayCall): Promise<boolean> {
+  const { parts } = await openParts(options)
+  try {
+    const input = parts[0]?.input
+    return (
+      parts.length > 1 || (input !== undefined && (input.kind === 'aof' || hasPreambleMark(input)))
+    )
+  } finally {
+    closeParts(parts)
+  }
+}
+
 /** AUX `aof-preamble` (4.0 to 6.2) or `aof-base` (7.0) of 1, as a string in one byte: commands may
  * stand behind the RDB. A dump has them, too, and says 0. */
 const PREAMBLE_MARKS = ['aof-preamble', 'aof-base'].map((name) => `${name}\xc0\x01`)

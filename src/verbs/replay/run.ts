@@ -13,7 +13,6 @@ import { fetchSource, isFarArchive } from '../../source/fetched-archive.js'
 import { join } from 'node:path'
 import { diff } from '../diff/run.js'
 import { dumpOfClusterArchive } from '../export/cluster-dump.js'
-import { checkOptions } from './checks.js'
 import { replayFiles } from './files.js'
 import { replayLive } from './live/live.js'
 import type { ReplayCall, ReplayOptions, ReplayOutcome, ReplayResult } from './options.js'
@@ -30,10 +29,16 @@ import {
   clusterSeeds,
   isClusterAddress,
   nameOfCluster,
+  readWholeCluster,
   type ClusterSeeds,
 } from '../../topology/cluster.js'
+import { checkOptions, isReadOnce } from './checks.js'
 import { replayToCluster } from './cluster.js'
-import { ClusterTarget } from './cluster-target.js'
+import { ClusterTarget, noShards } from './cluster-target.js'
+import { keepInput } from './kept-input.js'
+import { awayMs } from './into-cluster/away.js'
+import { DEFAULT_RETRIES } from '../../net/server-settings.js'
+import { hasCommands } from './parts.js'
 import { replaySalvaged } from './salvage.js'
 import { ReplaySession } from './session.js'
 import { replayShards } from './shards/shards.js'
@@ -177,6 +182,30 @@ async function intoCluster(
       '`transform` cannot be used into a cluster yet: it may move keys to other slots',
     )
   }
+  const { source, signal } = call
+  if (call.cluster !== undefined) throw noShards()
+  checkOptions({ ...call, target: seeds[0]! })
+  // It is read more than once.
+  const kept = isReadOnce(source) ? await keepInput(source, call) : undefined
+  try {
+    const from = kept === undefined ? source : ({ kind: 'file', path: kept.path } as const)
+    const known = { ...call, source: from, target: seeds[0]! }
+    if (source.kind !== 'server' && !(await hasCommands(known))) {
+      return await keysIntoCluster({ ...call, source: from }, seeds)
+    }
+    const waitMs = awayMs(call.retries ?? DEFAULT_RETRIES)
+    const { via } = await readWholeCluster(seeds, waitMs, signal)
+    return await runCall({ ...known, target: via, intoCluster: seeds })
+  } finally {
+    kept?.remove()
+  }
+}
+
+/** Of a source that has keys alone. */
+async function keysIntoCluster(
+  call: Omit<ReplayCall, 'target'>,
+  seeds: ClusterSeeds,
+): Promise<ReplayResult> {
   const result = await replayToCluster(call, seeds, {
     run: runCall,
     ledgerOf: ledgerOfFailure,
@@ -225,7 +254,8 @@ async function run(session: ReplaySession): Promise<ReplayOutcome> {
   return await (salvage === true ? replaySalvaged(session) : replayFiles(session))
 }
 
-function targetOf({ target }: ReplayCall): Source {
+function targetOf({ target, intoCluster }: ReplayCall): Source {
+  if (intoCluster !== undefined) return { kind: 'cluster', seeds: intoCluster }
   return { kind: 'server', server: target }
 }
 

@@ -5,8 +5,8 @@
 import { ClusterTarget, noStream } from './cluster-target.js'
 import { randomBytes } from 'node:crypto'
 import { Buffer } from 'node:buffer'
-import { AbortedError, LinkError, TargetError, UsageError } from '../../errors.js'
-import { DEFAULT_RETRIES } from '../../net/server-settings.js'
+import { AbortedError, LinkError, TargetError, UsageError, type RrepError } from '../../errors.js'
+import { DEFAULT_RETRIES, type ServerSettings } from '../../net/server-settings.js'
 import {
   DEFAULT_CHECKPOINT_KEY,
   type Checkpoint,
@@ -21,7 +21,9 @@ import { SnapshotWriter } from '../../target/load/snapshot-writer.js'
 import { DryStreamWriter } from '../../target/dry-run.js'
 import { LARGE_PIECE_BYTES } from '../../bytes/piece-size.js'
 import { StreamRules } from '../../target/stream/stream-rules.js'
+import type { StreamTarget } from '../../target/stream/stream-target.js'
 import { StreamWriter } from '../../target/stream/stream-writer.js'
+import { ClusterStreamWriter } from '../../target/cluster/cluster-writer.js'
 import { removeMarksOf } from '../../target/load/load-marks.js'
 import {
   commandRows,
@@ -35,11 +37,14 @@ import { CommandTable } from '../../resp/command-table.js'
 import { printable } from '../../bytes/printable.js'
 import { compileKeyFilter, withAddressDb, type KeyFilter } from '../../source/key-filter.js'
 import { dbOfSource } from '../../source/classify.js'
-import type { SlotRanges } from '../../topology/cluster-nodes.js'
+import { mastersOf, type SlotRanges } from '../../topology/cluster-nodes.js'
+import { readWholeCluster, settingsAt } from '../../topology/cluster.js'
+import { hashTag } from '../../topology/key-slot.js'
 import type { ReplayEvent, ReplayCall, ReplayProgress } from './options.js'
 import { refuseForStream } from './checks.js'
 import { shortHash, streamClientName } from './client-names.js'
 import { ExpiryHold } from './expiry-hold.js'
+import { awayMs } from './into-cluster/away.js'
 import { putLeftRight } from './via-replica/left.js'
 
 const DEFAULT_CONNECTIONS = 3
@@ -59,7 +64,9 @@ export class ReplaySession {
   readonly owner = randomBytes(8).toString('hex')
   readonly table = new CommandTable()
   readonly isDry: boolean
-  streamWriter: StreamWriter | undefined
+  streamWriter: StreamTarget | undefined
+  /** The servers that the target consists of: of a cluster its masters. */
+  targets: readonly ServerSettings[]
   rules: StreamRules | undefined
   applier: CommandApplier | undefined
   readonly expiry: ExpiryHold
@@ -69,6 +76,8 @@ export class ReplaySession {
   /** How many have taken over this replay, this process included. */
   #epoch = 1
   readonly #rate: RateLimiter | undefined
+  /** By run_id. */
+  readonly #evictedBefore = new Map<string, number>()
   #facts: TargetFacts | undefined
   #snapshotWriter: SnapshotWriter | undefined
   #toldPhase = ''
@@ -84,6 +93,7 @@ export class ReplaySession {
   ) {
     this.deleteSlots = wishes.deleteSlots
     this.options = options
+    this.targets = [options.target]
     this.expiry = new ExpiryHold(this, wishes.keepHeld === true)
     this.isDry = options.dryRun === true
     this.ledger.dryRun = this.isDry
@@ -134,8 +144,10 @@ export class ReplaySession {
 
   /** Asks the target what it is. */
   async meetTarget(): Promise<void> {
+    const { intoCluster, shard } = this.options
     let facts = await this.#probe()
-    if (!this.isDry && (await putLeftRight(this, facts))) facts = await this.#probe()
+    if (!this.isDry && intoCluster === undefined && (await putLeftRight(this, facts)))
+      facts = await this.#probe()
     if (facts.isReplica && !this.isDry) {
       throw new TargetError(
         'ERR_TARGET_REPLICA',
@@ -145,7 +157,8 @@ export class ReplaySession {
         },
       )
     }
-    if (facts.isCluster && this.options.shard === undefined) throw new ClusterTarget(facts.name)
+    if (facts.isCluster && shard === undefined && intoCluster === undefined)
+      throw new ClusterTarget(facts.name)
     this.event({
       event: 'target',
       server: facts.name,
@@ -162,7 +175,9 @@ export class ReplaySession {
 
   /** Deletes everything in the target. Called once the source is known to be whole. */
   async emptyTarget(): Promise<void> {
-    await flushTarget(this.options.target, this.options.signal)
+    for (const server of await this.#findTargets()) {
+      await flushTarget(server, this.options.signal)
+    }
     this.event({ event: 'emptied' })
     this.#facts = await this.#probe()
     this.targetWasEmpty = keysIn(this.#facts) === 0
@@ -179,25 +194,11 @@ export class ReplaySession {
   ): Promise<Checkpoint | undefined> {
     refuseForStream(this.options)
     if (this.options.shard !== undefined) throw noStream(source)
-    const writer = this.isDry
-      ? new DryStreamWriter(this.ledger)
-      : new StreamWriter({
-          settings: this.options.target,
-          clientName: streamClientName(this.checkpointKey),
-          checkpointKey: this.checkpointKey,
-          // Turned on before, where the target has it.
-          importSource: this.expiry.isImportMode,
-          retries: this.retries,
-          ledger: this.ledger,
-          // A stop by the user is a good end: what is in flight is waited for.
-          signal: undefined,
-          onReconnect: (error) =>
-            this.event({ event: 'link-lost', side: 'target', message: error.message }),
-        })
+    // Which commands write, modules' own among them, the target knows best.
+    this.table.learn(await this.patiently(async () => await commandRows(this.targets[0]!)))
+    const writer = this.#makeWriter()
     this.streamWriter = writer
     await writer.open()
-    // Which commands write, modules' own among them, the target knows best.
-    this.table.learn(await commandRows(this.options.target))
     this.rules = new StreamRules(this.table, {
       target: this.facts.capabilities,
       hasCommand: (name) => this.facts.commandNames?.has(name) ?? true,
@@ -215,6 +216,7 @@ export class ReplaySession {
       ledger: this.ledger,
       databases: this.facts.databases,
       checkpointKey: this.checkpointKey,
+      hasOwnFamily: this.options.intoCluster !== undefined,
     })
     if (this.isDry) return undefined
     const found = await writer.readCheckpoint()
@@ -231,11 +233,44 @@ export class ReplaySession {
       )
     }
     this.#epoch = found.epoch + 1
-    await writer.withConnection(
-      async (connection) => await removeMarksOf(connection, this.checkpointKey, found.owner),
-    )
+    if (writer instanceof StreamWriter) {
+      await writer.withConnection(
+        async (connection) => await removeMarksOf(connection, this.checkpointKey, found.owner),
+      )
+    }
     this.#countOutCheckpoint()
     return found
+  }
+
+  #makeWriter(): StreamTarget {
+    if (this.isDry) return new DryStreamWriter(this.ledger)
+    const { target, intoCluster } = this.options
+    const options = {
+      clientName: streamClientName(this.checkpointKey),
+      checkpointKey: this.checkpointKey,
+      // Turned on before, where the target has it.
+      importSource: this.expiry.isImportMode,
+      retries: this.retries,
+      ledger: this.ledger,
+      onReconnect: (error: RrepError) =>
+        this.event({ event: 'link-lost', side: 'target', message: error.message }),
+    }
+    if (intoCluster === undefined) {
+      // A stop by the user is a good end: what is in flight is waited for.
+      return new StreamWriter({ ...options, settings: target, signal: undefined })
+    }
+    if (hashTag(this.checkpointKey) !== undefined) {
+      throw new UsageError('the checkpoint key has a tag of its own, and each slot needs one', {
+        hint: 'leave out the braces',
+      })
+    }
+    return new ClusterStreamWriter({
+      ...options,
+      seeds: intoCluster,
+      table: this.table,
+      hasExpireTime: this.facts.capabilities.version >= 70000,
+      onWarning: (message) => this.event({ event: 'warning', message }),
+    })
   }
 
   /** What an earlier run did goes on. */
@@ -275,7 +310,7 @@ export class ReplaySession {
   async proveSnapshot(): Promise<void> {
     const marks = this.#snapshotWriter?.marks
     if (marks === undefined || this.isDry) return
-    await this.streamWriter!.withConnection(async (connection) => await marks.verify(connection))
+    await this.streamWriter!.onEach(async (connection) => await marks.verify(connection))
   }
 
   /** Nothing was left out, failed, or called otherwise: what was sent makes the same in the target. */
@@ -338,14 +373,18 @@ export class ReplaySession {
   async lookAtTarget(timeoutMs: number): Promise<void> {
     const facts = this.#facts
     if (facts === undefined || this.isDry) return
-    const end = await targetEnd({ ...this.options.target, timeoutMs })
-    if (end === undefined) return
-    const restarted = end.runId !== facts.runId
-    this.ledger.target = {
-      keys: end.keys,
-      evicted: Math.max(0, end.evicted - (restarted ? 0 : facts.evictedKeys)),
-      policy: end.policy,
+    if (this.options.intoCluster !== undefined) await this.#findTargets().catch(() => undefined)
+    const ends = await Promise.all(
+      this.targets.map(async (server) => await targetEnd({ ...server, timeoutMs })),
+    )
+    const sum = { keys: 0, evicted: 0, policy: ends[0]?.policy }
+    for (const end of ends) {
+      if (end === undefined) return
+      const before = this.#evictedBefore.get(end.runId ?? '') ?? 0
+      sum.keys += end.keys
+      sum.evicted += Math.max(0, end.evicted - before)
     }
+    this.ledger.target = sum
   }
 
   close(): void {
@@ -373,7 +412,7 @@ export class ReplaySession {
     for (let attempt = 1; ; attempt += 1) {
       this.checkAborted()
       try {
-        return await probeTarget(this.options.target, this.options.signal)
+        return await this.#probeOnce()
       } catch (error) {
         const passes =
           (error instanceof LinkError && error.retriable) ||
@@ -382,6 +421,47 @@ export class ReplaySession {
         await sleep(backoffMs(attempt), this.options.signal)
       }
     }
+  }
+
+  /** Of a cluster all that is in it, as one. */
+  async #probeOnce(): Promise<TargetFacts> {
+    const { signal } = this.options
+    const servers = await this.#findTargets()
+    const all = await Promise.all(servers.map(async (server) => await probeTarget(server, signal)))
+    for (const { runId, evictedKeys } of all) this.#evictedBefore.set(runId ?? '', evictedKeys)
+    const [first, ...others] = all
+    if (others.length === 0) return first!
+    const keysByDb = new Map(first!.keysByDb)
+    for (const each of others) {
+      for (const [db, keys] of each.keysByDb) keysByDb.set(db, (keysByDb.get(db) ?? 0) + keys)
+    }
+    const oldest = all.reduce((a, b) => (b.capabilities.version < a.capabilities.version ? b : a))
+    const hasImportMode = all.every(({ importMode }) => importMode !== undefined)
+    return { ...oldest, keysByDb, importMode: hasImportMode ? oldest.importMode : undefined }
+  }
+
+  /** What is asked of all servers of a cluster is asked again where one of them is replaced meanwhile. */
+  async patiently<T>(work: () => Promise<T>): Promise<T> {
+    const endMs = performance.now() + awayMs(this.retries)
+    for (;;) {
+      try {
+        return await work()
+      } catch (error) {
+        const passes = error instanceof LinkError && error.retriable
+        if (!passes || this.options.intoCluster === undefined) throw error
+        if (performance.now() > endMs) throw error
+      }
+      await sleep(PROGRESS_MS * 10, this.options.signal)
+      await this.#findTargets()
+    }
+  }
+
+  async #findTargets(): Promise<readonly ServerSettings[]> {
+    const { intoCluster, signal } = this.options
+    if (intoCluster === undefined) return this.targets
+    const now = await readWholeCluster(intoCluster, awayMs(this.retries), signal)
+    this.targets = mastersOf(now).map(({ place }) => settingsAt(now.via, place))
+    return this.targets
   }
 
   /** Our own key is nobody's conflict. */

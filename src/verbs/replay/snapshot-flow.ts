@@ -42,7 +42,7 @@ export interface SnapshotWishes {
 
 export interface SnapshotRun {
   /** Told with the progress. */
-  lag?: () => { lagBytes: number; lagMs: number }
+  lag?: (() => { lagBytes: number; lagMs: number }) | undefined
   /** All keys are answered: the last word before the load counts as done, a checkpoint perhaps. */
   confirm?: (flow: SnapshotFlow) => Promise<void>
   /** Takes what stands behind the RDB in the same input; false: no more of it. */
@@ -84,6 +84,11 @@ export class SnapshotFlow {
   /** The db that the source's own master had selected last. */
   get replDb(): number {
     return this.#loader.replDb
+  }
+
+  /** Of who wrote it, as far as is known. */
+  get sourceVersion(): string {
+    return this.#loader.sourceVersion
   }
 
   /** Reads the input to its end, or until `behind` wants no more. */

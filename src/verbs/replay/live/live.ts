@@ -15,10 +15,11 @@ import { spoolDirectory } from '../../../disk/spool-directory.js'
 import { StreamSpool } from './stream-spool.js'
 import { TargetRewound } from '../../../target/stream/stream-writer.js'
 import type { ResumePoint } from '../../../replication/consumer.js'
-import { interruptedLoad } from '../files.js'
+import { interruptedLoad } from '../interrupted-load.js'
 import type { ReplayOutcome } from '../options.js'
 import { singlePart } from '../parts.js'
 import type { ReplaySession } from '../session.js'
+import { loadIntoCluster, type ClusterLoad } from '../into-cluster/load.js'
 import { SnapshotFlow } from '../snapshot-flow.js'
 import { checkParts, hasChecksum } from '../source-check.js'
 import { announce } from '../../../serving/announce/announcement.js'
@@ -270,29 +271,39 @@ class LiveReplay {
       })
     }
     session.event({ event: 'snapshot', replOffset, bytes: spool.state.snapshot?.bytes ?? 0 })
-    const input = await openInput(spool.snapshotPath, { signal: session.options.signal })
-    try {
-      const flow = await SnapshotFlow.open(session, input, {
-        name: 'the snapshot',
-        replaceOwn: again,
-        streamFollows: true,
-        validate: !hasChecksum(input),
-      })
-      await flow.run({
-        lag: () => this.#player.lag,
-        confirm: async ({ replDb }) => {
-          if (session.ledger.conflicts > 0) await this.#refuseMixture()
-          // A master that is a replica itself goes on in the db that its own master had selected.
-          at.dbnum = replDb
-          await session.writeCheckpoint(at, 'stream')
-        },
-      })
-    } finally {
-      input.close()
+    const confirm = async ({ replDb }: Pick<SnapshotFlow, 'replDb'>): Promise<void> => {
+      if (session.ledger.conflicts > 0) await this.#refuseMixture()
+      // A master that is a replica itself goes on in the db that its own master had selected.
+      at.dbnum = replDb
+      await session.writeCheckpoint(at, 'stream')
     }
+    const lag = (): { lagBytes: number; lagMs: number } => this.#player.lag
+    const load = { path: spool.snapshotPath, name: 'the snapshot', replaceOwn: again, lag }
+    if (session.options.intoCluster !== undefined) {
+      await confirm(await loadIntoCluster(session, session.options.intoCluster, load))
+    } else await this.#loadServer(load, confirm)
     this.#player.keepSnapshot()
     this.#player.startAt(at.nextReplOffset, at.dbnum)
     this.#isLoading = false
+  }
+
+  async #loadServer(
+    { path, name, replaceOwn, lag }: ClusterLoad,
+    confirm: (flow: SnapshotFlow) => Promise<void>,
+  ): Promise<void> {
+    const session = this.#session
+    const input = await openInput(path, { signal: session.options.signal })
+    try {
+      const flow = await SnapshotFlow.open(session, input, {
+        name,
+        replaceOwn,
+        streamFollows: true,
+        validate: !hasChecksum(input),
+      })
+      await flow.run({ lag, confirm })
+    } finally {
+      input.close()
+    }
   }
 
   /** Commands of the stream on top of keys of somebody else's would make neither. */
@@ -405,7 +416,9 @@ class LiveReplay {
 
   #spoolDirectory(): string {
     const { options, checkpointKey } = this.#session
-    const target = formatServerAddress(options.target.address)
+    // A cluster is called as it was asked for: who answers for it may be another at the next start.
+    const { address } = options.intoCluster?.[0] ?? options.target
+    const target = formatServerAddress(address)
     // By the target alone: its checkpoint says of which source it is, whatever that is called now.
     return spoolDirectory(options.spoolDir, `live ${target} `, checkpointKey)
   }

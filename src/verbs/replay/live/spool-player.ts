@@ -233,6 +233,7 @@ export class SpoolPlayer {
       new KeySet(),
     )
     if (!isBehind) {
+      if (session.options.intoCluster !== undefined) throw notKnown(': the target is a cluster')
       const part = { fromReplOffset, toReplOffset: at.nextReplOffset - 1, dbnum }
       const { problem } = collectKeys(spool, part, table, keys)
       if (problem !== undefined) throw notKnown(`: ${problem}`)
@@ -354,7 +355,7 @@ export class SpoolPlayer {
       this.#snapshotUntilMs = 0
       this.#spool.dropSnapshot()
     }
-    this.#spool.release(this.#session.streamWriter!.appliedReplOffset)
+    this.#spool.release(this.#session.streamWriter!.keptReplOffset)
   }
   /** How far the target is behind what was received. */
   get lag(): { lagBytes: number; lagMs: number } {

@@ -1,0 +1,460 @@
+/**
+ * A cluster as the end of a stream. Each slot gets its commands in their order, by transactions that
+ * carry the slot's own checkpoint; many slots' transactions go to their master in one piece, and only one of
+ * a slot is on its way at a time. So order holds within a slot, and around what concerns several.
+ *
+ * A transaction that a node refuses as a whole has done nothing: it goes again, with what stands behind it,
+ * to where the slot is now (MOVED), or waits while the slot is on the move (ASK, TRYAGAIN). When a
+ * connection breaks, nobody knows what was executed, and what was may be lost by a failover: then all
+ * are left, the slots' checkpoints are read from who owns them now, and the stream begins again where the
+ * last of them is (TargetRewound), without what is there already.
+ */
+import { LinkError, TargetError, type RrepError } from '../../errors.js'
+import type { CommandTable } from '../../resp/command-table.js'
+import { encodeCommand } from '../../resp/encoder.js'
+import { Gate, sleep } from '../../net/waiting.js'
+import { keySlot } from '../../topology/key-slot.js'
+import type { ClusterSeeds } from '../../topology/cluster.js'
+import { checkpointCommand, type Checkpoint } from '../checkpoint.js'
+import type { Ledger } from '../ledger.js'
+import type { Reply } from '../server/reply-reader.js'
+import { type PipelinedBatch, type TargetConnection } from '../server/target-connection.js'
+import { StreamBatch } from '../stream/stream-batch.js'
+import type { StreamTarget } from '../stream/stream-target.js'
+import { TargetRewound } from '../stream/stream-writer.js'
+import { FrameRouter, type Routed, type WholeCommand } from './frame-router.js'
+import { PlaceHistory } from './history.js'
+import { NodeBatch } from './node-batch.js'
+import { NodeSet } from './node-set.js'
+import { SlotCheckpoints } from './slot-checkpoints.js'
+import type { SlotWindow } from './slot-queues.js'
+import { SlotSender } from './slot-sender.js'
+import { WholeCommands } from './whole-commands.js'
+
+export interface ClusterWriterOptions {
+  seeds: ClusterSeeds
+  clientName: string
+  checkpointKey: Buffer
+  importSource: boolean
+  retries: number
+  ledger: Ledger
+  table: CommandTable
+  /** PEXPIRETIME is there. */
+  hasExpireTime: boolean
+  /** Of each stream, where there are several: by their number in batches. */
+  streams?: readonly string[] | undefined
+  onReconnect: (error: RrepError) => void
+  onWarning: (message: string) => void
+}
+
+const FULL_BYTES = 1 << 20
+const FULL_FRAMES = 20_000
+const MAX_PENDING_BYTES = 16 << 20
+/** The place to begin again lags so far behind: a failover loses less. */
+const LAG_MS = 5000
+const PAUSE_MS = 100
+const MARK_MS = 1000
+
+export class ClusterStreamWriter implements StreamTarget {
+  current = newBatch()
+  appliedReplOffset = -1
+  appliedDb = 0
+  checkpoint: Checkpoint | undefined
+  readonly #options: ClusterWriterOptions
+  readonly #nodes: NodeSet
+  readonly #slots: SlotCheckpoints
+  readonly #whole: WholeCommands
+  readonly #router: FrameRouter
+  readonly #sender: SlotSender
+  readonly #history = new PlaceHistory()
+  readonly #progress = new Gate()
+  readonly #end = new AbortController()
+  /** Routed and not begun. */
+  readonly #items: (Routed & { isEnd?: boolean; shards?: StreamBatch['shards'] })[] = []
+  /** Begun, in order. */
+  readonly #open: (SlotWindow & { shards?: StreamBatch['shards'] })[] = []
+  #pendingBytes = 0
+  #isAlone = false
+  #isRecovering = false
+  #isClosed = false
+  #fatal: Error | undefined
+  #sealedReplOffset = -1
+  #keptReplOffset = -1
+  #markedMs = 0
+  #hasToldParted = false
+
+  constructor(options: ClusterWriterOptions) {
+    this.#options = options
+    this.#nodes = new NodeSet({
+      ...options,
+      signal: this.#end.signal,
+      onAnswered: (batch) => this.#answered(batch),
+      onLost: (error) => this.#lost(error),
+    })
+    this.#slots = new SlotCheckpoints(this.#nodes, options.checkpointKey, options.streams ?? [])
+    this.#sender = new SlotSender({
+      nodes: this.#nodes,
+      slots: this.#slots,
+      ledger: options.ledger,
+      onReady: () => this.#pump(),
+      onLost: (error) => this.#lost(error),
+      onWarning: options.onWarning,
+    })
+    this.#router = new FrameRouter(options.table, (slot, at) => this.#slots.isApplied(slot, at))
+    this.#whole = new WholeCommands(this.#nodes, this.#slots, options)
+  }
+
+  async open(): Promise<void> {
+    await this.#nodes.open(this.#options.retries)
+  }
+
+  /** How far each slot is in a stream of several. */
+  appliedOf(stream: number): Float64Array {
+    return this.#slots.applied(stream)
+  }
+
+  get keptReplOffset(): number {
+    return this.#keptReplOffset
+  }
+
+  get isFull(): boolean {
+    return this.current.out.length >= FULL_BYTES || this.current.frameCount >= FULL_FRAMES
+  }
+
+  get isIdle(): boolean {
+    return this.#items.length === 0 && this.#open.length === 0 && !this.#isAlone
+  }
+
+  get isRecovering(): boolean {
+    return this.#isRecovering
+  }
+
+  async readCheckpoint(): Promise<Checkpoint | undefined> {
+    const found = await this.#onMark(async () => await this.#slots.readMark())
+    if (found === undefined || found.phase === 'load') return found
+    await this.#onMark(async () => await this.#whole.endFlush(found))
+    await this.#onMark(async () => await this.#slots.read())
+    return found
+  }
+
+  async writeCheckpoint(checkpoint: Checkpoint): Promise<void> {
+    const isLoaded = checkpoint.phase === 'stream' && this.checkpoint?.phase === 'load'
+    await this.#onMark(async () => {
+      if (checkpoint.phase === 'load') this.#slots.begin()
+      if (isLoaded) await this.#slots.writeAll(checkpoint.nextReplOffset)
+      await this.#slots.writeMark(checkpoint)
+    })
+    this.checkpoint = checkpoint
+    this.#startAt(checkpoint)
+    this.#keptReplOffset = checkpoint.nextReplOffset
+  }
+
+  async deleteCheckpoint(): Promise<void> {
+    await this.#onMark(async () => await this.#slots.deleteAll())
+  }
+
+  seal(keepFrom = this.current.frameCount, keepDb = this.current.targetDb): void {
+    const batch = this.current
+    if (keepFrom === 0 && batch.nextReplOffset <= this.#sealedReplOffset) return
+    const next = newBatch()
+    batch.moveTail(keepFrom, keepDb, next)
+    next.nextReplOffset = batch.nextReplOffset
+    next.sourceDb = batch.sourceDb
+    this.current = next
+    this.#sealedReplOffset = batch.nextReplOffset
+    const routed = this.#router.route(batch)
+    this.#countParted()
+    for (const [index, item] of routed.entries()) {
+      const isEnd = index === routed.length - 1
+      this.#items.push({ ...item, isEnd, shards: isEnd ? batch.shards : undefined })
+    }
+    this.#pendingBytes += batch.out.length
+    this.#pump()
+  }
+
+  #countParted(): void {
+    const router = this.#router
+    const { ledger, onWarning } = this.#options
+    const { parted, partedTransactions } = router
+    if (parted > 0) ledger.note('commands parted by slot', parted)
+    if (partedTransactions > 0) {
+      ledger.note('transactions over several slots, of each slot by itself', partedTransactions)
+      if (!this.#hasToldParted) {
+        onWarning(
+          'a transaction of the source over several slots is one for each slot in the target',
+        )
+      }
+      this.#hasToldParted = true
+    }
+    router.parted = router.partedTransactions = 0
+  }
+
+  drain(): Promise<void> | undefined {
+    if (this.#fatal !== undefined) return Promise.reject(this.#fatal)
+    return this.#isHeavy ? this.#waitFor(() => !this.#isHeavy) : undefined
+  }
+
+  get #isHeavy(): boolean {
+    return this.#pendingBytes > MAX_PENDING_BYTES
+  }
+
+  async flush(): Promise<void> {
+    await this.#waitFor(() => this.isIdle && !this.#isRecovering)
+  }
+
+  async progress(): Promise<void> {
+    await this.#progress.wait()
+  }
+
+  async onEach(work: (connection: TargetConnection) => Promise<void>): Promise<void> {
+    await this.#onMark(async () => {
+      for (const index of this.#nodes.map.owners()) await this.#nodes.onNode(index, work)
+    })
+  }
+
+  async call(...args: readonly (string | Uint8Array)[]): Promise<Reply> {
+    return await this.#nodes.lanes[0]!.connection.call(...args)
+  }
+
+  rewind(checkpoint: Checkpoint): void {
+    if (this.checkpoint !== undefined)
+      this.checkpoint = { ...this.checkpoint, phase: checkpoint.phase }
+    this.#fatal = undefined
+    this.current.reset()
+    this.#startAt(checkpoint)
+  }
+
+  close(): void {
+    this.#isClosed = true
+    this.#fatal ??= new TargetError('ERR_TARGET_CLOSED', 'the target was closed')
+    this.#sender.close()
+    this.#end.abort()
+    this.#nodes.close()
+    this.#progress.open()
+  }
+
+  #startAt({ nextReplOffset, dbnum, shards }: Checkpoint): void {
+    this.appliedReplOffset = this.#sealedReplOffset = nextReplOffset
+    this.appliedDb = dbnum
+    this.current.nextReplOffset = nextReplOffset
+    this.current.sourceDb = dbnum
+    this.#history.cut(nextReplOffset)
+    const atMs = performance.now()
+    this.#history.add({ replOffset: nextReplOffset, db: dbnum, shards, atMs })
+  }
+
+  // What is sent.
+
+  #pump(): void {
+    if (this.#isRecovering || this.#isAlone || this.#fatal !== undefined) return
+    this.#begin()
+    this.#sender.pump()
+    this.#mark()
+  }
+
+  /** Windows are begun as they come, up to a command that goes alone. */
+  #begin(): void {
+    for (;;) {
+      const item = this.#items[0]
+      if (item === undefined) break
+      if ('kind' in item) {
+        this.#advance()
+        if (this.#open.length > 0) break
+        this.#items.shift()
+        this.#isAlone = true
+        void this.#alone(item, item.isEnd === true)
+        return
+      }
+      this.#items.shift()
+      const { batch, slots, isEnd = false, shards } = item
+      const window = { batch, next: new Int32Array(batch.frameCount), dropped: undefined }
+      const open = { ...window, left: 0, isEnd, shards }
+      this.#open.push(open)
+      this.#sender.add(open, slots)
+    }
+    this.#advance()
+  }
+
+  /** All before it is in the target, and nothing is on its way. */
+  async #alone(command: WholeCommand, isEnd: boolean): Promise<void> {
+    try {
+      await this.#nodes.untilIdle()
+      await this.#whole.run(command, this.checkpoint!, this.#history.upTo(this.appliedReplOffset))
+      this.#isAlone = false
+      if (isEnd) this.#pendingBytes = 0
+      this.#pump()
+      this.#progress.open()
+    } catch (error) {
+      this.#isAlone = false
+      if (error instanceof LinkError && error.retriable) this.#lost(error)
+      else this.#fail(error)
+    }
+  }
+
+  /** The place to begin again, now and then. */
+  #mark(): void {
+    const nowMs = performance.now()
+    if (nowMs - this.#markedMs < MARK_MS || this.checkpoint?.phase !== 'stream') return
+    const place = this.#history.before(nowMs - LAG_MS)
+    if (place === undefined || place.replOffset <= this.#keptReplOffset) return
+    const lane = this.#nodes.laneOf(keySlot(this.#options.checkpointKey))
+    if (lane?.hasRoom !== true) return
+    this.#markedMs = nowMs
+    let isRefused = false
+    const batch: PipelinedBatch & { confirm: () => void } = {
+      expectedReplies: 1,
+      isClosed: true,
+      onError: () => (isRefused = true),
+      confirm: () => {
+        if (isRefused) return
+        this.#keptReplOffset = Math.max(this.#keptReplOffset, place.replOffset)
+        this.#history.forget(place.replOffset)
+      },
+    }
+    const checkpoint = this.#slots.markOf({
+      ...this.checkpoint,
+      nextReplOffset: place.replOffset,
+      dbnum: place.db,
+      shards: place.shards,
+    })
+    lane.send(batch, encodeCommand(...checkpointCommand(this.#options.checkpointKey, checkpoint)))
+  }
+
+  // What is answered.
+
+  #answered(batch: PipelinedBatch): void {
+    if (!(batch instanceof NodeBatch)) {
+      ;(batch as Partial<{ confirm: () => void }>).confirm?.()
+      return
+    }
+    try {
+      this.#sender.answered(batch)
+    } catch (error) {
+      this.#fail(error)
+      return
+    }
+    this.#advance()
+    this.#progress.open()
+    this.#pump()
+  }
+
+  /** Whole windows at the front are in the target. */
+  #advance(): void {
+    const open = this.#open
+    let count = 0
+    while (count < open.length && open[count]!.left === 0) {
+      const { batch, isEnd, shards } = open[count]!
+      count += 1
+      this.#options.ledger.commands.written += batch.sourceCommands
+      this.#pendingBytes = Math.max(0, this.#pendingBytes - batch.out.length)
+      if (!isEnd) continue
+      this.appliedReplOffset = batch.nextReplOffset
+      this.appliedDb = batch.sourceDb
+      this.#history.add({
+        replOffset: batch.nextReplOffset,
+        db: batch.sourceDb,
+        shards,
+        atMs: performance.now(),
+      })
+    }
+    open.splice(0, count)
+    if (this.isIdle) this.#pendingBytes = 0
+  }
+
+  // What breaks.
+
+  #lost(error: RrepError): void {
+    if (this.#isClosed || this.#isRecovering) return
+    this.#isRecovering = true
+    this.#recover(error).then(
+      () => {
+        this.#isRecovering = false
+        this.#pump()
+        this.#progress.open()
+      },
+      (fault: unknown) => {
+        this.#isRecovering = false
+        this.#fail(fault)
+      },
+    )
+  }
+
+  async #recover(cause: RrepError): Promise<void> {
+    if (!cause.retriable) throw cause
+    const hadWork = !this.isIdle
+    this.#nodes.drop()
+    await this.#nodes.openAgain(cause, this.#options.onReconnect)
+    const { checkpoint } = this
+    if (checkpoint === undefined || checkpoint.phase === 'load') return
+    const found: Checkpoint | undefined = await this.#nodes.until(
+      async () => await this.#slots.readMark(),
+    )
+    this.#slots.expect(found, checkpoint)
+    await this.#nodes.until(async () => await this.#whole.endFlush(found))
+    const lost = await this.#nodes.until(async () => await this.#readSlots(found))
+    if (!hadWork && lost === undefined) return
+    this.#forget()
+    const place = this.#history.upTo(Math.min(this.appliedReplOffset, lost ?? Infinity))
+    this.#options.ledger.note('times the connections to the target were made anew')
+    const { nextReplOffset, dbnum, shards } = found
+    const at = { nextReplOffset, dbnum, shards }
+    if (place !== undefined) {
+      const { replOffset, db } = place
+      Object.assign(at, { nextReplOffset: replOffset, dbnum: db, shards: place.shards })
+    }
+    await this.#nodes.until(async () => await this.#slots.writeMark({ ...checkpoint, ...at }))
+    throw new TargetRewound({ ...checkpoint, ...at })
+  }
+
+  /** What is lost is what is read again. A lost FLUSHALL is done again, and all that followed. */
+  async #readSlots(found: Checkpoint): Promise<number | undefined> {
+    const lost = await this.#slots.read()
+    if (!this.#slots.hasLostFlush) return lost
+    this.#slots.mark = { ...this.#slots.mark, pending: this.#slots.mark.floor }
+    await this.#whole.endFlush(found)
+    return this.#slots.mark.floor
+  }
+
+  /** What was handed over is read again. */
+  #forget(): void {
+    this.#sender.clear()
+    this.#items.length = 0
+    this.#open.length = 0
+    this.#pendingBytes = 0
+  }
+
+  #fail(error: unknown): void {
+    this.#fatal ??= error instanceof Error ? error : new Error(String(error))
+    this.#progress.open()
+  }
+
+  /** By calls on the connections, when nothing is in flight; again where one breaks. */
+  async #onMark<T>(work: () => Promise<T>): Promise<T> {
+    for (let attempt = 1; ; attempt += 1) {
+      await this.flush()
+      await this.#nodes.untilIdle()
+      try {
+        return await work()
+      } catch (error) {
+        if (!(error instanceof LinkError) || !error.retriable) throw error
+        if (attempt > this.#options.retries) throw error
+        this.#lost(error)
+        await sleep(PAUSE_MS, this.#end.signal)
+      }
+    }
+  }
+
+  async #waitFor(condition: () => boolean): Promise<void> {
+    for (;;) {
+      if (this.#fatal !== undefined) throw this.#fatal
+      if (condition()) return
+      await this.#progress.wait()
+    }
+  }
+}
+
+function newBatch(): StreamBatch {
+  const batch = new StreamBatch()
+  batch.transactions = []
+  return batch
+}

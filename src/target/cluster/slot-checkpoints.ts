@@ -1,0 +1,191 @@
+/** The checkpoints of all slots, and the one that says where to begin: read, written, deleted (slot-mark.ts). */
+import { randomBytes } from 'node:crypto'
+import { Buffer } from 'node:buffer'
+import { LinkError, TargetError } from '../../errors.js'
+import { SLOT_COUNT } from '../../topology/cluster-nodes.js'
+import { keySlot } from '../../topology/key-slot.js'
+import { checkpointCommand, parseCheckpoint, type Checkpoint } from '../checkpoint.js'
+import { ReplyError, replyText, type Reply } from '../server/reply-reader.js'
+import { refused } from '../server/target-connection.js'
+import type { NodeSet } from './node-set.js'
+import { formatMark, parseMark, SlotKeys, type SlotMark } from './slot-mark.js'
+
+const ALL_SLOTS: readonly number[] = Array.from({ length: SLOT_COUNT }, (_, slot) => slot)
+/** So many at once. */
+const STEP = 2048
+const WAIT_MS = '1000'
+
+export class SlotCheckpoints {
+  readonly keys: SlotKeys
+  /** By stream: what it is called in the hash of a slot. */
+  fields: readonly Buffer[] = []
+  mark: SlotMark = { run: '', floor: -1, isWhole: false, keyless: -1, pending: -1 }
+  readonly #nodes: NodeSet
+  readonly #checkpointKey: Buffer
+  readonly #markSlot: number
+  readonly #streams: readonly string[]
+  readonly #applied: Float64Array[]
+
+  /** @param streams empty: there is one */
+  constructor(nodes: NodeSet, checkpointKey: Buffer, streams: readonly string[]) {
+    this.#nodes = nodes
+    this.#checkpointKey = checkpointKey
+    this.#markSlot = keySlot(checkpointKey)
+    this.#streams = streams
+    this.keys = new SlotKeys(checkpointKey)
+    this.#applied = Array.from({ length: Math.max(1, streams.length) }, () =>
+      new Float64Array(SLOT_COUNT).fill(-1),
+    )
+  }
+
+  applied(stream: number): Float64Array {
+    return this.#applied[stream]!
+  }
+
+  isApplied(slot: number, replOffset: number): boolean {
+    return this.#streams.length === 0 && this.#applied[0]![slot]! >= replOffset
+  }
+
+  confirm(slot: number, stream: number, replOffset: number): void {
+    this.#applied[stream]![slot] = replOffset
+  }
+
+  /** A replay begins. */
+  begin(): void {
+    this.#take({
+      run: randomBytes(4).toString('hex'),
+      floor: -1,
+      isWhole: false,
+      keyless: -1,
+      pending: -1,
+    })
+    for (const each of this.#applied) each.fill(-1)
+  }
+
+  #take(mark: SlotMark): void {
+    this.mark = mark
+    const names =
+      this.#streams.length === 0
+        ? [mark.run]
+        : this.#streams.map((stream) => `${mark.run}:${stream}`)
+    this.fields = names.map((name) => Buffer.from(name))
+  }
+
+  /** What is known here of it, if anything, is newer. */
+  async readMark(): Promise<Checkpoint | undefined> {
+    const [reply] = await this.#nodes.callAt(this.#markSlot, ['HGETALL', this.#checkpointKey])
+    if (reply instanceof ReplyError) throw refused('the target', 'HGETALL', reply.text)
+    const found = parseCheckpoint(reply!)
+    const mark = parseMark(found?.slots)
+    if (mark !== undefined && this.mark.run === '') this.#take(mark)
+    return found
+  }
+
+  markOf(checkpoint: Checkpoint): Checkpoint {
+    return { ...checkpoint, slots: formatMark(this.mark) }
+  }
+
+  async writeMark(checkpoint: Checkpoint): Promise<void> {
+    const command = checkpointCommand(this.#checkpointKey, this.markOf(checkpoint))
+    const [reply] = await this.#nodes.callAt(this.#markSlot, command)
+    if (reply instanceof ReplyError) throw refused('the target', 'HMSET', reply.text)
+  }
+
+  /** The load is in: each slot says so, behind its keys. */
+  async writeAll(replOffset: number): Promise<void> {
+    this.mark = { ...this.mark, floor: replOffset, isWhole: true }
+    await this.#each((slot) => [
+      ['DEL', this.keys.key(slot)],
+      ['HSET', this.keys.key(slot), ...this.fields.flatMap((field) => [field, String(replOffset)])],
+    ])
+    await this.untilReplicated()
+    for (const each of this.#applied) each.fill(replOffset)
+  }
+
+  /** A failover that follows at once has it, where a replica can be had. */
+  async untilReplicated(): Promise<void> {
+    const { map } = this.#nodes
+    for (const index of map.owners()) {
+      if (map.replicasAt(index) === 0) continue
+      await this.#nodes.onNode(index, async (connection) => {
+        await connection.call('WAIT', '1', WAIT_MS)
+      })
+    }
+  }
+
+  /**
+   * Asks all. Returns the least offset at which a slot is that was ahead of it before: what a failover
+   * lost; undefined: nothing is lost.
+   */
+  async read(): Promise<number | undefined> {
+    let lost = Infinity
+    await this.#each(
+      (slot) => [['HMGET', this.keys.key(slot), ...this.fields]],
+      (slot, [reply]) => {
+        if (reply instanceof ReplyError) throw refused('the target', 'HMGET', reply.text)
+        const values = reply as readonly Reply[]
+        for (const [stream, applied] of this.#applied.entries()) {
+          const value = values[stream]
+          if (this.mark.isWhole && value === null) throw lostState()
+          const found = value === null ? this.mark.floor : Number(replyText(value!))
+          if (found < applied[slot]!) lost = Math.min(lost, found)
+          applied[slot] = found
+        }
+      },
+    )
+    return lost === Infinity ? undefined : lost
+  }
+
+  /** True: a slot is older than a FLUSHALL that all had: its master was replaced by one that had not. */
+  get hasLostFlush(): boolean {
+    return (
+      !this.mark.isWhole &&
+      this.#applied.some((applied) => applied.some((at) => at < this.mark.floor))
+    )
+  }
+
+  /** Everything was deleted, checkpoints included. */
+  flushed(replOffset: number): void {
+    this.mark = { ...this.mark, floor: replOffset, isWhole: false, pending: -1 }
+    for (const each of this.#applied) each.fill(replOffset)
+  }
+
+  /** That of the whole first: without it the others say nothing. */
+  async deleteAll(): Promise<void> {
+    await this.#nodes.callAt(this.#markSlot, ['DEL', this.#checkpointKey])
+    await this.#each((slot) => [['DEL', this.keys.key(slot)]])
+  }
+
+  /** Throws TargetError where the target is not ours any more. */
+  expect(found: Checkpoint | undefined, expected: Checkpoint): asserts found is Checkpoint {
+    if (found === undefined) throw lostState()
+    if (found.owner !== expected.owner && found.epoch >= expected.epoch) {
+      throw new TargetError('ERR_TAKEN_OVER', 'another rrep has taken over this replay', {
+        hint: 'two replays into one target need two checkpoints: `checkpointKey`',
+      })
+    }
+  }
+
+  async #each(
+    commands: (slot: number) => readonly (readonly (string | Uint8Array)[])[],
+    take?: (slot: number, replies: readonly Reply[]) => void,
+  ): Promise<void> {
+    for (let at = 0; at < SLOT_COUNT; at += STEP) {
+      const slots = ALL_SLOTS.slice(at, at + STEP)
+      const replies = await this.#nodes.callEach(slots, commands)
+      for (const [i, slot] of slots.entries()) take?.(slot, replies[i]!)
+    }
+  }
+}
+
+function lostState(): TargetError {
+  return new TargetError(
+    'ERR_TARGET_LOST_STATE',
+    'the target has lost checkpoints that it had: a master was restarted without its data, or replaced before a replica had them',
+    { hint: 'run again with `emptyTarget` to begin anew' },
+  )
+}
+
+export function isAway(error: unknown): error is LinkError {
+  return error instanceof LinkError && error.retriable
+}

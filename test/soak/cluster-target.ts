@@ -1,0 +1,234 @@
+/**
+ * A live server into a cluster of two shards, with each family of servers: a counter and the list of its
+ * values in every slot, written all the time, while slots of the target move, its masters are killed and
+ * replaced, and rrep is killed, from the load on. At the end every counter and every list is whole.
+ */
+import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { clusterSeeds, diff } from '../../src/index.js'
+import { slotTags } from '../../src/topology/key-slot.js'
+import { moveSlots, startCluster, type ClusterNode, type TestCluster } from '../helpers/cluster.js'
+import { spawnRrep, type RrepProcess } from '../helpers/rrep-process.js'
+import {
+  serverBinary,
+  startServer,
+  waitFor,
+  type ServerBinary,
+  type TestServer,
+} from '../helpers/servers.js'
+
+const KILLS_OF_RREP = Number(process.env['RREP_SOAK_KILLS'] ?? 30)
+const KILLS_OF_MASTERS = Number(process.env['RREP_SOAK_MASTERS'] ?? 20)
+const MOVED: readonly [number, number] = [100, 149]
+const PER_TURN = 400
+
+export async function run(): Promise<void> {
+  const names = process.env['RREP_SOAK_SERVERS']?.split(',') ?? [
+    'redis-7.0',
+    'redis-8.6',
+    'valkey-9.1',
+  ]
+  for (const name of names) {
+    const binary = serverBinary(name)
+    if (binary !== undefined) await soak(binary)
+  }
+}
+
+async function soak(binary: ServerBinary): Promise<void> {
+  const dir = mkdtempSync(join(tmpdir(), 'rrep-soak-cluster-target-'))
+  const source = await startServer({
+    binary,
+    args: ['--repl-backlog-size', '256mb', '--repl-diskless-sync-delay', '0'],
+  })
+  const cluster = await startCluster(binary, { masters: 2, replicas: 2 })
+  const nodes = [...cluster.masters, ...cluster.replicas]
+  const seeds = `redis-cluster://${nodes.map(({ port }) => `127.0.0.1:${port}`).join(',')}`
+  const writer = startWriter(source)
+  const begin = (): RrepProcess =>
+    spawnRrep(
+      [
+        ...['replay', `127.0.0.1:${source.port}`, seeds, '--spool-dir', dir, '--until-quiet'],
+        ...['--on-conflict', 'replace', '--retries', '50', '--json'],
+      ],
+      { stdout: 'keep' },
+    )
+  await waitFor(() => writer.writes > 40_000, { what: 'something to load', timeoutMs: 60_000 })
+  let rrep = begin()
+  let killed = 0
+  let failovers = 0
+  let moves = 0
+  const killRrep = async (): Promise<void> => {
+    const { exitCode } = rrep.child
+    assert.equal(exitCode, null, `rrep ended with ${String(exitCode)}: ${rrep.err()} ${rrep.out()}`)
+    rrep.child.kill('SIGKILL')
+    await rrep.ended
+    killed += 1
+    rrep = begin()
+  }
+  try {
+    while (killed < KILLS_OF_RREP || failovers < KILLS_OF_MASTERS) {
+      await pause(500 + Math.random() * 2500)
+      if (killed < KILLS_OF_RREP) await killRrep()
+      await pause(Math.random() * 2000)
+      const [from, to] = await mastersOf(nodes)
+      if (Math.random() < 0.5) {
+        const [a, b] = (await hasSlot(from!, MOVED[0])) ? [from!, to!] : [to!, from!]
+        if (await moved(a, b)) moves += 1
+      } else if (failovers < KILLS_OF_MASTERS) {
+        if (await failOver(nodes, failovers % 2)) failovers += 1
+      }
+    }
+    await writer.stop()
+    const { code } = await rrep.ended
+    assert.equal(code, 0, `${rrep.err()} ${rrep.out()}`)
+    const target = { kind: 'cluster', seeds: clusterSeeds(seeds) } as const
+    const same = await diff(`127.0.0.1:${source.port}`, target)
+    assert.ok(same.same, `${binary.name}: ${JSON.stringify(same)}`)
+    const whole = await expectWhole(source, writer.counts)
+    console.log(
+      `${binary.name}: ${writer.writes} writes, rrep killed ${killed} times, masters ${failovers} times, ` +
+        `${moves} moves of ${MOVED[1] - MOVED[0] + 1} slots, ${same.a.keys} keys equal, ${whole} lists whole`,
+    )
+  } finally {
+    await writer.stop()
+    if (rrep.child.exitCode === null) rrep.child.kill('SIGKILL')
+    await stop(source, cluster)
+    rmSync(dir, { recursive: true, force: true })
+  }
+}
+
+async function stop(source: TestServer, cluster: TestCluster): Promise<void> {
+  await Promise.all([source.stop(), cluster.stop()])
+}
+
+async function pause(ms: number): Promise<void> {
+  await new Promise((resolve) => setTimeout(resolve, ms))
+}
+
+/** Of every slot: what is applied twice, or not at all, shows. */
+function startWriter(source: TestServer): {
+  readonly writes: number
+  readonly counts: Int32Array
+  stop(): Promise<void>
+} {
+  const tags = slotTags()
+  const counts = new Int32Array(tags.length)
+  const client = source.newClient()
+  let isOver = false
+  let writes = 0
+  const run = async (): Promise<void> => {
+    for (let turn = 0; !isOver; turn += 1) {
+      const pipeline = client.pipeline()
+      for (let i = 0; i < PER_TURN; i += 1) {
+        // Each in its turn at first, then some more often than others.
+        const slot =
+          turn * PER_TURN < tags.length
+            ? (turn * PER_TURN + i) % tags.length
+            : Math.floor(Math.random() ** 2 * tags.length)
+        counts[slot] = counts[slot]! + 1
+        pipeline.incr(`n:{${tags[slot]!}}`)
+        pipeline.rpush(`l:{${tags[slot]!}}`, String(counts[slot]))
+      }
+      await pipeline.exec()
+      writes += 2 * PER_TURN
+      await pause(40)
+    }
+  }
+  const running = run()
+  return {
+    get writes() {
+      return writes
+    },
+    counts,
+    stop: async () => {
+      isOver = true
+      await running
+    },
+  }
+}
+
+async function expectWhole(source: TestServer, counts: Int32Array): Promise<number> {
+  let whole = 0
+  for (const [slot, tag] of slotTags().entries()) {
+    if (counts[slot] === 0) continue
+    const list = await source.client.lrange(`l:{${tag}}`, 0, -1)
+    assert.deepEqual(
+      list,
+      Array.from({ length: counts[slot]! }, (_, i) => String(i + 1)),
+    )
+    whole += 1
+  }
+  return whole
+}
+
+/** Those that own slots, as one that answers says. */
+async function mastersOf(nodes: readonly ClusterNode[]): Promise<readonly ClusterNode[]> {
+  for (const node of nodes) {
+    try {
+      const text = String(await node.client.call('CLUSTER', 'NODES'))
+      const ids = text
+        .split('\n')
+        .filter(
+          (line) =>
+            /\bmaster\b/.test(line) &&
+            !line.includes('fail') &&
+            / \d+(-\d+)?( |$)/.test(line.slice(60)),
+        )
+        .map((line) => line.slice(0, 40))
+      return nodes.filter(({ id }) => ids.includes(id))
+    } catch {
+      // It is being restarted.
+    }
+  }
+  throw new Error('nobody answers')
+}
+
+async function hasSlot(node: ClusterNode, slot: number): Promise<boolean> {
+  const text = String(await node.client.call('CLUSTER', 'NODES'))
+  const line = text.split('\n').find((each) => each.includes('myself')) ?? ''
+  return [...line.matchAll(/ (\d+)(?:-(\d+))?(?= |$)/g)].some(
+    ([, first, last]) => Number(first) <= slot && slot <= Number(last ?? first),
+  )
+}
+
+async function moved(from: ClusterNode, to: ClusterNode): Promise<boolean> {
+  try {
+    await moveSlots(from, to, MOVED)
+    return true
+  } catch (error) {
+    console.log(`the move failed: ${String(error)}`)
+    return false
+  }
+}
+
+/** The master is killed, its replica takes over, and the dead one comes back as a replica. */
+async function failOver(nodes: readonly ClusterNode[], which: number): Promise<boolean> {
+  const masters = await mastersOf(nodes)
+  const master = masters[which % masters.length]!
+  const text = String(await master.client.call('CLUSTER', 'NODES'))
+  const line = text
+    .split('\n')
+    .find(
+      (each) => each.includes(` ${master.id} `) && each.includes('slave') && !each.includes('fail'),
+    )
+  const replica = nodes.find(({ id }) => line?.startsWith(id) === true)
+  if (replica === undefined) return false
+  const isLinked = String(await replica.client.call('INFO', 'replication'))
+  if (!isLinked.includes('master_link_status:up')) return false
+  await master.kill('SIGKILL')
+  await pause(300)
+  await replica.client.call('CLUSTER', 'FAILOVER', 'TAKEOVER')
+  await waitFor(async () => String(await replica.client.call('ROLE')).startsWith('master'), {
+    what: 'the takeover',
+  })
+  await pause(1500)
+  await master.restart()
+  await waitFor(
+    async () =>
+      String(await master.client.call('INFO', 'replication')).includes('master_link_status:up'),
+    { what: 'the old master to follow', timeoutMs: 30_000 },
+  )
+  return true
+}
