@@ -4,8 +4,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Redis } from 'ioredis'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { replay, type ReplayEvent, type ReplayResult } from '../../src/index.js'
+import { diff, finishReplay, replay, type ReplayEvent, type ReplayResult } from '../../src/index.js'
 import { startCluster, type TestCluster } from '../helpers/cluster.js'
+import { spawnRrep } from '../helpers/rrep-process.js'
 import { serverBinary, startServer, waitFor, type TestServer } from '../helpers/servers.js'
 
 const dir = mkdtempSync(join(tmpdir(), 'rrep-replay-cluster-live-'))
@@ -88,6 +89,28 @@ describe.each(families)('%s', (family) => {
     for (const node of cluster.masters) {
       expect(await node.client.call('FUNCTION', 'LIST')).toHaveLength(1)
     }
+  })
+
+  test.runIf(family === families[0])('what a killed run left is put right', async () => {
+    const { client } = source
+    for (let i = 0; i < 50; i += 1) await client.set(`k:${i}`, 'x', 'EX', 5000)
+    const args = ['--spool-dir', join(dir, 'killed')]
+    const rrep = spawnRrep(['replay', `127.0.0.1:${source.port}`, first, ...args])
+    await waitFor(() => rrep.err().includes('caught up') || rrep.child.exitCode !== null, {
+      what: 'the stream',
+      timeoutMs: 60_000,
+    })
+    rrep.child.kill('SIGKILL')
+    await rrep.ended
+    expect(await keysOf()).toBeGreaterThan(16_384)
+    const finished = await finishReplay(first)
+    expect(finished).toMatchObject({ checkpoint: { phase: 'stream' }, expiries: 50, expired: 0 })
+    expect(await keysOf()).toBe(50)
+    const same = await diff(`127.0.0.1:${source.port}`, `redis-cluster://${first}`, {
+      ttlToleranceMs: 5000,
+    })
+    expect(same.same).toBe(true)
+    expect(await finishReplay(first)).toMatchObject({ checkpoint: undefined, expiries: 0 })
   })
 
   test.runIf(family === families[0])('an append-only file with its base', async () => {

@@ -129,8 +129,13 @@ export class ClusterStreamWriter implements StreamTarget {
     return this.#isRecovering
   }
 
+  /** As it stands there: the slots' own are not read. */
+  async findCheckpoint(): Promise<Checkpoint | undefined> {
+    return await this.#onMark(async () => await this.#slots.readMark())
+  }
+
   async readCheckpoint(): Promise<Checkpoint | undefined> {
-    const found = await this.#onMark(async () => await this.#slots.readMark())
+    const found = await this.findCheckpoint()
     if (found === undefined || found.phase === 'load') return found
     await this.#onMark(async () => await this.#whole.endFlush(found))
     await this.#onMark(async () => await this.#slots.read())

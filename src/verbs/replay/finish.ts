@@ -15,6 +15,7 @@ import {
   DEFAULT_CHECKPOINT_KEY,
   deleteCheckpoint,
   readCheckpoint,
+  type Checkpoint,
   type CheckpointPhase,
 } from '../../target/checkpoint.js'
 import { defaultStateDir, forgetRecords } from '../../target/replica/load-record.js'
@@ -25,6 +26,7 @@ import { TargetConnection } from '../../target/server/target-connection.js'
 import { probeTarget, setImportMode, type TargetFacts } from '../../target/server/target-probe.js'
 import { shiftTtls } from '../../target/stream/ttl-shift.js'
 import { streamClientName } from './client-names.js'
+import { finishCluster } from './into-cluster/finish.js'
 
 export interface FinishOptions {
   /** Default `rrep:checkpoint`. */
@@ -71,6 +73,19 @@ export async function finishReplay(
       hint: 'name its master',
     })
   }
+  if (facts.isCluster) {
+    const { found, keys, expired, importModeEnded } = await finishCluster(target, {
+      checkpointKey: key,
+      facts,
+      retries,
+      signal,
+      refuseAtWork: async (connection) =>
+        await refuseAtWork(connection, streamClientName(key), facts.name),
+      onProgress: (done, total) =>
+        options.onProgress?.({ phase: 'finish', done, total, unit: 'keys' }),
+    })
+    return { checkpoint: told(found), expiries: keys, expired, importModeEnded, replica }
+  }
   const connection = await TargetConnection.open(target, { clientName: 'rrep-finish', signal })
   const onAbort = (): void => connection.close()
   signal?.addEventListener('abort', onAbort, { once: true })
@@ -95,11 +110,7 @@ export async function finishReplay(
     if (marks.length > 0) await connection.expect('DEL', ...marks)
     if (found !== undefined) await deleteCheckpoint(connection, key)
     return {
-      checkpoint: found && {
-        source: printable(Buffer.from(found.source)),
-        phase: found.phase,
-        nextReplOffset: found.nextReplOffset,
-      },
+      checkpoint: told(found),
       expiries: shifted.keys,
       expired: shifted.expired,
       importModeEnded,
@@ -109,6 +120,12 @@ export async function finishReplay(
     signal?.removeEventListener('abort', onAbort)
     connection.close()
   }
+}
+
+function told(found: Checkpoint | undefined): FinishResult['checkpoint'] {
+  if (found === undefined) return undefined
+  const { source, phase, nextReplOffset } = found
+  return { source: printable(Buffer.from(source)), phase, nextReplOffset }
 }
 
 /** What is at work would go on as if expiries were moved, and write the checkpoint again. */
