@@ -1,5 +1,5 @@
 /** The connection to one master of the target, with what waits for it. */
-import type { RrepError } from '../../errors.js'
+import { LinkError, type RrepError } from '../../errors.js'
 import type { ServerSettings } from '../../net/server-settings.js'
 import { Gate } from '../../net/waiting.js'
 import {
@@ -97,7 +97,8 @@ export class NodeLane implements ConnectionOwner {
 
   close(): void {
     this.#isClosed = true
-    this.#connection?.close()
+    const left = 'the connection was left for new ones'
+    this.#connection?.abandon(new LinkError('ERR_LINK_LOST', left, { retriable: true }))
     this.#answered.open()
   }
 }

@@ -208,6 +208,12 @@ export class TargetConnection {
     this.#line?.close()
   }
 
+  /** Closes it; who waits for an answer hears why there is none. */
+  abandon(reason: RrepError): void {
+    this.close()
+    for (const call of this.#calls.splice(0)) call.reject(reason)
+  }
+
   async #greet(): Promise<void> {
     const { username, password } = this.#settings
     if (password !== undefined) {
