@@ -46,10 +46,10 @@ async function soak(binary: ServerBinary): Promise<void> {
   const nodes = [...cluster.masters, ...cluster.replicas]
   const seeds = `redis-cluster://${nodes.map(({ port }) => `127.0.0.1:${port}`).join(',')}`
   const writer = startWriter(source)
-  const begin = (): RrepProcess =>
+  const begin = (end: readonly string[] = []): RrepProcess =>
     spawnRrep(
       [
-        ...['replay', `127.0.0.1:${source.port}`, seeds, '--spool-dir', dir, '--until-quiet'],
+        ...['replay', `127.0.0.1:${source.port}`, seeds, '--spool-dir', dir, ...end],
         ...['--on-conflict', 'replace', '--retries', '50', '--json'],
       ],
       { stdout: 'keep' },
@@ -81,6 +81,10 @@ async function soak(binary: ServerBinary): Promise<void> {
       }
     }
     await writer.stop()
+    // Writers that rest are no end before.
+    rrep.child.kill('SIGKILL')
+    await rrep.ended
+    rrep = begin(['--until-quiet'])
     const { code } = await rrep.ended
     assert.equal(code, 0, `${rrep.err()} ${rrep.out()}`)
     const target = { kind: 'cluster', seeds: clusterSeeds(seeds) } as const

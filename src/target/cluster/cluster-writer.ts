@@ -81,6 +81,8 @@ export class ClusterStreamWriter implements StreamTarget {
   #sealedReplOffset = -1
   #keptReplOffset = -1
   #markedMs = 0
+  /** A load of an earlier run was killed, and may have left some. */
+  #hasMarks = false
   #hasToldParted = false
 
   constructor(options: ClusterWriterOptions) {
@@ -136,6 +138,7 @@ export class ClusterStreamWriter implements StreamTarget {
 
   async readCheckpoint(): Promise<Checkpoint | undefined> {
     const found = await this.findCheckpoint()
+    this.#hasMarks = found?.phase === 'load'
     if (found === undefined || found.phase === 'load') return found
     await this.#onMark(async () => await this.#whole.endFlush(found))
     await this.#onMark(async () => await this.#slots.read())
@@ -148,6 +151,7 @@ export class ClusterStreamWriter implements StreamTarget {
       if (checkpoint.phase === 'load') this.#slots.begin()
       if (isLoaded) await this.#slots.writeAll(checkpoint.nextReplOffset)
       await this.#slots.writeMark(checkpoint)
+      if (isLoaded && this.#hasMarks) await this.#slots.removeLoadMarks()
     })
     this.checkpoint = checkpoint
     this.#startAt(checkpoint)

@@ -5,6 +5,7 @@ import { LinkError, TargetError } from '../../errors.js'
 import { SLOT_COUNT } from '../../topology/cluster-nodes.js'
 import { keySlot } from '../../topology/key-slot.js'
 import { checkpointCommand, parseCheckpoint, type Checkpoint } from '../checkpoint.js'
+import { findMarks } from '../load/load-marks.js'
 import { ReplyError, replyText, type Reply } from '../server/reply-reader.js'
 import { refused } from '../server/target-connection.js'
 import type { NodeSet } from './node-set.js'
@@ -148,6 +149,17 @@ export class SlotCheckpoints {
   flushed(replOffset: number): void {
     this.mark = { ...this.mark, floor: replOffset, isWhole: false, pending: -1 }
     for (const each of this.#applied) each.fill(replOffset)
+  }
+
+  /** What proved a load that was killed: by itself it goes in a day. */
+  async removeLoadMarks(): Promise<void> {
+    for (const index of this.#nodes.map.owners()) {
+      await this.#nodes.onNode(index, async (connection) => {
+        for (const name of await findMarks(connection, this.#checkpointKey)) {
+          await connection.call('DEL', name)
+        }
+      })
+    }
   }
 
   /** That of the whole first: without it the others say nothing. */
