@@ -5,7 +5,8 @@
  * have been received as gone before it was as come. So where slots arrived at the begin of the next second,
  * that is read, too. Where all of a slot came at once, its keys are then those of the new owner,
  * which came with all that was ever written to them; while it moves key by key they are those of both,
- * and of a key that both have the new one's. Pure.
+ * and of a key that both have the new one's. While the archives caught up behind a pause, the streams came
+ * further apart than that: the moment is then the last one before. Pure.
  */
 import { MomentError } from '../errors.js'
 import { SLOT_COUNT, type SlotRanges } from '../topology/cluster-nodes.js'
@@ -39,7 +40,12 @@ export interface ClusterMoment {
 /** Throws MomentError where the cluster was not seen by then. */
 export function clusterMoment(record: ClusterRecord, until: Until): ClusterMoment {
   if (until !== undefined && 'offset' in until) throw noOffset()
-  const untilSeconds = until === undefined ? Infinity : Math.floor(until.unixMs / 1000)
+  return wholeMoment(record, wholeUntil(record, until))
+}
+
+function wholeMoment(record: ClusterRecord, until: Until): ClusterMoment {
+  const untilSeconds =
+    until === undefined || 'offset' in until ? Infinity : Math.floor(until.unixMs / 1000)
   const at = topologyAt(record.topology, untilSeconds)
   const names = record.shards.map(({ id }) => id)
   const owners = new Int16Array(SLOT_COUNT).fill(-1)
@@ -51,8 +57,9 @@ export function clusterMoment(record: ClusterRecord, until: Until): ClusterMomen
     .filter(({ unixMs }) => unixMs < endMs + SKEW_MS)
     .sort((a, b) => a.unixMs - b.unixMs)
   const whole = new Uint8Array(SLOT_COUNT)
-  for (const { kind, shard, slots, unixMs } of near) {
+  for (const { kind, shard, slots, unixMs, replOffset } of near) {
     if (unixMs + HANDOVER_STEP_MS <= at.now.sinceMs) continue
+    if (replOffset <= (at.now.replOffsets?.[shard] ?? -1)) continue
     const to = names.indexOf(shard)
     for (const slot of each(slots)) {
       if (kind === 'slots') {
@@ -78,6 +85,18 @@ export function clusterMoment(record: ClusterRecord, until: Until): ClusterMomen
     }
   }
   return { ...onlyUsed(record, until, least(near, endMs), owners, second) }
+}
+
+/** While the archives caught up, one may have had what another still missed: the moment is then the end
+ * of the last second before. */
+function wholeUntil({ catchUps = [] }: ClusterRecord, until: Until): Until {
+  let untilMs = until !== undefined && 'unixMs' in until ? until.unixMs : Infinity
+  const second = (unixMs: number): number => Math.floor(unixMs / 1000)
+  for (const { fromMs, toMs } of [...catchUps].reverse()) {
+    const isOver = toMs !== undefined && second(untilMs) >= second(toMs)
+    if (!isOver && second(untilMs) >= second(fromMs)) untilMs = second(fromMs) * 1000 - 1
+  }
+  return untilMs === Infinity ? until : { unixMs: untilMs }
 }
 
 /** What is read in any case, by shard. */

@@ -39,6 +39,15 @@ export interface TopologyRecord {
   owners: readonly { shard: string; slots: SlotRanges }[]
   /** Slots open between two shards. */
   moves: readonly SlotMove[]
+  /** Behind a pause, by shard: what arrived up to there lies before what was seen. */
+  replOffsets?: Readonly<Record<string, number>> | undefined
+}
+
+/** A run went on where another had ended: what was missed came then, from each shard at another time. */
+export interface CatchUpRecord {
+  fromMs: number
+  /** All had come. Missing: the next run goes on with it. */
+  toMs?: number
 }
 
 export interface HandoverRecord {
@@ -61,6 +70,7 @@ export interface ClusterRecord {
   shards: ShardRecord[]
   topology: TopologyRecord[]
   handovers: HandoverRecord[]
+  catchUps?: CatchUpRecord[]
 }
 
 export function directoryOf(shardId: string): string {
@@ -89,9 +99,10 @@ export function readClusterRecord(dir: string): ClusterRecord | undefined {
     return undefined
   }
   if (!isObject(value) || value['format'] !== FORMAT) return undefined
-  const { shards, topology, handovers } = value
+  const { shards, topology, handovers, catchUps = [] } = value
   if (
     !isList(shards, isShard) ||
+    !isList(catchUps, ({ fromMs }) => typeof fromMs === 'number') ||
     !isList(topology, isTopology) ||
     !isList(handovers, isHandover) ||
     typeof value['source'] !== 'string'
@@ -118,16 +129,37 @@ export class ClusterRecorder {
 
   /** On disk when it returns. */
   noteTopology(shards: readonly ShardRecord[], entry: TopologyRecord): void {
+    const { topology } = this.record
+    const last = topology.at(-1)
+    // Which of the hand-overs it includes is said by each of them.
+    const isNew = last === undefined || factsOf(last) !== factsOf(entry) || entry.replOffsets
+    if (isNew) topology.push(entry)
+    this.noteShards(shards)
+  }
+
+  /** On disk when it returns. */
+  noteShards(shards: readonly ShardRecord[]): void {
     const { record } = this
     for (const shard of shards) {
       const at = record.shards.findIndex(({ id }) => id === shard.id)
       if (at < 0) record.shards.push(shard)
       else record.shards[at] = shard
     }
-    const last = record.topology.at(-1)
-    const isNew = last === undefined || factsOf(last) !== factsOf(entry)
-    if (isNew) record.topology.push(entry)
     this.#file.write(textOf(record))
+  }
+
+  /** On disk with what is noted next. Where the one before has no end, it goes on. */
+  beginCatchUp(fromMs: number): void {
+    const all = (this.record.catchUps ??= [])
+    const last = all.at(-1)
+    if (last === undefined || last.toMs !== undefined) all.push({ fromMs })
+  }
+
+  /** On disk when it returns. */
+  endCatchUp(shards: readonly ShardRecord[], entry: TopologyRecord): void {
+    const last = this.record.catchUps?.at(-1)
+    if (last !== undefined) last.toMs = entry.unixMs
+    this.noteTopology(shards, entry)
   }
 
   async noteHandover(handover: HandoverRecord): Promise<void> {
@@ -179,7 +211,8 @@ function factsOf({ owners, moves }: TopologyRecord): string {
 }
 
 /** A line an entry: short, and looked at with ease. */
-function textOf({ format, source, shards, topology, handovers }: ClusterRecord): string {
+function textOf(record: ClusterRecord): string {
+  const { format, source, shards, topology, handovers, catchUps } = record
   const list = (name: string, entries: readonly unknown[]): string => {
     const lines = entries.map((each) => `\n    ${JSON.stringify(each)}`).join(',')
     return `  "${name}": [${lines}\n  ]`
@@ -190,6 +223,7 @@ function textOf({ format, source, shards, topology, handovers }: ClusterRecord):
     list('shards', shards),
     list('topology', topology),
     list('handovers', handovers),
+    ...(catchUps === undefined ? [] : [list('catchUps', catchUps)]),
   ]
   return `{\n${parts.join(',\n')}\n}\n`
 }

@@ -138,6 +138,8 @@ export async function moveSlots(
       },
       { what: 'the task to be done' },
     )
+    // One that does not know yet refuses to take them back.
+    await waitFor(async () => !(await hasSlot(from, first)), { what: 'both to know' })
   } else {
     for (let slot = first; slot <= last; slot += 1) await moveSlot(from, to, slot, others)
   }

@@ -106,6 +106,8 @@ describe.each(families)('%s', (family) => {
     try {
       await waitFor(() => isKept(3), { what: 'three snapshots' })
       await hasWritten(200)
+      // A moment is cut by when things were received: under load that is later than written.
+      await isReceived([a, b, c])
       const fromMs = Date.now()
       await moveSlots(a, b, MOVED, [c])
       await hasWritten(200)
@@ -239,10 +241,28 @@ describe.each(families)('%s', (family) => {
   }, 60_000)
 })
 
+/** All who follow them have told that they have what was written by now. */
+async function isReceived(nodes: readonly TestServer[]): Promise<void> {
+  for (const node of nodes) {
+    const written = await offsetOf(node)
+    await waitFor(
+      async () => {
+        const told = acknowledged(await node.client.info('replication'))
+        return told.length > 0 && told.every((offset) => offset >= written)
+      },
+      { what: 'what was written to be received' },
+    )
+  }
+}
+
+function acknowledged(info: string): readonly number[] {
+  return [...info.matchAll(/^slave\d+:.*,offset=(\d+)/gm)].map(([, offset]) => Number(offset))
+}
+
 /** All who follow it have told that they have all of it. */
 async function isAcknowledged({ client }: TestServer): Promise<boolean> {
   const info = await client.info('replication')
   const sent = Number(/master_repl_offset:(\d+)/.exec(info)![1])
-  const told = [...info.matchAll(/^slave\d+:.*,offset=(\d+)/gm)]
-  return told.length > 0 && told.every(([, offset]) => Number(offset) >= sent)
+  const told = acknowledged(info)
+  return told.length > 0 && told.every((offset) => offset >= sent)
 }

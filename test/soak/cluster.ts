@@ -13,7 +13,7 @@ import { startClusterWriter } from '../helpers/cluster-writer.js'
 import { spawnRrep, type RrepProcess } from '../helpers/rrep-process.js'
 import { serverBinary, waitFor, type ServerBinary } from '../helpers/servers.js'
 
-const ROUNDS = 6
+const ROUNDS = Number(process.env['ROUNDS'] ?? 6)
 const KILLS_PER_ROUND = 5
 const MOVED: readonly [number, number] = [0, 19]
 const SLOTS = [...Array.from({ length: 20 }, (_, i) => i), 3000, 6000, 7000, 11_000, 12_000]
@@ -56,6 +56,7 @@ async function soak(binary: ServerBinary): Promise<void> {
         await rrep.ended
         kills += 1
         rrep = begin()
+        if (kill === 1) moments.push(Date.now())
       }
       await moving
       await waitFor(() => countOf(rrep, 'continued') + countOf(rrep, 'full-resync') >= 3, {

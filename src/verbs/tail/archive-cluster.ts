@@ -22,6 +22,7 @@ import { clusterSeeds, nameOfCluster, type ClusterSeeds } from '../../topology/c
 import { addressOf, followCluster } from '../../topology/follow-cluster.js'
 import { archiveCall, LOCK_FILE } from './archive.js'
 import { Handovers } from './handovers.js'
+import { TopologyNotes } from './topology-notes.js'
 import type {
   ArchiveClusterOptions,
   ArchiveClusterProgress,
@@ -64,6 +65,8 @@ class ClusterArchiveRun {
   readonly #handovers: Handovers
   readonly #known: readonly ClusterShard[]
   readonly #progress = new Map<string, ArchiveProgress>()
+  /** How far each archive is. */
+  readonly #offsets = new Map<string, () => number>()
   /** Ends all of them: the time is over, or something failed. */
   readonly #end = new AbortController()
   #watch: ClusterWatch | undefined
@@ -79,6 +82,11 @@ class ClusterArchiveRun {
 
   async run(): Promise<ArchiveClusterResult> {
     const { dir, durationMs, signal, onProgress, retries = DEFAULT_RETRIES } = this.#options
+    const notes = new TopologyNotes(
+      this.#recorder,
+      (shard) => this.#reached(shard),
+      (error) => this.#fail(error),
+    )
     const timers: NodeJS.Timeout[] = []
     if (durationMs !== undefined) timers.push(setTimeout(() => this.#end.abort(), durationMs))
     if (onProgress !== undefined) timers.push(setInterval(() => onProgress(this.#sums()), 1000))
@@ -89,7 +97,7 @@ class ClusterArchiveRun {
         signal,
         end: this.#end.signal,
         onShard: (event) => this.#options.onEvent?.(event),
-        onChange: (watch) => this.#note(watch),
+        onChange: (watch) => this.#note(watch, notes),
         run: async (shard, server, end) => {
           const { onEvent } = this.#options
           const call = {
@@ -107,6 +115,7 @@ class ClusterArchiveRun {
             return await archiveCall(call, {
               end,
               onSlots: (...sign) => this.#handovers.note(shard.id, ...sign),
+              onOpen: (offset) => void this.#offsets.set(shard.id, offset),
             })
           } finally {
             // As long as there is somebody to ask.
@@ -119,36 +128,23 @@ class ClusterArchiveRun {
       return { source: nameOfCluster(this.#seeds), dir, shards, gaps }
     } finally {
       for (const timer of timers) clearTimeout(timer)
+      await notes.end()
     }
   }
 
-  #note(watch: ClusterWatch): void {
-    const { shards, nodes, seenMs, lookedMs } = watch
+  #note(watch: ClusterWatch, notes: TopologyNotes): void {
     if (this.#watch === undefined) this.#refuseOther(watch)
     this.#watch = watch
     this.#handovers.watch = watch
-    const shardOf = (node: string): string =>
-      shards.find(({ members }) => members.includes(node))?.id ?? node
     try {
-      this.#recorder.noteTopology(
-        shards.map(({ id, members, master }) => {
-          const { host, port } = master?.place ?? { host: '', port: 0 }
-          return { id, directory: directoryOf(id), members, host, port }
-        }),
-        {
-          unixMs: seenMs,
-          sinceMs: lookedMs,
-          owners: shards.map(({ id, slots }) => ({ shard: id, slots })),
-          moves: nodes.moves.map(({ slot, from, to }) => ({
-            slot,
-            from: shardOf(from),
-            to: shardOf(to),
-          })),
-        },
-      )
+      notes.changed(watch)
     } catch (error) {
       this.#fail(error)
     }
+  }
+
+  #reached(shard: string): number {
+    return this.#offsets.get(shard)?.() ?? -1
   }
 
   /** Throws UsageError: none of the nodes was in what was kept. */

@@ -70,6 +70,8 @@ export interface KeptShard {
   /** Ends it as if done. */
   readonly end: AbortSignal
   readonly onSlots: OnSlots
+  /** The last byte that it has, whenever that is asked; -1: none. */
+  readonly onOpen: (replOffset: () => number) => void
 }
 
 export async function archiveCall(call: ArchiveCall, shard?: KeptShard): Promise<ArchiveResult> {
@@ -146,6 +148,7 @@ class ArchiveRun implements LinkConsumer {
       },
       ...(options.sync === undefined ? {} : { sync: options.sync }),
     })
+    shard?.onOpen(() => this.#archive.replOffset)
     if (shard !== undefined) this.#trims = store.resume?.part.trims ?? 0
     const base = store.currentBase
     if (base !== undefined) this.#lastSnapshotMs = base.unixMs
