@@ -79,8 +79,8 @@ export interface KeyFormatRun {
 export interface DumpLoader {
   /** So many it has: keys of others are lost. */
   readonly databases: number
-  /** False: values of modules are lost. */
-  readonly hasModules: boolean
+  /** By the name of a type. False: its values, and data beside keys, are lost. */
+  readonly hasModule: (moduleName: string) => boolean
   readonly tally: KeyTally
 }
 

@@ -207,7 +207,35 @@ describe('refused with the reason, and nothing changed:', () => {
     await expect(replay(small, poor, { viaReplica: true })).rejects.toMatchObject({
       code: 'ERR_TARGET_RIGHTS',
     })
-    await refused(target, /does not go with/, { onConflict: 'replace' })
+    await refused(target, /onConflict.*no key of it is in the way/, { onConflict: 'replace' })
+  })
+
+  test.each([
+    ['--salvage', '--salvage', /drops all that it has where a dump is damaged/],
+    ['--min-size', '--min-size=1kb', /the size of a value is known behind it/],
+    ['--rate', '--rate=1mb', /takes the dump in one go/],
+    ['--connections', '--connections=2', /one link to its master/],
+    ['--from', '--from=2024-01-01T00:00:00Z', /what was before/],
+    ['--restore', '--restore=never', /no command is sent for a key/],
+  ])('%s, before anything is connected to', async (flag, option, why) => {
+    let connections = 0
+    const target = createServer((socket) => {
+      connections += 1
+      socket.destroy()
+    })
+    await new Promise<void>((resolve) => target.listen(0, '127.0.0.1', resolve))
+    cleanups.push(async () => {
+      await new Promise((resolve) => target.close(resolve))
+    })
+    const address = `127.0.0.1:${(target.address() as AddressInfo).port}`
+    for (const source of [small, join(FIXTURES, 'redis-7.0/aof')]) {
+      const { code, err } = await runCli(['replay', source, address, '--via-replica', option])
+      expect([code, err]).toEqual([2, expect.stringContaining(`${flag} does not go with`)])
+      expect(err).toMatch(why)
+    }
+    const live = await runCli(['replay', address, address, '--via-replica'])
+    expect([live.code, live.err]).toEqual([2, expect.stringContaining('what lies still')])
+    expect(connections).toBe(0)
   })
 
   test('one behind addresses that are translated, unless it is said where it reaches us', async () => {

@@ -126,9 +126,9 @@ class RdbKeys implements SplitPart {
     const isSameForm = magic?.family === this.#form.family && magic.version === this.#form.version
     const isWhole = run.isFree && isSameForm && run.split === undefined
     const loseOfFile = (loss: Loss): void => count(loss, this.fileLosses)
-    const { databases = Infinity, hasModules = true } = run.loader ?? {}
+    const { databases = Infinity, hasModule = () => true } = run.loader ?? {}
     this.#databases = databases
-    this.#records = new FileRecords({ output, isWhole, lose: loseOfFile, databases, hasModules })
+    this.#records = new FileRecords({ output, isWhole, lose: loseOfFile, databases, hasModule })
     this.#encoder = new ValueEncoder(output.to, lose)
     this.#again = { key: () => DEPTH.ELEMENTS, ...forwardElements(this.#encoder) }
     Object.assign(this, forwardElements(this.#encoder), forwardRecords(this.#records))
@@ -275,7 +275,7 @@ class RdbKeys implements SplitPart {
   #isLoadable({ kind, moduleName }: KeyHeader, { dbnum }: KeyPlace): boolean {
     if (dbnum >= this.#databases) return false
     const isForeign = kind === KIND.MODULE && moduleName !== VECTOR_SET_MODULE
-    return !isForeign || this.#run.loader?.hasModules !== false
+    return !isForeign || this.#run.loader?.hasModule(moduleName) !== false
   }
 
   /** Modules are taken to be there, but for what is a part of one line of servers. */

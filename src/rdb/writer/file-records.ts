@@ -35,7 +35,7 @@ export interface FileRecordOptions {
   readonly lose: (loss: Loss) => void
   /** What who loads it has. */
   readonly databases: number
-  readonly hasModules: boolean
+  readonly hasModule: (moduleName: string) => boolean
 }
 
 export class FileRecords implements Omit<RdbVisitor, 'key'> {
@@ -44,14 +44,14 @@ export class FileRecords implements Omit<RdbVisitor, 'key'> {
   readonly #isWhole: boolean
   readonly #lose: (loss: Loss) => void
   readonly #databases: number
-  readonly #hasModules: boolean
+  readonly #hasModule: (moduleName: string) => boolean
   #isBeyond = false
   #inModuleAux = false
   readonly #libraries = new Set<string>()
 
-  constructor({ output, isWhole, lose, databases, hasModules }: FileRecordOptions) {
+  constructor({ output, isWhole, lose, databases, hasModule }: FileRecordOptions) {
     this.#databases = databases
-    this.#hasModules = hasModules
+    this.#hasModule = hasModule
     this.#output = output
     this.#isWhole = isWhole
     this.#lose = lose
@@ -152,7 +152,7 @@ export class FileRecords implements Omit<RdbVisitor, 'key'> {
   }
 
   moduleAux(moduleName: string, encver: number, when: number): void {
-    this.#inModuleAux = this.#hasModules && this.#holds(SINCE.MODULE_AUX)
+    this.#inModuleAux = this.#holds(SINCE.MODULE_AUX) && this.#hasModule(moduleName)
     if (!this.#inModuleAux) {
       this.#lose(LOSS.MODULE_AUX)
       return

@@ -1,6 +1,8 @@
 /** Makes the dump that a target loads: filters, other names and transforms on the way, in a form that
  * it knows. Each time anew, since a target that lost its link asks for all of it again. */
+import { Buffer } from 'node:buffer'
 import { Writable } from 'node:stream'
+import { printable } from '../../../bytes/printable.js'
 import { TargetError } from '../../../errors.js'
 import { lossText } from '../../../target/loss-text.js'
 import type { Loss } from '../../../servers/loss.js'
@@ -8,10 +10,14 @@ import type { PipedSnapshot } from '../../../serving/origin/piped-snapshot.js'
 import type { StoredSource } from '../../../source/classify.js'
 import { exportKeys } from '../../export/run.js'
 import type { ExportOptions, ExportResult } from '../../export/options.js'
+import { isBuiltIn, providesType } from '../../../servers/module-types.js'
 import type { ServerFamily } from '../../../servers/version.js'
 import type { TargetFacts } from '../../../target/server/target-probe.js'
 import type { ReplaySession } from '../session.js'
+import { unfit } from './fitness.js'
 import { LoadTally } from './tally.js'
+
+const MAX_NAMED = 5
 
 export type DumpSource = StoredSource
 
@@ -28,14 +34,29 @@ export class DumpWriter {
 
   /** Resolves when all was written; rejects with what exportKeys rejects with. */
   async write(snapshot: PipedSnapshot): Promise<void> {
-    await this.#export({ output: '', sink: snapshot })
+    await this.#export({ output: '', sink: snapshot }, (name) => isHeld(this.#session.facts, name))
   }
 
   /** What would be. */
   async writeNowhere(): Promise<void> {
-    const nowhere = new Writable({ write: (_chunk, _encoding, done) => done() })
-    await this.#export({ output: nowhere })
+    await this.#export({ output: nowhere() }, (name) => isHeld(this.#session.facts, name))
     this.#book()
+  }
+
+  /** Rejects with ProtocolError where the target would end at a type of a module that it may lack. One
+   * without modules of others is sent none of them. */
+  async requireModules(): Promise<void> {
+    const { modules, name } = this.#session.facts
+    if (modules?.every(isBuiltIn) === true) return
+    const missing = new Set<string>()
+    await this.#export({ output: nowhere() }, (type) => {
+      if (modules?.some((each) => providesType(each, type)) !== true) {
+        missing.add(type)
+      }
+      return true
+    })
+    this.#session.ledger.forgetKeys()
+    if (missing.size > 0) throw unfit(name, lackText([...missing], modules))
   }
 
   /** The target has these keys, by db: all that were sent, or the load is no load. */
@@ -71,7 +92,10 @@ export class DumpWriter {
     if (result.keysInConflict > 0) ledger.note('keys of one name twice', result.keysInConflict)
   }
 
-  async #export(to: Pick<ExportOptions, 'output' | 'sink'>): Promise<void> {
+  async #export(
+    to: Pick<ExportOptions, 'output' | 'sink'>,
+    hasModule: (type: string) => boolean,
+  ): Promise<void> {
     const session = this.#session
     const { options, facts, ledger } = session
     // What was counted of an attempt that broke off is counted anew.
@@ -93,7 +117,7 @@ export class DumpWriter {
       signal: options.signal,
       loader: {
         databases: facts.databases,
-        hasModules: facts.modules === undefined || facts.modules.length > 0,
+        hasModule,
         tally,
       },
       onProgress: ({ done, total }) =>
@@ -101,6 +125,25 @@ export class DumpWriter {
       onEvent: ({ message }) => session.event({ event: 'warning', message }),
     })
   }
+}
+
+function nowhere(): Writable {
+  return new Writable({ write: (_chunk, _encoding, done) => done() })
+}
+
+/** What is not known was refused before. */
+function isHeld({ modules }: TargetFacts, type: string): boolean {
+  return modules === undefined || modules.some((each) => providesType(each, type))
+}
+
+function lackText(types: readonly string[], modules: readonly string[] | undefined): string {
+  const named = types.slice(0, MAX_NAMED)
+  const rest = types.length > MAX_NAMED ? ` and ${types.length - MAX_NAMED} more` : ''
+  const has =
+    modules === undefined
+      ? 'which modules it has is not told (MODULE LIST)'
+      : `of its modules (${printable(Buffer.from(modules.join(', ')))}) none is known for that`
+  return `the dump has data of the module types ${named.join(', ')}${rest}, at which it would end: ${has}`
 }
 
 /** The target as a server that a dump is for. */

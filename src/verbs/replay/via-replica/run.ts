@@ -45,6 +45,7 @@ export async function replayViaReplica(session: ReplaySession): Promise<ReplayOu
     const stored: DumpSource = kept === undefined ? source : { kind: 'file', path: kept.path }
     const fitness = await requireFit(control, session.facts, options.listen)
     const writer = new DumpWriter(session, stored)
+    await writer.requireModules()
     if (session.isDry) {
       await writer.writeNowhere()
     } else {

@@ -7,7 +7,7 @@ import { printable } from '../../../bytes/printable.js'
 import { KEY_FATE, type KeyFate, type KeyTally } from '../../../formats/key-format.js'
 import { RECORD_TYPES } from '../../../kernels/abi.js'
 import { typeTable } from '../../../rdb/type-table.js'
-import { KIND_NAMES, typeNameOf, type KeyHeader } from '../../../rdb/visitor.js'
+import { KIND, KIND_NAMES, typeNameOf, type KeyHeader } from '../../../rdb/visitor.js'
 import type { KeyMapping } from '../../../target/key-mapping.js'
 import type { KeyCounts, Ledger } from '../../../target/ledger.js'
 
@@ -74,7 +74,10 @@ export class LoadTally implements KeyTally {
       db: header.dbnum,
       key: printable(Buffer.from(bytes.subarray(start, end)), 0, end - start, MAX_KEY_CHARS),
       type: typeNameOf(header),
-      reason: NO_PLACE,
+      reason:
+        header.kind === KIND.MODULE
+          ? `the target lacks the module for ${typeNameOf(header)}`
+          : NO_PLACE,
     })
   }
 }
