@@ -12,6 +12,9 @@ export {
   transformOf,
 } from './verbs/replay/run.js'
 
+export { parseScrubRules } from './target/scrub/rules.js'
+export type { ScrubOptions, ScrubRule, ScrubValues } from './target/scrub/rules.js'
+export type { ScrubCounts } from './target/scrub/scrubber.js'
 export { settingsOf as makeServerSettings } from './topology/settings.js'
 export type { DeploymentWishes } from './topology/settings.js'
 export { formatServerAddress } from './net/make-server-settings.js'

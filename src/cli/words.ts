@@ -44,6 +44,7 @@ const SAME_NAME: ReadonlySet<string> = new Set([
     'onConflict',
     'rewriteKey',
     'salvage',
+    'scrub',
     'sni',
     'spoolDir',
     'strict',

@@ -6,7 +6,7 @@ import type { Buffer } from 'node:buffer'
 import type { OutputBuffer } from '../bytes/output-buffer.js'
 import type { ByteKernel } from '../kernels/kernel.js'
 import type { WithLane } from '../rdb/lane/lane.js'
-import type { KeyHeader, RdbVisitor, Slice } from '../rdb/visitor.js'
+import type { ElementVisitor, KeyHeader, RdbVisitor, Slice } from '../rdb/visitor.js'
 import type { LossCounts } from '../servers/loss.js'
 import type { TargetCapabilities } from '../servers/capabilities.js'
 
@@ -49,6 +49,8 @@ export interface KeyFormatRun {
   /** Of formats that move keys: where each goes that is wanted; false: nowhere. Undefined: they stay
    * where they are. */
   readonly place: ((header: KeyHeader, place: KeyPlace) => boolean) | undefined
+  /** Of dumps: what stands in front of who writes values from their elements. Undefined: they stay. */
+  readonly scrub: ((inner: ElementVisitor & Partial<RdbVisitor>) => ScrubbedElements) | undefined
   /** Of formats that can be split: an output for each part beside `out`, which is not used, and the
    * part that a key is in, by the name it goes under; -1: in none. */
   readonly split:
@@ -74,6 +76,12 @@ export interface KeyFormatRun {
   readonly isPiece?: boolean | undefined
   /** Of dumps that a server is given at once, which would end at what it has no place for. */
   readonly loader?: DumpLoader | undefined
+}
+
+/** Elements of values that become others. */
+export interface ScrubbedElements extends Partial<RdbVisitor> {
+  /** The key at hand; true: its value must not stay as it is. */
+  begin(header: KeyHeader): boolean
 }
 
 export interface DumpLoader {

@@ -28,6 +28,8 @@ export const LOSS = {
   MODULE_AUX: 'module-aux',
   /** A stream with an entry of a length that the target would misread. */
   DISPUTED_LENGTH: 'disputed-length',
+  /** A value that was to be scrubbed and cannot be: it is left out. */
+  SCRUB: 'scrub',
   /** That slots were being imported (Valkey 9). */
   SLOT_IMPORT: 'slot-import',
 } as const

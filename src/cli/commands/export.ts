@@ -30,13 +30,20 @@ import { describeFileNotice } from '../render/notices.js'
 import type { KeyRewriteRule } from '../../verbs/replay/run.js'
 import type { Io } from '../io.js'
 import type { Talk } from '../talk.js'
-import { collectDb, collectRule, loadTransform } from './replay/key-options.js'
+import {
+  collectDb,
+  collectRule,
+  loadScrub,
+  loadTransform,
+  type ScrubValues,
+} from './replay/key-options.js'
 import { addThreadsOption, type ThreadsOption } from '../options/threads.js'
 import { countOf, formatCount, formatSize } from '../units.js'
 
 const LABEL = { ...PREPARING, read: 'exporting' } as const
 
-interface ExportCommandOptions extends ConnectValues, FilterOptions, MomentOptions, ThreadsOption {
+interface ExportCommandOptions
+  extends ConnectValues, FilterOptions, MomentOptions, ThreadsOption, ScrubValues {
   salvage?: boolean
   mapDb?: [number, number][]
   rewriteKey?: KeyRewriteRule[]
@@ -81,6 +88,25 @@ Several sources are merged: a key that two of them have ends it (status 7), unle
 which is kept. --map-db, --rewrite-key and --transform as in replay; a transform
 cannot ask for commands or copies here.
 
+--scrub writes a copy without personal data, by rules in a file, of which the first counts that matches:
+
+  {"rules": [
+    {"match": "user:*", "fields": ["email", "name"], "do": "hash", "keys": "ids"},
+    {"match": "session:*", "do": "blank"},
+    {"match": "*", "do": "hash"}
+  ]}
+
+  do          hash: other text of the same length and shape (digits, letters, case, punctuation), the
+              same for the same everywhere; blank: 0 and x (members of sets are hashed); keep
+  fields      of hashes the values of these only; values of other types are changed as a whole
+  fieldNames  hash: names of fields of hashes, too
+  keys        names: ids: parts between : { } with a digit, an @ or a letter that is not ASCII; hash:
+              all behind the first :
+Types, times to live, scores and lengths stay; keys may go to other slots. The secret (RREP_SCRUB_SECRET,
+or --scrub-secret-file) makes the same of the same in each run. Streams, values of modules and arrays
+that a rule would change are left out, counted, with status 7; of what no rule matches nothing is changed,
+nor of functions and data that modules keep between keys. A short value has few others: it can be guessed.
+
 --lzf compresses strings and packed values of more than 20 bytes, where that makes them shorter, for a
 dump of a server with rdbcompression no. Values of more than 16 MiB stay as they are.
 
@@ -111,6 +137,8 @@ export function registerExport(program: Command, context: CommandContext): void 
     .option('--map-db <from:to>', 'rdb: write the keys of a db into another; repeatable', collectDb)
     .option('--rewrite-key <rule>', "rdb: rename keys, as 's/^old:/new:/'; repeatable", collectRule)
     .option('--transform <file>', 'rdb: a module whose transform() changes or drops keys')
+    .option('--scrub <rules.json>', 'rdb: hash or blank personal data, by rules')
+    .option('--scrub-secret-file <file>', 'its secret (else RREP_SCRUB_SECRET)')
     .option(
       '--split <shards>',
       'rdb: by hash slot, into N files, or as nodes.json or HOST:PORT has it',
@@ -138,6 +166,7 @@ export function registerExport(program: Command, context: CommandContext): void 
     'rrep export dump.rdb --match "tenant:7:*" -o tenant-7.rdb',
     'rrep export dump.rdb --for redis-6.2 -o older.rdb',
     'rrep export dump.rdb --split 10.0.0.1:7000 -o shard.rdb',
+    'rrep export dump.rdb --scrub rules.json --scrub-secret-file secret -o staging.rdb',
     'rrep export dump.rdb --lzf -o smaller.rdb',
     'rrep export a.rdb b.rdb --on-conflict last -o both.rdb',
     'rrep export dump.rdb -o keys.parquet',
@@ -180,6 +209,7 @@ export function registerExport(program: Command, context: CommandContext): void 
           rewriteKey: options.rewriteKey,
           transform:
             options.transform === undefined ? undefined : await loadTransform(options.transform),
+          scrub: await loadScrub(options, io, talk),
           onConflict: options.onConflict,
           lzf: options.lzf,
           split:
@@ -289,6 +319,11 @@ function report(result: ExportResult, talk: Talk): void {
   if (keysFiltered > 0) parts.push(`${formatCount(keysFiltered)} left out by the filters`)
   if (result.keysDropped > 0) {
     parts.push(`${formatCount(result.keysDropped)} left out by the transform`)
+  }
+  if (result.scrubbed !== undefined) {
+    const { hash, blank, keep, unmatched } = result.scrubbed
+    parts.push(`values hashed of ${formatCount(hash)}, blanked of ${formatCount(blank)}`)
+    parts.push(`kept of ${formatCount(keep)}, of ${formatCount(unmatched)} no rule says anything`)
   }
   if (result.keysInConflict > 0) {
     parts.push(`${formatCount(result.keysInConflict)} left out for another of that name`)

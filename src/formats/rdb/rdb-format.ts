@@ -38,6 +38,7 @@ import {
   type KeyFormatRun,
   type KeyPlace,
   type KeyWriter,
+  type ScrubbedElements,
 } from '../key-format.js'
 
 export const RDB: KeyFormat = {
@@ -101,6 +102,7 @@ class RdbKeys implements SplitPart {
   /** Listpacks go to servers that read some of them otherwise. */
   readonly #backlensDiffer: boolean
   readonly #lzfValues: LzfValues | undefined
+  readonly #scrubbed: ScrubbedElements | undefined
   readonly #databases: number
   #strings: StringRecords | undefined
   readonly #own: KeyPlace = { key: NO_KEY, dbnum: 0, expireAtMs: undefined }
@@ -131,7 +133,9 @@ class RdbKeys implements SplitPart {
     this.#records = new FileRecords({ output, isWhole, lose: loseOfFile, databases, hasModule })
     this.#encoder = new ValueEncoder(output.to, lose)
     this.#again = { key: () => DEPTH.ELEMENTS, ...forwardElements(this.#encoder) }
+    this.#scrubbed = run.scrub?.(this.#encoder)
     Object.assign(this, forwardElements(this.#encoder), forwardRecords(this.#records))
+    if (this.#scrubbed !== undefined) Object.assign(this, forwardElements(this.#scrubbed))
     if (run.lzf) {
       this.lane = {}
     } else if (isWhole && !this.#backlensDiffer) {
@@ -177,7 +181,8 @@ class RdbKeys implements SplitPart {
     const { type } = header
     const isMoved = type.fieldTimes && this.#run.timeShiftMs !== 0
     const isHeld = holdsType(this.#form, type) && this.#hasModule(header)
-    if (isHeld && !isMoved) {
+    const isScrubbed = this.#scrubbed?.begin(header) === true
+    if (isHeld && !isMoved && !isScrubbed) {
       this.#tell(header, KEY_FATE.WRITTEN)
       this.#way = this.#wayOfHeld(header)
       if (this.#way !== WAY.RAW) this.#hold(header)
@@ -187,8 +192,8 @@ class RdbKeys implements SplitPart {
       return DEPTH.RAW
     }
     const typeByte = typeInstead(this.#form, type)
-    if (typeByte === undefined) {
-      this.#lose(header.kind === KIND.STREAM ? LOSS.STREAM : LOSS.VALUE)
+    if (typeByte === undefined || (isScrubbed && !isScrubbable(header))) {
+      this.#lose(isScrubbed ? LOSS.SCRUB : header.kind === KIND.STREAM ? LOSS.STREAM : LOSS.VALUE)
       this.#tell(header, KEY_FATE.LOST)
       return DEPTH.SKIP
     }
@@ -385,6 +390,11 @@ class RdbKeys implements SplitPart {
   #lose(loss: Loss): void {
     count(loss, this.keyLosses)
   }
+}
+
+/** Nodes of streams are copied only, and who knows what a module keeps beside a key. */
+function isScrubbable({ kind, metaClasses }: KeyHeader): boolean {
+  return kind !== KIND.STREAM && metaClasses === 0
 }
 
 function count(loss: Loss, losses: LossCounts): void {

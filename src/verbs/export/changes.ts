@@ -1,6 +1,6 @@
 /**
  * What becomes of keys on their way into another dump: where they go and under which name
- * (`--map-db`, `--rewrite-key`, `--transform`), and which of two with one name is kept.
+ * (`--map-db`, `--rewrite-key`, `--transform`, `--scrub`), and which of two with one name is kept.
  */
 import { Buffer } from 'node:buffer'
 import { printable } from '../../bytes/printable.js'
@@ -9,6 +9,7 @@ import type { KeyPlace } from '../../formats/key-format.js'
 import { KeyNames } from '../../rdb/key-names.js'
 import { typeNameOf, type KeyHeader, type Slice } from '../../rdb/visitor.js'
 import { compileKeyMapping, type KeyMapping } from '../../target/key-mapping.js'
+import { Scrubber } from '../../target/scrub/scrubber.js'
 import { transformKey, type Transform } from '../../target/transform.js'
 import type { ExportOptions } from './options.js'
 
@@ -20,6 +21,7 @@ export class KeyChanges {
   conflicts = 0
   /** Into another db, or under another name. */
   readonly areMoved: boolean
+  readonly scrubber: Scrubber | undefined
   readonly #mapping: KeyMapping
   readonly #transform: Transform | undefined
   readonly #onConflict: 'fail' | 'first'
@@ -28,7 +30,8 @@ export class KeyChanges {
   /** Undefined: keys stay as they are. */
   static of(options: ExportOptions, sources: number): KeyChanges | undefined {
     const mapping = compileKeyMapping(options)
-    const areMoved = mapping.isActive || options.transform !== undefined
+    const { transform, scrub } = options
+    const areMoved = mapping.isActive || transform !== undefined || scrub !== undefined
     if (!areMoved && sources === 1) return undefined
     return new KeyChanges(mapping, areMoved, options)
   }
@@ -36,9 +39,10 @@ export class KeyChanges {
   private constructor(
     mapping: KeyMapping,
     areMoved: boolean,
-    { transform, onConflict }: ExportOptions,
+    { transform, scrub, onConflict }: ExportOptions,
   ) {
     this.areMoved = areMoved
+    this.scrubber = scrub && new Scrubber(scrub)
     this.#mapping = mapping
     this.#transform = transform
     // Of several sources the last is read first.
@@ -58,6 +62,7 @@ export class KeyChanges {
       this.dropped += 1
       return false
     }
+    if (this.scrubber !== undefined) place.key = this.scrubber.name(header.key, place.key)
     return this.#isFirst(place.dbnum, place.key)
   }
 

@@ -98,6 +98,7 @@ export class ExportRun {
           ? this.#isStringWanted
           : undefined,
       place: changes && movesKeys ? (header, place) => changes.place(header, place) : undefined,
+      scrub: changes?.scrubber && ((inner) => changes.scrubber!.values(inner)),
       split: parts.partOf && { outs, partOf: parts.partOf },
       lzf: options.lzf ?? false,
       isFree:

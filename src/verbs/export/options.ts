@@ -10,6 +10,7 @@ import type { LossCounts } from '../../servers/loss.js'
 import type { ServerFamily } from '../../servers/capabilities.js'
 import type { KeyFilterOptions } from '../../source/key-filter.js'
 import type { KeyRewriteRule } from '../../target/key-mapping.js'
+import type { ScrubCounts, ScrubOptions } from '../../target/scrub/scrubber.js'
 import type { Transform } from '../../target/transform.js'
 import type { Split } from './parts.js'
 import type { PieceSizes } from '../threads/options.js'
@@ -37,6 +38,9 @@ export interface ExportOptions extends OpenKeysOptions {
   rewriteKey?: readonly KeyRewriteRule[] | undefined
   /** Of `rdb`: what becomes of each key, as in a replay; commands and copies cannot be written. */
   transform?: Transform | undefined
+  /** Of `rdb`: personal data become other data of the same kind. Streams, values of modules and arrays
+   * that were to be changed are left out, and counted as lost. */
+  scrub?: ScrubOptions | undefined
   /** Of `rdb`: a file for each shard of a cluster, by the hash slots of keys; `output` is a path. */
   split?: Split | undefined
   /** Of `rdb`: strings and blobs of more than 20 bytes are compressed, as servers do it. */
@@ -74,6 +78,8 @@ export interface ExportResult {
   keysFiltered: number
   /** Left out by the transform. */
   keysDropped: number
+  /** With `scrub`. */
+  scrubbed: ScrubCounts | undefined
   /** Left out since another key of that name was kept. */
   keysInConflict: number
   /** Commands written (`resp`). */

@@ -26,6 +26,7 @@ import { goesInThreads, JoinedOutput } from './threads.js'
 
 export { lossText } from '../../target/loss-text.js'
 export type * from './options.js'
+export { parseScrubRules, type ScrubOptions } from '../../target/scrub/rules.js'
 export type { Split } from './parts.js'
 
 /** Rejects with FileError, RdbError, AofError, ProtocolError, UsageError or AbortedError. */
@@ -194,6 +195,7 @@ function resultOf(
     keysWritten: keys,
     keysFiltered: tally.keysFiltered,
     keysDropped: changes?.dropped ?? 0,
+    scrubbed: changes?.scrubber?.counts,
     keysInConflict: changes?.conflicts ?? 0,
     ...counts,
     writtenBytes: output.writtenBytes,
