@@ -62,6 +62,10 @@ export function lostName(replid: string, fromReplOffset: number): string {
   return `rrep-lost-${replid.slice(0, 8)}-${fromReplOffset}.aof`
 }
 
+export function isLostName(name: string): boolean {
+  return name.startsWith('rrep-lost-')
+}
+
 /** The `n` of `rrep-before-<n>.manifest`, or undefined. */
 export function seqOfBefore(name: string): number | undefined {
   const match = BEFORE.exec(name)

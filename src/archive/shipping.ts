@@ -9,7 +9,7 @@ import { createHash, randomBytes } from 'node:crypto'
 import { closeSync, existsSync, fstatSync, openSync, readFileSync, readSync } from 'node:fs'
 import { writeFileAtomic } from '../disk/atomic-file.js'
 import { errnoOf, fileError } from '../disk/file-error.js'
-import { RrepError } from '../errors.js'
+import { FileError, RrepError } from '../errors.js'
 import type { Store, StorePath } from '../storage/store.js'
 import { formatManifest } from '../aof/manifest.js'
 import { hashFile } from './file-hash.js'
@@ -54,13 +54,20 @@ export function shippedIdOf(archive: ArchiveStore): string {
   }
   const time = new Date().toISOString().replaceAll(/[-:]|\.\d+/g, '')
   const id = `archive-${time}-${randomBytes(4).toString('hex')}`
-  writeFileAtomic(path, `${JSON.stringify({ id })}\n`)
+  noteShippedId(archive, id)
   return id
+}
+
+/** From now on it is shipped under this name. */
+export function noteShippedId(archive: ArchiveStore, id: string): void {
+  writeFileAtomic(archive.path(ID_FILE), `${JSON.stringify({ id })}\n`)
 }
 
 export class Shipper {
   /** Of the last time that all of it arrived. */
   shipped: Shipped | undefined
+  /** What lies there whole, and is named by the sidecar there. */
+  arrived: readonly TimelineEntry[] = []
   readonly #archive: ArchiveStore
   readonly #store: Store
   readonly #path: StorePath
@@ -92,9 +99,9 @@ export class Shipper {
     const { mark } = sidecar
     for (const entry of sidecar.timeline) {
       if (entry.kind === 'gap') continue
-      const isOpen = entry.kind === 'incr' && entry.endReplOffset === undefined
+      const isOpen = entry.kind === 'incr' && entry.file === mark?.file
       if (!isOpen && this.#complete.has(entry.file)) continue
-      const limit = isOpen ? mark!.filePosition : undefined
+      const limit = isOpen ? mark.filePosition : undefined
       if (isOpen) this.#complete.delete(entry.file)
       if (isOpen && there.get(entry.file) === limit && this.#last !== '') continue
       if (!(await this.#send(entry, limit))) return await this.#again()
@@ -108,12 +115,16 @@ export class Shipper {
     const replOffset = mark?.replOffset ?? endOf(sidecar.timeline)
     this.shipped = { replOffset, unixSeconds: sidecar.unixSeconds }
     await this.#removeOthers(sidecar)
+    this.arrived = sidecar.timeline.filter(
+      (entry) => entry.kind !== 'gap' && this.#complete.has(entry.file),
+    )
     return true
   }
 
   /** What was complete may have been cut back: it is looked at anew. */
   forget(): void {
     this.#there = undefined
+    this.arrived = []
     this.#complete.clear()
     this.#last = ''
   }
@@ -134,7 +145,13 @@ export class Shipper {
     const known = await this.#knownHashes()
     const entries = sidecar.timeline.filter((entry) => entry.kind !== 'gap')
     const doubtful = new Set(entries.filter(({ kind }) => kind === 'incr').slice(-2))
+    this.#keepHashes(known, there)
     for (const entry of entries) {
+      if (this.#archive.isAway(entry.file)) {
+        if (!there.has(entry.file)) throw this.#missing(entry.file)
+        this.#complete.add(entry.file)
+        continue
+      }
       if (doubtful.has(entry)) continue
       if (there.get(entry.file) !== sizeOf(this.#archive.path(entry.file))) continue
       const hash = known[entry.file] ?? (await hashFile(this.#archive.path(entry.file)))
@@ -143,6 +160,25 @@ export class Shipper {
     }
     this.#there = there
     return there
+  }
+
+  /** Of what is not here any more. */
+  #keepHashes(known: Readonly<Record<string, FileHash>>, there: ReadonlyMap<string, number>): void {
+    for (const [name, hash] of Object.entries(known)) {
+      const isGone = there.has(name) && !existsSync(this.#archive.path(name))
+      if (isGone) this.#hashes.set(name, hash)
+    }
+  }
+
+  #missing(file: string): FileError {
+    return new FileError(
+      'ERR_ARCHIVE_DAMAGED',
+      `${this.#store.pathOf(this.#in(file))} is gone, and lay nowhere else`,
+      {
+        hint: `put it back, or begin a new archive: remove ${this.#archive.dir}`,
+        details: { file },
+      },
+    )
   }
 
   /** What the earlier run has written of them. */
@@ -272,6 +308,7 @@ function namesOf(timeline: readonly TimelineEntry[]): readonly string[] {
 /** The sidecar of what is on disk: the part being written counts up to its mark, or not at all. */
 function shippable(sidecar: Sidecar): Sidecar {
   const copy = structuredClone(sidecar)
+  delete copy.away
   const last = copy.timeline.at(-1)
   const isOpen = last?.kind === 'incr' && last.endReplOffset === undefined
   if (!isOpen) delete copy.mark

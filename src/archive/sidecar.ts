@@ -52,6 +52,14 @@ export interface FileHash {
   sha256: string
 }
 
+/** An archive without a directory of its own: it is written through a spool, by one run after the other. */
+export interface Spooled {
+  /** Of the spool that it is written through. */
+  by: string
+  /** All of it has arrived, and that spool is gone: another one may go on. */
+  ended: boolean
+}
+
 export type TimelineEntry = BaseRecord | IncrRecord | GapRecord
 
 export interface Sidecar {
@@ -61,6 +69,9 @@ export interface Sidecar {
   replid: string
   /** In the order in which to read: a base stands before the first increment behind it. */
   timeline: TimelineEntry[]
+  /** Files of the timeline that lie in the repository only. */
+  away?: string[]
+  spooled?: Spooled
   /** A place in the last increment up to which everything is fsynced. */
   mark?: {
     file: string
@@ -96,7 +107,7 @@ export function parseSidecar(text: string): Sidecar | string {
     return 'it is cut off, or no JSON'
   }
   if (!isObject(value) || value['format'] !== 1) return 'it is of no format that is known here'
-  const { replid, timeline, mark, dropped, hashes } = value
+  const { replid, timeline, mark, dropped, hashes, away, spooled } = value
   if (typeof replid !== 'string') return 'it has no replid'
   if (!Array.isArray(timeline)) return 'it has no timeline'
   for (const entry of timeline) {
@@ -109,6 +120,8 @@ export function parseSidecar(text: string): Sidecar | string {
     replid,
     timeline: timeline as TimelineEntry[],
     ...(isMark(mark) ? { mark } : {}),
+    ...(Array.isArray(away) ? { away: away.filter((name) => typeof name === 'string') } : {}),
+    ...(isSpooled(spooled) ? { spooled } : {}),
     relativeTimes: value['relativeTimes'] === true,
     unixSeconds: numberOr0(value['unixSeconds']),
     highestDbnum: numberOr0(value['highestDbnum']),
@@ -149,6 +162,10 @@ function isMark(value: unknown): value is NonNullable<Sidecar['mark']> {
     typeof value['replid'] === 'string' &&
     ['filePosition', 'replOffset', 'unstoredBytes', 'dbnum'].every((name) => isCount(value[name]))
   )
+}
+
+function isSpooled(value: unknown): value is Spooled {
+  return isObject(value) && typeof value['by'] === 'string' && typeof value['ended'] === 'boolean'
 }
 
 function countsOf(value: Record<string, unknown>): Record<string, number> {

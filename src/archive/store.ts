@@ -9,7 +9,7 @@
  * Deleted is only what the timeline names and a prune lets go, and temporaries of our own. What
  * nothing names is told, and stays.
  */
-import { existsSync, mkdirSync, readdirSync, unlinkSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, rmSync, unlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { formatManifest, type Manifest } from '../aof/manifest.js'
 import { AtomicFile, writeFileAtomic } from '../disk/atomic-file.js'
@@ -21,6 +21,7 @@ import {
   baseName,
   beforeName,
   incrName,
+  isLostName,
   isOwnTemporary,
   MANIFEST,
   parsePartName,
@@ -90,6 +91,13 @@ export class ArchiveStore {
         if (errnoOf(error) !== 'EEXIST') throw fileError(path, 'create', error)
       }
     }
+  }
+
+  /** Nothing of it stays but what a failover lost: that is nowhere else. */
+  clear(): void {
+    const names = readdirSync(this.partsDir).filter((name) => !isLostName(name))
+    for (const name of names) this.#remove(name)
+    if (readdirSync(this.partsDir).length === 0) rmSync(this.partsDir, { recursive: true })
   }
 
   path(file: string): string {
@@ -202,12 +210,42 @@ export class ArchiveStore {
     const gone = this.timeline.splice(0, at).filter((entry) => entry.kind !== 'gap')
     const files = gone.map((entry) => entry.file)
     this.#forgetHashes(files)
+    const { away } = this.sidecar
+    if (away !== undefined) this.sidecar.away = away.filter((file) => !files.includes(file))
     // The sidecar first: a file it names must exist.
     this.saveSidecar()
     const manifests = [beforeName(first.seq)]
     for (const entry of gone) if (entry.kind === 'base') manifests.push(beforeName(entry.seq))
     for (const file of [...files, ...manifests]) this.#remove(file)
     return files
+  }
+
+  /** It lies in the repository only. */
+  isAway(file: string): boolean {
+    return this.sidecar.away?.includes(file) === true
+  }
+
+  /** Of what lies whole in the repository only the timeline stays here; the newest increment is what a later
+   * run goes on from. */
+  letGo(records: readonly TimelineEntry[]): void {
+    const newest = this.currentIncr?.file
+    const files = records.flatMap((record) => {
+      if (record.kind === 'gap' || record.file === newest || this.isAway(record.file)) return []
+      const now = this.timeline.find((each) => each.kind !== 'gap' && each.file === record.file)
+      if (now === undefined) return []
+      const isSame =
+        now.kind === 'base' ||
+        (record.kind === 'incr' &&
+          now.kind === 'incr' &&
+          now.endReplOffset !== undefined &&
+          now.endReplOffset === record.endReplOffset)
+      return isSame ? [record.file] : []
+    })
+    if (files.length === 0) return
+    this.sidecar.away = [...(this.sidecar.away ?? []), ...files]
+    // The sidecar first: a file it takes to be here must be.
+    this.saveSidecar()
+    for (const file of files) this.#remove(file)
   }
 
   /** The last ones, which are to be removed. */
@@ -250,7 +288,8 @@ export class ArchiveStore {
     }
     const listed = set.manifest.incrs.at(-1)?.name
     this.sidecar.timeline = set.timeline.filter(
-      (entry) => entry.kind === 'gap' || existsSync(this.path(entry.file)),
+      (entry) =>
+        entry.kind === 'gap' || this.isAway(entry.file) || existsSync(this.path(entry.file)),
     )
     const last = this.currentIncr
     // The part after the last may have been begun before the manifest could name it.
@@ -288,8 +327,8 @@ export class ArchiveStore {
   #tidy(): string[] {
     const listed = new Set(this.timeline.map((entry) => (entry.kind === 'gap' ? '' : entry.file)))
     const names = readdirSync(this.partsDir)
-    for (const name of names) if (isOwnTemporary(name)) this.#remove(name)
-    const parts = names.filter((name) => parsePartName(name) !== undefined)
+    for (const name of names) if (isOwnTemporary(name) || this.isAway(name)) this.#remove(name)
+    const parts = names.filter((name) => parsePartName(name) !== undefined && !this.isAway(name))
     const strange = parts.filter((name) => !listed.has(name)).sort()
     if (strange.length > 0) {
       const as = strange.length === 1 ? 'it is' : 'they are'

@@ -95,7 +95,10 @@ export function damagedSidecar(store: Store, path: StorePath): AofError {
   )
 }
 
-async function sidecarAt(store: Store, path: StorePath): Promise<Sidecar | 'damaged' | undefined> {
+export async function sidecarAt(
+  store: Store,
+  path: StorePath,
+): Promise<Sidecar | 'damaged' | undefined> {
   const text = await store.readText([...path, APPEND_DIR, SIDECAR], MAX_SIDECAR_BYTES)
   if (text === undefined) return undefined
   const parsed = parseSidecar(text)
@@ -163,17 +166,7 @@ async function fetchOnce(
   mkdirSync(parts, { mode: 0o700 })
   for (const entry of timeline) {
     if (entry.kind === 'gap') continue
-    const object = await store.open([...path, APPEND_DIR, entry.file])
-    const to = join(parts, entry.file)
-    const check = new HashCheck(object.name, sidecar.hashes?.[entry.file])
-    object.stream.on('data', (chunk: Buffer) => check.push(chunk))
-    try {
-      await pipeline(object.stream, createWriteStream(to, { mode: 0o600 }), { signal })
-      check.end()
-    } catch (error) {
-      if (signal?.aborted === true) throw new AbortedError()
-      throw error instanceof RrepError ? error : fileError(to, 'write', error)
-    }
+    await fetchPart({ store, path, sidecar }, entry.file, join(parts, entry.file), signal)
   }
   const { mark, ...rest } = sidecar
   const isMarked = timeline.some((entry) => entry.kind === 'incr' && entry.file === mark?.file)
@@ -181,6 +174,25 @@ async function fetchOnce(
   const manifest = formatManifest(manifestOf(generationsOf(timeline).at(-1)))
   writeFileAtomic(join(parts, MANIFEST), manifest)
   writeFileAtomic(join(parts, SIDECAR), formatSidecar(copy))
+}
+
+/** One file of it, compared with its hash. Rejects as the store does, or with FileError, AofError. */
+export async function fetchPart(
+  { store, path, sidecar }: Pick<StoredArchive, 'store' | 'path' | 'sidecar'>,
+  file: string,
+  to: string,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const object = await store.open([...path, APPEND_DIR, file])
+  const check = new HashCheck(object.name, sidecar.hashes?.[file])
+  object.stream.on('data', (chunk: Buffer) => check.push(chunk))
+  try {
+    await pipeline(object.stream, createWriteStream(to, { mode: 0o600 }), { signal })
+    check.end()
+  } catch (error) {
+    if (signal?.aborted === true) throw new AbortedError()
+    throw error instanceof RrepError ? error : fileError(to, 'write', error)
+  }
 }
 
 /** From the base of the moment on, without what was surely begun behind it. */

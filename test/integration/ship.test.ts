@@ -6,6 +6,7 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -133,6 +134,60 @@ test('a directory: killed and begun again it catches up, and any moment comes ba
   expect((await runCli(into)).code).toBe(0)
   expect(await restored.client.get('counter')).toBe(String(counter))
   await restored.stop()
+})
+
+test('without a directory the disk holds only what has not arrived; killed, and from elsewhere, it goes on', async () => {
+  const spools = join(dir, `spools-${count}`)
+  const alone = (spool: string, ...more: string[]): RrepProcess =>
+    spawnRrep([
+      ...['tail', address, '--ship', repo, '--ship-every', '200ms', '--rotate', '2kb'],
+      ...['--spool-dir', spool, ...more],
+    ])
+  const partsIn = (at: string): { name: string; bytes: number }[] =>
+    readdirSync(at, { recursive: true, encoding: 'utf8' })
+      .filter((name) => /appendonly\.aof\.\d+\.(?:base\.rdb|incr\.aof)$/.test(name))
+      .map((name) => ({ name, bytes: statSync(join(at, name)).size }))
+  const onlyOpen = async (): Promise<void> => {
+    await waitFor(() => partsIn(spools).length === 1, {
+      what: 'the parts that have arrived to be gone here',
+    })
+    expect(partsIn(spools)[0]!.bytes).toBeLessThan(4096)
+  }
+  let running = alone(spools)
+  await waitFor(() => running.err().includes('snapshot kept'), { what: 'the snapshot' })
+  for (let round = 0; round < 3; round += 1) {
+    await write(20)
+    await shippedTo(running, moments.at(-1)!.offset)
+    await onlyOpen()
+  }
+  expect(partsIn(repo).length).toBeGreaterThan(5)
+  const second = alone(spools)
+  expect(await second.ended).toMatchObject({ code: 1 })
+  running.child.kill('SIGKILL')
+  await running.ended
+  await write(20)
+  running = alone(spools)
+  await shippedTo(running, moments.at(-1)!.offset)
+  expect(running.err()).toContain('going on behind offset')
+  expect(running.err()).not.toContain('snapshot kept')
+  await onlyOpen()
+  await end(running)
+  expect(readdirSync(spools)).toEqual([])
+  await write(10)
+  const elsewhere = join(dir, `elsewhere-${count}`)
+  running = alone(elsewhere)
+  await shippedTo(running, moments.at(-1)!.offset)
+  expect(running.err()).toContain('going on behind offset')
+  running.child.kill('SIGKILL')
+  await running.ended
+  expect((await readCatalogue(repo)).archives).toHaveLength(1)
+  await expectMoments(repo, [moments[0]!, ...some(moments, 2), moments.at(-1)!])
+  expect((await runCli(['backup', 'verify', `${repo}@archive`])).code).toBe(0)
+  // Its spool is lost: nobody knows whether it still runs.
+  running = alone(spools, '--for', '1s')
+  expect(await running.ended).toMatchObject({ code: 0 })
+  expect(running.err()).toContain('was not ended')
+  expect((await readCatalogue(repo)).archives).toHaveLength(2)
 })
 
 test('what the archive lets go goes there too; prune keeps windows whole', async () => {

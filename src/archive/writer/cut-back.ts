@@ -27,7 +27,7 @@ export interface LostPart {
 
 /**
  * To the last whole place up to this stream byte. Undefined, and nothing done, where the newest snapshot
- * lies behind it. To be called while nothing arrives.
+ * lies behind it, or where what it would cut is not here any more. To be called while nothing arrives.
  */
 export async function goBack(
   store: ArchiveStore,
@@ -65,8 +65,11 @@ function cutPlaceOf(store: ArchiveStore, replOffset: number): CutPlace | undefin
   const index = incrs.findLastIndex(({ startReplOffset }) => startReplOffset <= replOffset)
   const record = incrs[index]
   if (record === undefined) return undefined
+  const later = incrs.slice(index + 1)
+  // What lies in the repository only is not fetched for it: it stays, in front of a gap.
+  if ([record, ...later].some(({ file }) => store.isAway(file))) return undefined
   const part = recoverPart(store.path(record.file), 0, replOffset)
-  return { record, later: incrs.slice(index + 1), part }
+  return { record, later, part }
 }
 
 /** Copies what lies behind the place. The files must be on disk as they are. */

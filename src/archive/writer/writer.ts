@@ -17,7 +17,7 @@ import { PartWriter } from './part.js'
 import { PartFiles } from './part-files.js'
 import { goBack, type LostPart } from './cut-back.js'
 import { cutToWhole } from '../recovery.js'
-import type { IncrRecord } from '../sidecar.js'
+import type { IncrRecord, TimelineEntry } from '../sidecar.js'
 import { splitPart } from './split.js'
 import { SplitPoint } from './split-point.js'
 import type { ArchiveStore } from '../store.js'
@@ -207,6 +207,11 @@ export class ArchiveWriter {
     const part = this.#part
     if (part === undefined || this.#failure !== undefined) return this.#queue.idle()
     return this.#durability.sync(part)
+  }
+
+  /** What lies in the repository is not kept here any more; see ArchiveStore. */
+  async letGo(records: () => readonly TimelineEntry[]): Promise<void> {
+    await this.#queue.add(() => this.#store.letGo(records()))
   }
 
   // ---- A base from a second connection --------------------------------------------------------

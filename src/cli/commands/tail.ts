@@ -43,7 +43,8 @@ export function registerTail(program: Command, context: CommandContext): void {
           hint: 'of a server: --from-offset, --for, --count',
         })
       }
-      if (options.output !== undefined) refuseDb(spec.address, 'an archive')
+      if (options.output !== undefined || options.ship !== undefined)
+        refuseDb(spec.address, 'an archive')
       if (spec.kind === 'cluster' || options.cluster === true) {
         checkClusterOptions(options)
         return await tailCluster(call, await readClusterSeeds(spec.address, options, io, talk))
@@ -52,9 +53,8 @@ export function registerTail(program: Command, context: CommandContext): void {
       if (server.tls?.insecure === true) {
         talk.warn('--insecure: the certificate is not checked; anyone may be at the other end')
       }
-      return options.output === undefined
-        ? await show(call, server)
-        : await keep(call, server, options.output)
+      const isKept = options.output !== undefined || options.ship !== undefined
+      return isKept ? await keep(call, server) : await show(call, server)
     }),
   )
 }
@@ -62,7 +62,15 @@ export function registerTail(program: Command, context: CommandContext): void {
 /** With them the run does not end with 0. */
 const PROBLEMS = new Set(['gap', 'dropped'])
 /** What asks something of a server. */
-const SERVER_ONLY = ['announce', 'for', 'fromOffset', 'replid', 'output', 'cluster'] as const
+const SERVER_ONLY = [
+  'announce',
+  'for',
+  'fromOffset',
+  'replid',
+  'output',
+  'ship',
+  'cluster',
+] as const
 
 type Recorded = Exclude<SourceSpec, { kind: 'server' | 'cluster' }>
 
@@ -174,7 +182,6 @@ function tellEvent(event: TailEvent, talk: Talk, server: ServerSettings): void {
 async function keep(
   call: CommandCall<TailCommandOptions>,
   server: ServerSettings,
-  dir: string,
 ): Promise<number> {
   const { options, talk, signal } = call
   const progress = talk.progress(`connecting to ${formatServerAddress(server.address)}`)
@@ -190,7 +197,8 @@ async function keep(
   }
   try {
     const result = await archive(server, {
-      dir,
+      dir: options.output,
+      spoolDir: options.spoolDir,
       ...keepOptions(options),
       adopt: options.adopt,
       announce: options.announce,

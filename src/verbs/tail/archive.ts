@@ -2,7 +2,6 @@
  * `tail -o`: a master's snapshot and every write since, kept in a directory that redis-server
  * loads as it is; started again, it goes on at the byte where it stopped.
  */
-import { join } from 'node:path'
 import { AbortedError, ProtocolError, UsageError } from '../../errors.js'
 import { formatServerAddress } from '../../net/address.js'
 import { DEFAULT_RETRIES } from '../../net/server-settings.js'
@@ -18,12 +17,11 @@ import type {
 } from '../../replication/consumer.js'
 import { ReplicationLink } from '../../replication/link.js'
 import { ArchiveWriter } from '../../archive/writer/writer.js'
-import { Lock } from '../../disk/lock.js'
-import { ArchiveStore } from '../../archive/store.js'
+import type { ArchiveStore } from '../../archive/store.js'
 import { announce } from '../../serving/announce/announcement.js'
-import { nameOfBackups } from '../backup/name.js'
 import { takeSnapshot } from './archive-snapshot.js'
-import { Shipping } from './shipping.js'
+import { openPlace } from './place.js'
+import type { Shipping } from './shipping.js'
 import { clusterNodeWarning } from '../../source/progress.js'
 import { readServer, type ServerName } from '../../source/classify.js'
 import type { OnSlots } from '../../archive/writer/stream.js'
@@ -40,8 +38,6 @@ const TICK_MS = 1000
 const TRIM_SNAPSHOT_MS = 3000
 /** Full resyncs in a row because the stream made no sense. */
 const MAX_DESYNCS = 3
-
-export const LOCK_FILE = 'rrep.lock'
 
 /**
  * Resolves when `durationMs` is over. Rejects with AbortedError by the signal, FileError (the
@@ -75,33 +71,22 @@ export interface KeptShard {
 }
 
 export async function archiveCall(call: ArchiveCall, shard?: KeptShard): Promise<ArchiveResult> {
-  const { dir, signal } = call
   // Before anything is made.
-  if (signal?.aborted === true) throw new AbortedError()
-  const store = new ArchiveStore(dir, formatServerAddress(call.server.address))
-  store.create()
-  const lock = Lock.take(join(dir, LOCK_FILE), { what: dir })
+  if (call.signal?.aborted === true) throw new AbortedError()
+  const place = await openPlace(call)
   try {
-    store.load()
-    const shipping =
-      call.ship === undefined ? undefined : await openShipping(call, call.ship, store)
-    return await new ArchiveRun(call, store, { shard, shipping }).run()
+    const { store, shipping, dir } = place
+    return await new ArchiveRun({ ...call, dir }, store, { shard, shipping }).run()
   } finally {
-    lock.release()
+    place.close()
   }
 }
 
-async function openShipping(
-  { server, shipEveryMs, onEvent }: ArchiveCall,
-  ship: string,
-  store: ArchiveStore,
-): Promise<Shipping> {
-  const name = nameOfBackups({ kind: 'server', server })
-  return await Shipping.open(store, { ship, name, shipEveryMs, onEvent })
-}
+/** `dir`: where it is, for people. */
+type PlacedCall = ArchiveCall & { dir: string }
 
 class ArchiveRun implements LinkConsumer {
-  readonly #options: ArchiveCall
+  readonly #options: PlacedCall
   readonly #shard: KeptShard | undefined
   #isNode = false
   readonly #store: ArchiveStore
@@ -122,7 +107,7 @@ class ArchiveRun implements LinkConsumer {
   #trimsCovered = 0
 
   constructor(
-    options: ArchiveCall,
+    options: PlacedCall,
     store: ArchiveStore,
     { shard, shipping }: { shard: KeptShard | undefined; shipping: Shipping | undefined },
   ) {
@@ -177,9 +162,10 @@ class ArchiveRun implements LinkConsumer {
     } catch (error) {
       this.#failure ??= error instanceof Error ? error : new Error(String(error))
     }
-    const shipped = await this.#shipping?.finish()
     const failure = this.#failure
-    if (failure !== undefined && !(failure instanceof AbortedError)) throw failure
+    const isDone = failure === undefined || failure instanceof AbortedError
+    const shipped = await this.#shipping?.finish(isDone)
+    if (!isDone) throw failure
     const result: ArchiveResult = {
       source: formatServerAddress(server.address),
       dir,
@@ -340,9 +326,7 @@ class ArchiveRun implements LinkConsumer {
       // Its failure comes by onError.
       void this.#archive.sync()
     }
-    this.#shipping?.tick(async () => {
-      await this.#archive.sync()
-    })
+    this.#shipping?.tick(this.#archive)
     const { snapshotEveryMs, onProgress } = this.#options
     const everyMs = this.#trims > this.#trimsCovered ? TRIM_SNAPSHOT_MS : snapshotEveryMs
     const isDue = everyMs !== undefined && Date.now() - this.#lastSnapshotMs >= everyMs

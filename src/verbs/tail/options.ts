@@ -199,8 +199,11 @@ export type ArchiveEvent =
   | ({ event: 'stopped' } & ArchiveResult)
 
 export interface ArchiveOptions {
-  /** Made where it does not exist; its parent must. */
-  dir: string
+  /** Made where it does not exist; its parent must. Default, with `ship`: none, and the disk holds only what has
+   * not arrived there. */
+  dir?: string | undefined
+  /** Without `dir`: where that lies. Default: in /var/tmp. Found again by the next run. */
+  spoolDir?: string | undefined
   /** Begin a new increment above this size, bytes; 0: never. Default 256 MB. */
   rotateBytes?: number | undefined
   /** A new base so often, over a second connection. Default: never. */
@@ -252,6 +255,7 @@ export interface ArchiveProgress extends Progress<LinkState> {
 
 export interface ArchiveResult {
   source: string
+  /** Without a directory: where it lies in the repository. */
   dir: string
   replid: string | undefined
   replOffset: number
@@ -274,8 +278,10 @@ export interface ArchiveResult {
 /** Of a whole cluster: an archive a shard beside `nodes.json`. */
 export type ArchiveClusterOptions = Omit<
   ArchiveOptions,
-  'adopt' | 'announce' | 'ship' | 'shipEveryMs' | 'onEvent' | 'onProgress'
+  'dir' | 'spoolDir' | 'adopt' | 'announce' | 'ship' | 'shipEveryMs' | 'onEvent' | 'onProgress'
 > & {
+  /** Made where it does not exist; its parent must. */
+  dir: string
   onEvent?: ((event: ArchiveClusterEvent) => void) | undefined
   /** Each second: the sums of all shards. */
   onProgress?: ((progress: ArchiveClusterProgress) => void) | undefined

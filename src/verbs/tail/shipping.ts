@@ -1,6 +1,8 @@
 /** An archive that is shipped while it is kept: at its times, once more at its end. */
 import { RrepError } from '../../errors.js'
 import { shippedIdOf, Shipper } from '../../archive/shipping.js'
+import { takeOver } from '../../repository/take-over.js'
+import type { TimelineEntry } from '../../archive/sidecar.js'
 import type { ArchiveStore } from '../../archive/store.js'
 import { openStore } from '../../storage/open-store.js'
 import type { Store, StorePath } from '../../storage/store.js'
@@ -17,9 +19,18 @@ export interface ShippingOptions {
   name: string
   shipEveryMs?: number | undefined
   onEvent?: ((event: ArchiveEvent) => void) | undefined
+  /** What has arrived is not kept on this disk. */
+  isAlone?: boolean
+}
+
+/** What is shipped, while it is written. */
+export interface ShippedWriter {
+  sync(): Promise<void>
+  letGo(records: () => readonly TimelineEntry[]): Promise<void>
 }
 
 export class Shipping {
+  readonly #archive: ArchiveStore
   readonly #shipper: Shipper
   readonly #place: string
   readonly #options: ShippingOptions
@@ -29,11 +40,13 @@ export class Shipping {
   #error: RrepError | undefined
 
   private constructor(
+    archive: ArchiveStore,
     shipper: Shipper,
     place: string,
     halt: AbortController,
     options: ShippingOptions,
   ) {
+    this.#archive = archive
     this.#shipper = shipper
     this.#place = place
     this.#halt = halt
@@ -45,9 +58,19 @@ export class Shipping {
   static async open(archive: ArchiveStore, options: ShippingOptions): Promise<Shipping> {
     const halt = new AbortController()
     const store = await openStore(options.ship, { signal: halt.signal })
+    if (options.isAlone === true) {
+      const message = await takeOver(archive, store, options.name)
+      if (message !== undefined) options.onEvent?.({ event: 'warning', message })
+    }
     const path = [options.name, shippedIdOf(archive)]
     await probe(store, [...path, PROBE_FILE])
-    return new Shipping(new Shipper(archive, store, path), store.pathOf(path), halt, options)
+    const shipper = new Shipper(archive, store, path)
+    return new Shipping(archive, shipper, store.pathOf(path), halt, options)
+  }
+
+  /** Where the copy lies. */
+  get place(): string {
+    return this.#place
   }
 
   get #everyMs(): number {
@@ -55,9 +78,9 @@ export class Shipping {
   }
 
   /** Asked now and then; never waits, never throws. */
-  tick(sync: () => Promise<void>): void {
+  tick(writer: ShippedWriter): void {
     if (this.#running !== undefined || Date.now() < this.#nextMs) return
-    this.#running = this.#attempt(sync).finally(() => {
+    this.#running = this.#attempt(writer).finally(() => {
       this.#running = undefined
       this.#nextMs = Date.now() + this.#everyMs
     })
@@ -68,25 +91,31 @@ export class Shipping {
     this.#shipper.forget()
   }
 
-  /** What came last, when the archive is closed. */
-  async finish(): Promise<ArchiveResult['shipped']> {
+  /** What came last, when the archive is closed. Done: then nothing stays on this disk where it was only on its way. */
+  async finish(isDone: boolean): Promise<ArchiveResult['shipped']> {
+    const isLast = isDone && this.#options.isAlone === true
     const timer = setTimeout(() => this.#halt.abort(), LAST_MS)
     try {
       await this.#running
-      await this.#attempt(async () => await Promise.resolve())
+      const { spooled } = this.#archive.sidecar
+      if (isLast && spooled !== undefined)
+        this.#archive.sidecar.spooled = { ...spooled, ended: true }
+      await this.#attempt(undefined)
     } finally {
       clearTimeout(timer)
     }
+    if (isLast && this.#error === undefined) this.#archive.clear()
     const replOffset = this.#shipper.shipped?.replOffset ?? -1
     return { place: this.#place, replOffset, error: this.#error }
   }
 
-  async #attempt(sync: () => Promise<void>): Promise<void> {
+  async #attempt(writer: ShippedWriter | undefined): Promise<void> {
     const { onEvent } = this.#options
     try {
-      await sync()
+      await writer?.sync()
       const isNew = await this.#shipper.ship()
       this.#error = undefined
+      if (this.#options.isAlone === true) await writer?.letGo(() => this.#shipper.arrived)
       const { shipped } = this.#shipper
       if (!isNew || shipped === undefined) return
       onEvent?.({ event: 'shipped', place: this.#place, replOffset: shipped.replOffset })

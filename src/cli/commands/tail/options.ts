@@ -42,6 +42,7 @@ export interface TailCommandOptions extends ConnectValues, FilterOptions {
   announce?: { host: string; port: number }
   ship?: string
   shipEvery?: number
+  spoolDir?: string
   cluster?: boolean
 }
 
@@ -80,6 +81,12 @@ and FLUSHSLOT are recorded, and a new snapshot is taken for servers, which canno
 what is being written up to its last whole command, the sidecar last. Killed, cut off or throttled it catches
 up; the archive does not wait for it. The copy alone restores to any second it covers: REPO/NAME@archive with
 --until. What --keep lets go is removed there too.
+
+--ship REPO without -o: the archive lies in the repository only, and the disk holds what has not arrived: what
+is complete is removed here once it is there. That is in a spool (--spool-dir; default /var/tmp), which the next
+run of the same source and repository finds, so it goes on at the byte after a kill; at its end all is
+shipped and the spool is gone, and the next run, here or elsewhere, goes on from the repository. Where a run
+was killed and its spool is lost, a new archive begins beside its.
 
 --durable acknowledges to the master what is fsynced, so WAITAOF 0 1 counts this archive. It then
 also counts for WAIT and min-replicas, and FAILOVER without TO may pick it as the new master, which
@@ -153,8 +160,12 @@ export function declareTail(program: Command): Command {
     )
     .option('--fsync <when>', 'with -o: everysec (default), always or no')
     .option('--adopt', 'with -o: go on in the archive of another server, behind a gap')
-    .option('--ship <repo>', 'with -o: a copy in this repository (a directory, s3://bucket/prefix)')
+    .option(
+      '--ship <repo>',
+      'a copy in this repository (a directory, s3://…); without -o: there only',
+    )
     .option('--ship-every <time>', 'how often (default 60s)', parseDuration)
+    .option('--spool-dir <dir>', 'of --ship without -o: where what has not arrived lies')
     .option('--cluster', 'all shards of the cluster that the server is a node of')
     .option('--durable', 'with -o: acknowledge what is fsynced (WAITAOF)')
     .addHelpText('after', DETAILS)
@@ -172,6 +183,7 @@ export function declareTail(program: Command): Command {
     'rrep tail -o archive --snapshot-every 6h --keep 7d',
     'rrep tail redis://db.example -o archive --durable --fsync always',
     'rrep tail db.example -o archive --snapshot-every 6h --ship s3://backups/redis',
+    'rrep tail db.example --ship s3://backups/redis --snapshot-every 6h',
   ])
   return command
 }
@@ -185,6 +197,7 @@ const KEEP_ONLY = [
   'adopt',
   'ship',
   'shipEvery',
+  'spoolDir',
 ] as const
 /** What has no meaning for several streams in one. */
 const ONE_STREAM_ONLY = [
@@ -203,18 +216,27 @@ const WATCH_ONLY = [
 export function checkOptions(options: TailCommandOptions, talk: Talk): void {
   const given = (names: readonly string[]): string | undefined =>
     names.find((name) => (options as unknown as Record<string, unknown>)[name] !== undefined)
-  const keeps = options.output !== undefined
+  const keeps = options.output !== undefined || options.ship !== undefined
+  const how = options.output === undefined ? '--ship' : '-o'
   const wrong = given(keeps ? WATCH_ONLY : KEEP_ONLY)
   if (wrong !== undefined) {
     const flag = flagOf(wrong)
     throw new UsageError(
       keeps
-        ? `${flag} has no meaning with -o: an archive holds everything`
-        : `${flag} needs -o DIR`,
+        ? `${flag} has no meaning with ${how}: an archive holds everything`
+        : `${flag} needs -o DIR or --ship REPO`,
     )
   }
   if (keeps && !options.fullSync) {
-    throw new UsageError('--no-full-sync has no meaning with -o: an archive begins with a snapshot')
+    throw new UsageError(
+      `--no-full-sync has no meaning with ${how}: an archive begins with a snapshot`,
+    )
+  }
+  if (options.spoolDir !== undefined && options.output !== undefined) {
+    throw new UsageError('--spool-dir has no meaning with -o: the directory holds it all')
+  }
+  if (options.shipEvery !== undefined && options.ship === undefined) {
+    throw new UsageError('--ship-every needs --ship')
   }
   if (options.by !== undefined && options.stats !== true) throw new UsageError('--by needs --stats')
   if (options.html !== undefined && options.stats !== true) {
