@@ -18,9 +18,9 @@ export default defineConfig({
     env: { AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED: 'true' },
     testTimeout: 60_000,
     hookTimeout: 60_000,
-    // Most tests wait for servers, retries and seconds that pass: on two cores four at a time take
-    // two thirds of the time that two take, and none fails for it.
-    maxWorkers: 4,
+    // Most tests wait for servers, retries and seconds that pass: four at a time leave a third of two
+    // cores idle.
+    maxWorkers: 5,
     sequence: { sequencer: ServersFirst },
     pool: 'forks',
   },

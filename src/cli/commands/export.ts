@@ -195,6 +195,7 @@ export function registerExport(program: Command, context: CommandContext): void 
           until: options.until,
           baseOnly: options.baseOnly,
           withServer: options.withServer,
+          retries: options.retries,
           identity: options.identity,
           salvage: options.salvage,
           onEvent: ({ message }) => talk.warn(message),

@@ -190,6 +190,7 @@ async function run(call: Call, show: Show, stop: () => void): Promise<number> {
     until: options.until,
     baseOnly: options.baseOnly,
     withServer: options.withServer,
+    retries: options.retries,
     identity: options.identity,
     onEvent: (event) => {
       if (event.event !== 'notice') talk.warn(event.message)

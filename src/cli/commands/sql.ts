@@ -109,6 +109,7 @@ async function run(call: CommandCall<SqlCommandOptions>): Promise<number> {
     until: options.until,
     baseOnly: options.baseOnly,
     withServer: options.withServer,
+    retries: options.retries,
     identity: options.identity,
     salvage: options.salvage,
     memoryBytes: options.memory,
