@@ -57,9 +57,11 @@ export function beforeName(seq: number): string {
   return `rrep-before-${seq}${MANIFEST_SUFFIX}`
 }
 
-/** Where that is kept of the history `replid` which was lost from `fromReplOffset` on. */
-export function lostName(replid: string, fromReplOffset: number): string {
-  return `rrep-lost-${replid.slice(0, 8)}-${fromReplOffset}.aof`
+/** Where that is kept of the history `replid` which was lost from `fromReplOffset` on. `count`: of a run
+ * that was killed and cuts again, so that what the first has set aside stays. */
+export function lostName(replid: string, fromReplOffset: number, count = 1): string {
+  const again = count === 1 ? '' : `-${count}`
+  return `rrep-lost-${replid.slice(0, 8)}-${fromReplOffset}${again}.aof`
 }
 
 export function isLostName(name: string): boolean {

@@ -5,7 +5,7 @@
  * A process that dies in between leaves either all of it in the archive, or nothing.
  */
 import { open, type FileHandle } from 'node:fs/promises'
-import { rmSync, truncateSync, unlinkSync } from 'node:fs'
+import { existsSync, rmSync, truncateSync, unlinkSync } from 'node:fs'
 import { fileError } from '../../disk/file-error.js'
 import { WriteCounter } from '../../replication/lost-writes.js'
 import { encodeCommand } from '../../resp/encoder.js'
@@ -75,10 +75,13 @@ function cutPlaceOf(store: ArchiveStore, replOffset: number): CutPlace | undefin
 /** Copies what lies behind the place. The files must be on disk as they are. */
 async function setAside(store: ArchiveStore, { record, later, part }: CutPlace): Promise<LostPart> {
   const { replOffset, dbnum, replid, filePosition } = part
-  const path = store.path(lostName(replid, replOffset + 1))
+  let path = store.path(lostName(replid, replOffset + 1))
+  for (let count = 2; existsSync(path); count += 1) {
+    path = store.path(lostName(replid, replOffset + 1, count))
+  }
   const counter = new WriteCounter('annotated')
   try {
-    const to = await open(path, 'w', 0o600)
+    const to = await open(path, 'wx', 0o600)
     try {
       await to.appendFile(formatMark({ replOffset, dbnum, replid }))
       await to.appendFile(encodeCommand('SELECT', String(dbnum)))
