@@ -78,6 +78,8 @@ export class Shipper {
   /** Of what is there. */
   readonly #hashes = new Map<string, FileHash>()
   #last = ''
+  /** The sidecar that this run has put there; two, where nobody knows whether the second one arrived. */
+  #sidecars: readonly string[] = []
 
   /** `path`: the folder of the copy. */
   constructor(archive: ArchiveStore, store: Store, path: StorePath) {
@@ -95,6 +97,7 @@ export class Shipper {
     if (sidecar.timeline.length === 0) return false
     const state = formatSidecar(sidecar)
     if (state === this.#last) return false
+    await this.#checkPlace(sidecar)
     const there = await this.#look(sidecar)
     const { mark } = sidecar
     for (const entry of sidecar.timeline) {
@@ -110,7 +113,7 @@ export class Shipper {
     await this.#sendManifests(sidecar)
     // A part that was cut meanwhile is another one than the sidecar says.
     if (!this.#isStill(sidecar)) return await this.#again()
-    await this.#store.put(this.#in(SIDECAR), formatSidecar(this.#withHashes(sidecar)))
+    await this.#putSidecar(formatSidecar(this.#withHashes(sidecar)))
     this.#last = state
     const replOffset = mark?.replOffset ?? endOf(sidecar.timeline)
     this.shipped = { replOffset, unixSeconds: sidecar.unixSeconds }
@@ -127,6 +130,32 @@ export class Shipper {
     this.arrived = []
     this.#complete.clear()
     this.#last = ''
+  }
+
+  async #putSidecar(text: string): Promise<void> {
+    this.#sidecars = [...this.#sidecars.slice(0, 1), text]
+    await this.#store.put(this.#in(SIDECAR), text)
+    this.#sidecars = [text]
+  }
+
+  /**
+   * The place may be another one than it was: a disk that is not mounted any more, a copy that somebody removed.
+   * It gets a whole copy then; but what was let go here lies there only.
+   */
+  async #checkPlace({ spooled }: Sidecar): Promise<void> {
+    if (this.#sidecars.length === 0) return
+    const text = await this.#store.readText(this.#in(SIDECAR), MAX_SIDECAR_BYTES)
+    if (text !== undefined && this.#sidecars.includes(text)) return
+    if (spooled === undefined) {
+      this.forget()
+      return
+    }
+    const place = this.#store.pathOf(this.#in(SIDECAR))
+    throw new FileError(
+      'ERR_ARCHIVE_DAMAGED',
+      `${place} is ${text === undefined ? 'gone' : 'not what this run has put there'}`,
+      { hint: 'is the disk mounted? Nothing is let go here until it is back', retriable: true },
+    )
   }
 
   /** The archive was changed under it: from the beginning, with what it is now. */

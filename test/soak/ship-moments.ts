@@ -1,28 +1,36 @@
 /**
  * An archive shipped into a bucket of Swift under load, killed five times, with new bases and files all the
  * time; then random moments of it, brought back from the bucket alone and compared with what another link
- * to the master counted.
+ * to the master counted. Once with the archive on this disk too, once without (`--ship` alone), where the
+ * network to the bucket drops, throttles and is gone for a while.
  */
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { exportKeys } from '../../src/index.js'
 import { spawnRrep, type RrepProcess } from '../helpers/rrep-process.js'
 import { startServer, waitFor, type TestServer } from '../helpers/servers.js'
-import { hasSwift, startSwift } from '../helpers/swift.js'
+import { startStoreProxy } from '../helpers/store-proxy.js'
+import { envOf, hasSwift, startSwift } from '../helpers/swift.js'
 
 const MOMENTS = Number(process.env['RREP_SOAK_TIMES'] ?? 1000)
-const PLACE = 's3://backups/soak'
 const KILLS = 5
+const SHIPPING = [...['--ship-every', '1s', '--rotate', '200kb', '--snapshot-every', '4s']]
 
 export async function run(): Promise<void> {
   if (!hasSwift) {
     console.log('ship-moments: skipped, Swift is not installed')
     return
   }
+  for (const isAlone of [false, true]) await shipAndCompare(isAlone)
+}
+
+async function shipAndCompare(isAlone: boolean): Promise<void> {
   const dir = mkdtempSync(join(tmpdir(), 'rrep-soak-ship-'))
   const [swift, source] = [await startSwift(), await startServer()]
+  const proxy = await startStoreProxy(swift.port)
   const address = `127.0.0.1:${source.port}`
+  const place = 's3://backups/soak'
   try {
     await swift.makeBucket('backups')
     Object.assign(process.env, swift.env)
@@ -32,25 +40,30 @@ export async function run(): Promise<void> {
     })
     const halt = new AbortController()
     const load = writeUntil(halt.signal, source)
-    const archive = join(dir, 'archive')
-    const args = [
-      '--ship',
-      PLACE,
-      '--ship-every',
-      '1s',
-      '--rotate',
-      '200kb',
-      '--snapshot-every',
-      '4s',
-    ]
-    const keep = (): RrepProcess => spawnRrep(['tail', address, '-o', archive, ...args])
+    const here = join(dir, 'here')
+    const where = isAlone ? ['--spool-dir', here] : ['-o', here]
+    const env = envOf(isAlone ? proxy.port : swift.port)
+    const keep = (): RrepProcess =>
+      spawnRrep(['tail', address, ...where, '--ship', place, ...SHIPPING], { env })
+    proxy.decide = (number) =>
+      number % 20 === 5 ? 'drop' : number % 20 === 9 ? 'slow-down' : 'pass'
     let kept = keep()
     const first = await baseOf(kept)
+    const passing = proxy.decide
     for (let kill = 0; kill < KILLS; kill += 1) {
       await new Promise((resolve) => setTimeout(resolve, 3000))
       kept.child.kill('SIGKILL')
       await kept.ended
       kept = keep()
+      if (kill === 2) {
+        await waitFor(() => kept.err().includes('going on behind'), { what: 'the next run' })
+        proxy.decide = () => 'drop'
+        await waitFor(() => !isAlone || kept.err().includes('not sent to the repository'), {
+          what: 'the store to be missed',
+          timeoutMs: 120_000,
+        })
+        proxy.decide = passing
+      }
     }
     await new Promise((resolve) => setTimeout(resolve, 3000))
     halt.abort()
@@ -62,14 +75,17 @@ export async function run(): Promise<void> {
     await waitFor(shipped, { what: 'the last of it', timeoutMs: 120_000 })
     kept.child.kill('SIGINT')
     await kept.ended
+    if (isAlone && readdirSync(here).length > 0) throw new Error('the spool is left behind')
     await waitFor(async () => countOf(counting) === Number(await source.client.get('counter')), {
       what: 'the count',
     })
     counting.child.kill('SIGINT')
-    rmSync(archive, { recursive: true })
-    await compare(counting.out(), first, dir)
+    rmSync(here, { recursive: true })
+    const told = await compare(place, { lines: counting.out(), firstOffset: first, dir })
+    console.log(`ship-moments, ${isAlone ? 'in the bucket alone' : 'on this disk too'}: ${told}`)
   } finally {
     await source.stop()
+    await proxy.stop()
     await swift.stop()
     rmSync(dir, { recursive: true, force: true })
   }
@@ -100,7 +116,10 @@ function countOf(counting: RrepProcess): number {
   return counting.out().trim().split('\n').length
 }
 
-async function compare(lines: string, firstOffset: number, dir: string): Promise<void> {
+async function compare(
+  place: string,
+  { lines, firstOffset, dir }: { lines: string; firstOffset: number; dir: string },
+): Promise<string> {
   const offsets = lines
     .trim()
     .split('\n')
@@ -111,10 +130,10 @@ async function compare(lines: string, firstOffset: number, dir: string): Promise
     const index = from + Math.floor(Math.random() * (offsets.length - from))
     const until = { offset: offsets[index]! }
     const filter = { match: [Buffer.from('counter')] }
-    await exportKeys(`${PLACE}@archive`, { format: 'jsonl', output, until, filter })
+    await exportKeys(`${place}@archive`, { format: 'jsonl', output, until, filter })
     const counter = /"value":"?(\d+)/.exec(readFileSync(output, 'utf8'))?.[1]
     if (counter === String(index + 1)) continue
     throw new Error(`offset ${until.offset}: ${counter ?? 'nothing'} in place of ${index + 1}`)
   }
-  console.log(`ship-moments: ${MOMENTS} moments of ${offsets.length - from}, all exact`)
+  return `${MOMENTS} moments of ${offsets.length - from}, all exact`
 }

@@ -88,7 +88,9 @@ export function describeEvent(event: ArchiveEvent): string | undefined {
     case 'shipped':
       return `everything up to offset ${event.replOffset} is in ${event.place}`
     case 'ship-failed':
-      return `not sent to the repository, tried again: ${event.message}`
+      return event.isLast
+        ? `not sent to the repository: ${event.message}. It stays here, and the next run sends it`
+        : `not sent to the repository, tried again: ${event.message}`
     case 'rotated':
       return `new file ${event.file} behind offset ${event.replOffset}`
     case 'recovered':

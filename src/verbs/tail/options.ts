@@ -189,8 +189,8 @@ export type ArchiveEvent =
   | { event: 'snapshot-failed'; message: string }
   /** All stream bytes up to this one are in the repository. */
   | { event: 'shipped'; place: string; replOffset: number }
-  /** It is tried again; the archive goes on. */
-  | { event: 'ship-failed'; message: string }
+  /** It is tried again, the last time by the next run; the archive goes on. */
+  | { event: 'ship-failed'; message: string; isLast: boolean }
   /** Something in the directory is not as it should be; nothing was deleted for it. */
   | WarningEvent
   /** Cut off from what a crash left: an unfinished command or transaction. */

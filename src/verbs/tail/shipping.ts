@@ -63,7 +63,14 @@ export class Shipping {
       if (message !== undefined) options.onEvent?.({ event: 'warning', message })
     }
     const path = [options.name, shippedIdOf(archive)]
-    await probe(store, [...path, PROBE_FILE])
+    try {
+      await probe(store, [...path, PROBE_FILE])
+    } catch (error) {
+      // What is kept here must not stop for a store that is away for a while.
+      const canWait = options.isAlone !== true && archive.timeline.length > 0
+      if (!canWait || !(error instanceof RrepError && error.retriable)) throw error
+      options.onEvent?.({ event: 'ship-failed', message: error.message, isLast: false })
+    }
     const shipper = new Shipper(archive, store, path)
     return new Shipping(archive, shipper, store.pathOf(path), halt, options)
   }
@@ -100,7 +107,7 @@ export class Shipping {
       const { spooled } = this.#archive.sidecar
       if (isLast && spooled !== undefined)
         this.#archive.sidecar.spooled = { ...spooled, ended: true }
-      await this.#attempt(undefined)
+      await this.#attempt(undefined, true)
     } finally {
       clearTimeout(timer)
     }
@@ -109,7 +116,7 @@ export class Shipping {
     return { place: this.#place, replOffset, error: this.#error }
   }
 
-  async #attempt(writer: ShippedWriter | undefined): Promise<void> {
+  async #attempt(writer: ShippedWriter | undefined, isLast = false): Promise<void> {
     const { onEvent } = this.#options
     try {
       await writer?.sync()
@@ -122,7 +129,7 @@ export class Shipping {
     } catch (error) {
       if (!(error instanceof RrepError)) throw error
       this.#error = error
-      onEvent?.({ event: 'ship-failed', message: error.message })
+      onEvent?.({ event: 'ship-failed', message: error.message, isLast })
     }
   }
 }
