@@ -132,15 +132,36 @@ export class JsonText {
 
   /** All parts but the last are a whole number of groups of three bytes. */
   base64Part(source: Uint8Array, start: number, end: number): void {
-    const out = this.#out
-    let from = start
     // A whole number of triples a piece: padding stands only at the very end.
-    for (; end - from > PIECE_BYTES; from += PIECE_BYTES) {
-      out.room(base64Length(PIECE_BYTES))
-      out.pos = encodeBase64(source, from, from + PIECE_BYTES, out.bytes, out.pos)
+    for (let from = start; from < end; from += PIECE_BYTES) {
+      this.#base64Piece(source, from, Math.min(end, from + PIECE_BYTES))
     }
-    out.room(base64Length(end - from))
-    out.pos = encodeBase64(source, from, end, out.bytes, out.pos)
+  }
+
+  #base64Piece(source: Uint8Array, start: number, end: number): void {
+    const out = this.#out
+    const kernel = this.#kernel
+    const length = end - start
+    out.room(base64Length(length) + KERNEL_SLACK_BYTES)
+    if (length < KERNEL_MIN_BYTES || out.bytes.buffer !== kernel.memory.buffer) {
+      out.pos = encodeBase64(source, start, end, out.bytes, out.pos)
+      return
+    }
+    const address = this.#addressOf(source, start, end)
+    out.pos += kernel.exports.base64Encode(address, length, out.bytes.byteOffset + out.pos)
+  }
+
+  /** Of the bytes in the memory of the kernel, where they are copied to if they lie elsewhere. */
+  #addressOf(source: Uint8Array, start: number, end: number): number {
+    const { memory, stagingAddress } = this.#kernel
+    if (source.buffer === memory.buffer) return source.byteOffset + start
+    if (end - start < COPY_LOOP_MAX_BYTES) {
+      let to = stagingAddress
+      for (let from = start; from < end; from += 1) memory[to++] = source[from]!
+    } else {
+      memory.set(source.subarray(start, end), stagingAddress)
+    }
+    return stagingAddress
   }
 
   #escapeByKernel(source: Uint8Array, start: number, end: number): void {
@@ -153,17 +174,7 @@ export class JsonText {
       this.#escape(source, start, end)
       return
     }
-    let address = source.byteOffset + start
-    if (source.buffer !== kernel.memory.buffer) {
-      address = kernel.stagingAddress
-      if (length < COPY_LOOP_MAX_BYTES) {
-        const { memory } = kernel
-        let to = address
-        for (let from = start; from < end; from += 1) memory[to++] = source[from]!
-      } else {
-        kernel.memory.set(source.subarray(start, end), address)
-      }
-    }
+    const address = this.#addressOf(source, start, end)
     const outAddress = out.bytes.byteOffset + out.pos
     // Others use it too.
     const replacedBefore = kernel.exports.jsonReplaced()

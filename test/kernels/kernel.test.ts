@@ -208,6 +208,9 @@ describe('JSON and base64', () => {
         fc.string({ unit: 'binary', maxLength: 20 }).map((text) => Buffer.from(text)),
         fc.string({ unit: 'grapheme', maxLength: 20 }).map((text) => Buffer.from(text)),
         fc.uint8Array({ maxLength: 6 }).map((bytes) => Buffer.from(bytes)),
+        // What is no text goes another way, and so do quotes close together.
+        fc.uint8Array({ minLength: 70, maxLength: 300 }).map((bytes) => Buffer.from(bytes)),
+        fc.string({ unit: fc.constantFrom('"', '\\', 'a'), maxLength: 60 }).map(Buffer.from),
         fc
           .constantFrom('"', '\\', '\n', '\0', '\x1f', '\x7f', 'plain text of some length')
           .map((text) => Buffer.from(text)),
@@ -235,12 +238,18 @@ describe('JSON and base64', () => {
     )
   })
 
-  test('each two bytes followed by text are read as Buffer reads them', () => {
+  test.each([
+    ['at the beginning', 0, 0],
+    ['behind what is no text', 1, 0],
+    ['behind what is no text, far from the end', 7, 90],
+  ])('each two bytes followed by text are read as Buffer reads them, %s', (_, before, after) => {
+    const front = Buffer.alloc(before, 0x80)
+    const rest = Buffer.alloc(after, 0x61)
     const wrong: string[] = []
     for (let first = 0x70; first < 256; first += 1) {
       for (let second = 0x70; second < 256; second += 1) {
         for (const behind of [[], [0x80], [0x80, 0x80], [0xbf, 0x41]]) {
-          const bytes = Buffer.from([first, second, ...behind])
+          const bytes = Buffer.concat([front, Buffer.from([first, second, ...behind]), rest])
           input.set(bytes)
           const end = jsonEscape(input, 0, bytes.length, output, 0)
           const expected = JSON.stringify(bytes.toString('utf8')).slice(1, -1)
