@@ -4,18 +4,20 @@
  * what is wrong there. Anything but a plain record of a type that servers write today ends the run, and so
  * does one that is not wholly there.
  */
-import { lengthAt, lengthSize, passAttributes, STRING_TYPE } from './format'
+import { lengthAt, lengthSize, passAttributes } from './format'
 import { skipStrings } from './packed'
-
-const LIST: u32 = 1
-const SET: u32 = 2
-const HASH: u32 = 4
-const ZSET_2: u32 = 5
-const SET_INTSET: u32 = 11
-const HASH_LISTPACK: u32 = 16
-const ZSET_LISTPACK: u32 = 17
-const LIST_QUICKLIST_2: u32 = 18
-const SET_LISTPACK: u32 = 20
+import {
+  HASH,
+  HASH_LISTPACK,
+  LIST,
+  LIST_QUICKLIST_2,
+  SET,
+  SET_INTSET,
+  SET_LISTPACK,
+  STRING,
+  ZSET_2,
+  ZSET_LISTPACK,
+} from './types'
 
 /** Attributes, type byte and a length take no more than this. */
 const MOST_HEAD_BYTES: usize = 40
@@ -50,7 +52,7 @@ export function skipRecords(address: usize, end: usize): u32 {
 @inline
 function skipValue(type: u32, at: usize, end: usize): usize {
   switch (type) {
-    case STRING_TYPE:
+    case STRING:
     case SET_INTSET:
     case HASH_LISTPACK:
     case ZSET_LISTPACK:

@@ -1,7 +1,6 @@
 /** What the kernels that read records share of the RDB format: opcodes, lengths, attributes, numbers. */
 import { LZF_MAX_EXPANSION } from '../abi'
 
-export const STRING_TYPE: u32 = 0
 const IDLE: u32 = 0xf8
 export const FREQ: u32 = 0xf9
 export const EXPIRY_MS: u32 = 0xfc

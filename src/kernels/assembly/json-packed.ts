@@ -8,7 +8,6 @@ import { ELEMENTS_SCORES, ELEMENTS_STRINGS } from '../abi'
 import { member, number, readEntry, textAt, textSize } from './entries'
 import { stretchInexact, setInexact, writeIntegerScore, writeScoreText, writeSigned, writeText } from './text'
 
-
 const QUOTE_COMMA: u16 = 0x2c22
 const QUOTE_COLON: u16 = 0x3a22
 

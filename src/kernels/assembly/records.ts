@@ -14,10 +14,23 @@ import {
   openCompressed,
   passAttributes,
   plainSize,
-  STRING_TYPE,
 } from './format'
 import { lzfCheckLater, lzfCheckWaiting, lzfDecompress, lzfLength } from './lzf'
 import { areDistinct, checkIntset, checkListpack, checkStrings } from './packed'
+import {
+  CONTAINER_PACKED,
+  CONTAINER_PLAIN,
+  HASH,
+  HASH_LISTPACK,
+  LIST,
+  LIST_QUICKLIST_2,
+  SET,
+  SET_INTSET,
+  SET_LISTPACK,
+  STRING,
+  ZSET_2,
+  ZSET_LISTPACK,
+} from './types'
 
 /** Hashes of the keys of the last run of records: three u32 each, see walkRecords. */
 const KEY_HASHES: usize = memory.data(NOTED_BYTES * MAX_NOTED, 16)
@@ -28,20 +41,7 @@ const RECORD_COUNTS: usize = memory.data(8 * RECORD_TYPES, 16)
 /** Blobs are decompressed here; a longer one is for others. */
 const SCRATCH_BYTES: u32 = 1 << 16
 const SCRATCH: usize = memory.data((1 << 16) + 64, 16)
-const LIST: u32 = 1
-const SET: u32 = 2
-const HASH: u32 = 4
-const ZSET_2: u32 = 5
-const SET_INTSET: u32 = 11
-const HASH_LISTPACK: u32 = 16
-const ZSET_LISTPACK: u32 = 17
-const LIST_QUICKLIST_2: u32 = 18
-const SET_LISTPACK: u32 = 20
 const LAST_TYPE: u32 = 20
-
-/** A node of a quicklist: a listpack, or one plain element. */
-const CONTAINER_PLAIN: u32 = 1
-const CONTAINER_PACKED: u32 = 2
 
 /** Attributes, type byte and the length of the key take no more than this. */
 const MOST_HEAD_BYTES: usize = 32
@@ -154,7 +154,7 @@ function passRecords(address: usize, end: usize, halvings: u32, dbnum: u32, limi
 /** Where the value ends, or 0. */
 function passValue(type: u32, at: usize, end: usize): usize {
   switch (type) {
-    case STRING_TYPE:
+    case STRING:
       return passString(at, end)
     case LIST:
       return passElements(at, end, 1, 0, 0)

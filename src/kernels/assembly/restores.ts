@@ -35,27 +35,30 @@ import {
   openCompressed,
   passAttributes,
   plainSize,
-  STRING_TYPE,
 } from './format'
 import { lzfDecompress } from './lzf'
 import { CRLF, writeBulk, writeLength, writeNumber } from './resp'
 import { endRun } from './run-end'
 import { readString, stringAt, stringSize } from './strings'
 import { copy } from './text'
-
-const LIST: u32 = 1
-const SET: u32 = 2
-const HASH: u32 = 4
-const ZSET_2: u32 = 5
-const LIST_ZIPLIST: u32 = 10
-const SET_INTSET: u32 = 11
-const ZSET_ZIPLIST: u32 = 12
-const HASH_ZIPLIST: u32 = 13
-const LIST_QUICKLIST: u32 = 14
-const HASH_LISTPACK: u32 = 16
-const ZSET_LISTPACK: u32 = 17
-const LIST_QUICKLIST_2: u32 = 18
-const SET_LISTPACK: u32 = 20
+import {
+  CONTAINER_PACKED,
+  CONTAINER_PLAIN,
+  HASH,
+  HASH_LISTPACK,
+  HASH_ZIPLIST,
+  LIST,
+  LIST_QUICKLIST,
+  LIST_QUICKLIST_2,
+  LIST_ZIPLIST,
+  SET,
+  SET_INTSET,
+  SET_LISTPACK,
+  STRING,
+  ZSET_2,
+  ZSET_LISTPACK,
+  ZSET_ZIPLIST,
+} from './types'
 
 /** What the caller fills in. */
 const SETTINGS: usize = memory.data(RESTORE_OWN_KEY + MAX_OWN_KEY_BYTES + 16, 16)
@@ -83,9 +86,6 @@ const MOST_HEAD_BYTES: usize = 32
 /** What a command takes besides key and value. */
 const FRAME_BYTES: usize = 320
 const MAX_TIME: u64 = 1 << 52
-
-const CONTAINER_PLAIN: u32 = 1
-const CONTAINER_PACKED: u32 = 2
 
 const HEAD_BYTES: usize = 17
 /** `*4 $7 RESTORE` with its line ends, to be patched; then the heads of SET. */
@@ -265,7 +265,7 @@ function writeRecency(recency: usize, to: usize): usize {
 /** Where the value ends, by its lengths, or 0. Empty values are for others. */
 @inline
 function passFrame(type: u32, at: usize, end: usize): usize {
-  if (type == STRING_TYPE) return passString(at, end)
+  if (type == STRING) return passString(at, end)
   switch (type) {
     case LIST:
     case SET:

@@ -31,8 +31,8 @@ import {
   lengthAt,
   lengthSize,
   passAttributes,
-  STRING_TYPE,
 } from './format'
+import { STRING } from './types'
 
 export const ROWS: usize = memory.data(MAX_ROWS * ROW_BYTES, 16)
 
@@ -61,7 +61,7 @@ export function readStringRows(address: usize, end: usize, separator: u32): u32 
   reached = address
   while (rows < (MAX_ROWS as u32) && at + MOST_HEAD_BYTES <= end) {
     at = passAttributes(at)
-    if (at == 0 || load<u8>(at) != STRING_TYPE) break
+    if (at == 0 || load<u8>(at) != STRING) break
     let flags: u32 = expires ? ROW_EXPIRES : 0
     let keyLength = load<u8>(at, 1) as u32
     let key = at + 2

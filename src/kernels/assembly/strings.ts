@@ -14,10 +14,10 @@ import {
   openCompressed,
   passAttributes,
   plainSize,
-  STRING_TYPE,
 } from './format'
 import { lzfDecompress } from './lzf'
 import { writeSigned } from './text'
+import { STRING } from './types'
 
 /** Longer ones are written in pieces, by others. A scratch area has room for two of them. */
 const SCRATCH_STRING_BYTES: usize = (MAX_STRING_BYTES as usize) + 64
@@ -110,7 +110,7 @@ export function readRecord(from: usize, end: usize, scratch: usize): usize {
   recordExpiry = expireAtMs
   // Times before 1970 and beyond what a double holds are for others.
   if (expires && ((expireAtMs as u64) > MAX_SAFE)) return 0
-  if (at == 0 || load<u8>(at) != STRING_TYPE || at + 1 >= end) return 0
+  if (at == 0 || load<u8>(at) != STRING || at + 1 >= end) return 0
   at = readString(at + 1, end, scratch)
   if (at == 0 || at >= end) return 0
   recordKey = stringAt
