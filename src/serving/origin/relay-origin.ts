@@ -10,7 +10,6 @@ import { randomBytes } from 'node:crypto'
 import { AbortedError, FileError, InternalError, LinkError, RrepError } from '../../errors.js'
 import { formatServerAddress } from '../../net/address.js'
 import type { ServerSettings } from '../../net/server-settings.js'
-import { orAborted } from '../../net/waiting.js'
 import type {
   ContinueInfo,
   FullResyncInfo,
@@ -29,9 +28,9 @@ import { HeldLog } from './held-log.js'
 import { History } from './history.js'
 import type { Origin, OriginListener, ResumeAnswer, SnapshotWish, UpstreamFacts } from './origin.js'
 import { hasNoKeys } from './rdb-scan.js'
+import { RelaySnapshots } from './relay-snapshots.js'
 import { RelayStore, type RelayFacts, type RelayStoreOptions } from './relay-store.js'
 import { SlotDeletions } from './slot-deletions.js'
-import { SnapshotFetch } from './snapshot-fetch.js'
 import { Snapshot } from './snapshot.js'
 import type { GrowingLog, StreamLog } from './stream-log.js'
 import { StreamTracker } from './stream-tracker.js'
@@ -43,8 +42,6 @@ export interface RelayOptions extends Omit<RelayStoreOptions, 'retain'> {
   onWire?: ((direction: 'sent' | 'received', line: string) => void) | undefined
 }
 
-/** A snapshot this young is still the state of now to somebody who wants only that. */
-const FRESH_MS = 5000
 /** Stream bytes taken before the replicas have their turn. */
 const TURN_BYTES = 2 << 20
 
@@ -77,9 +74,7 @@ export class RelayOrigin implements Origin, LinkConsumer {
   /** Upstream names no history (2.6 and older): the name, and where its offsets begin, are ours. */
   #isHistoryOurs = false
   #shift = 0
-  /** The newest snapshot: whole, or arriving on the link itself. */
-  #snapshot: Snapshot | undefined
-  #fetch: SnapshotFetch | undefined
+  readonly #snapshots: RelaySnapshots
   #wakeUp: (() => void) | undefined
   #turnBytes = 0
   #turnEnd: Promise<void> | undefined
@@ -94,6 +89,7 @@ export class RelayOrigin implements Origin, LinkConsumer {
     this.#server = options.server
     this.backlogSizeBytes = options.backlogSizeBytes
     this.#store = new RelayStore({ ...options, retain: () => this.retain() })
+    this.#snapshots = this.#makeSnapshots()
     if (options.server.isWatched === true) this.#held = new HeldLog(() => this.#store.log)
   }
 
@@ -109,7 +105,8 @@ export class RelayOrigin implements Origin, LinkConsumer {
   }
 
   get writer(): ServerKind | undefined {
-    return this.#snapshot === undefined ? undefined : writerOf(this.#snapshot.head)
+    const { newest } = this.#snapshots
+    return newest === undefined ? undefined : writerOf(newest.head)
   }
 
   get isReady(): boolean {
@@ -149,7 +146,7 @@ export class RelayOrigin implements Origin, LinkConsumer {
     Object.assign(this.history, facts.history)
     this.#hasHistory = true
     this.#hasBeenUp = true
-    this.#snapshot = facts.snapshot
+    this.#snapshots.restore(facts.snapshot)
     this.#deletions.replOffset = facts.deletedReplOffset ?? -1
     await this.#retrack(facts.position)
     this.#held?.reset(this.#log.endReplOffset)
@@ -194,7 +191,7 @@ export class RelayOrigin implements Origin, LinkConsumer {
   follow(server: ServerSettings): void {
     this.#server = server
     this.#isRestarting = true
-    this.#fetch?.stop(new LinkError('ERR_UPSTREAM_CHANGED', 'upstream was changed'))
+    this.#snapshots.stopFetch(new LinkError('ERR_UPSTREAM_CHANGED', 'upstream was changed'))
     this.#options.onEvent({ event: 'upstream-changed', upstream: this.upstream.address })
     this.#link?.stop()
     this.#wakeUp?.()
@@ -211,16 +208,7 @@ export class RelayOrigin implements Origin, LinkConsumer {
   }
 
   async snapshot(wish: SnapshotWish, signal: AbortSignal): Promise<Snapshot> {
-    if (wish === 'empty') return this.#emptySnapshot()
-    const snapshot = await this.#soundSnapshot()
-    if (snapshot !== undefined && this.#continues(snapshot)) {
-      const isNow =
-        snapshot.state === 'growing' ||
-        snapshot.place.replOffset >= this.#log.endReplOffset ||
-        Date.now() - snapshot.createdAtMs < FRESH_MS
-      if (wish === 'any' || isNow) return snapshot
-    }
-    return await this.#fetchSnapshot(signal)
+    return wish === 'empty' ? this.#emptySnapshot() : await this.#snapshots.get(wish, signal)
   }
 
   tick(nowMs: number): void {
@@ -233,11 +221,11 @@ export class RelayOrigin implements Origin, LinkConsumer {
 
   async close(): Promise<void> {
     this.#isClosing = true
-    this.#fetch?.stop(new AbortedError())
+    this.#snapshots.close()
     this.#link?.stop()
     this.#wakeUp?.()
     await this.#store.close(this.#hasHistory ? this.#facts() : undefined)
-    this.#snapshot?.discard()
+    this.#snapshots.discard()
   }
 
   // ---- the link's consumer --------------------------------------------------------------------
@@ -264,9 +252,7 @@ export class RelayOrigin implements Origin, LinkConsumer {
     const replOffset = Math.max(0, info.replOffset)
     this.#isHistoryOurs = info.replid === undefined
     this.#shift = replOffset - info.replOffset
-    this.#snapshot?.remove()
-    this.#snapshot = undefined
-    this.#fetch?.stop(new LinkError('ERR_FULL_RESYNC', 'upstream made a full resync'))
+    this.#snapshots.dropFrom(0, new LinkError('ERR_FULL_RESYNC', 'upstream made a full resync'))
     this.#hadHistory = this.#hasHistory
     if (this.#hasHistory && replid.toLowerCase() !== this.history.replid) {
       this.#options.onEvent({
@@ -284,8 +270,7 @@ export class RelayOrigin implements Origin, LinkConsumer {
     this.#deletions.reset(replOffset)
     this.#deletions.replOffset = -1
     this.#hasHistory = true
-    const place = { replid: this.history.replid, replOffset }
-    this.#snapshot = this.#store.newSnapshot(place, info.lengthBytes)
+    this.#snapshots.begin(replOffset, info.lengthBytes)
     this.#store.save(this.#facts())
     this.#options.onEvent({ event: 'upstream-full-resync', upstream, replid, replOffset })
     this.#listener?.onHistoryChanged('upstream made a full resync')
@@ -293,11 +278,11 @@ export class RelayOrigin implements Origin, LinkConsumer {
 
   onSnapshotBytes(bytes: Buffer, start: number, end: number): void {
     this.#heard()
-    this.#snapshot?.write(bytes, start, end)
+    this.#snapshots.newest?.write(bytes, start, end)
   }
 
   onSnapshotEnd(): void {
-    const snapshot = this.#snapshot
+    const snapshot = this.#snapshots.newest
     if (snapshot === undefined) return
     const { replOffset } = snapshot.place
     this.#tracker.reset({ boundaryReplOffset: replOffset, dbnum: streamDbOf(snapshot.head) })
@@ -306,9 +291,8 @@ export class RelayOrigin implements Origin, LinkConsumer {
     if (this.#hadHistory && hasNoKeys(snapshot.head, snapshot.writtenBytes)) {
       this.#options.onEvent({ event: 'upstream-empty', upstream, replOffset })
     }
-    this.#keep(snapshot)
-    const bytes = snapshot.writtenBytes
-    this.#options.onEvent({ event: 'upstream-snapshot', upstream, bytes, replOffset })
+    this.#snapshots.keep(snapshot)
+    this.#tellSnapshot(snapshot)
   }
 
   onContinue({ replid, nextReplOffset }: ContinueInfo): void {
@@ -324,7 +308,7 @@ export class RelayOrigin implements Origin, LinkConsumer {
     this.#options.onEvent({ event: 'upstream-continued', upstream, replid, nextReplOffset })
     if (replid.toLowerCase() === previousReplid) return
     this.history.rename(replid, nextReplOffset)
-    if (this.#snapshot !== undefined) this.#snapshot.place.replid = this.history.replid
+    this.#snapshots.rename()
     this.#store.save(this.#facts())
     this.#options.onEvent({
       event: 'upstream-renamed',
@@ -370,7 +354,7 @@ export class RelayOrigin implements Origin, LinkConsumer {
     if (this.#isHistoryOurs) return 'full'
     // A snapshot that did not arrive whole began a history of which nobody has anything.
     const isEmpty = this.#log.endReplOffset < this.#log.firstReplOffset
-    if (isEmpty && this.#snapshot?.state !== 'complete') return 'full'
+    if (isEmpty && this.#snapshots.newest?.state !== 'complete') return 'full'
     return { replid: this.history.replid, nextReplOffset: this.#log.endReplOffset + 1 }
   }
 
@@ -383,15 +367,12 @@ export class RelayOrigin implements Origin, LinkConsumer {
     if (this.log.endReplOffset >= fromReplOffset) {
       this.#listener?.onHistoryChanged('a failover lost the end of the stream')
     }
-    this.#fetch?.stop(new LinkError('ERR_FULL_RESYNC', 'a failover lost what it holds'))
+    const reason = new LinkError('ERR_FULL_RESYNC', 'a failover lost what it holds')
+    this.#snapshots.dropFrom(fromReplOffset, reason)
     await log.cutBack(fromReplOffset)
     this.#tracker.reset({ boundaryReplOffset: fromReplOffset - 1, dbnum: -1 })
     this.#held?.reset(fromReplOffset - 1)
     this.#deletions.reset(fromReplOffset - 1)
-    if (this.#snapshot !== undefined && this.#snapshot.place.replOffset >= fromReplOffset) {
-      this.#snapshot.remove()
-      this.#snapshot = undefined
-    }
     this.#store.save(this.#facts())
     const upstream = this.upstream.address
     if (writes > 0)
@@ -426,43 +407,41 @@ export class RelayOrigin implements Origin, LinkConsumer {
 
   #linkDown(error?: Error): void {
     this.#downSinceMs ??= Date.now()
-    if (this.#snapshot?.state !== 'growing') return
-    const reason = error ?? new LinkError('ERR_LINK_LOST', 'the link to upstream ended')
-    this.#snapshot.fail(reason)
-    this.#snapshot = undefined
+    this.#snapshots.failGrowing(
+      error ?? new LinkError('ERR_LINK_LOST', 'the link to upstream ended'),
+    )
   }
 
   #facts(): RelayFacts {
     return {
       history: this.history.state,
       position: this.#tracker.position,
-      snapshot: this.#snapshot,
+      snapshot: this.#snapshots.newest,
       deletedReplOffset: this.#deletions.replOffset,
     }
   }
 
-  /** Does the log go on behind this snapshot? */
-  #continues(snapshot: Snapshot): boolean {
-    return (
-      snapshot.state !== 'failed' &&
-      snapshot.place.replid === this.history.replid &&
-      snapshot.place.replOffset >= this.#deletions.replOffset &&
-      snapshot.place.replOffset + 1 >= this.#log.firstReplOffset
-    )
+  #makeSnapshots(): RelaySnapshots {
+    return new RelaySnapshots({
+      history: this.history,
+      store: this.#store,
+      deletions: this.#deletions,
+      whereToFetch: () => (this.#linkState === 'stream' ? this.#server : undefined),
+      onFetchBegun: () => (this.#fullResyncs += 1),
+      onFetched: (snapshot) => this.#tellSnapshot(snapshot),
+      onKept: () => this.#store.save(this.#facts()),
+      onDamaged: ({ path }) => {
+        const reason = `${path ?? 'the snapshot'} is damaged`
+        this.#options.onEvent({ event: 'backlog-damaged', reason })
+      },
+      onDiskFailed: (error) => this.#diskFailed(error),
+      onWire: this.#options.onWire,
+    })
   }
 
-  /** The snapshot that is there; one that was kept is looked through before anybody is given it. */
-  async #soundSnapshot(): Promise<Snapshot | undefined> {
-    const snapshot = this.#snapshot
-    if (snapshot === undefined || (await snapshot.isSound())) return this.#snapshot
-    // Of all who waited for the answer, the first removes it.
-    if (this.#snapshot === snapshot) {
-      this.#snapshot = undefined
-      snapshot.remove()
-      const reason = `${snapshot.path ?? 'the snapshot'} is damaged`
-      this.#options.onEvent({ event: 'backlog-damaged', reason })
-    }
-    return this.#snapshot
+  #tellSnapshot({ writtenBytes: bytes, place: { replOffset } }: Snapshot): void {
+    const upstream = this.upstream.address
+    this.#options.onEvent({ event: 'upstream-snapshot', upstream, bytes, replOffset })
   }
 
   #emptySnapshot(): Snapshot {
@@ -477,70 +456,13 @@ export class RelayOrigin implements Origin, LinkConsumer {
     return Snapshot.ofBytes(place, emptyRdb(dbnum))
   }
 
-  /** One new snapshot for all who wait, over a connection of its own: the stream goes on. */
-  async #fetchSnapshot(signal: AbortSignal): Promise<Snapshot> {
-    if (this.#linkState !== 'stream' && this.#fetch === undefined) {
-      throw new LinkError('ERR_NO_UPSTREAM', "Can't SYNC while not connected with my master", {
-        retriable: true,
-      })
-    }
-    this.#fetch ??= this.#startFetch()
-    const fetch = this.#fetch
-    const snapshot = await orAborted(fetch.begun, signal)
-    if (!this.#continues(snapshot)) {
-      throw new LinkError('ERR_SNAPSHOT_OUTDATED', 'the snapshot is of another history', {
-        retriable: true,
-      })
-    }
-    return snapshot
-  }
-
-  #startFetch(): SnapshotFetch {
-    const fetch = new SnapshotFetch(this.#server, {
-      makeSnapshot: (replid, replOffset, lengthBytes) => {
-        if (replid !== this.history.replid) {
-          throw new LinkError('ERR_SNAPSHOT_OUTDATED', 'upstream has another replid by now')
-        }
-        this.#fullResyncs += 1
-        return this.#store.newSnapshot({ replid: this.history.replid, replOffset }, lengthBytes)
-      },
-      onDiskFailed: (error) => this.#diskFailed(error),
-      onDone: (snapshot) => {
-        if (snapshot === undefined || this.#isClosing) snapshot?.discard()
-        else if (this.#continues(snapshot)) {
-          this.#snapshot?.remove()
-          this.#snapshot = snapshot
-          this.#keep(snapshot)
-          this.#options.onEvent({
-            event: 'upstream-snapshot',
-            upstream: this.upstream.address,
-            bytes: snapshot.writtenBytes,
-            replOffset: snapshot.place.replOffset,
-          })
-        } else snapshot.discard()
-        if (this.#fetch === fetch) this.#fetch = undefined
-      },
-      onWire: this.#options.onWire,
-    })
-    return fetch
-  }
-
-  #keep(snapshot: Snapshot): void {
-    if (snapshot.state === 'growing') snapshot.complete()
-    if (!this.#store.keepsSnapshots) return
-    snapshot
-      .keep()
-      .then((isKept) => {
-        if (isKept && !this.#isClosing) this.#store.save(this.#facts())
-      })
-      .catch((error: unknown) => this.#diskFailed(error))
-  }
-
   /** Before a replica has got it. Only a new snapshot is without those keys. */
   #slotsDeleted(): void {
     const upstream = this.upstream.address
     const { replOffset } = this.#deletions
-    this.#fetch?.stop(new LinkError('ERR_SNAPSHOT_OUTDATED', 'slots were deleted meanwhile'))
+    this.#snapshots.stopFetch(
+      new LinkError('ERR_SNAPSHOT_OUTDATED', 'slots were deleted meanwhile'),
+    )
     this.#store.save(this.#facts())
     this.#options.onEvent({ event: 'upstream-deleted-slots', upstream, replOffset })
     this.#listener?.onHistoryChanged('slots of the cluster were deleted as a replica cannot do it')
