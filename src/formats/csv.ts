@@ -23,6 +23,7 @@ export const CSV: KeyFormat = {
   walkBlobs: true,
   measuresMemory: true,
   modules: 'row',
+  goesInPieces: true,
   functions: false,
   create: (run) => new CsvWriter(run),
 }
@@ -33,7 +34,7 @@ class CsvWriter implements KeyWriter {
   readonly #rows = new RowBuffer(new CsvRows())
   #tooSmall = 0
 
-  constructor({ out, wanted, isFree, minSizeBytes }: KeyFormatRun) {
+  constructor({ out, wanted, isFree, minSizeBytes, isPiece }: KeyFormatRun) {
     this.#out = out
     this.visitor = new KeyAnalysis({
       nowMs: 0,
@@ -42,7 +43,7 @@ class CsvWriter implements KeyWriter {
       ...(minSizeBytes > 0 ? { wantsMemory: (bytes) => this.#isLarge(bytes, minSizeBytes) } : {}),
       onKey: this.#rows.add,
     })
-    out.write(Buffer.from(CSV_HEADER))
+    if (isPiece !== true) out.write(Buffer.from(CSV_HEADER))
   }
 
   get counts(): KeyFormatCounts {

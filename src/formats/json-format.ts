@@ -6,6 +6,7 @@ export const JSON_LINES: KeyFormat = {
   extensions: ['jsonl', 'ndjson'],
   isBinary: false,
   modules: 'null',
+  goesInPieces: true,
   functions: false,
   create: (run) => new JsonWriter(run, 'lines'),
 }
@@ -14,6 +15,7 @@ export const JSON_ARRAY: KeyFormat = {
   extensions: ['json'],
   isBinary: false,
   modules: 'null',
+  goesInPieces: true,
   functions: false,
   create: (run) => new JsonWriter(run, 'array'),
 }

@@ -25,6 +25,9 @@ export interface KeyFormat {
   readonly isPacked?: boolean
   /** Keys may go elsewhere in it (`KeyFormatRun.place`), and it may be split by slot. */
   readonly movesKeys?: boolean
+  /** What is written of keys does not depend on those in front of them, but for a first SELECT: several may
+   * write pieces of it (`KeyFormatRun.isPiece`). */
+  readonly goesInPieces?: boolean
   /** It has a place for function libraries. */
   readonly functions: boolean
   /** To be awaited before `create`: brings the library that only this format needs. */
@@ -71,7 +74,7 @@ export interface KeyFormatRun {
   readonly timeShiftMs: number
   /** Formats for a server: which. Default: the one that wrote the dump. */
   readonly target: TargetCapabilities | undefined
-  /** Keys from the middle, of formats with `goOn`: what stands in front of the first and behind the last is
+  /** Keys from the middle, of formats that go in pieces: what stands in front of the first and behind the last is
    * for others, and each is written as one that follows another. */
   readonly isPiece?: boolean | undefined
   /** Of dumps that a server is given at once, which would end at what it has no place for. */
@@ -127,6 +130,8 @@ export interface KeyWriter {
   readonly visitor: RdbVisitor & WithLane
   /** What was written so far, and what could not be. */
   readonly counts: KeyFormatCounts
+  /** Of commands: the db that the last ones are for; -1 or undefined: none. */
+  readonly selectedDb?: number
   /** Between two chunks of input: what is held beside `out` goes into it. */
   drain?(): void
   /** Keys come between those before and those to come, from others. */

@@ -10,6 +10,7 @@ export const RESP: KeyFormat = {
   extensions: ['resp', 'aof'],
   isBinary: true,
   modules: 'payload',
+  goesInPieces: true,
   functions: true,
   create: (run) => new RespWriter(run),
 }
@@ -42,6 +43,10 @@ class RespWriter implements KeyWriter {
     const { commands } = this.#writer
     const keys = this.#keys
     return { keys, functions, commands, losses, inexactStrings: 0, unorderedValues: 0 }
+  }
+
+  get selectedDb(): number {
+    return this.#writer.selectedDb
   }
 
   finish(): void {

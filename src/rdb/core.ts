@@ -9,7 +9,7 @@ import { Crc64 } from '../kernels/crc64.js'
 import { LzfWindow } from '../bytes/lzf-window.js'
 import { printable } from '../bytes/printable.js'
 import { RdbError, type RdbErrorCode } from '../errors.js'
-import { DuplicateFinder, KeySet } from './duplicates.js'
+import { DuplicateFinder, KeySet, type KeyWatch } from './duplicates.js'
 import { PackedReader } from './encodings/packed.js'
 import { MutableKeyHeader, MutableValueStats } from './header.js'
 import { NEED_MORE } from './io/chunk-input.js'
@@ -83,7 +83,7 @@ export class Core {
   readonly stats = new MutableValueStats()
   readonly packed: PackedReader
   readonly duplicates = new DuplicateFinder()
-  readonly keys = new KeySet()
+  readonly keys: KeyWatch
   /** With `validate`: members or fields of the value at hand, where none may be there twice. */
   readonly elements = new KeySet()
   /** Strings of the element at hand. */
@@ -171,9 +171,11 @@ export class Core {
     options: CoreOptions,
     first: Step,
     nextRecord: Step,
+    keys: KeyWatch = new KeySet(),
   ) {
     this.visitor = visitor
     this.lane = lane
+    this.keys = keys
     this.options = options
     this.countsEachString = visitor.plain !== undefined
     // Kernels tell times as they stand in the file.

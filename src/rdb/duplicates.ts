@@ -3,6 +3,7 @@
  * db (by a 64-bit hash). Both have a limit in memory, whatever the input.
  */
 import { Buffer } from 'node:buffer'
+import { NOTED_BYTES } from '../kernels/abi.js'
 
 /** Blobs with more entries than this are not looked at: no server packs so many. */
 const MAX_ENTRIES = 1 << 20
@@ -74,20 +75,34 @@ export class DuplicateFinder {
   }
 }
 
+/** Who is told of all keys, and may say that one was there before. */
+export interface KeyWatch {
+  /** 1 / 2^k of the keys are looked at. */
+  readonly halvings: number
+  /** 1: all keys are compared; n: one of n. */
+  readonly comparedOneOf: number
+  clear(): void
+  /** True if the key was there before. */
+  add(dbnum: number, bytes: Buffer, start: number, end: number): boolean
+  /**
+   * Adds keys whose hashes a kernel has noted (KernelExports.walkRecords): `count` times two hashes
+   * and the selector. Returns the number of the first that was there before, or -1.
+   */
+  addNoted(noted: DataView, at: number, count: number): number
+}
+
 /**
  * Keys met so far, by 64 bits of hash. Once full it forgets half of what it holds and from then on
  * looks at half of the keys only (then a quarter, …): which ones is decided by their last bytes, so
  * that the same key is always among them or never. Time and memory stay bounded, and damage that
  * doubles many keys is still found.
  */
-export class KeySet {
+export class KeySet implements KeyWatch {
   /** Slots of four: two hashes (0, 0: free), what decides whether the key is looked at, unused. */
   #slots = new Int32Array(FEW_SLOTS * 4)
   #mask = FEW_SLOTS - 1
   #count = 0
-  /** 1 / 2^k of the keys are looked at. */
   halvings = 0
-  /** 1: all keys are compared; n: one of n. */
   comparedOneOf = 1
 
   clear(): void {
@@ -103,36 +118,26 @@ export class KeySet {
     this.comparedOneOf = 1
   }
 
-  /** True if the key was there before. */
   add(dbnum: number, bytes: Buffer, start: number, end: number): boolean {
     const selector = selectorOf(bytes, start, end)
-    if (!this.#selects(selector)) return false
-    let low = hashOf(bytes, start, end) ^ Math.imul(dbnum, 0x85ebca6b)
-    const high = secondHash(bytes, start, end) ^ dbnum
-    if ((low | high) === 0) low = 1
-    if (this.#insert(low, high, selector)) return true
+    if (!isSelected(selector, this.halvings)) return false
+    if (this.#insert(lowOf(dbnum, bytes, start, end), highOf(dbnum, bytes, start, end), selector)) {
+      return true
+    }
     if (this.#count * 2 > this.#mask) this.#makeRoom()
     return false
   }
 
-  /**
-   * Adds keys whose hashes a kernel has noted (KernelExports.walkRecords): `count` times two hashes
-   * and the selector. Returns the number of the first that was there before, or -1.
-   */
   addNoted(noted: DataView, at: number, count: number): number {
     for (let index = 0; index < count; index += 1) {
-      const from = at + index * 12
+      const from = at + index * NOTED_BYTES
       const selector = noted.getInt32(from + 8, true)
-      if (!this.#selects(selector)) continue
+      if (!isSelected(selector, this.halvings)) continue
       const low = noted.getInt32(from, true)
       if (this.#insert(low, noted.getInt32(from + 4, true), selector)) return index
       if (this.#count * 2 > this.#mask) this.#makeRoom()
     }
     return -1
-  }
-
-  #selects(selector: number): boolean {
-    return this.halvings === 0 || selector >>> (32 - this.halvings) === 0
   }
 
   #insert(low: number, high: number, selector: number): boolean {
@@ -161,10 +166,75 @@ export class KeySet {
     this.#count = 0
     for (let at = 0; at < slots.length; at += 4) {
       const isFree = (slots[at]! | slots[at + 1]!) === 0
-      if (isFree || !this.#selects(slots[at + 2]!)) continue
+      if (isFree || !isSelected(slots[at + 2]!, this.halvings)) continue
       this.#insert(slots[at]!, slots[at + 1]!, slots[at + 2]!)
     }
   }
+}
+
+/** Only notes what a `KeySet` that has come to so many halvings would be told: for one that is elsewhere. */
+export class KeyNotes implements KeyWatch {
+  readonly comparedOneOf = 1
+  halvings = 0
+  #notes = new DataView(new ArrayBuffer(FEW_SLOTS * NOTED_BYTES))
+  #count = 0
+
+  /** As `addNoted` takes them; it goes on with none. */
+  take(): Uint8Array<ArrayBuffer> {
+    const notes = new Uint8Array(this.#notes.buffer).slice(0, this.#count * NOTED_BYTES)
+    this.#count = 0
+    return notes as Uint8Array<ArrayBuffer>
+  }
+
+  clear(): void {
+    this.#count = 0
+  }
+
+  add(dbnum: number, bytes: Buffer, start: number, end: number): boolean {
+    const selector = selectorOf(bytes, start, end)
+    if (isSelected(selector, this.halvings)) {
+      this.#note(lowOf(dbnum, bytes, start, end), highOf(dbnum, bytes, start, end), selector)
+    }
+    return false
+  }
+
+  addNoted(noted: DataView, at: number, count: number): number {
+    for (let from = at; from < at + count * NOTED_BYTES; from += NOTED_BYTES) {
+      this.#note(
+        noted.getInt32(from, true),
+        noted.getInt32(from + 4, true),
+        noted.getInt32(from + 8, true),
+      )
+    }
+    return -1
+  }
+
+  #note(low: number, high: number, selector: number): void {
+    const at = this.#count * NOTED_BYTES
+    if (at === this.#notes.byteLength) {
+      const wider = new Uint8Array(2 * at)
+      wider.set(new Uint8Array(this.#notes.buffer))
+      this.#notes = new DataView(wider.buffer)
+    }
+    this.#notes.setInt32(at, low, true)
+    this.#notes.setInt32(at + 4, high, true)
+    this.#notes.setInt32(at + 8, selector, true)
+    this.#count += 1
+  }
+}
+
+function isSelected(selector: number, halvings: number): boolean {
+  return halvings === 0 || selector >>> (32 - halvings) === 0
+}
+
+function lowOf(dbnum: number, bytes: Buffer, start: number, end: number): number {
+  const low = hashOf(bytes, start, end) ^ Math.imul(dbnum, 0x85ebca6b)
+  // Both 0 would be a free slot.
+  return low === 0 && highOf(dbnum, bytes, start, end) === 0 ? 1 : low
+}
+
+function highOf(dbnum: number, bytes: Buffer, start: number, end: number): number {
+  return secondHash(bytes, start, end) ^ dbnum
 }
 
 /** A cheap mix of length and last bytes, where keys mostly differ. */

@@ -12,6 +12,7 @@ import type { RdbLane } from './lane/lane.js'
 import { Buffer } from 'node:buffer'
 import { RdbError } from '../errors.js'
 import { Core } from './core.js'
+import type { KeyWatch } from './duplicates.js'
 import { Envelope } from './envelope.js'
 import { magicStep, recordStep, startAt, type RdbPlace } from './records.js'
 import { Salvage } from './salvage.js'
@@ -62,6 +63,8 @@ export interface RdbParserOptions {
   lane?: RdbLane | undefined
   /** @internal Begins at a record in the middle: others read what is in front of it, also of the checksum. */
   startAt?: RdbPlace | undefined
+  /** @internal With `validate`: who is asked whether a key comes twice, where that goes beyond this parser. */
+  keys?: KeyWatch | undefined
 }
 
 const WHOLE_STRING_BYTES = 1 << 20
@@ -93,6 +96,7 @@ export class RdbParser {
       },
       magicStep,
       recordStep,
+      options.keys,
     )
     this.#envelope = new Envelope(options.file, (bytes) =>
       this.#core.done ? 0 : this.#core.feed(bytes),

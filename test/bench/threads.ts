@@ -24,9 +24,9 @@ export async function run(): Promise<void> {
       ['export jsonl base64', ['export', file, '--strings', 'base64'], true],
       ['diff', ['diff', file, file], true],
       ['inspect', ['inspect', file], false],
-      ['inspect --check', ['inspect', file, '--check'], false],
-      ['export csv', ['export', file, '--format', 'csv'], false],
-      ['export resp', ['export', file, '--format', 'resp'], false],
+      ['inspect --check', ['inspect', file, '--check'], true],
+      ['export csv', ['export', file, '--format', 'csv'], true],
+      ['export resp', ['export', file, '--format', 'resp'], true],
       ['export rdb', ['export', file, '--format', 'rdb'], false],
     ]
     for (const [name, args, hasThreads] of calls) {

@@ -31,11 +31,18 @@ export function rdbBytes(options: RdbBytesOptions = {}): Buffer {
 
 /** `fa redis-ver <version>` and one string key per entry: a body that is a real RDB's. */
 export function rdbBody(keys: Readonly<Record<string, string>>, version = '7.0.15'): Buffer {
-  const parts = [Buffer.from([0xfa]), text('redis-ver'), text(version), Buffer.from([0xfe, 0])]
-  for (const [key, value] of Object.entries(keys)) {
-    parts.push(Buffer.from([0]), text(key), text(value))
-  }
-  return Buffer.concat(parts)
+  return Buffer.concat([
+    Buffer.from([0xfa]),
+    text('redis-ver'),
+    text(version),
+    ...stringRecords(0, Object.entries(keys)),
+  ])
+}
+
+/** A db, and strings in it. */
+export function stringRecords(db: number, keys: readonly (readonly [string, string])[]): Buffer[] {
+  const records = keys.flatMap(([key, value]) => [Buffer.from([0]), text(key), text(value)])
+  return [Buffer.from([0xfe, db]), ...records]
 }
 
 function text(value: string): Buffer {

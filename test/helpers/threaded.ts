@@ -1,7 +1,7 @@
 /** One dump by one thread and by several: what each writes and says. */
 import { readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { diff, exportKeys, InputError, type ExportOptions } from '../../src/index.js'
+import { checkRdb, diff, exportKeys, InputError, type ExportOptions } from '../../src/index.js'
 import type { PieceSizes } from '../../src/verbs/threads/options.js'
 
 /** Even small dumps are cut into many. */
@@ -26,6 +26,12 @@ export async function exported(
   )
   const bytes = outcome.error === undefined ? readFileSync(output, 'latin1') : undefined
   return { ...outcome, bytes }
+}
+
+/** All that a check says. */
+export async function checked(file: string, threads: number): Promise<Outcome> {
+  const outcome = await outcomeOf(async () => await checkRdb(file, { threads, pieceSizes: SMALL }))
+  return { ...outcome, bytes: undefined }
 }
 
 export async function compared(a: string, b: string, threads: number): Promise<Outcome> {

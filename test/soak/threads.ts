@@ -7,8 +7,14 @@ import { join } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
 import { makeTemporaryDir, removeTemporaryDir } from '../../src/disk/temporary-dir.js'
 import { fixtureFiles } from '../helpers/fixtures.js'
-import { compared, exported, type Outcome } from '../helpers/threaded.js'
+import { checked, compared, exported, type Outcome } from '../helpers/threaded.js'
 
+const FORMS = [
+  { format: 'jsonl' },
+  { format: 'json', strings: 'base64' },
+  { format: 'csv' },
+  { format: 'resp' },
+] as const
 const RUNS = Number(process.env['RREP_SOAK_RUNS'] ?? 200)
 const LARGEST_BYTES = 1 << 20
 
@@ -25,11 +31,12 @@ export async function run(): Promise<void> {
     }
   }
   const both = async (name: string, file: string, threads: number): Promise<void> => {
-    for (const options of [{ format: 'jsonl' }, { format: 'json', strings: 'base64' }] as const) {
+    for (const options of FORMS) {
       const one = await exported(file, directory, options)
       const other = await exported(file, directory, { ...options, threads })
       check(`${name} ${options.format} by ${threads}`, one, other)
     }
+    check(`${name} checked by ${threads}`, await checked(file, 1), await checked(file, threads))
     check(`${name} compared`, await compared(file, file, 1), await compared(file, file, threads))
   }
   try {
@@ -47,9 +54,11 @@ export async function run(): Promise<void> {
       if (!isCut) bytes[at]! ^= 1 + Math.floor(Math.random() * 255)
       writeFileSync(damaged, bytes)
       const what = `${name} ${isCut ? 'cut' : 'changed'} at ${at} (run ${run})`
-      const one = await exported(damaged, directory, { format: 'json' })
+      const format = FORMS[run % FORMS.length]!
+      const one = await exported(damaged, directory, format)
       if (one.error !== undefined) errors += 1
-      check(what, one, await exported(damaged, directory, { format: 'json', threads: 2 }))
+      check(what, one, await exported(damaged, directory, { ...format, threads: 2 }))
+      check(what, await checked(damaged, 1), await checked(damaged, 2))
       check(what, await compared(damaged, path, 1), await compared(damaged, path, 2))
     }
     console.log(`${RUNS} damages, ${errors} errors told: the same each time`)

@@ -110,7 +110,7 @@ nor of functions and data that modules keep between keys. A short value has few 
 --lzf compresses strings and packed values of more than 20 bytes, where that makes them shorter, for a
 dump of a server with rdbcompression no. Values of more than 16 MiB stay as they are.
 
---threads N writes JSON of a plain dump with N threads beside the one that reads it, where there are cores
+--threads N writes JSON, CSV or RESP of a plain dump with N threads beside the one that reads it, where there are cores
 for them: the same bytes, some 50 MB more each. Other formats and sources are written by one.
 
 --strings base64 is lossless: every key, field, member and value is base64; members and fields are
@@ -153,7 +153,7 @@ export function registerExport(program: Command, context: CommandContext): void 
     )
     .option('--salvage', 'go on behind damage as far as that is safe')
     .addHelpText('after', DETAILS)
-  addThreadsOption(command, 'JSON of a plain dump: write it with so many threads more')
+  addThreadsOption(command, 'JSON, CSV, RESP of a plain dump: write it with so many threads more')
   addMomentOptions(command)
   addConnectOptions(command)
   command.option('--cluster', 'all shards of the cluster that the server is a node of')

@@ -120,7 +120,7 @@ export function registerInspect(program: Command, context: CommandContext): void
     .option('--compare-until <when>', 'the older one: its state at this time', parseMoment)
     .option('--salvage', 'go on behind damage as far as that is safe')
     .addHelpText('after', DETAILS)
-  addThreadsOption(command, 'taken as export and diff take it: one does here')
+  addThreadsOption(command, '--check of a plain dump: look through it with so many threads more')
   addMomentOptions(command)
   addConnectOptions(command, 'source', 'tls-key')
   command.option('--cluster', 'all shards of the cluster that the server is a node of')
@@ -207,7 +207,7 @@ async function run(call: Call, show: Show, stop: () => void): Promise<number> {
   let outcome: ReadOutcome
   let olderOutcome: ReadOutcome | undefined
   if (options.check === true) {
-    outcome = await checkRdb(file, base)
+    outcome = await checkRdb(file, { ...base, threads: options.threads })
     stop()
     await renderCheck(outcome, talk)
   } else if (options.key !== undefined) {

@@ -134,7 +134,7 @@ export class ExportRun {
     const { counts } = this.#writer
     const small = this.#gate?.keysTooSmall ?? 0
     const keysFiltered = this.#keysFiltered + small + (counts.tooSmall ?? 0)
-    return { counts, keysFiltered, modules: this.#modules }
+    return { counts, keysFiltered, modules: this.#modules, selectedDb: this.#writer.selectedDb }
   }
 
   readonly #isStringWanted: KeyFormatRun['wantedString'] = (dbnum, key, start, end, expireAtMs) => {
@@ -171,10 +171,26 @@ export class ExportRun {
 export function addTallies(a: ExportTally, b: ExportTally): ExportTally {
   const counts = { ...a.counts }
   counts.keys += b.counts.keys
+  counts.commands += b.counts.commands
   counts.functions += b.counts.functions
   counts.inexactStrings += b.counts.inexactStrings
   counts.unorderedValues += b.counts.unorderedValues
-  const modules = { ...a.modules }
-  for (const [name, keys] of Object.entries(b.modules)) modules[name] = (modules[name] ?? 0) + keys
-  return { counts, modules, keysFiltered: a.keysFiltered + b.keysFiltered }
+  counts.losses = added(a.counts.losses, b.counts.losses)
+  return {
+    counts,
+    modules: added(a.modules, b.modules),
+    keysFiltered: a.keysFiltered + b.keysFiltered,
+    selectedDb: b.selectedDb,
+  }
+}
+
+function added<Name extends string>(
+  a: Readonly<Partial<Record<Name, number>>>,
+  b: Readonly<Partial<Record<Name, number>>>,
+): Record<Name, number> {
+  const sums = { ...a } as Record<Name, number>
+  for (const [name, times] of Object.entries(b) as [Name, number][]) {
+    sums[name] = (sums[name] ?? 0) + times
+  }
+  return sums
 }

@@ -1,8 +1,10 @@
 /**
- * An export in several threads: each writes pieces of the dump as JSON, and they are joined in order. The
+ * An export in several threads: each writes keys of pieces of the dump, and they are joined in order. The
  * bytes are those that one thread writes.
  */
 import type { Buffer } from 'node:buffer'
+import { KEY_FORMATS } from '../../formats/formats.js'
+import type { KeyFormat } from '../../formats/key-format.js'
 import type { RdbParser, RdbParserOptions } from '../../rdb/parser.js'
 import type { PumpedRdb, RdbInput } from '../../source/rdb-input.js'
 import { canReadInPieces, readInPieces } from '../threads/read-pieces.js'
@@ -10,19 +12,17 @@ import type { ExportTally } from '../threads/options.js'
 import { addTallies, type ExportMemory, type ExportRun } from './export-run.js'
 import type { ExportOptions } from './options.js'
 import type { PartedOutput } from './parted-output.js'
+import { CommaSeam, SelectSeam, type Seam } from './seams.js'
 
-const COMMA = 0x2c
-
-/** Pieces of JSON stand by themselves; other forms count or choose as they go, or are read as fast as they
- * are cut. And with salvage, changes or several sources keys depend on those before them. */
+/** Other forms count or choose as they go, or are read as fast as they are cut. And with salvage, changes or several sources keys depend on those before them. */
 export function goesInThreads(
   options: ExportOptions,
   rdb: RdbInput,
   { dependsOnOthers }: { dependsOnOthers: boolean },
 ): boolean {
-  const { format = 'jsonl', threads } = options
-  const isJson = format === 'jsonl' || format === 'json'
-  return isJson && !dependsOnOthers && canReadInPieces(rdb, threads)
+  const format: KeyFormat = KEY_FORMATS[options.format ?? 'jsonl']
+  const goes = format.goesInPieces === true && !dependsOnOthers
+  return goes && canReadInPieces(rdb, options.threads)
 }
 
 /** Joins what threads have written with what stands in front and behind. */
@@ -30,13 +30,14 @@ export class JoinedOutput {
   #tally: ExportTally | undefined
   /** Known already, of what comes next. */
   #skip = 0
-  #isFirst = true
   #isJoining = false
-  readonly #isArray: boolean
+  /** Of a piece. */
+  #isBegin = true
+  readonly #seam: Seam
   readonly #output: PartedOutput
 
   constructor(options: ExportOptions, output: PartedOutput) {
-    this.#isArray = options.format === 'json'
+    this.#seam = options.format === 'json' ? new CommaSeam() : new SelectSeam()
     this.#output = output
   }
 
@@ -60,7 +61,7 @@ export class JoinedOutput {
     },
   ): Promise<PumpedRdb> {
     const { options, parser, memory, nowMs, begun, onProgress } = call
-    const { format, strings = 'text', filter, signal } = options
+    const { format = 'jsonl', strings = 'text', filter, target, signal } = options
     run.letOthersWrite()
     this.#isJoining = true
     const pumped = await readInPieces(
@@ -68,13 +69,7 @@ export class JoinedOutput {
       {
         threads: options.threads ?? 1,
         sizes: options.pieceSizes,
-        job: {
-          kind: 'export',
-          format: format === 'json' ? 'json' : 'jsonl',
-          strings,
-          filter,
-          nowMs,
-        },
+        job: { kind: 'export', format, strings, filter, target, nowMs },
         parser,
         signal,
         onProgress,
@@ -84,9 +79,12 @@ export class JoinedOutput {
         },
         tally: (tally) => {
           this.#tally = this.#tally === undefined ? tally : addTallies(this.#tally, tally)
+          this.#seam.behind(tally)
+          this.#isBegin = true
         },
         rest: (handedBytes) => {
           this.#skip = handedBytes
+          this.#isBegin = handedBytes === 0
           return { visitor: run.visitor, buffer: memory.input }
         },
         drain: () => {
@@ -101,15 +99,16 @@ export class JoinedOutput {
 
   /** With what the one writer has written. */
   tally(own: ExportTally): ExportTally {
-    return this.#tally === undefined ? own : addTallies(this.#tally, own)
+    const sum = this.#tally === undefined ? own : addTallies(this.#tally, own)
+    const commands = sum.counts.commands - this.#seam.commandsLeftOut
+    return { ...sum, counts: { ...sum.counts, commands } }
   }
 
-  /** A comma stands before every key: in an array the first has none. */
   #join(bytes: Uint8Array, from: number): void {
     let start = from
-    if (this.#isJoining && this.#isFirst && start < bytes.length) {
-      this.#isFirst = false
-      if (this.#isArray && bytes[start] === COMMA) start += 1
+    if (this.#isJoining && this.#isBegin && start < bytes.length) {
+      this.#isBegin = false
+      start += this.#seam.leaveOut(bytes, start)
     }
     if (start < bytes.length) this.#output.outputs[0]!.write(bytes, start, bytes.length)
   }

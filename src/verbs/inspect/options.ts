@@ -13,6 +13,7 @@ import type { Until } from '../../archive/moment.js'
 import type { ChecksumState, LostRegion } from '../../rdb/visitor.js'
 import type { SourceName } from '../../source/classify.js'
 import type { KeyFilterOptions } from '../../source/key-filter.js'
+import type { PieceSizes } from '../threads/options.js'
 import type { BuiltFrom, KeysEvent, OpenKeysOptions } from '../keys/open.js'
 
 export interface InspectOptions extends Omit<OpenKeysOptions, 'onEvent'> {
@@ -34,6 +35,11 @@ export interface InspectOptions extends Omit<OpenKeysOptions, 'onEvent'> {
    * limits of encodings, slots. Slower; walks the elements. `onStrings` is not used then.
    */
   report?: boolean | undefined
+  /** A check of a plain file: so many threads look through pieces of it, beside this one, which reads. They
+   * come to the same, each takes some 50 MB. Default 1: all in this one. */
+  threads?: number | undefined
+  /** @internal */
+  pieceSizes?: PieceSizes | undefined
   /** Unix ms that "expired" refers to. Default: now. */
   nowMs?: number | undefined
   /** Called for every key that passes the filter; the object is reused. */

@@ -9,7 +9,7 @@ import { KeyAnalysis } from '../../analyze/key-analysis.js'
 import { allocateInputBuffer } from '../../kernels/kernel.js'
 import { InputError, RdbError } from '../../errors.js'
 import type { WithLane } from '../../rdb/lane/lane.js'
-import { RdbParser } from '../../rdb/parser.js'
+import { RdbParser, type RdbParserOptions } from '../../rdb/parser.js'
 import { DEPTH, type LostRegion, type RdbSummary, type RdbVisitor } from '../../rdb/visitor.js'
 import { dbOfSource, readSource, type Source, type SourceName } from '../../source/classify.js'
 import {
@@ -20,10 +20,12 @@ import {
   type KeyFilterOptions,
 } from '../../source/key-filter.js'
 import { isFarArchive } from '../../source/fetched-archive.js'
-import { pumpRdb, type RdbInput } from '../../source/rdb-input.js'
+import { pumpRdb, type PumpedRdb, type RdbInput } from '../../source/rdb-input.js'
 import { isShardDirectory } from '../../source/shards.js'
 import { openKeys, type OpenKeys, type OpenKeysOptions } from '../keys/open.js'
+import { canReadInPieces } from '../threads/read-pieces.js'
 import type { InspectOptions, InspectResult, ReadOutcome } from './options.js'
+import { checkInPieces } from './pieces.js'
 
 export type * from './options.js'
 export type { AnalyzedKey, AnalyzedStrings } from '../../analyze/key-analysis.js'
@@ -167,7 +169,7 @@ export async function openForReading(
 
 export type ReadKeysOptions = Pick<
   InspectOptions,
-  'salvage' | 'walkElements' | 'signal' | 'drain' | 'onProgress'
+  'salvage' | 'walkElements' | 'signal' | 'drain' | 'onProgress' | 'threads' | 'pieceSizes'
 > & { readonly validate?: boolean; readonly checkOnly?: boolean }
 
 /** Reads one opening of them to its end: damage is in the result. */
@@ -187,27 +189,38 @@ export async function readKeys(
     lostBytes += region.toByte - region.fromByte
     if (lost.length < MAX_LOST) lost.push(region)
   }
-  const parser = new RdbParser(visitor, {
+  const { salvage = false, threads = 1 } = options
+  const reading: RdbParserOptions = {
     file: name,
     lane: visitor.lane,
     checksum: 'report',
     timeShiftMs: keys.timeShiftMs,
-    salvage: options.salvage ?? false,
+    salvage,
     validate,
     checkOnly,
     walkBlobs: options.walkElements === true,
-  })
+  }
+  let parser = new RdbParser(visitor, reading)
+  const buffer = checkOnly ? allocateInputBuffer(CHECK_READ_BYTES) : undefined
+  const onProgress = (done: number, keysRead: number): void => {
+    const total = input.sizeBytes
+    options.onProgress?.({ phase: 'read', done, total, unit: 'bytes', keys: keysRead })
+  }
+  const inPieces = async (): Promise<PumpedRdb | undefined> => {
+    if (buffer === undefined || salvage || !canReadInPieces(rdb, threads)) return undefined
+    const begun = (begun: RdbParser): void => void (parser = begun)
+    const call = { threads, visitor, parser: reading, buffer, options, onProgress, begun }
+    const pumped = await checkInPieces(rdb, call)
+    if (pumped === undefined) parser = new RdbParser(visitor, reading)
+    return pumped
+  }
   let summary: RdbSummary | undefined
   let error: InputError | undefined
   let trailingBytes = 0
   try {
-    const pumped = await pumpRdb(rdb, parser, {
-      signal: options.signal,
-      buffer: checkOnly ? allocateInputBuffer(CHECK_READ_BYTES) : undefined,
-      drain: options.drain,
-      onProgress: (done, keys) =>
-        options.onProgress?.({ phase: 'read', done, total: input.sizeBytes, unit: 'bytes', keys }),
-    })
+    const { signal, drain } = options
+    const pumped =
+      (await inPieces()) ?? (await pumpRdb(rdb, parser, { signal, buffer, drain, onProgress }))
     summary = pumped.summary
     trailingBytes = pumped.trailingBytes
     error = damageOf(summary, lost[0], name)

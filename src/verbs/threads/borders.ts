@@ -6,10 +6,11 @@
  */
 import type { RdbParser, RdbPlace } from '../../rdb/parser.js'
 import type { RdbLane, Stretch } from '../../rdb/lane/lane.js'
-import { DEPTH, type Depth, type RdbVisitor } from '../../rdb/visitor.js'
+import { DEPTH, type Depth, type RdbVisitor, type Slice } from '../../rdb/visitor.js'
 import type { Piece } from './options.js'
 
 const AUX = 0xfa
+const SCRIPT = 'lua'
 /** Large enough that to hand one out costs nothing beside what is done with it. */
 export const PIECE_BYTES = 2 << 20
 
@@ -40,9 +41,23 @@ export class Borders implements RdbVisitor {
     return DEPTH.SKIP
   }
 
-  /** In front of keys they are part of the head; elsewhere readers of other pieces would miss them. */
-  aux(): void {
-    if (this.open !== undefined) this.close()
+  /** In front of keys they are part of the head; elsewhere readers of other pieces would miss them. A script
+   * becomes a command in front of all others. */
+  aux(name: Slice): void {
+    const isScript = name.bytes.toString('latin1', name.start, name.end) === SCRIPT
+    if (this.open !== undefined || isScript) this.close()
+  }
+
+  functionLibrary(): void {
+    this.#closeBehindKeys()
+  }
+
+  functionPreGa(): void {
+    this.#closeBehindKeys()
+  }
+
+  updateCommand(): void {
+    this.close()
   }
 
   hashTemplate(): void {
@@ -51,6 +66,11 @@ export class Borders implements RdbVisitor {
 
   notice(): void {
     this.close()
+  }
+
+  /** What becomes commands stands in front of keys. */
+  #closeBehindKeys(): void {
+    if (this.parser.keysRead > 0) this.close()
   }
 
   #step(stretch: Stretch, dbnum: number): number {

@@ -1,13 +1,17 @@
 /** What threads are asked to make of pieces of a dump, and what they say of them. */
 import type { MessagePort } from 'node:worker_threads'
+import type { KeyFormatName } from '../../formats/formats.js'
 import type { KeyFormatCounts } from '../../formats/key-format.js'
 import type { RdbPlace } from '../../rdb/parser.js'
+import type { ServerFamily } from '../../servers/capabilities.js'
 import type { KeyFilterOptions } from '../../source/key-filter.js'
 
 /** Whole records: the bytes from the place of the first one up to `to`. */
 export interface Piece {
   readonly from: RdbPlace
   readonly to: number
+  /** Of those that compare keys, when it was handed out: see `KeyWatch`. */
+  readonly halvings?: number | undefined
 }
 
 /** For tests: pieces and reads of other sizes. */
@@ -16,9 +20,16 @@ export interface PieceSizes {
   readonly readBytes: number
 }
 
+/** The server that commands are for. */
+export interface ExportTarget {
+  readonly family: ServerFamily
+  readonly version: string
+}
+
 export interface ExportJob {
   readonly kind: 'export'
-  readonly format: 'jsonl' | 'json'
+  readonly format: KeyFormatName
+  readonly target: ExportTarget | undefined
   readonly strings: 'text' | 'base64'
   readonly filter: KeyFilterOptions | undefined
   readonly nowMs: number
@@ -33,7 +44,12 @@ export interface DigestJob {
   readonly nowMs: number
 }
 
-export type PieceJob = ExportJob | DigestJob
+/** Looks at every byte of every value, and notes names for who compares them with those of other pieces. */
+export interface CheckJob {
+  readonly kind: 'check'
+}
+
+export type PieceJob = ExportJob | DigestJob | CheckJob
 
 export interface WorkerStart {
   /** Of the dump, open; threads of a process share these numbers. */
@@ -66,6 +82,8 @@ export interface ExportTally {
   readonly counts: KeyFormatCounts
   readonly keysFiltered: number
   readonly modules: Readonly<Record<string, number>>
+  /** See `KeyWriter`. */
+  readonly selectedDb: number | undefined
 }
 
 export type ToWorker = { readonly kind: 'piece'; readonly piece: Piece } | { readonly kind: 'end' }
@@ -77,6 +95,8 @@ export type FromWorker =
       readonly kind: 'done'
       readonly notices: Readonly<Record<string, number>>
       readonly tally: ExportTally | undefined
+      /** Of a check: see `KeyNotes`. */
+      readonly names: Uint8Array<ArrayBuffer> | undefined
     }
   /** Something is wrong in it: who reads it in the usual way will say what. */
   | { readonly kind: 'failed'; readonly message: string }

@@ -7,9 +7,11 @@
 import { Buffer } from 'node:buffer'
 import { readSync } from 'node:fs'
 import { InputError } from '../../errors.js'
+import { NOTED_BYTES } from '../../kernels/abi.js'
+import type { KeyWatch } from '../../rdb/duplicates.js'
 import { RdbParser, type RdbParserOptions, type RdbPlace } from '../../rdb/parser.js'
 import type { WithLane } from '../../rdb/lane/lane.js'
-import type { RdbVisitor } from '../../rdb/visitor.js'
+import { NOTICE, type RdbVisitor } from '../../rdb/visitor.js'
 import { pumpRdb, RDB_READ_BYTES, type PumpedRdb, type RdbInput } from '../../source/rdb-input.js'
 import { allocateInputBuffer } from '../../kernels/kernel.js'
 import type { ByteInput } from '../../source/byte-input.js'
@@ -17,6 +19,9 @@ import { Borders } from './borders.js'
 import type { ExportTally, PieceJob, PieceSizes } from './options.js'
 import type * as workerModule from './pieces-worker.generated.js'
 import { PiecePool } from './pool.js'
+
+/** Who reads a piece looks into it. */
+const JUST_STEPS = { walkBlobs: false, validate: false, checkOnly: false, keys: undefined } as const
 
 interface Reader {
   readonly visitor: RdbVisitor & WithLane
@@ -32,6 +37,7 @@ interface Rest extends Reader {
 export interface PieceReading {
   readonly threads: number
   readonly job: PieceJob
+  /** With `keys` they are told of all names, those of pieces too. */
   readonly parser: RdbParserOptions
   readonly sizes?: PieceSizes | undefined
   readonly signal?: AbortSignal | undefined
@@ -46,7 +52,8 @@ export interface PieceReading {
   drain(): Promise<void> | undefined
 }
 
-/** `sums` undefined: something is wrong, and those of threads are not of all keys in front of it. */
+/** `sums` undefined: something is wrong, of which those who read pieces cannot tell where it is or what they
+ * have made up to there. */
 export type ReadPieces =
   (PumpedRdb & { readonly sums: readonly Uint8Array[] }) | { readonly sums: undefined }
 
@@ -63,14 +70,15 @@ export async function readInPieces(
 ): Promise<ReadPieces> {
   const { parser: options, sizes, signal, onProgress } = reading
   const notices: Record<string, number> = {}
-  const start = await poolMaker(rdb, reading, notices)
+  const names = new PieceNames(options.keys)
+  const start = await poolMaker(rdb, reading, notices, names)
   let pool: PiecePool | undefined
   try {
     const borders = new Borders((piece) => {
       pool ??= start(borders.headBytes)
-      pool.hand(piece)
+      pool.hand({ ...piece, halvings: options.keys?.halvings })
     }, sizes?.pieceBytes)
-    const walk = new RdbParser(borders, { ...options, lane: borders.lane, walkBlobs: false })
+    const walk = new RdbParser(borders, { ...options, ...JUST_STEPS, lane: borders.lane })
     borders.parser = walk
     begun(walk)
     const walked = await untilDamage(
@@ -83,9 +91,8 @@ export async function readInPieces(
     )
     await pool?.drained()
     const failed = pool?.failed
-    if (reading.job.kind === 'digest' && (failed !== undefined || walked instanceof InputError)) {
-      return { sums: undefined }
-    }
+    const isWrong = failed !== undefined || walked instanceof InputError
+    if (names.isAnyTwice || (reading.job.kind === 'digest' && isWrong)) return { sums: undefined }
     const { visitor, buffer } = reading.rest(failed?.handedBytes ?? 0)
     const from = failed?.piece.from ?? borders.open
     const rest = { from, headBytes: borders.headBytes, visitor, buffer }
@@ -103,6 +110,7 @@ async function poolMaker(
   { input }: RdbInput,
   reading: PieceReading,
   notices: Record<string, number>,
+  names: PieceNames,
 ): Promise<(headBytes: number) => PiecePool> {
   const text = await workerText()
   const { job, threads, sizes, signal, parser } = reading
@@ -118,11 +126,32 @@ async function poolMaker(
         bytes: (bytes) => reading.bytes(bytes),
         done: (result) => {
           addNotices(notices, result.notices)
+          if (result.names !== undefined) addNotices(notices, names.add(result.names))
           if (result.tally !== undefined) reading.tally(result.tally)
         },
       },
       signal,
     )
+  }
+}
+
+/** Names that those who read pieces have noted, compared in the order of the dump. */
+class PieceNames {
+  isAnyTwice = false
+  readonly #keys: KeyWatch | undefined
+
+  constructor(keys: KeyWatch | undefined) {
+    this.#keys = keys
+  }
+
+  /** Returns what is odd. */
+  add({ buffer, length }: Uint8Array<ArrayBuffer>): Readonly<Record<string, number>> {
+    const keys = this.#keys
+    if (keys === undefined || this.isAnyTwice) return {}
+    const before = keys.halvings
+    this.isAnyTwice = keys.addNoted(new DataView(buffer), 0, length / NOTED_BYTES) >= 0
+    const halvings = keys.halvings - before
+    return halvings === 0 ? {} : { [NOTICE.DUPLICATES_SAMPLED]: halvings }
   }
 }
 

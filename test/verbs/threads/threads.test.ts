@@ -3,12 +3,12 @@ import { readFileSync, statSync, writeFileSync } from 'node:fs'
 import { spawnSync } from 'node:child_process'
 import { join } from 'node:path'
 import { afterAll, expect, test } from 'vitest'
-import { exportKeys } from '../../../src/index.js'
+import { checkRdb, exportKeys, NOTICE } from '../../../src/index.js'
 import { makeTemporaryDir, removeTemporaryDir } from '../../../src/disk/temporary-dir.js'
 import { fixtureFiles, rdbFixtures } from '../../helpers/fixtures.js'
-import { rdbBody, rdbBytes } from '../../helpers/rdb-bytes.js'
+import { rdbBody, rdbBytes, stringRecords } from '../../helpers/rdb-bytes.js'
 import { rrepCommand } from '../../helpers/rrep-command.js'
-import { compared, exported, SMALL } from '../../helpers/threaded.js'
+import { checked, compared, exported, SMALL } from '../../helpers/threaded.js'
 
 const directory = makeTemporaryDir('rrep-threads-test-')
 afterAll(() => removeTemporaryDir(directory))
@@ -28,10 +28,54 @@ test('there is something to cut', () => {
   expect(files.length).toBe(4)
 })
 
-test.each(files)('$name: two threads write what one writes', async ({ rdb }) => {
-  const options = { format: 'jsonl' } as const
-  const one = await exported(rdb, directory, options)
-  expect(await exported(rdb, directory, { ...options, threads: 2 })).toEqual(one)
+test.each(files)(
+  '$name: two threads write what one writes, and find what it finds',
+  async ({ rdb }) => {
+    for (const format of ['jsonl', 'csv', 'resp'] as const) {
+      const one = await exported(rdb, directory, { format })
+      expect(one.error).toBe(undefined)
+      expect(await exported(rdb, directory, { format, threads: 2 })).toEqual(one)
+    }
+    expect(await checked(rdb, 2)).toEqual(await checked(rdb, 1))
+  },
+)
+
+/** `${front}:0` and so on. */
+function strings(front: string, count: number): [string, string][] {
+  return Array.from({ length: count }, (_, key) => [`${front}:${key}`, 'x'.repeat(key % 30)])
+}
+
+test('commands of several databases, with a filter that leaves some of them empty', async () => {
+  const file = join(directory, 'databases.rdb')
+  const databases = [0, 3, 3, 15, 2].map((db, index) => stringRecords(db, strings(`${index}`, 30)))
+  writeFileSync(file, rdbBytes({ checksum: 'zero', body: Buffer.concat(databases.flat()) }))
+  for (const filter of [undefined, { dbs: [3, 2] }, { match: ['2:2*', '3:1', '4:*'] }]) {
+    const options = { format: 'resp', filter } as const
+    const one = await exported(file, directory, options)
+    expect(one.bytes).toContain('SELECT')
+    expect(await exported(file, directory, { ...options, threads: 2 })).toEqual(one)
+  }
+})
+
+test('a name that comes twice, pieces apart, is told as by one', async () => {
+  const file = join(directory, 'twice.rdb')
+  const names = strings('key', 200)
+  const body = stringRecords(0, [...names, names[7]!, ...strings('other', 100)])
+  writeFileSync(file, rdbBytes({ checksum: 'zero', body: Buffer.concat(body) }))
+  const one = await checked(file, 1)
+  expect(JSON.stringify(one.error)).toContain('key:7 occurs twice')
+  expect(await checked(file, 2)).toEqual(one)
+})
+
+test('names are compared as far as one compares them', async () => {
+  const file = join(directory, 'many.rdb')
+  const names = Array.from({ length: 70_000 }, (_, key) => `key:${key}`)
+  const body = rdbBody(Object.fromEntries(names.map((name) => [name, 'v'])))
+  writeFileSync(file, rdbBytes({ checksum: 'zero', body }))
+  const one = await checkRdb(file)
+  expect(one.notices).toEqual({ [NOTICE.DUPLICATES_SAMPLED]: 2 })
+  const pieceSizes = { pieceBytes: 100_000, readBytes: 1 << 16 }
+  expect(await checkRdb(file, { threads: 2, pieceSizes })).toEqual(one)
 })
 
 const { rdb } = files.find(({ name }) => name.startsWith('redis-7.2'))!
@@ -61,6 +105,7 @@ test('damage is told by the same words at the same byte', async () => {
         writeFileSync(damaged, bytes)
         const one = await exported(damaged, directory, { format: 'json' })
         expect(await exported(damaged, directory, { format: 'json', threads: 2 })).toEqual(one)
+        expect(await checked(damaged, 2)).toEqual(await checked(damaged, 1))
         expect(await compared(damaged, rdb, 2)).toEqual(await compared(damaged, rdb, 1))
       },
     ),

@@ -21,7 +21,7 @@ export function digestMaker({ readBytes }: WorkerStart, job: DigestJob): PieceMa
   })
   return {
     input: kernel.input,
-    begin: () => ({ visitor, walkBlobs: false, drain: nothing, finish: () => undefined }),
+    begin: () => ({ visitor, walkBlobs: false, drain: nothing, finish: () => ({}) }),
     sums: () => new Uint8Array(Buffer.from(sums)),
   }
 }

@@ -7,11 +7,11 @@ import type { PieceMaker } from './maker.js'
 
 export function exportMaker(
   { head, timeShiftMs, readBytes }: WorkerStart,
-  { format, strings, filter, nowMs }: ExportJob,
+  { format, strings, filter, target, nowMs }: ExportJob,
 ): PieceMaker {
   let send: (bytes: Uint8Array) => void = () => undefined
   const memory = ExportRun.memory(1, readBytes)
-  const options = { format, strings, filter }
+  const options = { format, strings, filter, target }
   const compiled = compileKeyFilter(filter)
   return {
     input: memory.input,
@@ -32,7 +32,7 @@ export function exportMaker(
         drain: () => run.drain(),
         finish: () => {
           run.finish()
-          return run.tally()
+          return { tally: run.tally() }
         },
       }
     },

@@ -10,9 +10,11 @@ import {
   MOST_PARTS,
   PART_BYTES,
   type FromWorker,
+  type PieceJob,
   type ToWorker,
   type WorkerStart,
 } from '../options.js'
+import { checkMaker } from './check.js'
 import { digestMaker } from './digest.js'
 import { exportMaker } from './export.js'
 import type { PieceMaker } from './maker.js'
@@ -46,10 +48,16 @@ function send(bytes: Uint8Array): void {
 
 function make(maker: PieceMaker, { piece }: Extract<ToWorker, { kind: 'piece' }>): void {
   const { from, to } = piece
-  const making = maker.begin(send)
-  const { visitor, walkBlobs } = making
+  const making = maker.begin(send, piece)
+  const { visitor, walkBlobs, validation } = making
   const { timeShiftMs } = start
-  const common = { checksum: 'ignore', timeShiftMs, walkBlobs, lane: visitor.lane } as const
+  const common = {
+    checksum: 'ignore',
+    timeShiftMs,
+    walkBlobs,
+    lane: visitor.lane,
+    ...validation,
+  } as const
   new RdbParser(visitor, common).push(start.head)
   const parser = new RdbParser(visitor, { ...common, startAt: from })
   const { input } = maker
@@ -61,11 +69,23 @@ function make(maker: PieceMaker, { piece }: Extract<ToWorker, { kind: 'piece' }>
     making.drain()
   }
   if (!parser.endBetweenRecords()) throw new Error('the piece ends within a record')
-  tell({ kind: 'done', notices: parser.notices, tally: making.finish() })
+  const { tally, names } = making.finish()
+  const transfer = names === undefined ? [] : [names.buffer]
+  tell({ kind: 'done', notices: parser.notices, tally, names }, transfer)
 }
 
-const maker =
-  start.job.kind === 'export' ? exportMaker(start, start.job) : digestMaker(start, start.job)
+const maker = makerOf(start.job)
+
+function makerOf(job: PieceJob): PieceMaker {
+  switch (job.kind) {
+    case 'export':
+      return exportMaker(start, job)
+    case 'digest':
+      return digestMaker(start, job)
+    case 'check':
+      return checkMaker(start)
+  }
+}
 
 start.port.on('message', (message: ToWorker) => {
   if (message.kind === 'end') {
