@@ -6,7 +6,8 @@
  * that is read, too. Where all of a slot came at once, its keys are then those of the new owner,
  * which came with all that was ever written to them; while it moves key by key they are those of both,
  * and of a key that both have the new one's. While the archives caught up behind a pause, the streams came
- * further apart than that: the moment is then the last one before. Pure.
+ * further apart than that: the moment is then the last one before. In any case they are read up to where
+ * slots arrived that count: what was noted last in front of a kill was received once more behind it. Pure.
  */
 import { MomentError } from '../errors.js'
 import { SLOT_COUNT, type SlotRanges } from '../topology/cluster-nodes.js'
@@ -28,6 +29,8 @@ export interface ShardMoment {
 }
 
 export interface ClusterMoment {
+  /** What was asked for, or the last moment before at which the archives were whole. */
+  readonly until: Until
   /** Of those whose keys count somewhere. */
   readonly shards: readonly ShardMoment[]
   /** By slot: the number of its shard in `shards`, or -1. */
@@ -57,10 +60,12 @@ function wholeMoment(record: ClusterRecord, until: Until): ClusterMoment {
     .filter(({ unixMs }) => unixMs < endMs + SKEW_MS)
     .sort((a, b) => a.unixMs - b.unixMs)
   const whole = new Uint8Array(SLOT_COUNT)
+  const leastOffsets = new Map<string, number>()
   for (const { kind, shard, slots, unixMs, replOffset } of near) {
     if (unixMs + HANDOVER_STEP_MS <= at.now.sinceMs) continue
     if (replOffset <= (at.now.replOffsets?.[shard] ?? -1)) continue
     const to = names.indexOf(shard)
+    leastOffsets.set(shard, Math.max(replOffset, leastOffsets.get(shard) ?? -1))
     for (const slot of each(slots)) {
       if (kind === 'slots') {
         owners[slot] = to
@@ -84,7 +89,7 @@ function wholeMoment(record: ClusterRecord, until: Until): ClusterMoment {
       }
     }
   }
-  return { ...onlyUsed(record, until, least(near, endMs), owners, second) }
+  return { ...onlyUsed(record, until, leastOffsets, owners, second) }
 }
 
 /** While the archives caught up, one may have had what another still missed: the moment is then the end
@@ -92,17 +97,11 @@ function wholeMoment(record: ClusterRecord, until: Until): ClusterMoment {
 function wholeUntil({ catchUps = [] }: ClusterRecord, until: Until): Until {
   let untilMs = until !== undefined && 'unixMs' in until ? until.unixMs : Infinity
   const second = (unixMs: number): number => Math.floor(unixMs / 1000)
-  for (const { fromMs, toMs } of [...catchUps].reverse()) {
+  for (const { fromMs, toMs } of [...catchUps].sort((a, b) => b.fromMs - a.fromMs)) {
     const isOver = toMs !== undefined && second(untilMs) >= second(toMs)
     if (!isOver && second(untilMs) >= second(fromMs)) untilMs = second(fromMs) * 1000 - 1
   }
   return untilMs === Infinity ? until : { unixMs: untilMs }
-}
-
-/** What is read in any case, by shard. */
-function least(near: readonly HandoverRecord[], endMs: number): ReadonlyMap<string, number> {
-  const late = near.filter(({ unixMs }) => unixMs >= endMs)
-  return new Map(late.map(({ shard, replOffset }) => [shard, replOffset]))
 }
 
 function onlyUsed(
@@ -117,6 +116,7 @@ function onlyUsed(
   const numbers = new Map(kept.map(({ index }, number) => [index, number]))
   const renumbered = (of: Int16Array): Int16Array => of.map((index) => numbers.get(index) ?? -1)
   return {
+    until,
     shards: kept.map(({ id, directory }) => ({
       shard: id,
       directory,

@@ -59,7 +59,8 @@ export interface HandoverRecord {
   /** In its stream. */
   replOffset: number
   slots: SlotRanges
-  /** Who applies all shards to one key space applies others up to here first, by shard. */
+  /** Who applies all shards to one key space applies others up to here first, by shard. None: they
+   * were not asked before the run ended. */
   needs: Readonly<Record<string, number>>
 }
 
@@ -119,7 +120,9 @@ export function readClusterRecord(dir: string): ClusterRecord | undefined {
 export class ClusterRecorder {
   readonly record: ClusterRecord
   readonly #file: AtomicFile
-  #writing: Promise<void> = Promise.resolve()
+  #written: Promise<void> = Promise.resolve()
+  /** Not begun yet. */
+  #next: Promise<void> | undefined
 
   constructor(dir: string, source: string) {
     const fresh: ClusterRecord = { format: FORMAT, source, shards: [], topology: [], handovers: [] }
@@ -148,21 +151,45 @@ export class ClusterRecorder {
     this.#file.write(textOf(record))
   }
 
-  /** On disk with what is noted next. Where the one before has no end, it goes on. */
-  beginCatchUp(fromMs: number): void {
+  /** On disk with what is noted next. Where the one before has no end, it goes on. Returns its begin. */
+  beginCatchUp(fromMs: number): number {
     const all = (this.record.catchUps ??= [])
     const last = all.at(-1)
-    if (last === undefined || last.toMs !== undefined) all.push({ fromMs })
+    if (last !== undefined && last.toMs === undefined) return last.fromMs
+    all.push({ fromMs })
+    return fromMs
+  }
+
+  /** It began earlier or later than was known. On disk when it returns. */
+  moveCatchUp(fromMs: number): void {
+    const last = this.record.catchUps?.at(-1)
+    if (last === undefined || last.toMs !== undefined || last.fromMs === fromMs) return
+    last.fromMs = fromMs
+    this.#file.write(textOf(this.record))
+  }
+
+  /** Slots arrived in a shard whose stream was missed for a while. On disk with what is noted next. */
+  noteLate(fromMs: number, toMs: number): void {
+    const all = (this.record.catchUps ??= [])
+    const last = all.at(-1)
+    if (last !== undefined && last.toMs === undefined) return
+    if (last?.fromMs === fromMs) last.toMs = Math.max(last.toMs!, toMs)
+    else all.push({ fromMs, toMs })
   }
 
   /** On disk when it returns. */
   endCatchUp(shards: readonly ShardRecord[], entry: TopologyRecord): void {
     const last = this.record.catchUps?.at(-1)
-    if (last !== undefined) last.toMs = entry.unixMs
+    if (last !== undefined) {
+      last.toMs = entry.unixMs
+      // What changed before that is not known for a moment in front of it.
+      last.fromMs = Math.min(last.fromMs, entry.sinceMs)
+    }
     this.noteTopology(shards, entry)
   }
 
-  async noteHandover(handover: HandoverRecord): Promise<void> {
+  /** Together with what came in the same step. On disk with what is noted or saved next. */
+  noteHandover(handover: HandoverRecord): void {
     const { handovers } = this.record
     const same = handovers.findLast(
       (each) =>
@@ -170,19 +197,29 @@ export class ClusterRecorder {
         each.shard === handover.shard &&
         each.kind === handover.kind,
     )
-    if (same === undefined) handovers.push(handover)
-    else {
-      same.replOffset = Math.max(same.replOffset, handover.replOffset)
-      same.slots = joined([...same.slots, ...handover.slots])
-      same.needs = largest(same.needs, handover.needs)
+    if (same === undefined) {
+      handovers.push(handover)
+      return
     }
-    await this.save()
+    same.replOffset = Math.max(same.replOffset, handover.replOffset)
+    same.slots = joined([...same.slots, ...handover.slots])
+    same.needs = largest(same.needs, handover.needs)
+  }
+
+  /** On disk when it returns. */
+  saveNow(): void {
+    this.#file.write(textOf(this.record))
   }
 
   /** What comes while it is written goes with the next. */
   async save(): Promise<void> {
-    this.#writing = this.#writing.then(async () => await this.#file.writeSoon(textOf(this.record)))
-    await this.#writing
+    this.#next ??= this.#written.then(async () => {
+      this.#next = undefined
+      const writing = this.#file.writeSoon(textOf(this.record))
+      this.#written = writing.catch(() => undefined)
+      await writing
+    })
+    await this.#next
   }
 }
 

@@ -17,6 +17,7 @@ import { waitFor } from '../helpers/servers.js'
 const dir = mkdtempSync(join(tmpdir(), 'rrep-323-'))
 afterAll(() => rmSync(dir, { recursive: true, force: true }))
 
+const SETTLE_MS = 100
 const [A, B] = ['a', 'b'].map((letter) => letter.repeat(40)) as [string, string]
 
 /** The cluster, with slots from 0 to `last` of A. */
@@ -41,6 +42,7 @@ test('who owns the slots is noted when the archives have what was written by the
       new ClusterRecorder(dir, 'cluster'),
       (shard) => archived[shard]!,
       (error) => errors.push(error),
+      SETTLE_MS,
     )
   const kept = (): ClusterRecord => readClusterRecord(dir)!
   const first = begin()
@@ -53,7 +55,7 @@ test('who owns the slots is noted when the archives have what was written by the
   second.changed(seen(49, { [A]: 200, [B]: 300 }))
   archived[A] = 200
   const askedMs = Date.now()
-  await waitFor(() => Date.now() > askedMs + 1300, { what: 'what was noted at once' })
+  await waitFor(() => Date.now() > askedMs + 3 * SETTLE_MS, { what: 'what was noted at once' })
   expect(kept().topology).toHaveLength(1)
   expect(kept().catchUps).toEqual([{ fromMs: expect.any(Number) as number }])
   archived[B] = 300

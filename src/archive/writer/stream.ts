@@ -202,11 +202,11 @@ export class StreamTranslator {
         if (isArg(command, 0, 'REPLCONF')) this.getAckSeen = true
         break
       case LOADABLE.DROPPED: {
-        part.leaveOut(streamBytes)
         // For readers of ours, who can find out which keys these are.
-        if (sign?.kind === 'deleted' && part.atBoundary) {
-          part.writeMark(formatTrim(part.replOffset, sign.slots))
-        }
+        const deleted = part.atBoundary && sign?.kind === 'deleted' ? sign.slots : undefined
+        if (deleted !== undefined) this.#stamp(part, nowSeconds)
+        part.leaveOut(streamBytes)
+        if (deleted !== undefined) part.writeMark(formatTrim(part.replOffset, deleted))
         this.#drop(nameOf(command), part.replOffset)
       }
     }

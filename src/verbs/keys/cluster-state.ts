@@ -41,6 +41,7 @@ export async function buildClusterState(options: ClusterStateOptions): Promise<C
     throw new FileError('ERR_NO_SUCH_FILE', `${path} is no archive of a cluster`)
   }
   const moment = clusterMoment(record, options.until)
+  tellOther(options, moment)
   try {
     mkdirSync(output, { mode: 0o700 })
     writeFileSync(join(output, NODES_FILE), nodesOf(moment), { mode: 0o600 })
@@ -53,6 +54,13 @@ export async function buildClusterState(options: ClusterStateOptions): Promise<C
     options.onEvent?.({ event: 'warning', message })
   }
   return state
+}
+
+function tellOther({ until, onEvent }: ClusterStateOptions, { until: now }: ClusterMoment): void {
+  if (now === until || now === undefined || 'offset' in now) return
+  const time = new Date(now.unixMs).toISOString()
+  const message = `not all shards were there then: this is the state of ${time}, the last one that is whole`
+  onEvent?.({ event: 'warning', message })
 }
 
 class ClusterBuild {

@@ -20,7 +20,7 @@ import type { ClusterShard } from '../../topology/cluster-shards.js'
 import type { ClusterWatch } from '../../topology/cluster-watch.js'
 import { clusterSeeds, nameOfCluster, type ClusterSeeds } from '../../topology/cluster.js'
 import { addressOf, followCluster } from '../../topology/follow-cluster.js'
-import { archiveCall } from './archive.js'
+import { archiveCall, type OpenArchive } from './archive.js'
 import { LOCK_FILE } from './place.js'
 import { Handovers } from './handovers.js'
 import { TopologyNotes } from './topology-notes.js'
@@ -28,6 +28,7 @@ import type {
   ArchiveClusterOptions,
   ArchiveClusterProgress,
   ArchiveClusterResult,
+  ArchiveEvent,
   ArchiveProgress,
   ArchiveResult,
 } from './options.js'
@@ -66,8 +67,7 @@ class ClusterArchiveRun {
   readonly #handovers: Handovers
   readonly #known: readonly ClusterShard[]
   readonly #progress = new Map<string, ArchiveProgress>()
-  /** How far each archive is. */
-  readonly #offsets = new Map<string, () => number>()
+  readonly #archives = new Map<string, OpenArchive>()
   /** Ends all of them: the time is over, or something failed. */
   readonly #end = new AbortController()
   #watch: ClusterWatch | undefined
@@ -77,7 +77,11 @@ class ClusterArchiveRun {
     this.#seeds = seeds
     this.#options = options
     this.#recorder = new ClusterRecorder(options.dir, nameOfCluster(seeds))
-    this.#handovers = new Handovers(this.#recorder, (error) => this.#fail(error))
+    this.#handovers = new Handovers(
+      this.#recorder,
+      (shard) => this.#reached(shard),
+      (error) => this.#fail(error),
+    )
     this.#known = knownShards(this.#recorder.record)
   }
 
@@ -109,14 +113,21 @@ class ClusterArchiveRun {
             adopt: true,
             signal: undefined,
             durationMs: undefined,
-            onEvent: (event) => onEvent?.({ ...event, shard: this.#addressOf(shard) }),
+            onEvent: (event) => {
+              this.#noteLink(shard.id, event)
+              onEvent?.({ ...event, shard: this.#addressOf(shard) })
+            },
             onProgress: (progress) => void this.#progress.set(shard.id, progress),
           } satisfies Parameters<typeof archiveCall>[0]
           try {
             return await archiveCall(call, {
               end,
               onSlots: (...sign) => this.#handovers.note(shard.id, ...sign),
-              onOpen: (offset) => void this.#offsets.set(shard.id, offset),
+              onOpen: (archive) => {
+                this.#archives.set(shard.id, archive)
+                const receivedMs = archive.receivedMs()
+                if (receivedMs !== undefined) notes.goesOn(receivedMs)
+              },
             })
           } finally {
             // As long as there is somebody to ask.
@@ -129,6 +140,7 @@ class ClusterArchiveRun {
       return { source: nameOfCluster(this.#seeds), dir, shards, gaps }
     } finally {
       for (const timer of timers) clearTimeout(timer)
+      this.#handovers.end()
       await notes.end()
     }
   }
@@ -144,8 +156,16 @@ class ClusterArchiveRun {
     }
   }
 
+  #noteLink(shard: string, { event }: ArchiveEvent): void {
+    if (event === 'link-lost') {
+      this.#handovers.linkLost(shard, this.#archives.get(shard)?.receivedMs() ?? Date.now())
+    } else if (event === 'continued' || event === 'snapshot') {
+      this.#handovers.continued(shard)
+    }
+  }
+
   #reached(shard: string): number {
-    return this.#offsets.get(shard)?.() ?? -1
+    return this.#archives.get(shard)?.replOffset() ?? -1
   }
 
   /** Throws UsageError: none of the nodes was in what was kept. */

@@ -66,8 +66,14 @@ export interface KeptShard {
   /** Ends it as if done. */
   readonly end: AbortSignal
   readonly onSlots: OnSlots
+  readonly onOpen: (archive: OpenArchive) => void
+}
+
+export interface OpenArchive {
   /** The last byte that it has, whenever that is asked; -1: none. */
-  readonly onOpen: (replOffset: () => number) => void
+  readonly replOffset: () => number
+  /** The begin of the second in which it received last, unix ms; undefined: there is nothing yet. */
+  readonly receivedMs: () => number | undefined
 }
 
 export async function archiveCall(call: ArchiveCall, shard?: KeptShard): Promise<ArchiveResult> {
@@ -133,7 +139,13 @@ class ArchiveRun implements LinkConsumer {
       },
       ...(options.sync === undefined ? {} : { sync: options.sync }),
     })
-    shard?.onOpen(() => this.#archive.replOffset)
+    shard?.onOpen({
+      replOffset: () => this.#archive.replOffset,
+      receivedMs: () => {
+        const { unixSeconds } = store.sidecar
+        return unixSeconds > 0 ? unixSeconds * 1000 : undefined
+      },
+    })
     if (shard !== undefined) this.#trims = store.resume?.part.trims ?? 0
     const base = store.currentBase
     if (base !== undefined) this.#lastSnapshotMs = base.unixMs

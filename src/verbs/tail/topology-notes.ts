@@ -7,11 +7,14 @@ import type { ClusterRecorder, ShardRecord, TopologyRecord } from '../../archive
 import { directoryOf } from '../../archive/cluster-record.js'
 import { AbortedError } from '../../errors.js'
 import { sleep } from '../../net/waiting.js'
+import type { ClusterShard } from '../../topology/cluster-shards.js'
 import type { ClusterWatch } from '../../topology/cluster-watch.js'
 
 /** All masters have heard of a move that long after its end. */
 const SETTLE_MS = 1000
 const POLL_MS = 50
+/** The last look of the run before may have been as long before its end. */
+const LOOKED_BEFORE_MS = 2000
 /** Not reached for so long, they are asked anew: a failover may have lost the end. */
 const REACH_MS = 5000
 
@@ -22,24 +25,33 @@ export class TopologyNotes {
   readonly #recorder: ClusterRecorder
   readonly #reached: (shard: string) => number
   readonly #onError: (error: unknown) => void
+  readonly #settleMs: number
   readonly #halt = new AbortController()
   readonly #startedMs = Date.now()
   #watch: Seen | undefined
   /** The last look before what is not noted yet. */
   #sinceMs: number | undefined
-  /** Of a run that goes on where another one ended, until all is there that was missed. */
-  #catchingUp: { offsets?: Offsets } | undefined
+  /** Of a run that goes on where another one ended (`isResumed`), or from when a shard came: until all
+   * is there that was missed. */
+  #catchingUp: { fromMs: number; isResumed: boolean; offsets?: Offsets } | undefined
+  /** When the run before received last, of all shards. */
+  #receivedMs = -Infinity
   #noting: Promise<void> | undefined
 
-  /** @param reached the last byte that the archive of the shard has; -1: nothing yet */
+  /**
+   * @param reached the last byte that the archive of the shard has; -1: nothing yet
+   * @param settleMs until all masters have heard of a move that is over
+   */
   constructor(
     recorder: ClusterRecorder,
     reached: (shard: string) => number,
     onError: (error: unknown) => void,
+    settleMs = SETTLE_MS,
   ) {
     this.#recorder = recorder
     this.#reached = reached
     this.#onError = onError
+    this.#settleMs = settleMs
   }
 
   /** Throws FileError. */
@@ -50,10 +62,10 @@ export class TopologyNotes {
       this.#recorder.noteTopology(shardsOf(watch), topologyOf(watch, watch.seenMs, watch.lookedMs))
       return
     }
-    if (isFirst) {
-      this.#catchingUp = {}
-      this.#recorder.beginCatchUp(this.#startedMs)
-    }
+    if (isFirst) this.#beginCatchUp(this.#startedMs, true)
+    // Until its snapshot is here, nobody has the slots that it was given.
+    else if (watch.shards.some((each) => this.#isNew(each)))
+      this.#beginCatchUp(watch.lookedMs, false)
     this.#recorder.noteShards(shardsOf(watch))
     this.#sinceMs ??= isFirst ? this.#startedMs : watch.lookedMs
     this.#noting ??= this.#noteAll()
@@ -63,12 +75,32 @@ export class TopologyNotes {
       .finally(() => (this.#noting = undefined))
   }
 
+  /**
+   * The archive of a shard goes on behind what it received at that time, unix ms. What others sent just
+   * before that may be of slots that had gone to this one, in what was still on its way, or to one that
+   * had not been seen yet: that is not whole either. Throws FileError.
+   */
+  goesOn(receivedMs: number): void {
+    if (this.#catchingUp?.isResumed !== true) return
+    this.#receivedMs = Math.max(this.#receivedMs, receivedMs)
+    const { fromMs } = this.#catchingUp
+    this.#recorder.moveCatchUp(Math.min(fromMs, this.#receivedMs - LOOKED_BEFORE_MS))
+  }
+
+  #beginCatchUp(fromMs: number, isResumed: boolean): void {
+    this.#catchingUp ??= { fromMs: this.#recorder.beginCatchUp(fromMs), isResumed }
+  }
+
+  #isNew({ id, slots }: ClusterShard): boolean {
+    return slots.length > 0 && this.#reached(id) < 0
+  }
+
   /** When the archives have ended: what they have come to is noted. */
   async end(): Promise<void> {
     this.#halt.abort()
     await this.#noting
-    const offsets = this.#catchingUp?.offsets
-    if (offsets !== undefined && this.#isReached(offsets)) this.#note(this.#startedMs, offsets)
+    const { fromMs = 0, offsets } = this.#catchingUp ?? {}
+    if (offsets !== undefined && this.#isReached(offsets)) this.#note(fromMs, offsets)
   }
 
   async #noteAll(): Promise<void> {
@@ -76,16 +108,19 @@ export class TopologyNotes {
     const { signal } = this.#halt
     while (this.#sinceMs !== undefined) {
       const sinceMs = this.#sinceMs
+      const catchingUp = this.#catchingUp
       const offsets = await watch.replOffsets(watch.shards.map(({ id }) => id))
-      if (this.#catchingUp !== undefined) {
-        this.#catchingUp.offsets = offsets
-        await sleep(SETTLE_MS, signal)
+      if (catchingUp !== undefined) {
+        catchingUp.offsets = offsets
+        await sleep(this.#settleMs, signal)
         await watch.look()
       }
       // What changes from here on is another one.
       this.#sinceMs = undefined
       const seen = { shards: watch.shards, nodes: watch.nodes }
-      if (await this.#waitFor(offsets)) this.#note(sinceMs, offsets, seen)
+      const isThere = await this.#waitFor(offsets)
+      // A shard may have come meanwhile.
+      if (isThere && this.#catchingUp === catchingUp) this.#note(sinceMs, offsets, seen)
       else this.#sinceMs = sinceMs
     }
   }
@@ -100,6 +135,9 @@ export class TopologyNotes {
   }
 
   #isReached(offsets: Offsets): boolean {
+    if (this.#catchingUp !== undefined && this.#watch!.shards.some((each) => this.#isNew(each))) {
+      return false
+    }
     return [...offsets].every(([shard, offset]) => this.#reached(shard) >= offset)
   }
 
@@ -115,8 +153,10 @@ export class TopologyNotes {
       return
     }
     this.#catchingUp = undefined
+    const { fromMs = sinceMs } = this.#recorder.record.catchUps?.at(-1) ?? {}
     this.#recorder.endCatchUp(shardsOf(this.#watch!), {
       ...entry,
+      sinceMs: Math.min(sinceMs, fromMs),
       replOffsets: Object.fromEntries(offsets),
     })
   }
