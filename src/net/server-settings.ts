@@ -50,7 +50,8 @@ export interface AnnouncedLink {
 export interface LinkAnnouncement {
   /** Undefined: the address that the link comes from. */
   readonly host: string | undefined
-  readonly port: number
+  /** Undefined: none. */
+  readonly port: number | undefined
   /** Told of each link that lasts. */
   readonly onLink: (link: AnnouncedLink) => void
 }
@@ -65,6 +66,9 @@ export interface ServerSettings {
   /** Sentinels watch it: they list each replication link that it has. */
   isWatched?: boolean | undefined
   announcement?: LinkAnnouncement | undefined
+  /** A name to announce, in place of the address that a link comes from, which keeps it out of what they
+   * list; undefined: there is none. Asked before each link that announces nothing else. */
+  hidingName?: ((signal?: AbortSignal) => Promise<string | undefined>) | undefined
   /** ACL user; without it AUTH is sent with the password alone. */
   username?: string | undefined
   password?: string | undefined

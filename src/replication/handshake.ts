@@ -237,7 +237,9 @@ const REQUESTS: Readonly<
   },
   hello: () => ['HELLO'],
   port: ({ announcement }) =>
-    announcement && ['REPLCONF', 'listening-port', String(announcement.port)],
+    announcement?.port === undefined
+      ? undefined
+      : ['REPLCONF', 'listening-port', String(announcement.port)],
   address: ({ announcement }) =>
     announcement?.host === undefined ? undefined : ['REPLCONF', 'ip-address', announcement.host],
   capa: () => ['REPLCONF', 'capa', 'eof', 'capa', 'psync2'],

@@ -272,13 +272,17 @@ export class ReplicationLink implements AnnouncedLink {
       username: server.username,
       password: server.password,
       passwordHint: server.passwordHint,
-      announcement: server.announcement,
+      announcement: server.announcement ?? { host: await this.#hidingName(), port: undefined },
       rdbOnly: purpose === 'snapshot',
       emptySnapshot: start === 'empty',
       version: this.#options.announcedVersion ?? NEWEST_VERSION,
       resume,
       fullResync: resume === undefined ? 'take' : fullResync,
     }
+  }
+
+  async #hidingName(): Promise<string | undefined> {
+    return await this.#options.server.hidingName?.(this.#halt.signal)
   }
 
   /** The server did not give what was planned. */

@@ -32,13 +32,41 @@ interface Answer {
   /** How many there are by its word, itself and those that are down included. */
   known: number
   replicas: readonly ServerPlace[]
+  /** It takes a name for the address of a replica, and looks it up; undefined: it was not asked. */
+  resolvesNames: boolean | undefined
 }
+
+/** Of those names that never are anybody's. */
+const HIDING_NAME = 'rrep.invalid'
 
 /**
  * Rejects with LinkError (nobody answers; no master at the moment: both may pass), AuthError (of the
  * Sentinels), ProtocolError ERR_UNKNOWN_MASTER or AbortedError.
  */
 export async function locate(wishes: SentinelWishes, signal?: AbortSignal): Promise<ServerPlace> {
+  const { answers, failures } = await askAll(wishes, { asksNames: false }, signal)
+  return await chosen(wishes, answers, failures, signal)
+}
+
+/**
+ * What a link to the master announces as its address, so that no Sentinel lists it: one that does not look
+ * names up cannot make an entry of such a replica, and leaves it out. Undefined where one of them does, or
+ * does not say.
+ */
+export async function hidingName(
+  wishes: SentinelWishes,
+  signal?: AbortSignal,
+): Promise<string | undefined> {
+  const { answers } = await askAll(wishes, { asksNames: true }, signal)
+  const isHidden = answers.length > 0 && answers.every((each) => each.resolvesNames === false)
+  return isHidden ? HIDING_NAME : undefined
+}
+
+async function askAll(
+  wishes: SentinelWishes,
+  options: { asksNames: boolean },
+  signal: AbortSignal | undefined,
+): Promise<{ answers: readonly Answer[]; failures: readonly RrepError[] }> {
   const { address } = wishes
   const asked = new Map<string, ServerPlace>()
   let open: readonly ServerPlace[] = address.sentinels
@@ -46,7 +74,9 @@ export async function locate(wishes: SentinelWishes, signal?: AbortSignal): Prom
   const failures: RrepError[] = []
   while (open.length > 0) {
     for (const each of open) asked.set(keyOf(each), each)
-    const heard = await Promise.all(open.map(async (each) => await ask(wishes, each, signal)))
+    const heard = await Promise.all(
+      open.map(async (each) => await ask(wishes, each, options, signal)),
+    )
     for (const each of heard) {
       if (each instanceof RrepError) failures.push(each)
       else answers.set(each.id, each)
@@ -54,7 +84,7 @@ export async function locate(wishes: SentinelWishes, signal?: AbortSignal): Prom
     // Once: those that the ones given know of.
     open = asked.size > address.sentinels.length ? [] : newOnes([...answers.values()], asked)
   }
-  return await chosen(wishes, [...answers.values()], failures, signal)
+  return { answers: [...answers.values()], failures }
 }
 
 async function chosen(
@@ -82,6 +112,7 @@ async function chosen(
 async function ask(
   { address, server, username, password }: SentinelWishes,
   place: ServerPlace,
+  { asksNames }: { asksNames: boolean },
   signal: AbortSignal | undefined,
 ): Promise<Answer | RrepError> {
   const settings: ServerSettings = {
@@ -96,7 +127,10 @@ async function ask(
     client = await ControlClient.open(settings, signal, 'ask')
     const named = await client.call('SENTINEL', 'GET-MASTER-ADDR-BY-NAME', address.master)
     const id = (await idOf(client)) ?? keyOf(place)
-    if (named === null) return { id, place: undefined, others: [], known: 1, replicas: [] }
+    const resolvesNames = asksNames ? await doesResolveNames(client) : undefined
+    if (named === null) {
+      return { id, place: undefined, others: [], known: 1, replicas: [], resolvesNames }
+    }
     const others = await rows(client, 'SENTINELS', address.master)
     const wantsReplica = address.wants === 'replica'
     const replicas = wantsReplica ? await rows(client, 'REPLICAS', address.master) : []
@@ -107,6 +141,7 @@ async function ask(
       others: others.filter((each) => !isDown(each)).map(placeOf),
       known: others.length + 1,
       replicas: replicas.filter(isGoodReplica).map(placeOf),
+      resolvesNames,
     }
   } catch (error) {
     if (error instanceof RrepError && error.code !== 'ERR_ABORTED') return error
@@ -121,6 +156,17 @@ async function idOf(client: ControlClient): Promise<string | undefined> {
     return String(await client.call('SENTINEL', 'MYID'))
   } catch (error) {
     if (error instanceof AuthError || error instanceof ProtocolError) return undefined
+    throw error
+  }
+}
+
+/** Those before 6.2 do always, and do not say; nor do those where the user may not ask. */
+async function doesResolveNames(client: ControlClient): Promise<boolean> {
+  try {
+    const reply = await client.call('SENTINEL', 'CONFIG', 'GET', 'resolve-hostnames')
+    return !Array.isArray(reply) || String(reply[1]) !== 'no'
+  } catch (error) {
+    if (error instanceof AuthError || error instanceof ProtocolError) return true
     throw error
   }
 }

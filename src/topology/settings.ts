@@ -2,7 +2,7 @@
 import { makeServerSettings, type ServerWishes } from '../net/make-server-settings.js'
 import type { ServerSettings } from '../net/server-settings.js'
 import { isSentinelAddress, parseSentinelAddress, unlocated } from './sentinel-address.js'
-import { locate } from './sentinel.js'
+import { hidingName, locate } from './sentinel.js'
 
 export interface DeploymentWishes extends ServerWishes {
   /** Sentinels have users and passwords of their own. */
@@ -26,5 +26,10 @@ export function settingsOf(text: string, wishes: DeploymentWishes = {}): ServerS
   const server = { ...base, address: { ...unlocated(address), transport: base.address.transport } }
   const { sentinelUsername, sentinelPassword } = wishes
   const who = { address, server, username: sentinelUsername, password: sentinelPassword }
-  return { ...server, isWatched: true, locate: async (signal) => await locate(who, signal) }
+  return {
+    ...server,
+    isWatched: true,
+    locate: async (signal) => await locate(who, signal),
+    hidingName: async (signal) => await hidingName(who, signal),
+  }
 }

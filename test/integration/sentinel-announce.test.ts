@@ -1,8 +1,10 @@
-/** Long links behind real Sentinels: neither listed nor promoted, and told of a failover. */
+/** Links behind real Sentinels: by a name that they do not look up, and at a port that answers them: neither
+ * listed nor promoted, and through a failover. */
 import { connect } from 'node:net'
+import { PassThrough } from 'node:stream'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { settingsOf } from '../../src/topology/settings.js'
-import { watch, type TailEvent } from '../../src/index.js'
+import { sync, watch, type TailEvent } from '../../src/index.js'
 import { startSentinels, type Sentinels } from '../helpers/sentinels.js'
 import { serverBinary, startServer, waitFor, type TestServer } from '../helpers/servers.js'
 import { follow, parseInfo, startServing, type Serving } from '../helpers/serving.js'
@@ -28,6 +30,7 @@ beforeAll(async () => {
   const server = settingsOf(sentinels.address())
   relay = await startServing({ source: server })
   watching = watch(server, {
+    announce: { host: '127.0.0.1', port: 0 },
     signal: stop.signal,
     onEvent: (event) => events.push(event),
     onCommand: (command) => seen.push(command.arg(1).toString()),
@@ -42,13 +45,19 @@ afterAll(async () => {
   for (const each of [...servers, behind]) await each.stop()
 })
 
-/** Of replicas of the master, by its INFO: ours are those that are no servers. */
-async function announced(master: TestServer): Promise<readonly number[]> {
+async function replicasOf(master: TestServer): Promise<readonly string[]> {
   const info = parseInfo(await master.client.info('replication'))
-  const ports = [...info]
-    .filter(([name]) => /^slave\d+$/.test(name))
-    .map(([, value]) => Number(/port=(\d+)/.exec(value)?.[1]))
-  return ports.filter((port) => servers.every((each) => each.port !== port))
+  return [...info].filter(([name]) => /^slave\d+$/.test(name)).map(([, value]) => value)
+}
+
+/** By the master's INFO: ours are those that are no servers. */
+async function announced(master: TestServer): Promise<readonly number[]> {
+  const ports = (await replicasOf(master)).map((each) => Number(/port=(\d+)/.exec(each)?.[1]))
+  return ports.filter((port) => port > 0 && servers.every((each) => each.port !== port))
+}
+
+async function hidden(master: TestServer): Promise<number> {
+  return (await replicasOf(master)).filter((each) => each.startsWith('ip=rrep.invalid,')).length
 }
 
 async function answer(port: number, lines: readonly string[], until: string): Promise<string> {
@@ -63,13 +72,19 @@ async function answer(port: number, lines: readonly string[], until: string): Pr
 
 test('they are not listed, before and after a failover that they follow at once', async () => {
   const [first, second] = servers
-  // A relay's link for a snapshot alone comes and goes, and announces nothing.
   let ours: readonly number[] = []
   const areThere = async (): Promise<boolean> => {
     ours = await announced(first)
-    return ours.length === 2 && ours.every((port) => port > 0)
+    return ours.length === 1 && (await hidden(first)) === 1
   }
-  await waitFor(areThere, { what: 'both links, with a port each' })
+  await waitFor(areThere, { what: 'both links, with a port and with a name' })
+  // One for a snapshot alone is as hidden.
+  const wire: string[] = []
+  await sync(settingsOf(sentinels.address()), {
+    output: new PassThrough().resume(),
+    onWire: (direction, line) => wire.push(`${direction} ${line}`),
+  })
+  expect(wire.join('\n')).toContain('ip-address rrep.invalid')
   const heard = await sentinels.hear()
   const infosOf = async (): Promise<number> => await first.client.incr('looked')
   const before = await infosOf()
@@ -89,7 +104,8 @@ test('they are not listed, before and after a failover that they follow at once'
   )
   expect(relay.count('upstream-full-resync')).toBe(1)
   expect(relay.count('full-resync')).toBe(1)
-  expect((await announced(second)).toSorted()).toEqual(ours.toSorted())
+  expect(await announced(second)).toEqual(ours)
+  expect(await hidden(second)).toBe(1)
   await waitFor(() => heard.some((line) => line.startsWith('+failover-end ')), {
     what: 'the end of the failover',
   })
@@ -98,6 +114,7 @@ test('they are not listed, before and after a failover that they follow at once'
   })
   // That they have met a replica they say of each in the INFO of a master.
   const named = heard.filter((line) => ours.some((port) => line.includes(` ${port} `)))
+  expect(heard.filter((line) => line.includes('rrep.invalid'))).toEqual([])
   expect(named.filter((line) => !/^\+slave |^\+slave-reconf-/.test(line))).toEqual([])
 })
 

@@ -54,7 +54,11 @@ async function soak(binary: ServerBinary): Promise<void> {
   let kills = 0
   const moments: number[] = []
   try {
+    // A busy machine is no failover.
+    await nodeTimeout(cluster, 20_000)
     await waitFor(() => countOf(rrep, 'snapshot') >= 3, { what: 'three snapshots' })
+    // A moment near a kill is some seconds before it, and that long it must have been there.
+    await new Promise((resolve) => setTimeout(resolve, 5000))
     const moves = new Moves(cluster)
     for (let round = 0; round < ROUNDS; round += 1) {
       const moving = moves.round()
@@ -78,8 +82,13 @@ async function soak(binary: ServerBinary): Promise<void> {
     }
     const movedMs = Date.now()
     await waitFor(() => Date.now() > movedMs + 2000, { what: 'the moves to be behind' })
+    await nodeTimeout(cluster, 2000)
+    const changes = countOf(rrep, 'master-changed')
     await a!.kill('SIGKILL')
-    await waitFor(() => countOf(rrep, 'master-changed') === 1, { what: 'the failover' })
+    await waitFor(() => countOf(rrep, 'master-changed') > changes, {
+      what: 'the failover',
+      timeoutMs: 90_000,
+    })
     const failedOver = writer.writes
     await waitFor(() => writer.writes > failedOver + 2000, { what: 'writes behind it' })
     await writer.stop()
@@ -109,6 +118,12 @@ async function soak(binary: ServerBinary): Promise<void> {
     if (rrep.child.exitCode === null) rrep.child.kill('SIGKILL')
     await cluster.stop()
     rmSync(dir, { recursive: true, force: true })
+  }
+}
+
+async function nodeTimeout({ masters, replicas }: TestCluster, ms: number): Promise<void> {
+  for (const { client } of [...masters, ...replicas]) {
+    await client.call('CONFIG', 'SET', 'cluster-node-timeout', ms)
   }
 }
 

@@ -1,8 +1,9 @@
 /**
  * A long link behind Sentinels, made invisible: they list every replica of the master's INFO, for good,
- * and promote those that they take for one. A port is announced with the link where their connections
- * are answered as by a replica with priority 0 that is not to be announced: these they neither list nor
- * promote. It is a port for Sentinels: a few connections, small requests, no data.
+ * and promote those that they take for one. Where they cannot look names up, each link announces one by
+ * itself, and they have no entry for it at all. Else a port is announced with the link where their
+ * connections are answered as by a replica with priority 0 that is not to be announced: these they neither
+ * list, but for a moment, nor promote. It is a port for Sentinels: a few connections, small requests, no data.
  */
 import type { ServerPlace, ServerSettings } from '../../net/server-settings.js'
 import { reachOf } from '../clients/access.js'
@@ -15,8 +16,8 @@ const MAX_CONNECTIONS = 64
 const CONNECTIONS_PER_SECOND = 20
 
 export interface AnnounceWishes {
-  /** Listen there and announce it; port 0: any that is free. Undefined: loopback where the master
-   * is there and Sentinels watch it. */
+  /** Listen there and announce it; port 0: any that is free. Undefined: a name, where Sentinels watch the
+   * master and do not look names up; else loopback, where the master is there. */
   announce: ServerPlace | undefined
   signal?: AbortSignal | undefined
   onWarning: (message: string) => void
@@ -33,6 +34,9 @@ export async function announce(
   server: ServerSettings,
   wishes: AnnounceWishes,
 ): Promise<Announcement> {
+  if (wishes.announce === undefined && (await server.hidingName?.(wishes.signal)) !== undefined) {
+    return { server, close: () => Promise.resolve() }
+  }
   const master = server.isWatched === true ? await masterOf(server, wishes.signal) : undefined
   const place = wishes.announce ?? defaultPlace(server, master)
   if (place === undefined) {

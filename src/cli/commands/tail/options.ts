@@ -94,10 +94,11 @@ it cannot be: use FAILOVER TO. Without --durable it acknowledges offset 0 and co
 but min-replicas; on a node of a cluster it acknowledges what it has received (so that slots can
 move) and counts for WAIT.
 
-Behind Sentinels a link is listed as a replica, for good, unless a port is announced with it that answers
-them as a replica does which is not to be listed and never promoted. Where the source is on loopback
-rrep listens there by itself; else --announce HOST[:PORT] says where: an address of ours that the
-Sentinels reach. That port gives no data to anybody.
+Behind Sentinels that do not look names up (their default) a link announces one that is nobody's, and they
+do not list it. Else it is listed as a replica, for good, unless a port is announced with it that
+answers them as a replica does which is not to be listed and never promoted. Where the source is on
+loopback rrep listens there by itself; else --announce HOST[:PORT] says where: an address of ours
+that the Sentinels reach. That port gives no data to anybody.
 
 The smallest ACL that suffices: ACL SETUSER rrep on >PASSWORD +psync +replconf +ping +info
 (with --match also +command)
