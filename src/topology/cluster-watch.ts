@@ -7,6 +7,7 @@
  */
 import { LinkError, type RrepError } from '../errors.js'
 import { ControlClient } from '../net/control.js'
+import type { InfoFields } from '../net/info.js'
 import type { ServerPlace, ServerSettings } from '../net/server-settings.js'
 import { sleep } from '../net/waiting.js'
 import { mastersOf, parseClusterNodes, type ClusterNodes } from './cluster-nodes.js'
@@ -106,16 +107,21 @@ export class ClusterWatch {
     await Promise.all(
       shardIds.map(async (id) => {
         const place = this.shards.find((each) => each.id === id)?.master?.place
-        if (place === undefined) return
-        try {
-          const info = await (await this.#client(place)).info('replication')
-          found.set(id, Number(info.get('master_repl_offset')))
-        } catch {
-          this.#drop(place)
-        }
+        const info = place === undefined ? undefined : await this.replicationAt(place)
+        if (info !== undefined) found.set(id, Number(info.get('master_repl_offset')))
       }),
     )
     return found
+  }
+
+  /** What a node says of its replication; undefined: it does not answer. */
+  async replicationAt(place: ServerPlace): Promise<InfoFields | undefined> {
+    try {
+      return await (await this.#client(place)).info('replication')
+    } catch {
+      this.#drop(place)
+      return undefined
+    }
   }
 
   /** Asks now. What nobody answers stays as it was. */

@@ -21,6 +21,7 @@ import {
 
 const KILLS_OF_RREP = Number(process.env['RREP_SOAK_KILLS'] ?? 30)
 const KILLS_OF_MASTERS = Number(process.env['RREP_SOAK_MASTERS'] ?? 20)
+const IS_MOVED = process.env['RREP_SOAK_MOVES'] !== '0'
 const MOVED: readonly [number, number] = [100, 149]
 const PER_TURN = 400
 
@@ -73,7 +74,7 @@ async function soak(binary: ServerBinary): Promise<void> {
       if (killed < KILLS_OF_RREP) await killRrep()
       await pause(Math.random() * 2000)
       const [from, to] = await mastersOf(nodes)
-      if (Math.random() < 0.5) {
+      if (IS_MOVED && Math.random() < 0.5) {
         const [a, b] = (await hasSlot(from!, MOVED[0])) ? [from!, to!] : [to!, from!]
         if (await moved(a, b)) moves += 1
       } else if (failovers < KILLS_OF_MASTERS) {
@@ -84,11 +85,17 @@ async function soak(binary: ServerBinary): Promise<void> {
     // Writers that rest are no end before.
     rrep.child.kill('SIGKILL')
     await rrep.ended
+    const before = rrep.err()
     rrep = begin(['--until-quiet'])
     const { code } = await rrep.ended
     assert.equal(code, 0, `${rrep.err()} ${rrep.out()}`)
     const target = { kind: 'cluster', seeds: clusterSeeds(seeds) } as const
     const same = await diff(`127.0.0.1:${source.port}`, target)
+    if (!same.same) {
+      console.log(before, rrep.err())
+      for (const node of await mastersOf(nodes)) console.log(await node.client.keys('rrep*'))
+    }
+    if (!same.same) await tellWrong(await mastersOf(nodes), writer.counts)
     assert.ok(same.same, `${binary.name}: ${JSON.stringify(same)}`)
     const whole = await expectWhole(source, writer.counts)
     console.log(
@@ -167,6 +174,30 @@ async function expectWhole(source: TestServer, counts: Int32Array): Promise<numb
   return whole
 }
 
+/** What is lost, and what came twice. */
+async function tellWrong(masters: readonly ClusterNode[], counts: Int32Array): Promise<void> {
+  const kinds = new Map<string, number>()
+  const examples: string[] = []
+  for (const node of masters) {
+    for (const [slot, tag] of slotTags().entries()) {
+      if (counts[slot] === 0 || !(await hasSlotOf(node, slot))) continue
+      const list = (await node.client.lrange(`l:{${tag}}`, 0, -1)).map(Number)
+      const seen = new Set(list)
+      const lost = Array.from({ length: counts[slot]! }, (_, i) => i + 1).filter(
+        (n) => !seen.has(n),
+      )
+      const doubled = list.length - seen.size
+      if (lost.length === 0 && doubled === 0) continue
+      const kind = `${node.port}: ${lost.length > 0 ? 'lost' : ''}${doubled > 0 ? 'doubled' : ''}`
+      kinds.set(kind, (kinds.get(kind) ?? 0) + 1)
+      if (examples.length < 20) {
+        examples.push(`slot ${slot} of ${counts[slot]!}: lost ${lost.join()}, has ${list.join()}`)
+      }
+    }
+  }
+  console.log([...kinds], examples.join('\n'))
+}
+
 /** Those that own slots, as one that answers says. */
 async function mastersOf(nodes: readonly ClusterNode[]): Promise<readonly ClusterNode[]> {
   for (const node of nodes) {
@@ -195,6 +226,21 @@ async function hasSlot(node: ClusterNode, slot: number): Promise<boolean> {
   return [...line.matchAll(/ (\d+)(?:-(\d+))?(?= |$)/g)].some(
     ([, first, last]) => Number(first) <= slot && slot <= Number(last ?? first),
   )
+}
+
+const slotsByNode = new Map<ClusterNode, Uint8Array>()
+
+async function hasSlotOf(node: ClusterNode, slot: number): Promise<boolean> {
+  let own = slotsByNode.get(node)
+  if (own === undefined) {
+    own = new Uint8Array(16_384)
+    const text = String(await node.client.call('CLUSTER', 'NODES'))
+    const line = text.split('\n').find((each) => each.includes('myself')) ?? ''
+    for (const [, first, last] of line.split('connected')[1]!.matchAll(/ (\d+)(?:-(\d+))?(?= |$)/g))
+      own.fill(1, Number(first), Number(last ?? first) + 1)
+    slotsByNode.set(node, own)
+  }
+  return own[slot] === 1
 }
 
 async function moved(from: ClusterNode, to: ClusterNode): Promise<boolean> {

@@ -1,8 +1,10 @@
 /** Which master of the target owns which slot, as far as is known: by asking, and by what nodes answer. */
+import type { InfoFields } from '../../net/info.js'
 import type { ServerPlace, ServerSettings } from '../../net/server-settings.js'
 import { mastersOf, SLOT_COUNT, type ClusterNode } from '../../topology/cluster-nodes.js'
 import { ClusterWatch } from '../../topology/cluster-watch.js'
 import { settingsAt, type ClusterSeeds } from '../../topology/cluster.js'
+import type { NodeReplication, Replication } from './place-keeper.js'
 
 export class ClusterMap {
   /** By slot: number of a place; -1: nobody. */
@@ -75,6 +77,20 @@ export class ClusterMap {
     return nodes.filter(({ masterId, isUp }) => isUp && masterId === node?.id).length
   }
 
+  /** Of those that answer, and are masters. */
+  async replication(): Promise<Replication> {
+    const found = new Map<number, NodeReplication>()
+    await Promise.all(
+      this.owners().map(async (index) => {
+        const wanted = this.replicasAt(index)
+        const info = await this.#watch.replicationAt(this.places[index]!)
+        if (info?.get('role') !== 'master') return
+        found.set(index, { ...replicasIn(info), wanted })
+      }),
+    )
+    return found
+  }
+
   /** `MOVED 3999 127.0.0.1:6381`, as the place with number `asked` says it. False: it names nobody. */
   moved(text: string, asked: number): boolean {
     const index = this.named(text, asked)
@@ -106,4 +122,15 @@ export class ClusterMap {
     this.places.push({ host, port })
     return this.places.length - 1
   }
+}
+
+/** Those that have announced no port are no replicas of the cluster. */
+function replicasIn(info: InfoFields): Omit<NodeReplication, 'wanted'> {
+  const replicas: number[] = []
+  for (const [name, text] of info) {
+    if (!/^slave\d+$/.test(name) || /\bport=0,/.test(text)) continue
+    const at = /state=online,offset=(\d+)/.exec(text)?.[1]
+    if (at !== undefined) replicas.push(Number(at))
+  }
+  return { written: Number(info.get('master_repl_offset')), replicas }
 }

@@ -23,9 +23,9 @@ import { StreamBatch } from '../stream/stream-batch.js'
 import type { StreamTarget } from '../stream/stream-target.js'
 import { TargetRewound } from '../stream/stream-writer.js'
 import { FrameRouter, type Routed, type WholeCommand } from './frame-router.js'
-import { PlaceHistory } from './history.js'
 import { NodeBatch } from './node-batch.js'
 import { NodeSet } from './node-set.js'
+import { PlaceKeeper, type Place } from './place-keeper.js'
 import { SlotCheckpoints } from './slot-checkpoints.js'
 import type { SlotWindow } from './slot-queues.js'
 import { SlotSender } from './slot-sender.js'
@@ -50,10 +50,9 @@ export interface ClusterWriterOptions {
 const FULL_BYTES = 1 << 20
 const FULL_FRAMES = 20_000
 const MAX_PENDING_BYTES = 16 << 20
-/** The place to begin again lags so far behind: a failover loses less. */
-const LAG_MS = 5000
 const PAUSE_MS = 100
-const MARK_MS = 1000
+/** The place to begin again is looked for so often. */
+const LOOK_MS = 1000
 
 export class ClusterStreamWriter implements StreamTarget {
   current = newBatch()
@@ -66,7 +65,7 @@ export class ClusterStreamWriter implements StreamTarget {
   readonly #whole: WholeCommands
   readonly #router: FrameRouter
   readonly #sender: SlotSender
-  readonly #history = new PlaceHistory()
+  readonly #places: PlaceKeeper
   readonly #progress = new Gate()
   readonly #end = new AbortController()
   /** Routed and not begun. */
@@ -76,13 +75,11 @@ export class ClusterStreamWriter implements StreamTarget {
   #pendingBytes = 0
   #isAlone = false
   #isRecovering = false
+  /** Calls are made on the connections, one by one. */
+  #isCalling = false
   #isClosed = false
   #fatal: Error | undefined
   #sealedReplOffset = -1
-  #keptReplOffset = -1
-  #markedMs = 0
-  /** A load of an earlier run was killed, and may have left some. */
-  #hasMarks = false
   #hasToldParted = false
 
   constructor(options: ClusterWriterOptions) {
@@ -94,6 +91,7 @@ export class ClusterStreamWriter implements StreamTarget {
       onLost: (error) => this.#lost(error),
     })
     this.#slots = new SlotCheckpoints(this.#nodes, options.checkpointKey, options.streams ?? [])
+    this.#places = new PlaceKeeper(this.#slots)
     this.#sender = new SlotSender({
       nodes: this.#nodes,
       slots: this.#slots,
@@ -108,6 +106,7 @@ export class ClusterStreamWriter implements StreamTarget {
 
   async open(): Promise<void> {
     await this.#nodes.open(this.#options.retries)
+    void this.#keepPlaces()
   }
 
   /** How far each slot is in a stream of several. */
@@ -116,7 +115,7 @@ export class ClusterStreamWriter implements StreamTarget {
   }
 
   get keptReplOffset(): number {
-    return this.#keptReplOffset
+    return this.#places.keptReplOffset
   }
 
   get isFull(): boolean {
@@ -138,7 +137,6 @@ export class ClusterStreamWriter implements StreamTarget {
 
   async readCheckpoint(): Promise<Checkpoint | undefined> {
     const found = await this.findCheckpoint()
-    this.#hasMarks = found?.phase === 'load'
     if (found === undefined || found.phase === 'load') return found
     await this.#onMark(async () => await this.#whole.endFlush(found))
     await this.#onMark(async () => await this.#slots.read())
@@ -150,15 +148,19 @@ export class ClusterStreamWriter implements StreamTarget {
     await this.#onMark(async () => {
       if (checkpoint.phase === 'load') this.#slots.begin()
       if (isLoaded) await this.#slots.writeAll(checkpoint.nextReplOffset)
+      // It says that nothing in front of it is asked for again.
+      else if (checkpoint.phase !== 'load') await this.#slots.untilReplicated()
       await this.#slots.writeMark(checkpoint)
-      if (isLoaded && this.#hasMarks) await this.#slots.removeLoadMarks()
     })
     this.checkpoint = checkpoint
     this.#startAt(checkpoint)
-    this.#keptReplOffset = checkpoint.nextReplOffset
+    this.#places.beginAt(this.#places.last)
   }
 
   async deleteCheckpoint(): Promise<void> {
+    await this.flush()
+    // Nothing more is told.
+    this.checkpoint = undefined
     await this.#onMark(async () => await this.#slots.deleteAll())
   }
 
@@ -229,6 +231,8 @@ export class ClusterStreamWriter implements StreamTarget {
     if (this.checkpoint !== undefined)
       this.checkpoint = { ...this.checkpoint, phase: checkpoint.phase }
     this.#fatal = undefined
+    // What was sealed since it broke is read again.
+    this.#forget()
     this.current.reset()
     this.#startAt(checkpoint)
   }
@@ -247,9 +251,7 @@ export class ClusterStreamWriter implements StreamTarget {
     this.appliedDb = dbnum
     this.current.nextReplOffset = nextReplOffset
     this.current.sourceDb = dbnum
-    this.#history.cut(nextReplOffset)
-    const atMs = performance.now()
-    this.#history.add({ replOffset: nextReplOffset, db: dbnum, shards, atMs })
+    this.#places.startAt({ replOffset: nextReplOffset, db: dbnum, shards })
   }
 
   // What is sent.
@@ -258,7 +260,6 @@ export class ClusterStreamWriter implements StreamTarget {
     if (this.#isRecovering || this.#isAlone || this.#fatal !== undefined) return
     this.#begin()
     this.#sender.pump()
-    this.#mark()
   }
 
   /** Windows are begun as they come, up to a command that goes alone. */
@@ -288,7 +289,7 @@ export class ClusterStreamWriter implements StreamTarget {
   async #alone(command: WholeCommand, isEnd: boolean): Promise<void> {
     try {
       await this.#nodes.untilIdle()
-      await this.#whole.run(command, this.checkpoint!, this.#history.upTo(this.appliedReplOffset))
+      await this.#whole.run(command, this.checkpoint!, this.#places.last)
       this.#isAlone = false
       if (isEnd) this.#pendingBytes = 0
       this.#pump()
@@ -300,33 +301,38 @@ export class ClusterStreamWriter implements StreamTarget {
     }
   }
 
-  /** The place to begin again, now and then. */
-  #mark(): void {
-    const nowMs = performance.now()
-    if (nowMs - this.#markedMs < MARK_MS || this.checkpoint?.phase !== 'stream') return
-    const place = this.#history.before(nowMs - LAG_MS)
-    if (place === undefined || place.replOffset <= this.#keptReplOffset) return
+  /** The place to begin again goes on, as the replicas do. */
+  async #keepPlaces(): Promise<void> {
+    const { signal } = this.#end
+    while (!signal.aborted) {
+      await sleep(LOOK_MS, signal).catch(() => undefined)
+      const { generation, map } = this.#nodes
+      if (this.#isRecovering || this.checkpoint?.phase !== 'stream') continue
+      const replication = await map.replication()
+      if (this.#nodes.generation !== generation || this.#isRecovering) continue
+      const place = this.#places.look(replication, map.owners())
+      if (place !== undefined) this.#mark(place)
+    }
+  }
+
+  #mark(place: Place): void {
+    const { checkpoint } = this
     const lane = this.#nodes.laneOf(keySlot(this.#options.checkpointKey))
+    if (checkpoint?.phase !== 'stream' || this.#fatal !== undefined) return
+    if (this.#isAlone || this.#isCalling) return
     if (lane?.hasRoom !== true) return
-    this.#markedMs = nowMs
     let isRefused = false
     const batch: PipelinedBatch & { confirm: () => void } = {
       expectedReplies: 1,
       isClosed: true,
       onError: () => (isRefused = true),
       confirm: () => {
-        if (isRefused) return
-        this.#keptReplOffset = Math.max(this.#keptReplOffset, place.replOffset)
-        this.#history.forget(place.replOffset)
+        if (!isRefused) this.#places.marked(place)
       },
     }
-    const checkpoint = this.#slots.markOf({
-      ...this.checkpoint,
-      nextReplOffset: place.replOffset,
-      dbnum: place.db,
-      shards: place.shards,
-    })
-    lane.send(batch, encodeCommand(...checkpointCommand(this.#options.checkpointKey, checkpoint)))
+    const at = { nextReplOffset: place.replOffset, dbnum: place.db, shards: place.shards }
+    const told = this.#slots.markOf({ ...checkpoint, ...at })
+    lane.send(batch, encodeCommand(...checkpointCommand(this.#options.checkpointKey, told)))
   }
 
   // What is answered.
@@ -359,12 +365,8 @@ export class ClusterStreamWriter implements StreamTarget {
       if (!isEnd) continue
       this.appliedReplOffset = batch.nextReplOffset
       this.appliedDb = batch.sourceDb
-      this.#history.add({
-        replOffset: batch.nextReplOffset,
-        db: batch.sourceDb,
-        shards,
-        atMs: performance.now(),
-      })
+      const { nextReplOffset, sourceDb } = batch
+      this.#places.last = { replOffset: nextReplOffset, db: sourceDb, shards }
     }
     open.splice(0, count)
     if (this.isIdle) this.#pendingBytes = 0
@@ -400,28 +402,24 @@ export class ClusterStreamWriter implements StreamTarget {
     )
     this.#slots.expect(found, checkpoint)
     await this.#nodes.until(async () => await this.#whole.endFlush(found))
-    const lost = await this.#nodes.until(async () => await this.#readSlots(found))
-    if (!hadWork && lost === undefined) return
-    this.#forget()
-    const place = this.#history.upTo(Math.min(this.appliedReplOffset, lost ?? Infinity))
+    const before = this.#slots.copyApplied()
+    await this.#nodes.until(async () => await this.#readSlots(found))
+    if (!hadWork && this.#slots.covers(before)) return
     this.#options.ledger.note('times the connections to the target were made anew')
-    const { nextReplOffset, dbnum, shards } = found
-    const at = { nextReplOffset, dbnum, shards }
-    if (place !== undefined) {
-      const { replOffset, db } = place
-      Object.assign(at, { nextReplOffset: replOffset, dbnum: db, shards: place.shards })
-    }
-    await this.#nodes.until(async () => await this.#slots.writeMark({ ...checkpoint, ...at }))
-    throw new TargetRewound({ ...checkpoint, ...at })
+    const place = this.#places.newestWhole
+    if (place === undefined) throw lostTooMuch()
+    const { replOffset: nextReplOffset, db: dbnum, shards } = place
+    const at = { ...checkpoint, nextReplOffset, dbnum, shards }
+    await this.#nodes.until(async () => await this.#slots.writeMark(at))
+    throw new TargetRewound(at)
   }
 
-  /** What is lost is what is read again. A lost FLUSHALL is done again, and all that followed. */
-  async #readSlots(found: Checkpoint): Promise<number | undefined> {
-    const lost = await this.#slots.read()
-    if (!this.#slots.hasLostFlush) return lost
+  /** A lost FLUSHALL is done again. */
+  async #readSlots(found: Checkpoint): Promise<void> {
+    await this.#slots.read()
+    if (!this.#slots.hasLostFlush) return
     this.#slots.mark = { ...this.#slots.mark, pending: this.#slots.mark.floor }
     await this.#whole.endFlush(found)
-    return this.#slots.mark.floor
   }
 
   /** What was handed over is read again. */
@@ -433,7 +431,9 @@ export class ClusterStreamWriter implements StreamTarget {
   }
 
   #fail(error: unknown): void {
-    this.#fatal ??= error instanceof Error ? error : new Error(String(error))
+    // Nobody may have gone back yet when it broke again: then farther.
+    if (this.#fatal === undefined || this.#fatal instanceof TargetRewound)
+      this.#fatal = error instanceof Error ? error : new Error(String(error))
     this.#progress.open()
   }
 
@@ -441,14 +441,17 @@ export class ClusterStreamWriter implements StreamTarget {
   async #onMark<T>(work: () => Promise<T>): Promise<T> {
     for (let attempt = 1; ; attempt += 1) {
       await this.flush()
-      await this.#nodes.untilIdle()
+      this.#isCalling = true
       try {
+        await this.#nodes.untilIdle()
         return await work()
       } catch (error) {
         if (!(error instanceof LinkError) || !error.retriable) throw error
         if (attempt > this.#options.retries) throw error
         this.#lost(error)
         await sleep(PAUSE_MS, this.#end.signal)
+      } finally {
+        this.#isCalling = false
       }
     }
   }
@@ -460,6 +463,14 @@ export class ClusterStreamWriter implements StreamTarget {
       await this.#progress.wait()
     }
   }
+}
+
+function lostTooMuch(): TargetError {
+  return new TargetError(
+    'ERR_TARGET_REWOUND',
+    'a master of the target has gone back to a state older than what is kept of the source',
+    { hint: 'begin anew with `emptyTarget`' },
+  )
 }
 
 function newBatch(): StreamBatch {

@@ -5,7 +5,6 @@ import { LinkError, TargetError } from '../../errors.js'
 import { SLOT_COUNT } from '../../topology/cluster-nodes.js'
 import { keySlot } from '../../topology/key-slot.js'
 import { checkpointCommand, parseCheckpoint, type Checkpoint } from '../checkpoint.js'
-import { findMarks } from '../load/load-marks.js'
 import { ReplyError, replyText, type Reply } from '../server/reply-reader.js'
 import { refused } from '../server/target-connection.js'
 import type { NodeSet } from './node-set.js'
@@ -15,6 +14,8 @@ const ALL_SLOTS: readonly number[] = Array.from({ length: SLOT_COUNT }, (_, slot
 /** So many at once. */
 const STEP = 2048
 const WAIT_MS = '1000'
+/** So long replicas are waited for that are behind, or gone and not given up yet. */
+const REPLICAS_MS = 30_000
 
 export class SlotCheckpoints {
   readonly keys: SlotKeys
@@ -103,38 +104,52 @@ export class SlotCheckpoints {
     for (const each of this.#applied) each.fill(replOffset)
   }
 
-  /** A failover that follows at once has it, where a replica can be had. */
+  /** A failover that follows at once has it, where replicas can be had. */
   async untilReplicated(): Promise<void> {
     const { map } = this.#nodes
+    const endMs = performance.now() + REPLICAS_MS
     for (const index of map.owners()) {
-      if (map.replicasAt(index) === 0) continue
       await this.#nodes.onNode(index, async (connection) => {
-        await connection.call('WAIT', '1', WAIT_MS)
+        for (;;) {
+          const wanted = map.replicasAt(index)
+          if (wanted === 0) return
+          const reply = await connection.call('WAIT', String(wanted), WAIT_MS)
+          // Where it is not allowed, nothing can be known.
+          if (typeof reply !== 'number' || reply >= wanted || performance.now() > endMs) return
+        }
       })
     }
   }
 
-  /**
-   * Asks all. Returns the least offset at which a slot is that was ahead of it before: what a failover
-   * lost; undefined: nothing is lost.
-   */
-  async read(): Promise<number | undefined> {
-    let lost = Infinity
+  /** Asks all. Nothing of it is taken before all have answered. */
+  async read(): Promise<void> {
+    const read = this.#applied.map(() => new Float64Array(SLOT_COUNT))
     await this.#each(
       (slot) => [['HMGET', this.keys.key(slot), ...this.fields]],
       (slot, [reply]) => {
         if (reply instanceof ReplyError) throw refused('the target', 'HMGET', reply.text)
         const values = reply as readonly Reply[]
-        for (const [stream, applied] of this.#applied.entries()) {
+        for (const [stream, applied] of read.entries()) {
           const value = values[stream]
           if (this.mark.isWhole && value === null) throw lostState()
-          const found = value === null ? this.mark.floor : Number(replyText(value!))
-          if (found < applied[slot]!) lost = Math.min(lost, found)
-          applied[slot] = found
+          applied[slot] = value === null ? this.mark.floor : Number(replyText(value!))
         }
       },
     )
-    return lost === Infinity ? undefined : lost
+    for (const [stream, applied] of read.entries()) this.#applied[stream]!.set(applied)
+  }
+
+  /** How far all slots are now. */
+  copyApplied(): readonly Float64Array[] {
+    return this.#applied.map((each) => each.slice())
+  }
+
+  /** All slots are as far as they were then. */
+  covers(then: readonly Float64Array[]): boolean {
+    return then.every((applied, stream) => {
+      const now = this.#applied[stream]!
+      return applied.every((at, slot) => now[slot]! >= at)
+    })
   }
 
   /** True: a slot is older than a FLUSHALL that all had: its master was replaced by one that had not. */
@@ -149,17 +164,6 @@ export class SlotCheckpoints {
   flushed(replOffset: number): void {
     this.mark = { ...this.mark, floor: replOffset, isWhole: false, pending: -1 }
     for (const each of this.#applied) each.fill(replOffset)
-  }
-
-  /** What proved a load that was killed: by itself it goes in a day. */
-  async removeLoadMarks(): Promise<void> {
-    for (const index of this.#nodes.map.owners()) {
-      await this.#nodes.onNode(index, async (connection) => {
-        for (const name of await findMarks(connection, this.#checkpointKey)) {
-          await connection.call('DEL', name)
-        }
-      })
-    }
   }
 
   /** That of the whole first: without it the others say nothing. */

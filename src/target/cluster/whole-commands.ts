@@ -14,7 +14,7 @@ import { checkpointCommand, type Checkpoint } from '../checkpoint.js'
 import type { Ledger } from '../ledger.js'
 import { errorKind, ReplyError, replyText, type Reply } from '../server/reply-reader.js'
 import type { WholeCommand } from './frame-router.js'
-import type { Place } from './history.js'
+import type { Place } from './place-keeper.js'
 import type { Args, NodeSet } from './node-set.js'
 import type { SlotCheckpoints } from './slot-checkpoints.js'
 
@@ -41,19 +41,11 @@ export class WholeCommands {
   }
 
   /** @param place where the stream can be begun again */
-  async run(
-    command: WholeCommand,
-    checkpoint: Checkpoint,
-    place: Place | undefined,
-  ): Promise<void> {
+  async run(command: WholeCommand, checkpoint: Checkpoint, place: Place): Promise<void> {
     const { ledger } = this.#options
     const { name, kind, replOffset } = command
-    const from = {
-      ...checkpoint,
-      ...(place === undefined
-        ? {}
-        : { nextReplOffset: place.replOffset, dbnum: place.db, shards: place.shards }),
-    }
+    const at = { nextReplOffset: place.replOffset, dbnum: place.db, shards: place.shards }
+    const from = { ...checkpoint, ...at }
     let failure: string | undefined
     if (kind === 'slots') failure = await this.#overSlots(command)
     else if (replOffset > this.#slots.mark.keyless) {
@@ -127,8 +119,8 @@ export class WholeCommands {
       })
     }
     this.#slots.mark = { ...this.#slots.mark, keyless: replOffset }
-    await this.#slots.writeMark(from)
     await this.#slots.untilReplicated()
+    await this.#slots.writeMark(from)
     return failure
   }
 

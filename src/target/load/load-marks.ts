@@ -47,6 +47,14 @@ export async function findMarks(
   return found
 }
 
+/** Takes away what all loads under this checkpoint key may have left there. */
+export async function removeAllMarks(
+  connection: TargetConnection,
+  checkpointKey: Uint8Array,
+): Promise<void> {
+  for (const name of await findMarks(connection, checkpointKey)) await connection.call('DEL', name)
+}
+
 /** Takes away what the process before this one may have left, of however many connections. */
 export async function removeMarksOf(
   connection: TargetConnection,

@@ -9,6 +9,7 @@ import type { ServerSettings } from '../../../net/server-settings.js'
 import { openInput } from '../../../source/source.js'
 import { awayMs } from './away.js'
 import type { Ledger } from '../../../target/ledger.js'
+import { removeAllMarks } from '../../../target/load/load-marks.js'
 import { targetEnd } from '../../../target/server/target-probe.js'
 import { mastersOf, SLOT_COUNT, type ClusterNodes } from '../../../topology/cluster-nodes.js'
 import { readWholeCluster, settingsAt, type ClusterSeeds } from '../../../topology/cluster.js'
@@ -72,6 +73,12 @@ export async function loadIntoCluster(
     })
     await sleep(LOOK_MS, session.options.signal)
   }
+  if (load.replaceOwn || run.hasBroken) {
+    const { checkpointKey, streamWriter } = session
+    await streamWriter?.onEach(
+      async (connection) => await removeAllMarks(connection, checkpointKey),
+    )
+  }
   session.event({ event: 'loaded', keys: session.ledger.totals.written })
   return { replDb: run.replDb }
 }
@@ -90,6 +97,8 @@ interface Outcome extends Part {
 
 class LoadRun {
   replDb = 0
+  /** A part was not finished: what it had to prove itself with is still there. */
+  hasBroken = false
   readonly #session: ReplaySession
   readonly #load: ClusterLoad
   #parts = 0
@@ -174,6 +183,7 @@ class LoadRun {
 
   /** What of it is to be done again. */
   judge({ work, ledger, refused }: Outcome, kept: Uint8Array): readonly Work[] {
+    if (ledger === undefined) this.hasBroken = true
     if (ledger === undefined || ledger.failuresOmitted > 0) {
       // Not known which.
       if (ledger === undefined || refused.length > 0) return [work]
