@@ -41,8 +41,6 @@ export interface ClusterWriterOptions {
   table: CommandTable
   /** PEXPIRETIME is there. */
   hasExpireTime: boolean
-  /** Of each stream, where there are several: by their number in batches. */
-  streams?: readonly string[] | undefined
   onReconnect: (error: RrepError) => void
   onWarning: (message: string) => void
 }
@@ -59,6 +57,8 @@ export class ClusterStreamWriter implements StreamTarget {
   appliedReplOffset = -1
   appliedDb = 0
   checkpoint: Checkpoint | undefined
+  /** Behind a load of several streams: where each goes on. */
+  loadedTo: readonly number[] | undefined
   readonly #options: ClusterWriterOptions
   readonly #nodes: NodeSet
   readonly #slots: SlotCheckpoints
@@ -90,7 +90,7 @@ export class ClusterStreamWriter implements StreamTarget {
       onAnswered: (batch) => this.#answered(batch),
       onLost: (error) => this.#lost(error),
     })
-    this.#slots = new SlotCheckpoints(this.#nodes, options.checkpointKey, options.streams ?? [])
+    this.#slots = new SlotCheckpoints(this.#nodes, options.checkpointKey)
     this.#places = new PlaceKeeper(this.#slots)
     this.#sender = new SlotSender({
       nodes: this.#nodes,
@@ -100,7 +100,7 @@ export class ClusterStreamWriter implements StreamTarget {
       onLost: (error) => this.#lost(error),
       onWarning: options.onWarning,
     })
-    this.#router = new FrameRouter(options.table, (slot, at) => this.#slots.isApplied(slot, at))
+    this.#router = new FrameRouter(options.table, (...at) => this.#slots.isApplied(...at))
     this.#whole = new WholeCommands(this.#nodes, this.#slots, options)
   }
 
@@ -109,9 +109,22 @@ export class ClusterStreamWriter implements StreamTarget {
     void this.#keepPlaces()
   }
 
-  /** How far each slot is in a stream of several. */
-  appliedOf(stream: number): Float64Array {
-    return this.#slots.applied(stream)
+  /** Of several streams: its number in batches, by its name in checkpoints. */
+  streamOf(name: string): number {
+    return this.#slots.streamOf(name)
+  }
+
+  /** What ends there of the stream is in the target, as far as it is of this slot. */
+  isApplied(slot: number, replOffset: number, stream: number): boolean {
+    return this.#slots.isApplied(slot, replOffset, stream)
+  }
+
+  /** Names of up to `most` keys of each slot, when all that was sealed is in the target. */
+  async keysOf(
+    slots: readonly number[],
+    most: number,
+  ): Promise<ReadonlyMap<number, readonly Buffer[]>> {
+    return await this.#onMark(async () => await this.#nodes.keysOf(slots, most))
   }
 
   get keptReplOffset(): number {
@@ -146,8 +159,8 @@ export class ClusterStreamWriter implements StreamTarget {
   async writeCheckpoint(checkpoint: Checkpoint): Promise<void> {
     const isLoaded = checkpoint.phase === 'stream' && this.checkpoint?.phase === 'load'
     await this.#onMark(async () => {
-      if (checkpoint.phase === 'load') this.#slots.begin()
-      if (isLoaded) await this.#slots.writeAll(checkpoint.nextReplOffset)
+      if (checkpoint.phase === 'load') this.#slots.begin([...(checkpoint.shards?.keys() ?? [])])
+      if (isLoaded) await this.#slots.writeAll(this.loadedTo ?? [checkpoint.nextReplOffset])
       // It says that nothing in front of it is asked for again.
       else if (checkpoint.phase !== 'load') await this.#slots.untilReplicated()
       await this.#slots.writeMark(checkpoint)

@@ -27,6 +27,8 @@ export interface RoutedBatch {
   readonly slots: Int32Array
 }
 
+type IsApplied = (slot: number, replOffset: number, stream: number) => boolean
+
 export type Routed = RoutedBatch | WholeCommand
 
 /** What a frame is, in place of a slot. */
@@ -50,15 +52,12 @@ export class FrameRouter {
   parted = 0
   partedTransactions = 0
   readonly #table: CommandTable
-  readonly #isApplied: (slot: number, replOffset: number) => boolean
+  readonly #isApplied: IsApplied
   readonly #keys = new KeyPositions()
   readonly #decoder = new CommandDecoder({ lines: 'none' })
 
   /** @param isApplied what an earlier run, or the one before a failover, has in the target */
-  constructor(
-    table: CommandTable,
-    isApplied: (slot: number, replOffset: number) => boolean = () => false,
-  ) {
+  constructor(table: CommandTable, isApplied: IsApplied = () => false) {
     this.#table = table
     this.#isApplied = isApplied
   }
@@ -72,7 +71,8 @@ export class FrameRouter {
       const slot = this.#slotOf(this.#next())
       slots[frame] = slot
       if (slot < 0) isPlain = false
-      else if (this.#isApplied(slot, batch.frameReplOffset[frame]!)) slots[frame] = APPLIED
+      else if (this.#isApplied(slot, batch.frameReplOffset[frame]!, batch.frameStream[frame]!))
+        slots[frame] = APPLIED
     }
     this.#countParted(batch, slots)
     return isPlain ? [{ batch, slots }] : this.#parted(batch, slots)
@@ -171,7 +171,8 @@ export class FrameRouter {
     }
     const replOffset = batch.frameReplOffset[frame]!
     for (const [slot, positions] of bySlot) {
-      piece.begin(batch, frame, this.#isApplied(slot, replOffset) ? APPLIED : slot)
+      const isApplied = this.#isApplied(slot, replOffset, batch.frameStream[frame]!)
+      piece.begin(batch, frame, isApplied ? APPLIED : slot)
       const { out } = piece.batch
       if (info.name === 'MSETEX') {
         const optionsAt = 2 + 2 * integerArg(command, 1)

@@ -181,6 +181,38 @@ export class NodeSet {
     }
   }
 
+  /** Names of up to `most` keys of each slot. While one is on the move, its owner has not all of them. */
+  async keysOf(
+    slots: readonly number[],
+    most: number,
+  ): Promise<ReadonlyMap<number, readonly Buffer[]>> {
+    const found = new Map<number, readonly Buffer[]>()
+    let left = slots
+    for (let attempt = 1; left.length > 0; attempt += 1) {
+      if (attempt > MAX_ATTEMPTS) throw refuses(`slot ${left[0]!} is on the move all the time`)
+      if (attempt > 1) await sleep(PAUSE_MS, this.#options.signal)
+      await this.look()
+      const owner = this.map.owner.slice()
+      const moving = new Set(this.map.openSlots)
+      const asked = left.filter((slot) => !moving.has(slot))
+      const told = await Promise.all(
+        asked.map(async (slot) => {
+          const lane = this.laneOf(slot)
+          if (lane === undefined) throw gone()
+          const how = ['CLUSTER', 'GETKEYSINSLOT', String(slot), String(most)]
+          return (await lane.connection.expect(...how)) as readonly Buffer[]
+        }),
+      )
+      await this.look()
+      for (const slot of this.map.openSlots) moving.add(slot)
+      for (const [i, slot] of asked.entries()) {
+        if (this.map.owner[slot] === owner[slot] && !moving.has(slot)) found.set(slot, told[i]!)
+      }
+      left = slots.filter((slot) => !found.has(slot))
+    }
+    return found
+  }
+
   /** Each with its answer, many at once; those of one slot in their order. */
   async callEach(
     slots: readonly number[],

@@ -13,6 +13,7 @@ import { formatMark, parseMark, SlotKeys, type SlotMark } from './slot-mark.js'
 const ALL_SLOTS: readonly number[] = Array.from({ length: SLOT_COUNT }, (_, slot) => slot)
 /** So many at once. */
 const STEP = 2048
+const NO_MARK: SlotMark = { run: '', floor: -1, isWhole: false, keyless: -1, pending: -1 }
 const WAIT_MS = '1000'
 /** So long replicas are waited for that are behind, or gone and not given up yet. */
 const REPLICAS_MS = 30_000
@@ -21,31 +22,32 @@ export class SlotCheckpoints {
   readonly keys: SlotKeys
   /** By stream: what it is called in the hash of a slot. */
   fields: readonly Buffer[] = []
-  mark: SlotMark = { run: '', floor: -1, isWhole: false, keyless: -1, pending: -1 }
+  mark: SlotMark = NO_MARK
   readonly #nodes: NodeSet
   readonly #checkpointKey: Buffer
   readonly #markSlot: number
-  readonly #streams: readonly string[]
-  readonly #applied: Float64Array[]
+  /** Empty: there is one, without a name. */
+  #streams: readonly string[] = []
+  #applied: Float64Array[] = [new Float64Array(SLOT_COUNT).fill(-1)]
 
-  /** @param streams empty: there is one */
-  constructor(nodes: NodeSet, checkpointKey: Buffer, streams: readonly string[]) {
+  constructor(nodes: NodeSet, checkpointKey: Buffer) {
     this.#nodes = nodes
     this.#checkpointKey = checkpointKey
     this.#markSlot = keySlot(checkpointKey)
-    this.#streams = streams
     this.keys = new SlotKeys(checkpointKey)
-    this.#applied = Array.from({ length: Math.max(1, streams.length) }, () =>
-      new Float64Array(SLOT_COUNT).fill(-1),
-    )
   }
 
-  applied(stream: number): Float64Array {
-    return this.#applied[stream]!
+  get hasStreams(): boolean {
+    return this.#streams.length > 0
   }
 
-  isApplied(slot: number, replOffset: number): boolean {
-    return this.#streams.length === 0 && this.#applied[0]![slot]! >= replOffset
+  /** Its number in batches. */
+  streamOf(name: string): number {
+    return this.#streams.indexOf(name)
+  }
+
+  isApplied(slot: number, replOffset: number, stream = 0): boolean {
+    return this.#applied[stream]![slot]! >= replOffset
   }
 
   confirm(slot: number, stream: number, replOffset: number): void {
@@ -53,24 +55,18 @@ export class SlotCheckpoints {
   }
 
   /** A replay begins. */
-  begin(): void {
-    this.#take({
-      run: randomBytes(4).toString('hex'),
-      floor: -1,
-      isWhole: false,
-      keyless: -1,
-      pending: -1,
-    })
-    for (const each of this.#applied) each.fill(-1)
+  begin(streams: readonly string[]): void {
+    const run = randomBytes(4).toString('hex')
+    this.#take({ ...NO_MARK, run }, streams)
   }
 
-  #take(mark: SlotMark): void {
+  #take(mark: SlotMark, streams: readonly string[]): void {
     this.mark = mark
+    this.#streams = streams
     const names =
-      this.#streams.length === 0
-        ? [mark.run]
-        : this.#streams.map((stream) => `${mark.run}:${stream}`)
+      streams.length === 0 ? [mark.run] : streams.map((stream) => `${mark.run}:${stream}`)
     this.fields = names.map((name) => Buffer.from(name))
+    this.#applied = names.map(() => new Float64Array(SLOT_COUNT).fill(-1))
   }
 
   /** What is known here of it, if anything, is newer. */
@@ -79,7 +75,8 @@ export class SlotCheckpoints {
     if (reply instanceof ReplyError) throw refused('the target', 'HGETALL', reply.text)
     const found = parseCheckpoint(reply!)
     const mark = parseMark(found?.slots)
-    if (mark !== undefined && this.mark.run === '') this.#take(mark)
+    if (mark !== undefined && this.mark.run === '')
+      this.#take(mark, [...(found?.shards?.keys() ?? [])])
     return found
   }
 
@@ -93,15 +90,18 @@ export class SlotCheckpoints {
     if (reply instanceof ReplyError) throw refused('the target', 'HMSET', reply.text)
   }
 
-  /** The load is in: each slot says so, behind its keys. */
-  async writeAll(replOffset: number): Promise<void> {
-    this.mark = { ...this.mark, floor: replOffset, isWhole: true }
+  /** The load is in: each slot says so, behind its keys. `at`: of each stream, where it goes on. */
+  async writeAll(at: readonly number[]): Promise<void> {
+    // Of several streams each slot says it by itself.
+    const floor = this.hasStreams ? -1 : at[0]!
+    this.mark = { ...this.mark, floor, isWhole: true }
+    const values = this.fields.flatMap((field, stream) => [field, String(at[stream]!)])
     await this.#each((slot) => [
       ['DEL', this.keys.key(slot)],
-      ['HSET', this.keys.key(slot), ...this.fields.flatMap((field) => [field, String(replOffset)])],
+      ['HSET', this.keys.key(slot), ...values],
     ])
     await this.untilReplicated()
-    for (const each of this.#applied) each.fill(replOffset)
+    for (const [stream, each] of this.#applied.entries()) each.fill(at[stream]!)
   }
 
   /** A failover that follows at once has it, where replicas can be had. */
@@ -129,9 +129,9 @@ export class SlotCheckpoints {
       (slot, [reply]) => {
         if (reply instanceof ReplyError) throw refused('the target', 'HMGET', reply.text)
         const values = reply as readonly Reply[]
+        if (this.mark.isWhole && values.every((value) => value === null)) throw lostState()
         for (const [stream, applied] of read.entries()) {
           const value = values[stream]
-          if (this.mark.isWhole && value === null) throw lostState()
           applied[slot] = value === null ? this.mark.floor : Number(replyText(value!))
         }
       },

@@ -48,7 +48,7 @@ export class WholeCommands {
     const from = { ...checkpoint, ...at }
     let failure: string | undefined
     if (kind === 'slots') failure = await this.#overSlots(command)
-    else if (replOffset > this.#slots.mark.keyless) {
+    else if (this.#slots.hasStreams || replOffset > this.#slots.mark.keyless) {
       if (name === 'FLUSHALL' || name === 'FLUSHDB') await this.#flush(command, from)
       else failure = await this.#everywhere(command, from)
     }

@@ -11,12 +11,12 @@ export class ClusterTarget extends ProtocolError {
   }
 }
 
-/** One key space of several streams has its checkpoint in one place: a cluster has none such. */
-export function noShards(): ProtocolError {
+/** Its slots have what the others said of them, and no checkpoint of its own. */
+export function noNewShard(id: string): ProtocolError {
   return new ProtocolError(
-    'ERR_TARGET_CLUSTER',
-    'a live cluster goes into one server, not into another cluster yet',
-    { hint: 'a snapshot of it can: take one with `syncCluster()`, and replay that' },
+    'ERR_CLUSTER_CHANGES',
+    `a shard has come (${id}), and the target is a cluster: its slots cannot be loaded again there`,
+    { hint: 'begin anew with `emptyTarget`' },
   )
 }
 

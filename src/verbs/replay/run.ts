@@ -34,7 +34,7 @@ import {
 } from '../../topology/cluster.js'
 import { checkOptions, isReadOnce } from './checks.js'
 import { replayToCluster } from './cluster.js'
-import { ClusterTarget, noShards } from './cluster-target.js'
+import { ClusterTarget } from './cluster-target.js'
 import { keepInput } from './kept-input.js'
 import { awayMs } from './into-cluster/away.js'
 import { DEFAULT_RETRIES } from '../../net/server-settings.js'
@@ -183,7 +183,6 @@ async function intoCluster(
     )
   }
   const { source, signal } = call
-  if (call.cluster !== undefined) throw noShards()
   checkOptions({ ...call, target: seeds[0]! })
   // It is read more than once.
   const kept = isReadOnce(source) ? await keepInput(source, call) : undefined

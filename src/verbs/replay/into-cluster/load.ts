@@ -11,9 +11,14 @@ import { awayMs } from './away.js'
 import type { Ledger } from '../../../target/ledger.js'
 import { removeAllMarks } from '../../../target/load/load-marks.js'
 import { targetEnd } from '../../../target/server/target-probe.js'
-import { mastersOf, SLOT_COUNT, type ClusterNodes } from '../../../topology/cluster-nodes.js'
+import {
+  mastersOf,
+  SLOT_COUNT,
+  type ClusterNodes,
+  type SlotRanges,
+} from '../../../topology/cluster-nodes.js'
 import { readWholeCluster, settingsAt, type ClusterSeeds } from '../../../topology/cluster.js'
-import { tagIn } from '../../../topology/key-slot.js'
+import { slotSet, tagIn } from '../../../topology/key-slot.js'
 import { interruptedLoad } from '../interrupted-load.js'
 import { ReplaySession } from '../session.js'
 import { SnapshotFlow } from '../snapshot-flow.js'
@@ -28,6 +33,8 @@ export interface ClusterLoad {
   /** Told with the progress. */
   lag?: (() => { lagBytes: number; lagMs: number }) | undefined
   isPreamble?: boolean
+  /** Keys of other slots are left out. */
+  slots?: SlotRanges
 }
 
 export interface Loaded {
@@ -53,7 +60,8 @@ export async function loadIntoCluster(
   seeds: ClusterSeeds,
   load: ClusterLoad,
 ): Promise<Loaded> {
-  let work: Work[] = [{ slots: new Uint8Array(SLOT_COUNT).fill(1), isAgain: false }]
+  const all = slotSet(load.slots ?? [[0, SLOT_COUNT - 1]])
+  let work: Work[] = [{ slots: all, isAgain: false }]
   const run = new LoadRun(session, load)
   for (let round = 1; work.length > 0; round += 1) {
     if (round > MAX_ROUNDS) throw moves()

@@ -103,6 +103,7 @@ export class LostStreams {
     )
     if (spool.firstReplOffset > fromReplOffset) throw notKnown(lost, 'it is not in the spool')
     if (!isBehind) {
+      if (session.options.intoCluster !== undefined) throw notKnown(lost, 'the target is a cluster')
       const part = { fromReplOffset, toReplOffset: lane.at - 1, dbnum }
       const { problem } = collectKeys(spool, part, session.table, keys)
       if (problem !== undefined) throw notKnown(lost, `it holds ${problem}`)
@@ -145,7 +146,7 @@ export class LostStreams {
         if (owners[keySlot(Buffer.from(args[1]!))] !== index) continue
         const bytes = encodeCommand(...args)
         decoder.feed(bytes)
-        if (decoder.next() === RESP.COMMAND) sink.apply(lane, decoder, db)
+        if (decoder.next() === RESP.COMMAND) sink.apply(lane, decoder, db, lane.at)
         decoder.next()
         await sink.drain()
       }

@@ -22,7 +22,7 @@ import type { SlotSign } from '../../../topology/slot-signs.js'
 import type { Needs } from './barriers.js'
 import type { MergeSink } from './merge-sink.js'
 import { OPEN, type ShardLane } from './shard-lane.js'
-import { asRanges } from './shard-point.js'
+import { asRanges, slotsIn } from './shard-point.js'
 import { ShardRelease } from './shard-release.js'
 import type { Hold, HoldKind } from './slot-holds.js'
 import { OpenSlots } from './open-slots.js'
@@ -215,7 +215,10 @@ export class ShardMerge {
         // Of Redis' tasks: the new owner has them, or nobody lost them.
         if (isArg(reader.command, 0, 'TRIMSLOTS')) return
         // What waits is deleted when its turn comes.
-        this.#deleteLater(slots.filter((slot) => !held.has(slot) && lane.gone[slot] === 0))
+        this.#deleteLater(
+          lane,
+          slots.filter((slot) => !held.has(slot) && lane.gone[slot] === 0),
+        )
         return
       case 'coming':
         for (const slot of slots) {
@@ -287,7 +290,11 @@ export class ShardMerge {
       this.#work = async () => await this.#sink.flushAll(lane, command, reader.db)
       return
     }
-    this.#deleteLater(this.#ownSlots(lane), isArg(command, 0, 'FLUSHDB') ? reader.db : undefined)
+    this.#deleteLater(
+      lane,
+      this.#ownSlots(lane),
+      isArg(command, 0, 'FLUSHDB') ? reader.db : undefined,
+    )
   }
 
   #ownSlots(lane: ShardLane): number[] {
@@ -300,14 +307,17 @@ export class ShardMerge {
     return own
   }
 
-  #deleteLater(slots: readonly number[], db?: number): void {
+  #deleteLater(lane: ShardLane, slots: readonly number[], db?: number): void {
     if (slots.length === 0) return
-    this.#work = async () => await this.#sink.deleteSlots(asRanges(slots), db)
+    const at = lane.reader.start
+    this.#work = async () =>
+      await this.#sink.deleteSlots(asRanges(slots), { lane, at: () => at, db })
   }
 
   /** A transaction with FLUSHALL in it: nothing is left of what stands in front of that. */
   async #flushInside(lane: ShardLane): Promise<void> {
-    await this.#sink.deleteSlots(asRanges(this.#ownSlots(lane)))
+    const { start } = lane.reader
+    await this.#sink.deleteSlots(asRanges(this.#ownSlots(lane)), { lane, at: () => start })
     this.#deliver(lane, lane.reader)
   }
 
@@ -334,7 +344,7 @@ export class ShardMerge {
       }
       if (only !== undefined && !only.has(slot)) return
       if (lane.repair?.leavesOut(command, db) === true) return
-      this.#sink.apply(lane, command, db)
+      this.#sink.apply(lane, command, db, reader.end)
     })
     this.#sink.endUnit(lane, reader.end - start, reader.end)
   }
@@ -352,10 +362,4 @@ export class ShardMerge {
 /** Keys of it are being put right. */
 function isPaused({ repair, at }: ShardLane): boolean {
   return repair !== undefined && (!repair.isReady || repair.isDue(at))
-}
-
-function slotsIn(ranges: SlotRanges): number[] {
-  return ranges.flatMap(([first, last]) =>
-    Array.from({ length: last - first + 1 }, (_, i) => first + i),
-  )
 }

@@ -83,3 +83,9 @@ export function rangesOfSet(set: Uint8Array | Int16Array, value = 1): SlotRanges
   }
   return ranges
 }
+
+export function slotsIn(ranges: SlotRanges): number[] {
+  return ranges.flatMap(([first, last]) =>
+    Array.from({ length: last - first + 1 }, (_, i) => first + i),
+  )
+}

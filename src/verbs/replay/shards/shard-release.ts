@@ -57,15 +57,15 @@ export class ShardRelease {
     const isIn = (slot: number): boolean => isWithin(released.get(slot), start)
     if (again.kind === UNIT.COMMAND && isFlush(again.command)) {
       const db = isArg(again.command, 0, 'FLUSHDB') ? again.db : undefined
-      await this.#delete([...released.keys()].filter(isIn), db)
+      await this.#delete(lane, [...released.keys()].filter(isIn), db)
       return
     }
     if (isFlushSlot(again)) {
-      await this.#delete([integerOf(again.command, 2) ?? -1].filter(isIn))
+      await this.#delete(lane, [integerOf(again.command, 2) ?? -1].filter(isIn))
       return
     }
     const slots = unitSlots.of(again)
-    if (unitSlots.hasFlush) await this.#delete([...released.keys()].filter(isIn))
+    if (unitSlots.hasFlush) await this.#delete(lane, [...released.keys()].filter(isIn))
     const only = new Set([...slots].filter(isIn))
     if (only.size === 0) return
     const other = [...slots].find((slot) => isWithin(lane.held.get(slot), start))
@@ -82,8 +82,10 @@ export class ShardRelease {
     }
   }
 
-  async #delete(slots: readonly number[], db?: number): Promise<void> {
-    if (slots.length > 0) await this.#options.sink.deleteSlots(asRanges(slots), db)
+  async #delete(lane: ShardLane, slots: readonly number[], db?: number): Promise<void> {
+    if (slots.length === 0) return
+    const { start } = lane.again
+    await this.#options.sink.deleteSlots(asRanges(slots), { lane, at: () => start, db })
   }
 
   /** They are this shard's from here on; what came all at once, or of one that is no more, its alone. */
@@ -111,7 +113,9 @@ export class ShardRelease {
       }
     }
     if (named.size > 0) await this.#deleteNamed(lane, named)
-    if (replaced.length > 0) await sink.deleteSlots(asRanges(replaced))
+    if (replaced.length === 0) return
+    const at = (slot: number): number => holds.get(slot)!.scanFrom
+    await sink.deleteSlots(asRanges(replaced), { lane, at })
   }
 
   /** All keys that came with the slots: in the target is what the other shard had of them, and no more. */

@@ -228,7 +228,9 @@ export class ShardStreams {
   #open(id: string, members: readonly string[], server: ServerSettings): ShardStream {
     const { session, source } = this.#options
     const { options, checkpointKey } = session
-    const target = formatServerAddress(options.target.address)
+    // A cluster is called as it was asked for: who answers for it may be another at the next start.
+    const { address } = options.intoCluster?.[0] ?? options.target
+    const target = formatServerAddress(address)
     const directory = spoolDirectory(options.spoolDir, `live ${target} ${id} `, checkpointKey)
     const spool = new StreamSpool({ directory, source })
     const barriers = new Barriers(

@@ -13,6 +13,8 @@ import { TargetRewound } from '../../../target/stream/stream-writer.js'
 import { mastersOf, SLOT_COUNT, type SlotRanges } from '../../../topology/cluster-nodes.js'
 import { refuseHoles, type ClusterSeeds } from '../../../topology/cluster.js'
 import { slotSet } from '../../../topology/key-slot.js'
+import { loadIntoCluster } from '../into-cluster/load.js'
+import { noNewShard } from '../cluster-target.js'
 import { interruptedLoad } from '../interrupted-load.js'
 import { EndWatch } from '../live/end-watch.js'
 import { tick } from '../live/spool-player.js'
@@ -20,7 +22,9 @@ import type { ReplayOutcome } from '../options.js'
 import type { ReplaySession } from '../session.js'
 import { SnapshotFlow } from '../snapshot-flow.js'
 import { hasChecksum } from '../source-check.js'
+import { ClusterSink } from './cluster-sink.js'
 import { ServerSink } from './server-sink.js'
+import type { TargetSink } from './target-sink.js'
 import { ShardMerge } from './shard-merge.js'
 import { JoiningShards } from './joining-shards.js'
 import { LostStreams } from './lost-streams.js'
@@ -74,7 +78,7 @@ class ShardsReplay {
   readonly #seeds: ClusterSeeds
   #source = ''
   #streams: ShardStreams | undefined
-  #sink!: ServerSink
+  #sink!: TargetSink
   #merge!: ShardMerge
   #joining!: JoiningShards
   #lost: LostStreams | undefined
@@ -215,12 +219,14 @@ class ShardsReplay {
     const seeds = this.#seeds
     const streams = this.#streams!
     const owners = new Int16Array(SLOT_COUNT).fill(-1)
-    const sink = (this.#sink = new ServerSink(session, this.#source, { lanes, owners }))
+    const Sink = session.options.intoCluster === undefined ? ServerSink : ClusterSink
+    const sink = (this.#sink = new Sink(session, this.#source, { lanes, owners }))
     const settledOwner = (slot: number) => streams.settledOwner(slot)
     this.#merge = new ShardMerge({ sink, table: session.table, owners, lanes, settledOwner })
     this.#joining = new JoiningShards({
       ...{ session, seeds, streams, merge: this.#merge },
       load: async (stream, slots) => {
+        if (session.options.intoCluster !== undefined) throw noNewShard(stream.lane.id)
         await sink.deleteSlots(slots)
         await this.#loadShard(stream.lane, slots, true)
       },
@@ -266,6 +272,12 @@ class ShardsReplay {
     const { snapshot } = lane.spool.state
     const replOffset = snapshot?.replOffset ?? 0
     session.event({ event: 'snapshot', replOffset, bytes: snapshot?.bytes ?? 0 })
+    const { intoCluster } = session.options
+    if (intoCluster !== undefined) {
+      const load = { path: lane.spool.snapshotPath, name: 'the snapshot', replaceOwn, slots }
+      await loadIntoCluster(session, intoCluster, load)
+      return
+    }
     const input = await openInput(lane.spool.snapshotPath, { signal: session.options.signal })
     try {
       const flow = await SnapshotFlow.open(session, input, {
@@ -403,7 +415,7 @@ class ShardsReplay {
     for (const { lane, barriers } of this.#streams!.all) {
       let wanted = Infinity
       for (const [, { from }] of lane.held.entries()) wanted = Math.min(wanted, from)
-      const least = Math.min(this.#sink.confirmed(lane), wanted)
+      const least = Math.min(this.#sink.kept(lane), wanted)
       lane.spool.release(least)
       barriers.release(least)
     }
