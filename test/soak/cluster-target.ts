@@ -8,8 +8,9 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { clusterSeeds, diff } from '../../src/index.js'
-import { slotTags } from '../../src/topology/key-slot.js'
-import { moveSlots, startCluster, type ClusterNode, type TestCluster } from '../helpers/cluster.js'
+import { keySlot, slotTags } from '../../src/topology/key-slot.js'
+import { startCluster, type ClusterNode, type TestCluster } from '../helpers/cluster.js'
+import { killMaster, mastersOf, swapSlots } from '../helpers/cluster-faults.js'
 import { spawnRrep, type RrepProcess } from '../helpers/rrep-process.js'
 import {
   serverBinary,
@@ -73,28 +74,21 @@ async function soak(binary: ServerBinary): Promise<void> {
       await pause(500 + Math.random() * 2500)
       if (killed < KILLS_OF_RREP) await killRrep()
       await pause(Math.random() * 2000)
-      const [from, to] = await mastersOf(nodes)
       if (IS_MOVED && Math.random() < 0.5) {
-        const [a, b] = (await hasSlot(from!, MOVED[0])) ? [from!, to!] : [to!, from!]
-        if (await moved(a, b)) moves += 1
+        if (await swapSlots(nodes, MOVED)) moves += 1
       } else if (failovers < KILLS_OF_MASTERS) {
-        if (await failOver(nodes, failovers % 2)) failovers += 1
+        if (await killMaster(nodes, failovers)) failovers += 1
       }
     }
     await writer.stop()
     // Writers that rest are no end before.
     rrep.child.kill('SIGKILL')
     await rrep.ended
-    const before = rrep.err()
     rrep = begin(['--until-quiet'])
     const { code } = await rrep.ended
     assert.equal(code, 0, `${rrep.err()} ${rrep.out()}`)
     const target = { kind: 'cluster', seeds: clusterSeeds(seeds) } as const
     const same = await diff(`127.0.0.1:${source.port}`, target)
-    if (!same.same) {
-      console.log(before, rrep.err())
-      for (const node of await mastersOf(nodes)) console.log(await node.client.keys('rrep*'))
-    }
     if (!same.same) await tellWrong(await mastersOf(nodes), writer.counts)
     assert.ok(same.same, `${binary.name}: ${JSON.stringify(same)}`)
     const whole = await expectWhole(source, writer.counts)
@@ -174,111 +168,20 @@ async function expectWhole(source: TestServer, counts: Int32Array): Promise<numb
   return whole
 }
 
-/** What is lost, and what came twice. */
+/** What is lost, what came twice, and what is left of ours. */
 async function tellWrong(masters: readonly ClusterNode[], counts: Int32Array): Promise<void> {
-  const kinds = new Map<string, number>()
   const examples: string[] = []
+  let wrong = 0
   for (const node of masters) {
-    for (const [slot, tag] of slotTags().entries()) {
-      if (counts[slot] === 0 || !(await hasSlotOf(node, slot))) continue
-      const list = (await node.client.lrange(`l:{${tag}}`, 0, -1)).map(Number)
-      const seen = new Set(list)
-      const lost = Array.from({ length: counts[slot]! }, (_, i) => i + 1).filter(
-        (n) => !seen.has(n),
-      )
-      const doubled = list.length - seen.size
-      if (lost.length === 0 && doubled === 0) continue
-      const kind = `${node.port}: ${lost.length > 0 ? 'lost' : ''}${doubled > 0 ? 'doubled' : ''}`
-      kinds.set(kind, (kinds.get(kind) ?? 0) + 1)
-      if (examples.length < 20) {
-        examples.push(`slot ${slot} of ${counts[slot]!}: lost ${lost.join()}, has ${list.join()}`)
-      }
+    const keys = await node.client.keys('*')
+    examples.push(...keys.filter((key) => !/^[ln]:/.test(key)))
+    for (const key of keys.filter((each) => each.startsWith('l:'))) {
+      const count = counts[keySlot(Buffer.from(key))]!
+      const list = (await node.client.lrange(key, 0, -1)).map(Number)
+      if (list.length === count && list.every((n, i) => n === i + 1)) continue
+      wrong += 1
+      if (examples.length < 20) examples.push(`${key} of ${count}: ${list.join()}`)
     }
   }
-  console.log([...kinds], examples.join('\n'))
-}
-
-/** Those that own slots, as one that answers says. */
-async function mastersOf(nodes: readonly ClusterNode[]): Promise<readonly ClusterNode[]> {
-  for (const node of nodes) {
-    try {
-      const text = String(await node.client.call('CLUSTER', 'NODES'))
-      const ids = text
-        .split('\n')
-        .filter(
-          (line) =>
-            /\bmaster\b/.test(line) &&
-            !line.includes('fail') &&
-            / \d+(-\d+)?( |$)/.test(line.slice(60)),
-        )
-        .map((line) => line.slice(0, 40))
-      return nodes.filter(({ id }) => ids.includes(id))
-    } catch {
-      // It is being restarted.
-    }
-  }
-  throw new Error('nobody answers')
-}
-
-async function hasSlot(node: ClusterNode, slot: number): Promise<boolean> {
-  const text = String(await node.client.call('CLUSTER', 'NODES'))
-  const line = text.split('\n').find((each) => each.includes('myself')) ?? ''
-  return [...line.matchAll(/ (\d+)(?:-(\d+))?(?= |$)/g)].some(
-    ([, first, last]) => Number(first) <= slot && slot <= Number(last ?? first),
-  )
-}
-
-const slotsByNode = new Map<ClusterNode, Uint8Array>()
-
-async function hasSlotOf(node: ClusterNode, slot: number): Promise<boolean> {
-  let own = slotsByNode.get(node)
-  if (own === undefined) {
-    own = new Uint8Array(16_384)
-    const text = String(await node.client.call('CLUSTER', 'NODES'))
-    const line = text.split('\n').find((each) => each.includes('myself')) ?? ''
-    for (const [, first, last] of line.split('connected')[1]!.matchAll(/ (\d+)(?:-(\d+))?(?= |$)/g))
-      own.fill(1, Number(first), Number(last ?? first) + 1)
-    slotsByNode.set(node, own)
-  }
-  return own[slot] === 1
-}
-
-async function moved(from: ClusterNode, to: ClusterNode): Promise<boolean> {
-  try {
-    await moveSlots(from, to, MOVED)
-    return true
-  } catch (error) {
-    console.log(`the move failed: ${String(error)}`)
-    return false
-  }
-}
-
-/** The master is killed, its replica takes over, and the dead one comes back as a replica. */
-async function failOver(nodes: readonly ClusterNode[], which: number): Promise<boolean> {
-  const masters = await mastersOf(nodes)
-  const master = masters[which % masters.length]!
-  const text = String(await master.client.call('CLUSTER', 'NODES'))
-  const line = text
-    .split('\n')
-    .find(
-      (each) => each.includes(` ${master.id} `) && each.includes('slave') && !each.includes('fail'),
-    )
-  const replica = nodes.find(({ id }) => line?.startsWith(id) === true)
-  if (replica === undefined) return false
-  const isLinked = String(await replica.client.call('INFO', 'replication'))
-  if (!isLinked.includes('master_link_status:up')) return false
-  await master.kill('SIGKILL')
-  await pause(300)
-  await replica.client.call('CLUSTER', 'FAILOVER', 'TAKEOVER')
-  await waitFor(async () => String(await replica.client.call('ROLE')).startsWith('master'), {
-    what: 'the takeover',
-  })
-  await pause(1500)
-  await master.restart()
-  await waitFor(
-    async () =>
-      String(await master.client.call('INFO', 'replication')).includes('master_link_status:up'),
-    { what: 'the old master to follow', timeoutMs: 30_000 },
-  )
-  return true
+  console.log(`${wrong} lists are wrong`, examples.join('\n'))
 }

@@ -322,7 +322,7 @@ export class ClusterStreamWriter implements StreamTarget {
       const { generation, map } = this.#nodes
       if (this.#isRecovering || this.checkpoint?.phase !== 'stream') continue
       const replication = await map.replication()
-      if (this.#nodes.generation !== generation || this.#isRecovering) continue
+      if (this.#nodes.generation !== generation) continue
       const place = this.#places.look(replication, map.owners())
       if (place !== undefined) this.#mark(place)
     }

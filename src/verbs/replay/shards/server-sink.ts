@@ -11,6 +11,10 @@ import { TargetSink } from './target-sink.js'
 export class ServerSink extends TargetSink {
   readonly #keys = new KeyPositions()
 
+  protected override stampOf(): number {
+    return this.count
+  }
+
   deleteKeysOf(command: CommandDecoder, db: number): void {
     const { table, selection, mapping, facts, streamWriter } = this.session
     const { bytes, args } = command

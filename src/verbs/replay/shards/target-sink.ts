@@ -22,7 +22,7 @@ export abstract class TargetSink implements MergeSink {
   readonly #owners: Int16Array
   readonly #source: string
   /** Bytes of all streams together: what the checkpoint counts. */
-  #count = 0
+  protected count = 0
   /** Oldest first: what may be asked for again, and what is not confirmed. */
   #sent: Sent[] = []
   readonly #libraries = new LibraryWatch()
@@ -43,7 +43,7 @@ export abstract class TargetSink implements MergeSink {
 
   /** After a start, or where the target was thrown back. */
   startAt(count: number): void {
-    this.#count = count
+    this.count = count
     this.#sent = [...this.#sent.filter((each) => each.count < count), this.#here()]
     this.session.applier!.startAt(count, 0)
   }
@@ -55,14 +55,12 @@ export abstract class TargetSink implements MergeSink {
     this.session.applier!.apply(told, this.stampOf(lane, end))
   }
 
-  /** What commands are told apart by. */
-  protected stampOf(_lane: ShardLane, _end: number): number {
-    return this.#count
-  }
+  /** Which command it is: to the target, if it is to know. */
+  protected abstract stampOf(lane: ShardLane, end: number): number
 
   endUnit(_lane: ShardLane, bytes: number): void {
-    this.#count += bytes
-    this.session.streamWriter!.current.nextReplOffset = this.#count
+    this.count += bytes
+    this.session.streamWriter!.current.nextReplOffset = this.count
   }
 
   get isFull(): boolean {
@@ -78,8 +76,8 @@ export abstract class TargetSink implements MergeSink {
   seal(): void {
     const writer = this.session.streamWriter!
     // What only moved on is told, too.
-    this.#count += 1
-    writer.current.nextReplOffset = this.#count
+    this.count += 1
+    writer.current.nextReplOffset = this.count
     writer.current.shards = this.#texts()
     this.#sent.push(this.#here())
     this.session.applier!.seal()
@@ -131,7 +129,7 @@ export abstract class TargetSink implements MergeSink {
       {
         source: this.#source,
         replid: '',
-        nextReplOffset: this.#count,
+        nextReplOffset: this.count,
         dbnum: 0,
         shards: this.#texts(),
       },
@@ -163,6 +161,6 @@ export abstract class TargetSink implements MergeSink {
     const wanted = this.lanes.map((lane) => {
       return [lane.id, firstWanted({ ...lane.point(), owns: undefined })] as const
     })
-    return { count: this.#count, at, wanted: new Map(wanted) }
+    return { count: this.count, at, wanted: new Map(wanted) }
   }
 }
