@@ -1,16 +1,19 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
-import { PlaceKeeper, type Replication } from '../../src/target/cluster/place-keeper.js'
-import type { SlotCheckpoints } from '../../src/target/cluster/slot-checkpoints.js'
+import {
+  PlaceKeeper,
+  type AppliedSlots,
+  type Replication,
+} from '../../src/target/cluster/place-keeper.js'
 
 beforeEach(() => vi.useFakeTimers({ toFake: ['performance'] }))
 afterEach(() => vi.useRealTimers())
 
 /** One slot. */
 const slots = { at: 0 }
-const checkpoints = {
+const checkpoints: AppliedSlots = {
   copyApplied: () => [Float64Array.of(slots.at)],
   covers: ([then]: readonly Float64Array[]) => slots.at >= then![0]!,
-} as unknown as SlotCheckpoints
+}
 
 function at(replOffset: number): { replOffset: number; db: number; shards: undefined } {
   return { replOffset, db: 0, shards: undefined }

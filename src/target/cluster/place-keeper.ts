@@ -3,7 +3,6 @@
  * the target too, as their masters say: a failover then loses nothing of it. How far each slot was is kept with
  * each, so that behind a failover the newest place is found of which nothing is lost.
  */
-import type { SlotCheckpoints } from './slot-checkpoints.js'
 
 export interface Place {
   readonly replOffset: number
@@ -22,6 +21,13 @@ export interface NodeReplication {
 
 export type Replication = ReadonlyMap<number, NodeReplication>
 
+/** How far all slots are. */
+export interface AppliedSlots {
+  copyApplied(): readonly Float64Array[]
+  /** They are as far as they were then. */
+  covers(then: readonly Float64Array[]): boolean
+}
+
 interface Kept extends Place {
   readonly atMs: number
   readonly applied: readonly Float64Array[]
@@ -38,12 +44,12 @@ const MOST_KEPT = 24
 
 export class PlaceKeeper {
   last: Place = { replOffset: -1, db: 0, shards: undefined }
-  readonly #slots: SlotCheckpoints
+  readonly #slots: AppliedSlots
   /** Oldest first: what the last mark but one said, the last mark, and what waits to be one. */
   #kept: Kept[] = []
   #marked = 0
 
-  constructor(slots: SlotCheckpoints) {
+  constructor(slots: AppliedSlots) {
     this.#slots = slots
   }
 

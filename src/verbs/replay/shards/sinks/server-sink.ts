@@ -1,10 +1,10 @@
 /** One server as the target of several streams: each transaction says how far all of them are. */
 import type { Buffer } from 'node:buffer'
-import { KeyPositions } from '../../../resp/command-table.js'
-import type { CommandDecoder } from '../../../resp/decoder.js'
-import { deleteKeys } from '../../../source/slot-keys.js'
-import { slotSet } from '../../../topology/key-slot.js'
-import type { SlotRanges } from '../../../topology/cluster-nodes.js'
+import { KeyPositions } from '../../../../resp/command-table.js'
+import type { CommandDecoder } from '../../../../resp/decoder.js'
+import { deleteKeys } from '../../../../source/slot-keys.js'
+import { slotSet } from '../../../../topology/key-slot.js'
+import type { SlotRanges } from '../../../../topology/cluster-nodes.js'
 import type { DeletedBy } from './merge-sink.js'
 import { TargetSink } from './target-sink.js'
 

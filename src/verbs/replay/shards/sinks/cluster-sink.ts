@@ -3,13 +3,13 @@
  * transaction of what it got of it; what a stream says again is left out by that. So what is deleted
  * counts as a command of the stream that it is deleted for.
  */
-import { InternalError } from '../../../errors.js'
-import { ClusterStreamWriter } from '../../../target/cluster/cluster-writer.js'
-import type { SlotRanges } from '../../../topology/cluster-nodes.js'
-import type { CheckpointPhase } from '../../../target/checkpoint.js'
+import { InternalError } from '../../../../errors.js'
+import { ClusterStreamWriter } from '../../../../target/cluster/cluster-writer.js'
+import type { SlotRanges } from '../../../../topology/cluster-nodes.js'
+import type { CheckpointPhase } from '../../../../target/checkpoint.js'
 import type { DeletedBy } from './merge-sink.js'
-import type { ShardLane } from './shard-lane.js'
-import { slotsIn } from './shard-point.js'
+import type { ShardLane } from '../shard-lane.js'
+import { slotsIn } from '../shard-point.js'
 import { TargetSink } from './target-sink.js'
 
 /** So many keys of a slot go at once, and so many slots. */

@@ -1,7 +1,7 @@
 /** Where the streams of all shards go, in one order. */
-import type { CommandDecoder } from '../../../resp/decoder.js'
-import type { SlotRanges } from '../../../topology/cluster-nodes.js'
-import type { ShardLane } from './shard-lane.js'
+import type { CommandDecoder } from '../../../../resp/decoder.js'
+import type { SlotRanges } from '../../../../topology/cluster-nodes.js'
+import type { ShardLane } from '../shard-lane.js'
 
 /** Whose command it is that deletes, and at which byte of its stream, by slot. */
 export interface DeletedBy {

@@ -1,12 +1,12 @@
 /** The target of several streams: with what it is sent goes how far all of them are. */
-import type { CommandDecoder } from '../../../resp/decoder.js'
-import type { SlotRanges } from '../../../topology/cluster-nodes.js'
-import type { CheckpointPhase } from '../../../target/checkpoint.js'
-import type { ReplaySession } from '../session.js'
+import type { CommandDecoder } from '../../../../resp/decoder.js'
+import type { SlotRanges } from '../../../../topology/cluster-nodes.js'
+import type { CheckpointPhase } from '../../../../target/checkpoint.js'
+import type { ReplaySession } from '../../session.js'
 import { LibraryWatch } from './library-watch.js'
 import type { DeletedBy, MergeSink } from './merge-sink.js'
-import type { ShardLane } from './shard-lane.js'
-import { firstWanted, formatPoint, rangesOfSet } from './shard-point.js'
+import type { ShardLane } from '../shard-lane.js'
+import { firstWanted, formatPoint, rangesOfSet } from '../shard-point.js'
 
 /** What was sent: the count behind it, and where each shard is then. */
 interface Sent {

@@ -1,8 +1,8 @@
 /** What each of several shards says, as one key space has it. */
-import { copyArg } from '../../../resp/command-args.js'
-import { isArg } from '../../../resp/command-table.js'
-import { CommandDecoder, RESP } from '../../../resp/decoder.js'
-import { CommandEncoder } from '../../../resp/encoder.js'
+import { copyArg } from '../../../../resp/command-args.js'
+import { isArg } from '../../../../resp/command-table.js'
+import { CommandDecoder, RESP } from '../../../../resp/decoder.js'
+import { CommandEncoder } from '../../../../resp/encoder.js'
 
 /** Each shard says of its functions what the others say of theirs, and of keys that came what is only so
  * for a key that is not there. */
