@@ -1,6 +1,7 @@
 /** `rrep tail -o` as a process of its own, to be killed at any moment. */
 import { spawn, type ChildProcess } from 'node:child_process'
 import { join } from 'node:path'
+import { owned } from './children.js'
 import { rrepCommand } from './rrep-command.js'
 
 export interface ArchiveProcess {
@@ -19,14 +20,12 @@ export function startArchiveProcess(
   env: Record<string, string> = {},
 ): ArchiveProcess {
   const [program, ...before] = rrepCommand
-  const child = spawn(
-    program!,
-    [...before, 'tail', `127.0.0.1:${port}`, '-o', dir, '--json', ...args],
-    {
+  const child = owned(
+    spawn(program!, [...before, 'tail', `127.0.0.1:${port}`, '-o', dir, '--json', ...args], {
       stdio: ['ignore', 'pipe', 'pipe'],
       cwd: join(import.meta.dirname, '../..'),
       env: { ...process.env, ...env },
-    },
+    }),
   )
   const events: Record<string, unknown>[] = []
   let rest = ''

@@ -6,6 +6,7 @@ import { spawn, spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { owned } from './children.js'
 import { rrepCommand } from './rrep-command.js'
 import { waitFor } from './servers.js'
 
@@ -51,10 +52,12 @@ export async function spawnInPty(
   const line =
     `stty cols ${options.columns ?? 100} rows 40; echo $$ > ${quote(pidFile)}; ` +
     `exec ${[...rrep, ...args].map(quote).join(' ')} ${options.redirect ?? ''}`
-  const child = spawn('script', ['-qefc', line, '/dev/null'], {
-    stdio: ['pipe', 'pipe', 'ignore'],
-    env: { ...process.env, SHELL: '/bin/sh', TERM: 'xterm', ...options.env },
-  })
+  const child = owned(
+    spawn('script', ['-qefc', line, '/dev/null'], {
+      stdio: ['pipe', 'pipe', 'ignore'],
+      env: { ...process.env, SHELL: '/bin/sh', TERM: 'xterm', ...options.env },
+    }),
+  )
   child.stdin.on('error', () => undefined)
   let screen = ''
   child.stdout.on('data', (chunk: Buffer) => (screen += chunk.toString('latin1')))

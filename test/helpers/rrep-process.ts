@@ -1,5 +1,6 @@
 /** Runs the command line as a real process, for signals, limits and pipes. */
 import { spawn, type ChildProcess } from 'node:child_process'
+import { owned } from './children.js'
 import { rrepCommand } from './rrep-command.js'
 
 export interface RrepProcess {
@@ -26,13 +27,14 @@ export function spawnRrep(args: readonly string[], options: RrepProcessOptions =
   const stdout = options.stdout === 'keep' ? 'pipe' : (options.stdout ?? 'ignore')
   const stdio = ['ignore', stdout, 'pipe'] as const
   const env = { ...process.env, ...options.env }
-  const child =
+  const child = owned(
     options.prelude === undefined
       ? spawn(command[0]!, [...command.slice(1), ...args], { stdio: [...stdio], env })
       : spawn('bash', ['-c', `${options.prelude} exec "$@"`, 'bash', ...command, ...args], {
           stdio: [...stdio],
           env,
-        })
+        }),
+  )
   let err = ''
   let out = ''
   if (keeps) child.stdout?.on('data', (chunk: Buffer) => (out += chunk.toString()))

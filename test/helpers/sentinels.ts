@@ -5,6 +5,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Redis } from 'ioredis'
+import { owned } from './children.js'
 import { freePort, waitFor, type ServerBinary, type TestServer } from './servers.js'
 
 export const MASTER = 'mymaster'
@@ -55,7 +56,9 @@ export async function startSentinels(
         '',
       ].join('\n'),
     )
-    children.push(spawn(binary.server, [config, '--sentinel'], { stdio: 'ignore', cwd: dir }))
+    children.push(
+      owned(spawn(binary.server, [config, '--sentinel'], { stdio: 'ignore', cwd: dir })),
+    )
     const client = new Redis({ port, lazyConnect: true, retryStrategy: () => 50 })
     client.on('error', () => undefined)
     clients.push(client)

@@ -1,7 +1,8 @@
 /** `rrep serve` as a process of its own, to be killed, stopped and measured. */
-import { spawn, type ChildProcess } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { owned } from './children.js'
 import { rrepCommand } from './rrep-command.js'
 import { waitFor } from './servers.js'
 
@@ -28,20 +29,22 @@ export async function startServeProcess(
 ): Promise<ServeProcess> {
   const [program, ...before] = rrepCommand
   const argv = [...before, 'serve', ...args, '--json', '--connection-rate', '10000']
-  const child: ChildProcess = spawn(program!, argv, {
-    stdio: ['ignore', 'pipe', 'pipe'],
-    cwd: join(import.meta.dirname, '../..'),
-    env: { ...process.env, ...env },
-  })
+  const child = owned(
+    spawn(program!, argv, {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      cwd: join(import.meta.dirname, '../..'),
+      env: { ...process.env, ...env },
+    }),
+  )
   const events: ServeProcess['events'] = []
   let rest = ''
   let talk = ''
-  child.stdout!.on('data', (chunk: Buffer) => {
+  child.stdout.on('data', (chunk: Buffer) => {
     const lines = (rest + chunk.toString()).split('\n')
     rest = lines.pop()!
     for (const line of lines) events.push(JSON.parse(line) as ServeProcess['events'][number])
   })
-  child.stderr!.on('data', (chunk: Buffer) => (talk = (talk + chunk.toString()).slice(-16_384)))
+  child.stderr.on('data', (chunk: Buffer) => (talk = (talk + chunk.toString()).slice(-16_384)))
   const ended = new Promise<number | null>((resolve) => child.once('close', resolve))
   await waitFor(
     () => {

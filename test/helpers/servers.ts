@@ -9,6 +9,7 @@ import { connect, createServer } from 'node:net'
 import { homedir, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Redis } from 'ioredis'
+import { owned } from './children.js'
 
 export interface ServerBinary {
   /** Such as `redis-7.0.15` or `valkey-9.1.2`. */
@@ -48,12 +49,6 @@ export interface StartOptions {
   username?: string
   password?: string
 }
-
-/** A test run that is cut short must not leave servers behind. */
-const running = new Set<ChildProcess>()
-process.once('exit', () => {
-  for (const child of running) child.kill('SIGKILL')
-})
 
 /** Every server this machine has: Debian's own first, then what newer-servers.sh fetched. */
 export function serverBinaries(): ServerBinary[] {
@@ -126,8 +121,7 @@ export async function startServer(options: StartOptions = {}): Promise<TestServe
       { stdio: ['ignore', 'pipe', 'pipe'] },
     )
     const started = child
-    running.add(started)
-    started.once('exit', () => running.delete(started))
+    owned(started)
     let log = ''
     child.stdout?.on('data', (chunk: Buffer) => (log = (log + chunk.toString()).slice(-8192)))
     child.stderr?.on('data', (chunk: Buffer) => (log = (log + chunk.toString()).slice(-8192)))

@@ -7,6 +7,7 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:
 import { userInfo, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { CreateBucketCommand, ListMultipartUploadsCommand, S3Client } from '@aws-sdk/client-s3'
+import { owned } from './children.js'
 import { freePort, waitFor } from './servers.js'
 
 const PARTS = ['account', 'container', 'object'] as const
@@ -39,7 +40,9 @@ export async function startSwift(): Promise<Swift> {
   const start = (part: string): void => {
     const env = { ...process.env, SWIFT_CONF: join(dir, 'swift.conf') }
     const path = `/usr/bin/swift-${part}-server`
-    children.push(spawn(path, [join(dir, `${part}.conf`)], { cwd: dir, env, stdio: 'ignore' }))
+    children.push(
+      owned(spawn(path, [join(dir, `${part}.conf`)], { cwd: dir, env, stdio: 'ignore' })),
+    )
   }
   for (const part of PARTS) {
     const port = await freePort()
