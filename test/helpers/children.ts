@@ -2,8 +2,14 @@
 import type { ChildProcess } from 'node:child_process'
 
 const running = new Set<ChildProcess>()
-process.once('exit', () => {
+const killAll = (): void => {
   for (const child of running) child.kill('SIGKILL')
+}
+process.once('exit', killAll)
+// So the workers of a test run are ended.
+process.once('SIGTERM', () => {
+  killAll()
+  process.kill(process.pid, 'SIGTERM')
 })
 
 /** The same child, killed at the latest when this process ends. */
