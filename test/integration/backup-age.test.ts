@@ -189,6 +189,13 @@ test('the shards of a cluster', async () => {
     expect((await runCli(['diff', `${repo}@latest`, dump, ...by])).code).toBe(0)
     const none = await runCli(['inspect', `${repo}@latest`, '--json'])
     expect(JSON.parse(none.err)).toMatchObject({ error: 'ERR_NO_IDENTITY' })
+    const back = await runCli(['restore', repo, first, '--cluster', '--yes', ...by])
+    expect(back.code, back.err).toBe(0)
+    const told = await runCli(['doctor', `${repo}@latest`, ...by])
+    expect(told.out).toContain('sound, 5000 keys')
+    // What is no archive has no commands.
+    const listed = await runCli(['tail', `${repo}@latest`, '--json'])
+    expect(JSON.parse(listed.err)).toMatchObject({ error: 'ERR_NO_COMMANDS' })
   } finally {
     await cluster.stop()
   }

@@ -185,6 +185,7 @@ function repositories(
       name: 'restore',
       needsBytes: DATA_BYTES + (1 << 17),
       run: async () => {
+        // Only into what is not there.
         rmSync(file('data'), { recursive: true, force: true })
         const made = join(elsewhere, 'repo')
         if (!existsSync(made)) await expectGood(rrep('backup', address, '--to', made))
@@ -194,6 +195,7 @@ function repositories(
         if (existsSync(file('data'))) await loads(file('data'))
       },
       own: ['data'],
+      isFresh: true,
     },
     {
       name: 'tail --ship, its spool',
@@ -208,7 +210,8 @@ function repositories(
       run: async () => await ship(file('ship'), '-o', copied),
       check: async () => {
         await loads(copied)
-        if (existsSync(file('ship'))) await shipped(file('ship'))
+        const { archives } = await readCatalogue(file('ship'))
+        if (archives.length > 0) await shipped(file('ship'))
       },
       own: ['ship'],
       isFresh: true,

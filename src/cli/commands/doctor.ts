@@ -11,11 +11,11 @@ import {
 } from '../connect-options.js'
 import { EXIT } from '../exit-codes.js'
 import { lookOf, renderTable, type Column } from '../render/inspect-table.js'
-import { readNamed } from '../source-argument.js'
+import { addIdentityOption, readNamed, type IdentityOptions } from '../source-argument.js'
 import { countOf, parseDuration } from '../units.js'
 import { inFlags } from '../words.js'
 
-interface DoctorCommandOptions extends ConnectValues {
+interface DoctorCommandOptions extends ConnectValues, IdentityOptions {
   cluster?: boolean
   to?: string
   sample?: number
@@ -57,6 +57,7 @@ export function registerDoctor(program: Command, context: CommandContext): void 
     .option('--to <dir>', 'is there room for a dump?')
     .option('--sample <time>', 'how long writes are watched (default 2s)', parseDuration)
     .addHelpText('after', DETAILS)
+  addIdentityOption(command)
   addConnectOptions(command)
   addConnectOptions(command, 'target')
   addCommonOptions(command, [
@@ -76,6 +77,7 @@ export function registerDoctor(program: Command, context: CommandContext): void 
         const result = await doctor(source, {
           ...{ target, signal },
           directory: options.to,
+          identity: options.identity,
           sampleMs: options.sample,
         })
         progress.stop()

@@ -34,6 +34,9 @@ parentPort.on('message', (told) => {
 })
 `
 
+/** What it is told is soon garbage: it needs no more for that. */
+const YOUNG_MB = 1
+
 /** Hex. */
 export interface PartHashes {
   readonly md5: string
@@ -52,7 +55,10 @@ export class UploadHashes {
   #fault: Error | undefined
 
   constructor(buffers: readonly SharedArrayBuffer[]) {
-    this.#worker = new Worker(PROGRAM, { eval: true, execArgv: [], workerData: buffers })
+    const resourceLimits = { maxYoungGenerationSizeMb: YOUNG_MB }
+    this.#worker = new Worker(PROGRAM, {
+      ...{ eval: true, execArgv: [], workerData: buffers, resourceLimits },
+    })
     this.#worker.on('message', (hashes: PartHashes) => this.#asked.shift()?.resolve(hashes))
     this.#worker.on('error', (error) => this.#fail(error))
     this.#worker.on('exit', () => this.#fail(new InternalError('the thread of hashes ended')))

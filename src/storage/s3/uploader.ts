@@ -52,8 +52,10 @@ export class Upload implements Output {
   #hashed = 0
   /** From the first part on that is not the only one. */
   #hashes: UploadHashes | undefined
-  /** What came while both buffers were in use. */
-  #rest: Buffer[] = []
+  /** What came while both buffers were in use, in memory that is used again: it comes with every part. */
+  #held: Buffer = Buffer.alloc(0)
+  #heldFrom = 0
+  #heldEnd = 0
   #uploadId: Promise<string> | undefined
   #parts: Promise<Part>[] = []
   #fault: unknown
@@ -70,18 +72,20 @@ export class Upload implements Output {
   write(bytes: Uint8Array, start = 0, end = bytes.length): void {
     this.#check()
     this.writtenBytes += end - start
-    if (this.#rest.length > 0) this.#rest.push(Buffer.from(bytes.subarray(start, end)))
-    else this.#take(bytes, start, end)
+    const taken = this.#isHolding ? 0 : this.#take(bytes, start, end)
+    if (taken < end - start) this.#hold(bytes, start + taken, end)
   }
 
-  #take(bytes: Uint8Array, start: number, end: number): void {
+  get #isHolding(): boolean {
+    return this.#heldFrom < this.#heldEnd
+  }
+
+  /** How many: fewer where both buffers are in use. */
+  #take(bytes: Uint8Array, start: number, end: number): number {
     let at = start
     while (at < end) {
       if (this.#filled === this.#target.partBytes) this.#ship()
-      if (this.#buffers[this.#filling].sending !== undefined) {
-        this.#rest.push(Buffer.from(bytes.subarray(at, end)))
-        return
-      }
+      if (this.#buffers[this.#filling].sending !== undefined) break
       const buffer = this.#room()
       const count = Math.min(end - at, buffer.length - this.#filled)
       buffer.set(bytes.subarray(at, at + count), this.#filled)
@@ -89,6 +93,19 @@ export class Upload implements Output {
       at += count
       if (this.#filled - this.#hashed >= HASHED_BYTES) this.#tellHashes()
     }
+    return at - start
+  }
+
+  #hold(bytes: Uint8Array, start: number, end: number): void {
+    if (!this.#isHolding) this.#heldFrom = this.#heldEnd = 0
+    const wanted = this.#heldEnd + end - start
+    if (wanted > this.#held.length) {
+      const larger = Buffer.allocUnsafe(Math.max(wanted, 2 * this.#held.length))
+      this.#held.copy(larger, 0, 0, this.#heldEnd)
+      this.#held = larger
+    }
+    this.#held.set(bytes.subarray(start, end), this.#heldEnd)
+    this.#heldEnd = wanted
   }
 
   /** The buffer being filled, larger where it is full: what is small takes little memory. */
@@ -148,23 +165,14 @@ export class Upload implements Output {
 
   drain(): Promise<void> | undefined {
     this.#check()
-    return this.#rest.length === 0 ? undefined : this.#drained()
+    return this.#isHolding ? this.#drained() : undefined
   }
 
   async #drained(): Promise<void> {
-    while (this.#rest.length > 0) {
+    while (this.#isHolding) {
       await this.#buffers[this.#filling].sending
       this.#check()
-      const rest = this.#rest
-      this.#rest = []
-      for (const [index, bytes] of rest.entries()) {
-        this.#take(bytes, 0, bytes.length)
-        // Both are in use again: the others behind what it left.
-        if (this.#rest.length > 0) {
-          this.#rest.push(...rest.slice(index + 1))
-          break
-        }
-      }
+      this.#heldFrom += this.#take(this.#held, this.#heldFrom, this.#heldEnd)
     }
   }
 
@@ -174,7 +182,7 @@ export class Upload implements Output {
     this.writtenBytes = 0
     this.#filled = 0
     this.#hashed = 0
-    this.#rest = []
+    this.#heldFrom = this.#heldEnd = 0
     this.#parts = []
     this.#uploadId = undefined
     this.#fault = undefined

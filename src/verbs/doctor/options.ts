@@ -8,6 +8,8 @@ export interface DoctorOptions {
   directory?: string | undefined
   /** How long the rate of writes is measured, ms. Default 2000. */
   sampleMs?: number | undefined
+  /** The file with the identity that opens what is encrypted with age. */
+  identity?: string | undefined
   signal?: AbortSignal | undefined
 }
 

@@ -125,12 +125,12 @@ function writtenBy({ family, version }: ServerFacts): RdbMagic | undefined {
 
 async function lookAtFile(
   source: StoredSource,
-  { signal }: DoctorOptions,
+  { identity, signal }: DoctorOptions,
   checks: Check[],
 ): Promise<SourceOutline> {
   const place = nameOfSource(source)
   try {
-    const result = await inspect(source, { signal })
+    const result = await inspect(source, { identity, signal })
     const { error, family, rdbVersion } = result
     checks.push(
       error === undefined

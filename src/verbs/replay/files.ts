@@ -84,6 +84,7 @@ async function replayWhole(session: ReplaySession, opened: ReplayParts): Promise
     const whole = kept === undefined ? opened : { ...opened, parts: [singlePart(kept.path)] }
     await checkParts(whole.parts, {
       moment: whole.moment,
+      identity: session.options.identity,
       signal: session.options.signal,
       onProgress: (done, total) => session.progress({ phase: 'check', done, total, unit: 'bytes' }),
       onCommands: () => refuseForStream(session.options),

@@ -22,6 +22,8 @@ const CHECKSUM_BYTES = 8
 
 export interface SourceCheckOptions {
   moment?: Moment
+  /** Opens what is encrypted with age. */
+  identity?: string | undefined
   signal?: AbortSignal | undefined
   onProgress?: ((bytes: number, totalBytes: number | undefined) => void) | undefined
   /** Before the first command: throws where commands are not wanted. */

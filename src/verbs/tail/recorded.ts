@@ -3,7 +3,9 @@
  * the offset of each. The offset is what `--until offset:N` of other verbs takes: the state with
  * this command in it; one less is the state before it.
  */
+import { join } from 'node:path'
 import { AofParser, type AofPosition } from '../../aof/aof-parser.js'
+import { isClusterArchive, NODES_FILE } from '../../archive/cluster-record.js'
 import { momentOf } from '../../archive/moment.js'
 import { MomentGate } from '../../archive/moment-gate.js'
 import { openArchive, type ArchiveIncrement } from '../../archive/reader.js'
@@ -89,7 +91,12 @@ class RecordedTail {
   }
 
   async #archive(): Promise<void> {
-    const archive = openArchive(this.#options.path)
+    const { path } = this.#options
+    // The dumps of a cluster.
+    if (statOf(join(path, NODES_FILE)) !== undefined && !isClusterArchive(path)) {
+      throw noCommands(path)
+    }
+    const archive = openArchive(path)
     for (const message of archive.problems) this.#options.onEvent?.({ event: 'warning', message })
     const { increments } = archive
     for (const [index, increment] of increments.entries()) {
@@ -121,13 +128,7 @@ class RecordedTail {
       }
       await this.#read(input, 0, true)
       if (input.kind === 'aof' || input.kind === 'empty' || this.#commands > 0) return
-      throw new ProtocolError(
-        'ERR_NO_COMMANDS',
-        `${input.name} is a snapshot: no commands follow it`,
-        {
-          hint: 'see what it holds with inspect or export',
-        },
-      )
+      throw noCommands(input.name)
     } finally {
       input.close()
     }
@@ -226,5 +227,11 @@ class RecordedTail {
 function noTimes(path: string): UsageError {
   return new UsageError(`the commands in ${path} have no times: they have no "from"`, {
     hint: 'servers write times with aof-timestamp-enabled yes',
+  })
+}
+
+function noCommands(name: string): ProtocolError {
+  return new ProtocolError('ERR_NO_COMMANDS', `${name} is a snapshot: no commands follow it`, {
+    hint: 'see what it holds with inspect or export',
   })
 }

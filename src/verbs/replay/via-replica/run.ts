@@ -79,12 +79,12 @@ async function requireEmpty(
       hint: 'mean it: `emptyTarget`; or leave out `viaReplica`',
     })
   }
-  const { signal } = session.options
+  const { identity, signal } = session.options
   const opened = await openParts({ ...session.options, source })
   try {
     const onProgress = (done: number, total: number | undefined): void =>
       session.progress({ phase: 'check', done, total, unit: 'bytes' })
-    await checkParts(opened.parts, { moment: opened.moment, signal, onProgress })
+    await checkParts(opened.parts, { moment: opened.moment, identity, signal, onProgress })
   } finally {
     closeParts(opened.parts)
   }
