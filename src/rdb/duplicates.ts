@@ -183,7 +183,7 @@ export class KeyNotes implements KeyWatch {
   take(): Uint8Array<ArrayBuffer> {
     const notes = new Uint8Array(this.#notes.buffer).slice(0, this.#count * NOTED_BYTES)
     this.#count = 0
-    return notes as Uint8Array<ArrayBuffer>
+    return notes
   }
 
   clear(): void {

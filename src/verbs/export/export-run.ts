@@ -188,9 +188,9 @@ function added<Name extends string>(
   a: Readonly<Partial<Record<Name, number>>>,
   b: Readonly<Partial<Record<Name, number>>>,
 ): Record<Name, number> {
-  const sums = { ...a } as Record<Name, number>
+  const sums = new Map(Object.entries(a) as [Name, number][])
   for (const [name, times] of Object.entries(b) as [Name, number][]) {
-    sums[name] = (sums[name] ?? 0) + times
+    sums.set(name, (sums.get(name) ?? 0) + times)
   }
-  return sums
+  return Object.fromEntries(sums) as Record<Name, number>
 }
