@@ -4,10 +4,9 @@
  * never more is held than the limit. A visitor in front of another one.
  */
 import { Buffer } from 'node:buffer'
+import { forwardElements, forwardFile } from '../rdb/forward.js'
 import {
   DEPTH,
-  forwardElements,
-  forwardFile,
   type Depth,
   type KeyHeader,
   type RdbVisitor,

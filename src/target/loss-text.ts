@@ -15,7 +15,7 @@ const LOSS_TEXT: Readonly<Record<Loss, string>> = {
   'module-aux': 'data of a module that belongs to no key',
   'disputed-length': 'streams with an entry of a length that the target would misread',
   scrub:
-    'values that were to be scrubbed and cannot be (streams, modules, arrays, keys with metadata of modules)',
+    'values that were to be scrubbed and cannot be (modules, arrays, keys with metadata of modules)',
   'slot-import': 'that slots were being imported',
 }
 

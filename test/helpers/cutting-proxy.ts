@@ -12,6 +12,9 @@ export interface CuttingProxy {
   block(isBlocked: boolean): void
   /** Lets so many more bytes come from the target, then no more. */
   holdAfter(bytes: number): void
+  /** Resolves when a client sends these bytes, which lie in one piece. They are held up, or, `behind` them, what
+   * comes back. */
+  holdAt(bytes: string, where: 'before' | 'behind'): Promise<void>
   /** New connections go there: a failover. */
   retarget(port: number): void
   stop(): Promise<void>
@@ -24,6 +27,7 @@ export async function startProxy(targetPort: number): Promise<CuttingProxy> {
   let downBytes = 0
   let connections = 0
   let heldAt = Infinity
+  let trap: { bytes: string; where: 'before' | 'behind'; met: () => void } | undefined
   const server = createServer((client) => {
     if (isBlocked) {
       client.resetAndDestroy()
@@ -47,7 +51,19 @@ export async function startProxy(targetPort: number): Promise<CuttingProxy> {
       target.unpipe(client)
       target.pause()
     })
-    client.pipe(target)
+    client.on('data', (chunk: Buffer) => {
+      const isMet = trap !== undefined && chunk.includes(trap.bytes)
+      if (isMet) client.pause()
+      if (isMet && trap?.where === 'behind') target.unpipe(client)
+      if (!isMet || trap?.where === 'behind') {
+        if (!target.write(chunk) && !isMet) {
+          client.pause()
+          target.once('drain', () => client.resume())
+        }
+      }
+      if (isMet) trap?.met()
+    })
+    client.on('end', () => target.end())
     target.pipe(client)
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
@@ -65,6 +81,10 @@ export async function startProxy(targetPort: number): Promise<CuttingProxy> {
     cut,
     block: (blocked) => (isBlocked = blocked),
     holdAfter: (bytes) => (heldAt = downBytes + bytes),
+    holdAt: async (bytes, where) => {
+      await new Promise<void>((met) => (trap = { bytes, where, met }))
+      trap = undefined
+    },
     retarget: (port) => (currentPort = port),
     stop: async () => {
       cut()

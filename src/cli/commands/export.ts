@@ -103,7 +103,7 @@ cannot ask for commands or copies here.
   keys        names: ids: parts between : { } with a digit, an @ or a letter that is not ASCII; hash:
               all behind the first :
 Types, times to live, scores and lengths stay; keys may go to other slots. The secret (RREP_SCRUB_SECRET,
-or --scrub-secret-file) makes the same of the same in each run. Streams, values of modules and arrays
+or --scrub-secret-file) makes the same of the same in each run. Values of modules and arrays
 that a rule would change are left out, counted, with status 7; of what no rule matches nothing is changed,
 nor of functions and data that modules keep between keys. A short value has few others: it can be guessed.
 

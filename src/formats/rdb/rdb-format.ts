@@ -6,27 +6,20 @@
  */
 import { Buffer } from 'node:buffer'
 import { VECTOR_SET_MODULE } from '../../analyze/vector-set.js'
-import { MAX_NOTED, RECORD_TYPES } from '../../kernels/abi.js'
-import type { RdbLane, Stretch } from '../../rdb/lane/lane.js'
+import type { RdbLane } from '../../rdb/lane/lane.js'
 import { rdbMagicOf } from '../../rdb/head.js'
 import { RawValueParser } from '../../rdb/raw-value-parser.js'
 import { FileRecords } from '../../rdb/writer/file-records.js'
 import { isCompressible, LzfValues } from '../../rdb/writer/lzf-value.js'
 import { formFor, holdsType, typeInstead, type RdbForm } from '../../rdb/writer/rdb-form.js'
 import { hasDisputedLength, hasListpacks } from './disputed-length.js'
+import { copyOfRecords, copyOfStrings } from './rdb-lane.js'
 import { isPlaced, NO_KEY, SplitKeys, type SplitPart } from './rdb-split.js'
-import { StringRecords } from './string-records.js'
+import { TYPE } from '../../rdb/numbers.js'
 import { RdbOutput } from '../../rdb/writer/rdb-output.js'
 import { ValueEncoder } from '../../rdb/writer/value-encoder.js'
-import {
-  DEPTH,
-  forwardElements,
-  forwardFile,
-  KIND,
-  type Depth,
-  type KeyHeader,
-  type RdbVisitor,
-} from '../../rdb/visitor.js'
+import { forwardElements, forwardFile } from '../../rdb/forward.js'
+import { DEPTH, KIND, type Depth, type KeyHeader, type RdbVisitor } from '../../rdb/visitor.js'
 import { capabilitiesOfWriter } from '../../rewrite/writing-server.js'
 import type { BacklenHabit } from '../../servers/capabilities.js'
 import { LOSS, type Loss, type LossCounts } from '../../servers/loss.js'
@@ -104,7 +97,6 @@ class RdbKeys implements SplitPart {
   readonly #lzfValues: LzfValues | undefined
   readonly #scrubbed: ScrubbedElements | undefined
   readonly #databases: number
-  #strings: StringRecords | undefined
   readonly #own: KeyPlace = { key: NO_KEY, dbnum: 0, expireAtMs: undefined }
   #place: KeyPlace = this.#own
   #way: Way = WAY.OUT
@@ -131,7 +123,7 @@ class RdbKeys implements SplitPart {
     const { databases = Infinity, hasModule = () => true } = run.loader ?? {}
     this.#databases = databases
     this.#records = new FileRecords({ output, isWhole, lose: loseOfFile, databases, hasModule })
-    this.#encoder = new ValueEncoder(output.to, lose)
+    this.#encoder = new ValueEncoder(output.to, lose, target?.backlen ?? this.#sourceBacklen)
     this.#again = { key: () => DEPTH.ELEMENTS, ...forwardElements(this.#encoder) }
     this.#scrubbed = run.scrub?.(this.#encoder)
     Object.assign(this, forwardElements(this.#encoder), forwardRecords(this.#records))
@@ -139,11 +131,9 @@ class RdbKeys implements SplitPart {
     if (run.lzf) {
       this.lane = {}
     } else if (isWhole && !this.#backlensDiffer) {
-      this.lane = { anyRecords: (stretch, dbnum) => this.#copyRecords(stretch, dbnum) }
+      this.lane = copyOfRecords(run, output)
     } else if (isSameForm && run.wantedString !== undefined) {
-      const { wantedString } = run
-      this.#strings = new StringRecords(wantedString)
-      this.lane = { stringRecords: (stretch, dbnum) => this.#copyStrings(stretch, dbnum) }
+      this.lane = copyOfStrings(run, output, run.wantedString)
     } else {
       this.lane = {}
     }
@@ -191,17 +181,20 @@ class RdbKeys implements SplitPart {
       this.#valueAt = out.pos - out.heldAt
       return DEPTH.RAW
     }
-    const typeByte = typeInstead(this.#form, type)
+    const isStream = header.kind === KIND.STREAM
+    // With its own counters, where they can be written.
+    const isAsItWas = isStream && isHeld && header.typeByte !== TYPE.STREAM_5
+    const typeByte = isAsItWas ? header.typeByte : typeInstead(this.#form, type)
     if (typeByte === undefined || (isScrubbed && !isScrubbable(header))) {
-      this.#lose(isScrubbed ? LOSS.SCRUB : header.kind === KIND.STREAM ? LOSS.STREAM : LOSS.VALUE)
+      this.#lose(isScrubbed ? LOSS.SCRUB : isStream ? LOSS.STREAM : LOSS.VALUE)
       this.#tell(header, KEY_FATE.LOST)
       return DEPTH.SKIP
     }
     this.#tell(header, KEY_FATE.WRITTEN)
     this.#beginKey(header, typeByte)
-    this.#encoder.beginValue(header, typeByte)
+    this.#encoder.beginValue(header, typeByte, isScrubbed)
     this.#way = WAY.ELEMENTS
-    if (header.kind === KIND.STREAM) {
+    if (isStream && !isScrubbed) {
       this.rawWithElements = true
       this.#way = WAY.STREAM
     }
@@ -355,46 +348,14 @@ class RdbKeys implements SplitPart {
     this.#encoder.endValue(header.kind)
   }
 
-  /** Records that stay as they are, all of which are wanted. */
-  #copyRecords(stretch: Stretch, dbnum: number): number {
-    const { kernel, start, end } = stretch
-    const { exports, memory } = kernel
-    const tally = this.#run.loader?.tally
-    if (tally !== undefined) {
-      if (dbnum >= this.#databases) return 0
-      exports.countExpired(tally.nowMs)
-    }
-    // 31 halvings: of keys that are not compared next to none are noted.
-    const passed = exports.walkRecords(start, end, 31, dbnum, MAX_NOTED)
-    if (passed === 0) return 0
-    stretch.takenTo = exports.walkedRecordsEnd()
-    this.#output.select(dbnum)
-    this.#output.to.out.write(memory, start, stretch.takenTo)
-    this.#output.keys += passed
-    tally?.records(
-      dbnum,
-      new Uint32Array(memory.buffer, exports.walkedRecordCounts(), 2 * RECORD_TYPES),
-    )
-    return passed
-  }
-
-  /** Those of a row of strings that are wanted. */
-  #copyStrings(stretch: Stretch, dbnum: number): number {
-    const strings = this.#strings!
-    if (dbnum >= this.#databases) return 0
-    const passed = strings.copy(stretch, dbnum, this.#output)
-    this.#output.keys += strings.copied
-    return passed
-  }
-
   #lose(loss: Loss): void {
     count(loss, this.keyLosses)
   }
 }
 
-/** Nodes of streams are copied only, and who knows what a module keeps beside a key. */
-function isScrubbable({ kind, metaClasses }: KeyHeader): boolean {
-  return kind !== KIND.STREAM && metaClasses === 0
+/** Who knows what a module keeps beside a key. */
+function isScrubbable({ metaClasses }: KeyHeader): boolean {
+  return metaClasses === 0
 }
 
 function count(loss: Loss, losses: LossCounts): void {

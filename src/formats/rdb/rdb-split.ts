@@ -1,14 +1,8 @@
 /** A dump in parts: each key in the one that its name says, what stands between keys in all. */
 import { Buffer } from 'node:buffer'
 import type { RdbLane } from '../../rdb/lane/lane.js'
-import {
-  forwardElementsTo,
-  forwardFileToAll,
-  type Depth,
-  type KeyHeader,
-  type RdbVisitor,
-  type Slice,
-} from '../../rdb/visitor.js'
+import { forwardElementsTo, forwardFileToAll } from '../../rdb/forward.js'
+import { type Depth, type KeyHeader, type RdbVisitor, type Slice } from '../../rdb/visitor.js'
 import type { Loss, LossCounts } from '../../servers/loss.js'
 import type { KeyFormatRun, KeyPlace } from '../key-format.js'
 

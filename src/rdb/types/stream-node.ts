@@ -40,6 +40,7 @@ const walkNode: Walk = (core, emit) => {
   if (nextInteger(core) !== 0) {
     throw core.blobError('the master entry of a stream node does not end in 0', packed.entryAt)
   }
+  if (emit) core.visitor.streamNode?.(stream.masterId)
   let deletedSeen = 0
   for (let left = count + deleted; left > 0; left -= 1) {
     const itemEntry = packed.entries

@@ -16,6 +16,7 @@ export const streamValue: Step = (core) => {
   core.reading = 'stream'
   core.left = core.input.readLength()
   core.stream.liveEntries = 0
+  if (emits(core)) core.visitor.streamNodes?.(core.left)
   return nodes
 }
 

@@ -4,6 +4,7 @@
  * for is named.
  */
 import { Buffer } from 'node:buffer'
+import type { BacklenHabit } from '../../servers/capabilities.js'
 import { LOSS, type Loss } from '../../servers/loss.js'
 import { TYPE } from '../numbers.js'
 import { isLargestCount } from '../values/delivery-count.js'
@@ -11,7 +12,9 @@ import { IDMP_DEFAULT } from '../values/idmp.js'
 import { compareU64, isZeroId, MutableStreamId } from '../values/u64.js'
 import type { Slice, StreamConsumer, StreamGroup, StreamId, StreamMeta, U64 } from '../visitor.js'
 import type { RdbBytes } from './rdb-bytes.js'
+import { StreamNodes } from './stream-nodes.js'
 
+const ID_BYTES = 16
 /** What XNACK FATAL leaves: 2^63 − 1. */
 const LARGEST_COUNT: U64 = { high: 0x7fffffff, low: 0xffffffff }
 
@@ -45,16 +48,25 @@ export class StreamEncoder {
    * entries: of these a group is kept until its end. */
   #keeps = false
   #kept: KeptGroup = { entries: new Map(), consumers: [] }
+  /** Nodes that are written anew, of the stream at hand. */
+  #nodes: StreamNodes | undefined
+  #isInNode = false
+  readonly #backlen: BacklenHabit
 
-  constructor(to: RdbBytes, lose: (loss: Loss) => void) {
+  /** @param backlen of who reads it */
+  constructor(to: RdbBytes, lose: (loss: Loss) => void, backlen: BacklenHabit) {
     this.to = to
     this.lose = lose
+    this.#backlen = backlen
   }
 
-  protected beginStream(sourceType: number, type: number): void {
+  /** @param isChanged its nodes are written from their entries, none comes as raw bytes */
+  protected beginStream(sourceType: number, type: number, isChanged: boolean): void {
     this.#type = type
     this.#nodesDone = false
     this.#keeps = sourceType === TYPE.STREAM_5
+    this.#nodes = isChanged ? new StreamNodes(this.#backlen) : undefined
+    this.#isInNode = false
   }
 
   /** The next raw bytes of the value: of its nodes, then of what stands behind them. */
@@ -66,12 +78,37 @@ export class StreamEncoder {
     this.#nodesDone = true
   }
 
-  // The nodes are copied with their entries.
-  streamEntry(): void {}
-  streamField(): void {}
+  streamNodes(count: number): void {
+    if (this.#nodes !== undefined) this.to.length(count)
+  }
+
+  streamNode(masterId: StreamId): void {
+    this.#endNode()
+    this.#nodes?.begin(masterId)
+    this.#isInNode = this.#nodes !== undefined
+  }
+
+  // Nodes that are not written anew are copied with their entries.
+  streamEntry(id: StreamId, fieldCount: number): void {
+    this.#nodes?.entry(id, fieldCount)
+  }
+
+  streamField(field: Slice, value: Slice): void {
+    this.#nodes?.field(field, value)
+  }
+
+  #endNode(): void {
+    if (!this.#isInNode || this.#nodes === undefined) return
+    const { to } = this
+    to.length(ID_BYTES)
+    to.rawId(this.#nodes.masterId)
+    to.string(this.#nodes.end())
+    this.#isInNode = false
+  }
 
   streamMeta(meta: StreamMeta): void {
     const { to } = this
+    this.#endNode()
     to.u64(meta.length)
     to.lengthId(meta.lastId)
     if (this.#type >= TYPE.STREAM_2) {

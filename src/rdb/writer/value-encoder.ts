@@ -26,14 +26,14 @@ export class ValueEncoder extends StreamEncoder implements ElementVisitor {
   #type = 0
   #isStream = false
 
-  /** Type byte and key are written. */
-  beginValue(header: KeyHeader, typeByte: number): void {
+  /** Type byte and key are written. `isChanged`: of a stream no nodes are copied. */
+  beginValue(header: KeyHeader, typeByte: number, isChanged = false): void {
     this.#type = typeByte
     this.#elements = 0
     this.#countAt = UNKNOWN
     this.#isStream = header.kind === KIND.STREAM
     if (this.#isStream) {
-      this.beginStream(header.typeByte, typeByte)
+      this.beginStream(header.typeByte, typeByte, isChanged)
       return
     }
     if (typeByte === TYPE.HASH_METADATA) this.to.i64(FIRST_TIME)

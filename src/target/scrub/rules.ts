@@ -12,9 +12,10 @@ export interface ScrubRule {
    * are hashed); `keep` (default).
    */
   do?: ScrubValues | undefined
-  /** Of hashes the values of these fields only. Values of other types are changed all the same. */
+  /** Of hashes and entries of streams the values of these fields only. Values of other types are changed all
+   * the same. */
   fields?: readonly string[] | undefined
-  /** `hash`: names of all fields of hashes become others, too. Default `keep`. */
+  /** `hash`: names of all fields of hashes and streams become others, too. Default `keep`. */
   fieldNames?: 'hash' | 'keep' | undefined
   /**
    * Names of keys, in the parts between `:`, `{` and `}`: `ids`: parts with a digit, an `@`, or a letter

@@ -1,7 +1,7 @@
 /**
  * `--scrub`: personal data in a dump becomes other data of the same kind. Names are changed where keys
  * are placed, values by a visitor in front of who writes them from their elements. A value that cannot be
- * changed so (streams, modules, arrays) and should be is not written: the writer counts it.
+ * changed so (modules, arrays) and should be is not written: the writer counts it.
  */
 import { Buffer } from 'node:buffer'
 import { compileGlob, type ByteMatcher } from '../../bytes/glob.js'
@@ -133,10 +133,19 @@ export class ScrubbedValues implements Partial<RdbVisitor> {
   }
 
   hashField(field: Slice, value: Slice, expireAtMs: number): void {
-    const rule = this.#rule
-    const to = rule?.hasField(field) === true ? this.#value(value) : value
-    const name = rule?.hashesFieldNames === true ? this.#hashed(field) : field
-    this.#inner.hashField(name, to, expireAtMs)
+    this.#inner.hashField(this.#fieldName(field), this.#fieldValue(field, value), expireAtMs)
+  }
+
+  streamField(field: Slice, value: Slice): void {
+    this.#inner.streamField(this.#fieldName(field), this.#fieldValue(field, value))
+  }
+
+  #fieldName(field: Slice): Slice {
+    return this.#rule?.hashesFieldNames === true ? this.#hashed(field) : field
+  }
+
+  #fieldValue(field: Slice, value: Slice): Slice {
+    return this.#rule?.hasField(field) === true ? this.#value(value) : value
   }
 
   #value(value: Slice): Slice {

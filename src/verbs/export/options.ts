@@ -38,7 +38,7 @@ export interface ExportOptions extends OpenKeysOptions {
   rewriteKey?: readonly KeyRewriteRule[] | undefined
   /** Of `rdb`: what becomes of each key, as in a replay; commands and copies cannot be written. */
   transform?: Transform | undefined
-  /** Of `rdb`: personal data become other data of the same kind. Streams, values of modules and arrays
+  /** Of `rdb`: personal data become other data of the same kind. Values of modules and arrays
    * that were to be changed are left out, and counted as lost. */
   scrub?: ScrubOptions | undefined
   /** Of `rdb`: a file for each shard of a cluster, by the hash slots of keys; `output` is a path. */

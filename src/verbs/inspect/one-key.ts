@@ -7,9 +7,9 @@ import { KeyAnalysis, type AnalyzedKey } from '../../analyze/key-analysis.js'
 import { OutputBuffer } from '../../bytes/output-buffer.js'
 import { JsonKeys } from '../../formats/json-keys.js'
 import { ByteKernel } from '../../kernels/kernel.js'
+import { forwardElements } from '../../rdb/forward.js'
 import {
   DEPTH,
-  forwardElements,
   typeNameOf,
   type Depth,
   type ElementVisitor,
