@@ -66,7 +66,10 @@ async function soak(from: ServerBinary, to: ServerBinary): Promise<void> {
       ]
       const failed = (await Promise.allSettled(work)).find(({ status }) => status === 'rejected')
       if (failed?.status === 'rejected') throw new Error('a round failed', { cause: failed.reason })
-      await rrep.says(CAUGHT_UP, 120_000)
+      // They are faster than whoever follows them.
+      await writer.pause()
+      await rrep.says(CAUGHT_UP, 300_000)
+      writer.resume()
     }
     await writer.stop()
     const { code, err } = await rrep.ended

@@ -10,6 +10,7 @@ import { CommandDecoder, RESP } from '../../resp/decoder.js'
 import { bulkOf, CommandWriter } from '../../rewrite/command-writer.js'
 import type { KeyPlan } from '../../rewrite/key-plan.js'
 import { InternalError } from '../../errors.js'
+import type { Slice } from '../../rdb/visitor.js'
 import type { KeyCounts, Ledger } from '../ledger.js'
 import type { KeyTarget } from '../key-target.js'
 import {
@@ -75,7 +76,7 @@ export class KeyCapture {
         this.#nameOut(result.db, result.key, type)
         continue
       }
-      this.#options.writer.beginKey(result.db, plan.check)
+      this.#options.writer.beginKey(result.db, plan.check, wholeOf(result.key))
       this.#select(result.db)
       forEachCommand(bytes, (args) => {
         args[keyArgument(args)] = result.key
@@ -112,7 +113,7 @@ export class KeyCapture {
           isOut = true
           continue
         }
-        if (!begun) this.#options.writer.beginKey(item.db, plan.check)
+        if (!begun) this.#options.writer.beginKey(item.db, plan.check, wholeOf(plan.key))
         begun = true
         this.#select(item.db)
         this.#write([...item.args])
@@ -173,4 +174,8 @@ function forEachCommand(bytes: Buffer, visit: (args: Buffer[]) => void): void {
     }
     visit(args)
   }
+}
+
+function wholeOf(bytes: Buffer): Slice {
+  return { bytes, start: 0, end: bytes.length }
 }

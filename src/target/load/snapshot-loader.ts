@@ -220,7 +220,7 @@ export class SnapshotLoader {
     // SKIP: it turns out in keyDone what could not be written.
     if (plan.method !== METHOD.SKIP) {
       // Also for RESTORE, which may turn into commands when the value proves too big.
-      this.#options.writer.beginKey(plan.dbnum, plan.conflict === 'refuse')
+      this.#options.writer.beginKey(plan.dbnum, plan.conflict === 'refuse', plan.key)
     }
     return true
   }

@@ -9,6 +9,7 @@ import type { SnapshotLoader } from '../../target/load/snapshot-loader.js'
 import type { StreamTarget } from '../../target/stream/stream-target.js'
 import { StreamWriter } from '../../target/stream/stream-writer.js'
 import { isTransient } from '../../target/server/target-connection.js'
+import type { ServerSettings } from '../../net/server-settings.js'
 import { backoffMs, sleep } from '../../net/waiting.js'
 import type { Ledger } from '../../target/ledger.js'
 import type { TargetFacts } from '../../target/server/target-probe.js'
@@ -20,6 +21,7 @@ const MAX_TRANSIENT_ATTEMPTS = 10
 /** What is needed of the run that they belong to. */
 export interface FunctionLoadsHost {
   readonly options: ReplayCall
+  readonly targets: readonly ServerSettings[]
   readonly ledger: Ledger
   readonly facts: TargetFacts
   readonly isDry: boolean
@@ -103,27 +105,36 @@ export class FunctionLoads {
     }
   }
 
-  /** On the ordered connection; a replay of keys alone has none and opens one for this. */
+  /** On the ordered connection; a replay of keys alone has none and opens one for this at each server. Of
+   * several the first that refuses is told. */
   async #callOnce(...args: readonly (string | Uint8Array)[]): Promise<unknown> {
-    const { streamWriter, options, owner, checkpointKey, retries, ledger } = this.#session
-    if (streamWriter === undefined) {
-      const writer = new StreamWriter({
-        settings: options.target,
-        clientName: `rrep-${owner}:functions`,
-        checkpointKey,
-        importSource: false,
-        retries,
-        ledger,
-        signal: options.signal,
-      })
-      try {
-        await writer.open()
-        return await writer.connection.call(...args)
-      } finally {
-        writer.close()
-      }
+    const { streamWriter, targets } = this.#session
+    if (streamWriter !== undefined) return await streamWriter.call(...args)
+    const replies: unknown[] = []
+    for (const server of targets) replies.push(await this.#callAt(server, args))
+    return replies.find((reply) => reply instanceof ReplyError) ?? replies[0]
+  }
+
+  async #callAt(
+    settings: ServerSettings,
+    args: readonly (string | Uint8Array)[],
+  ): Promise<unknown> {
+    const { options, owner, checkpointKey, retries, ledger } = this.#session
+    const writer = new StreamWriter({
+      settings,
+      clientName: `rrep-${owner}:functions`,
+      checkpointKey,
+      importSource: false,
+      retries,
+      ledger,
+      signal: options.signal,
+    })
+    try {
+      await writer.open()
+      return await writer.connection.call(...args)
+    } finally {
+      writer.close()
     }
-    return await streamWriter.call(...args)
   }
 }
 

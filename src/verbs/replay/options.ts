@@ -89,13 +89,21 @@ export interface ListenPlace {
   readonly port: number
 }
 
+/** By slot: 1 where it counts. */
+export interface ShardTarget {
+  readonly slots: Uint8Array
+  readonly nodes: readonly { readonly server: ServerSettings; readonly slots: Uint8Array }[]
+  /** A node has failed. True: the load goes on without it. */
+  readonly mayLose?: (error: unknown, node: number) => boolean
+}
+
 /** A replay under way. */
 export interface ReplayCall extends ReplayOptions {
   source: Exclude<Source, { kind: 'cluster' }>
   target: ServerSettings
-  /** The target is one master of a cluster: keys of other slots are not for it. By slot: 1 where it is
-   * the owner. */
-  shard?: { readonly slots: Uint8Array } | undefined
+  /** The target is masters of a cluster, with these slots; `target` is one of them. Keys of other slots
+   * are not for it. */
+  shard?: ShardTarget | undefined
   /** The target is the cluster of these nodes, as one; `target` is one of them. */
   intoCluster?: ClusterSeeds | undefined
   /** The source is the cluster of these nodes, live; `source` is one of them. */

@@ -207,7 +207,6 @@ async function keysIntoCluster(
 ): Promise<ReplayResult> {
   const result = await replayToCluster(call, seeds, {
     run: runCall,
-    ledgerOf: ledgerOfFailure,
     noteLedger: (error, ledger) => {
       if (error instanceof Error) ledgersOfFailures.set(error, ledger)
     },

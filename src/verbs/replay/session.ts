@@ -24,7 +24,8 @@ import { StreamRules } from '../../target/stream/stream-rules.js'
 import type { StreamTarget } from '../../target/stream/stream-target.js'
 import { StreamWriter } from '../../target/stream/stream-writer.js'
 import { ClusterStreamWriter } from '../../target/cluster/cluster-writer.js'
-import { removeMarksOf } from '../../target/load/load-marks.js'
+import { SlotTarget } from '../../target/cluster/slot-target.js'
+import { removeMarksOf, type LoadMarks } from '../../target/load/load-marks.js'
 import {
   commandRows,
   flushTarget,
@@ -39,7 +40,7 @@ import { compileKeyFilter, withAddressDb, type KeyFilter } from '../../source/ke
 import { dbOfSource } from '../../source/classify.js'
 import { mastersOf, type SlotRanges } from '../../topology/cluster-nodes.js'
 import { readWholeCluster, settingsAt } from '../../topology/cluster.js'
-import { hashTag } from '../../topology/key-slot.js'
+import { hashTag, tagIn } from '../../topology/key-slot.js'
 import type { ReplayEvent, ReplayCall, ReplayProgress } from './options.js'
 import { refuseForStream } from './checks.js'
 import { shortHash, streamClientName } from './client-names.js'
@@ -67,6 +68,8 @@ export class ReplaySession {
   streamWriter: StreamTarget | undefined
   /** The servers that the target consists of: of a cluster its masters. */
   targets: readonly ServerSettings[]
+  /** In their order, when they were asked. */
+  runIds: readonly (string | undefined)[] = []
   rules: StreamRules | undefined
   applier: CommandApplier | undefined
   readonly expiry: ExpiryHold
@@ -79,7 +82,7 @@ export class ReplaySession {
   /** By run_id. */
   readonly #evictedBefore = new Map<string, number>()
   #facts: TargetFacts | undefined
-  #snapshotWriter: SnapshotWriter | undefined
+  #snapshotWriter: SnapshotWriter | SlotTarget | undefined
   #toldPhase = ''
   #toldMs = 0
 
@@ -93,7 +96,7 @@ export class ReplaySession {
   ) {
     this.deleteSlots = wishes.deleteSlots
     this.options = options
-    this.targets = [options.target]
+    this.targets = options.shard?.nodes.map(({ server }) => server) ?? [options.target]
     this.expiry = new ExpiryHold(this, wishes.keepHeld === true)
     this.isDry = options.dryRun === true
     this.ledger.dryRun = this.isDry
@@ -146,8 +149,8 @@ export class ReplaySession {
   async meetTarget(): Promise<void> {
     const { intoCluster, shard } = this.options
     let facts = await this.#probe()
-    if (!this.isDry && intoCluster === undefined && (await putLeftRight(this, facts)))
-      facts = await this.#probe()
+    const isOne = intoCluster === undefined && shard === undefined
+    if (!this.isDry && isOne && (await putLeftRight(this, facts))) facts = await this.#probe()
     if (facts.isReplica && !this.isDry) {
       throw new TargetError(
         'ERR_TARGET_REPLICA',
@@ -285,7 +288,7 @@ export class ReplaySession {
     phase: CheckpointPhase,
   ): Promise<void> {
     if (this.isDry) return
-    const marks = this.#snapshotWriter?.marks
+    const marks = this.#marks
     await this.streamWriter!.writeCheckpoint(
       {
         source: checkpoint.source,
@@ -308,7 +311,7 @@ export class ReplaySession {
 
   /** Rejects with TargetError where the target has lost some of the snapshot at hand. */
   async proveSnapshot(): Promise<void> {
-    const marks = this.#snapshotWriter?.marks
+    const marks = this.#marks
     if (marks === undefined || this.isDry) return
     await this.streamWriter!.onEach(async (connection) => await marks.verify(connection))
   }
@@ -328,28 +331,45 @@ export class ReplaySession {
       this.streamWriter === undefined
         ? `rrep-${this.owner}`
         : `rrep-${shortHash(this.checkpointKey)}`
-    const writer = new SnapshotWriter({
-      settings: this.options.target,
-      clientName: name,
-      inputBytes: LARGE_PIECE_BYTES,
-      lanes: this.isDry ? 1 : (this.options.connections ?? DEFAULT_CONNECTIONS),
-      retries: this.retries,
-      onConflict: replaceOwn ? 'replace' : this.onConflict,
-      targetWasEmpty: this.targetWasEmpty,
-      importSource: this.expiry.isImportMode,
-      runId: this.facts.runId,
-      checkpointKey: this.checkpointKey,
-      owner: this.owner,
-      ledger: this.ledger,
-      isDry: this.isDry,
-      rate: this.#rate,
-      signal: this.options.signal,
-      onReconnect: (error) =>
-        this.event({ event: 'link-lost', side: 'target', message: error.message }),
-    })
+    const { shard } = this.options
+    const make = (settings: ServerSettings, checkpointKey: Buffer, index: number): SnapshotWriter =>
+      new SnapshotWriter({
+        settings,
+        clientName: name,
+        inputBytes: shard === undefined ? LARGE_PIECE_BYTES : 0,
+        lanes: this.isDry ? 1 : (this.options.connections ?? DEFAULT_CONNECTIONS),
+        retries: this.retries,
+        onConflict: replaceOwn ? 'replace' : this.onConflict,
+        targetWasEmpty: this.targetWasEmpty,
+        importSource: this.expiry.isImportMode,
+        runId: this.runIds[index],
+        checkpointKey,
+        owner: this.owner,
+        ledger: this.ledger,
+        isDry: this.isDry,
+        rate: this.#rate,
+        signal: this.options.signal,
+        onReconnect: (error) =>
+          this.event({ event: 'link-lost', side: 'target', message: error.message }),
+      })
+    const writer =
+      shard === undefined
+        ? make(this.options.target, this.checkpointKey, 0)
+        : new SlotTarget({
+            nodes: shard.nodes.map(({ server, slots }, index) => {
+              const key = Buffer.from(`${this.checkpointKey.toString()}:{${tagIn(slots)}}`)
+              return { slots, writer: make(server, key, index) }
+            }),
+            inputBytes: LARGE_PIECE_BYTES,
+            mayLose: shard.mayLose,
+          })
     this.#snapshotWriter = writer
     await writer.open()
     return writer
+  }
+
+  get #marks(): LoadMarks | undefined {
+    return this.#snapshotWriter instanceof SnapshotWriter ? this.#snapshotWriter.marks : undefined
   }
 
   /** From the version that a snapshot names: servers from 7.0 on never send scripts. */
@@ -429,6 +449,7 @@ export class ReplaySession {
     const servers = await this.#findTargets()
     const all = await Promise.all(servers.map(async (server) => await probeTarget(server, signal)))
     for (const { runId, evictedKeys } of all) this.#evictedBefore.set(runId ?? '', evictedKeys)
+    this.runIds = all.map(({ runId }) => runId)
     const [first, ...others] = all
     if (others.length === 0) return first!
     const keysByDb = new Map(first!.keysByDb)

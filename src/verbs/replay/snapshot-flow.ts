@@ -229,10 +229,15 @@ function makeLoader(
     keepExpired: streamFollows,
     checkpointKey: session.streamWriter === undefined ? undefined : session.checkpointKey,
     maxPayloadBytes: options.maxPayloadBytes,
-    slots: slots ?? options.shard?.slots,
+    slots: restricted(slots ?? options.shard?.slots),
     gate:
       minSizeBytes === undefined
         ? undefined
         : (inner, skipped) => new SizeGate(inner, minSizeBytes, skipped),
   })
+}
+
+/** Where all count, nobody need look. */
+function restricted(slots: Uint8Array | undefined): Uint8Array | undefined {
+  return slots?.includes(0) === true ? slots : undefined
 }

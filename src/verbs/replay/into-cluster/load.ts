@@ -1,6 +1,6 @@
 /**
- * A snapshot that a stream follows, into a cluster: each master gets the keys of its slots from a reading of
- * its own, while slots and masters may move. What was refused, or went to a node that has not the slot any
+ * A snapshot that a stream follows, into a cluster: it is read once, and each key goes to whose slot it is,
+ * while slots and masters may move. What was refused, or went to a node that has not the slot any
  * more, is written again where it is then, until every slot has had all of its keys from one that kept it.
  */
 import { LinkError, ProtocolError, TargetError } from '../../../errors.js'
@@ -18,7 +18,8 @@ import {
   type SlotRanges,
 } from '../../../topology/cluster-nodes.js'
 import { readWholeCluster, settingsAt, type ClusterSeeds } from '../../../topology/cluster.js'
-import { slotSet, tagIn } from '../../../topology/key-slot.js'
+import { slotSet } from '../../../topology/key-slot.js'
+import type { ShardTarget } from '../options.js'
 import { interruptedLoad } from '../interrupted-load.js'
 import { ReplaySession } from '../session.js'
 import { SnapshotFlow } from '../snapshot-flow.js'
@@ -67,7 +68,7 @@ export async function loadIntoCluster(
     if (round > MAX_ROUNDS) throw moves()
     const before = await readWholeCluster(seeds, awayMs(session.retries), session.options.signal)
     const outcomes = await Promise.all(
-      work.flatMap((each) => partsOf(each, before).map(async (part) => await run.part(part))),
+      work.map(async (each) => await run.part(each, partsOf(each, before))),
     )
     const after = await readWholeCluster(seeds, awayMs(session.retries), session.options.signal)
     const kept = keptSlots(before, after)
@@ -91,16 +92,16 @@ export async function loadIntoCluster(
   return { replDb: run.replDb }
 }
 
-interface Part {
-  readonly server: ServerSettings
-  readonly work: Work
-}
+type Part = ShardTarget['nodes'][number]
 
-interface Outcome extends Part {
+interface Outcome {
+  readonly work: Work
   /** Undefined: it was not finished. */
   readonly ledger: Ledger | undefined
   /** Of keys that were refused. */
   readonly refused: readonly number[]
+  /** Nodes that failed. */
+  readonly lost: readonly Part[]
 }
 
 class LoadRun {
@@ -121,46 +122,56 @@ class LoadRun {
     return this.#session.targetWasEmpty || this.#session.options.onConflict === 'replace'
   }
 
-  async part(part: Part): Promise<Outcome> {
+  async part(work: Work, nodes: readonly Part[]): Promise<Outcome> {
     const { options } = this.#session
-    const { server, work } = part
     const isFirst = this.#parts === 0
     this.#parts += 1
     const isAgain = work.isAgain || this.#load.replaceOwn
-    const node = new ReplaySession({
+    const lost = new Set<Part>()
+    const load = new ReplaySession({
       ...options,
-      target: server,
+      target: nodes[0]!.server,
       intoCluster: undefined,
       emptyTarget: false,
       onConflict: isAgain ? 'replace' : options.onConflict,
-      checkpointKey: `${this.#session.checkpointKey.toString()}:load:{${tagIn(work.slots)}}`,
-      connections: Math.max(1, Math.floor((options.connections ?? CONNECTIONS) / 3)),
-      shard: { slots: work.slots },
+      checkpointKey: `${this.#session.checkpointKey.toString()}:load`,
+      connections: Math.max(1, Math.floor((options.connections ?? CONNECTIONS) / nodes.length)),
+      shard: {
+        slots: work.slots,
+        nodes,
+        mayLose: (error, node) => {
+          if (passes(error)) lost.add(nodes[node]!)
+          return passes(error)
+        },
+      },
       onProgress: isFirst ? options.onProgress : undefined,
       onEvent: (event) => {
         if (event.event === 'link-lost') this.#session.event(event)
       },
     })
     try {
-      const runId = await this.#run(node, isAgain, isFirst)
-      const end = await targetEnd(server)
-      const isSame = runId !== undefined && end?.runId === runId
-      return {
-        ...part,
-        ledger: isSame ? node.ledger : undefined,
-        refused: refusedSlots(node.ledger),
+      const runIds = await this.#run(load, isAgain, isFirst)
+      for (const [index, node] of nodes.entries()) {
+        const end = await targetEnd(node.server)
+        if (runIds[index] === undefined || end?.runId !== runIds[index]) lost.add(node)
       }
+      const { ledger } = load
+      return { work, ledger, refused: refusedSlots(ledger), lost: [...lost] }
     } catch (error) {
-      await node.settle(error)
+      await load.settle(error)
       if (!passes(error)) throw error
-      return { ...part, ledger: undefined, refused: [] }
+      return { work, ledger: undefined, refused: [], lost: nodes }
     } finally {
-      node.close()
+      load.close()
     }
   }
 
-  /** Resolves with the run_id of the server. */
-  async #run(node: ReplaySession, isAgain: boolean, isFirst: boolean): Promise<string | undefined> {
+  /** Resolves with the run_ids of the nodes. */
+  async #run(
+    node: ReplaySession,
+    isAgain: boolean,
+    isFirst: boolean,
+  ): Promise<ReplaySession['runIds']> {
     const session = this.#session
     const { path, name, lag, isPreamble } = this.#load
     await node.meetTarget()
@@ -183,24 +194,27 @@ class LoadRun {
       this.replDb = flow.replDb
       session.noteSource(flow.sourceVersion)
       if (node.expiry.fieldsMoved) session.expiry.fieldsMoved = true
-      return node.facts.runId
+      return node.runIds
     } finally {
       input.close()
     }
   }
 
   /** What of it is to be done again. */
-  judge({ work, ledger, refused }: Outcome, kept: Uint8Array): readonly Work[] {
-    if (ledger === undefined) this.hasBroken = true
-    if (ledger === undefined || ledger.failuresOmitted > 0) {
-      // Not known which.
-      if (ledger === undefined || refused.length > 0) return [work]
-    }
+  judge({ work, ledger, refused, lost }: Outcome, kept: Uint8Array): readonly Work[] {
+    if (lost.length > 0) this.hasBroken = true
+    // Not known which.
+    if (ledger === undefined || (ledger.failuresOmitted > 0 && refused.length > 0)) return [work]
     const again = new Uint8Array(SLOT_COUNT)
     for (const [slot, wanted] of work.slots.entries()) {
       if (wanted === 1 && kept[slot] === 0) again[slot] = 1
     }
     for (const slot of refused) again[slot] = 1
+    for (const { slots } of lost) {
+      for (const [slot, wanted] of slots.entries()) if (wanted === 1) again[slot] = 1
+    }
+    // They count when they are read, and are written later.
+    if (lost.length > 0) ledger.confirmKeys()
     const isElsewhere = ({ reason }: { reason: string }): boolean => ELSEWHERE.test(reason)
     this.#session.ledger.absorb(ledger, { isAgain: work.isAgain, isComing: isElsewhere })
     return again.includes(1) ? [{ slots: again, isAgain: true }] : []
@@ -208,13 +222,11 @@ class LoadRun {
 }
 
 /** By owner. */
-function partsOf({ slots, isAgain }: Work, { via, ...nodes }: Seen): readonly Part[] {
+function partsOf({ slots }: Work, { via, ...nodes }: Seen): readonly Part[] {
   return mastersOf(nodes).flatMap(({ place, slots: owned }) => {
     const own = new Uint8Array(SLOT_COUNT)
     for (const [first, last] of owned) own.set(slots.subarray(first, last + 1), first)
-    return own.includes(1)
-      ? [{ server: settingsAt(via, place), work: { slots: own, isAgain } }]
-      : []
+    return own.includes(1) ? [{ server: settingsAt(via, place), slots: own }] : []
   })
 }
 
