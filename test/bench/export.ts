@@ -20,8 +20,8 @@ const CASES: readonly Case[] = [
   // On two cores of 2025 500 MB/s, with a filter on names 300.
   { kind: 'A', format: 'rdb', targetRatio: 0.3 },
   { kind: 'B', format: 'rdb', targetRatio: 0.6 },
-  // Written by a library, in JavaScript: 600,000 keys a second.
-  { kind: 'A', format: 'parquet', targetRatio: 8, memoryLimitBytes: 200 << 20 },
+  // By DuckDB; without it 600,000 keys a second, eight times as long.
+  { kind: 'A', format: 'parquet', targetRatio: 3, memoryLimitBytes: 200 << 20 },
   { kind: 'A', format: 'rdb', filter: ['--match', '*1*'], targetRatio: 0.8 },
 ]
 

@@ -6,25 +6,31 @@ import type { KeyBlock } from '../columns/key-columns.js'
 
 type Schema = ConstructorParameters<typeof ParquetWriter>[0]['schema']
 
-/** The last moment that a Date can hold; readers that count in microseconds hold it too. */
+/** The last moment that a Date can hold; microseconds hold it too. */
 const MAX_UNIX_MS = 8.64e15
 /** Numbers that come again and again. */
 const KNOWN_NUMBERS = 4096
 
+/** What DuckDB makes of the table `keys`, which may write it in our place. */
 export const SCHEMA: Schema = [
   { name: 'keys', num_children: 8 },
-  { name: 'database', type: 'INT32', repetition_type: 'REQUIRED' },
-  { name: 'type', type: 'BYTE_ARRAY', converted_type: 'UTF8', repetition_type: 'REQUIRED' },
-  { name: 'key', type: 'BYTE_ARRAY', converted_type: 'UTF8', repetition_type: 'REQUIRED' },
-  { name: 'size_in_bytes', type: 'INT64', repetition_type: 'REQUIRED' },
-  { name: 'encoding', type: 'BYTE_ARRAY', converted_type: 'UTF8', repetition_type: 'REQUIRED' },
-  { name: 'num_elements', type: 'INT64', repetition_type: 'REQUIRED' },
-  { name: 'len_largest_element', type: 'INT64', repetition_type: 'OPTIONAL' },
+  { name: 'database', type: 'INT32', converted_type: 'INT_32', repetition_type: 'OPTIONAL' },
+  { name: 'type', type: 'BYTE_ARRAY', converted_type: 'UTF8', repetition_type: 'OPTIONAL' },
+  { name: 'key', type: 'BYTE_ARRAY', converted_type: 'UTF8', repetition_type: 'OPTIONAL' },
+  { name: 'size_in_bytes', type: 'INT64', converted_type: 'INT_64', repetition_type: 'OPTIONAL' },
+  { name: 'encoding', type: 'BYTE_ARRAY', converted_type: 'UTF8', repetition_type: 'OPTIONAL' },
+  { name: 'num_elements', type: 'INT64', converted_type: 'INT_64', repetition_type: 'OPTIONAL' },
+  {
+    name: 'len_largest_element',
+    type: 'INT64',
+    converted_type: 'INT_64',
+    repetition_type: 'OPTIONAL',
+  },
   {
     name: 'expiry',
     type: 'INT64',
-    converted_type: 'TIMESTAMP_MILLIS',
-    logical_type: { type: 'TIMESTAMP', isAdjustedToUTC: true, unit: 'MILLIS' },
+    converted_type: 'TIMESTAMP_MICROS',
+    logical_type: { type: 'TIMESTAMP', isAdjustedToUTC: true, unit: 'MICROS' },
     repetition_type: 'OPTIONAL',
   },
 ]
@@ -82,7 +88,7 @@ function times(values: Float64Array, count: number): (bigint | null)[] {
     const ms = values[row]!
     column[row] = Number.isNaN(ms)
       ? null
-      : BigInt(Math.max(-MAX_UNIX_MS, Math.min(MAX_UNIX_MS, ms)))
+      : BigInt(Math.max(-MAX_UNIX_MS, Math.min(MAX_UNIX_MS, ms))) * 1000n
   }
   return column
 }

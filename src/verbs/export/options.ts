@@ -56,6 +56,8 @@ export interface ExportOptions extends OpenKeysOptions {
   pieceSizes?: PieceSizes | undefined
   /** Goes on behind damage where that is safe: what was lost is in the result, with the error. */
   salvage?: boolean | undefined
+  /** @internal Parquet by the writer that rrep brings along. */
+  withoutDuckdb?: boolean | undefined
 }
 
 export interface ExportedPart {

@@ -23,6 +23,7 @@ import { KeyChanges } from './changes.js'
 import { ExportRun } from './export-run.js'
 import type { ExportOptions, ExportResult } from './options.js'
 import { goesInThreads, JoinedOutput } from './threads.js'
+import { parquetByDuckdb } from './through-duckdb.js'
 
 export { lossText } from '../../target/loss-text.js'
 export type * from './options.js'
@@ -45,6 +46,8 @@ export async function exportKeys(
   for (const name of Array.isArray(names) ? (names as SourceName[]) : [names as SourceName]) {
     sources.push(await readSource(name))
   }
+  const written = await parquetByDuckdb(sources, options)
+  if (written !== undefined) return written
   // Of two keys the first one read is kept.
   if (options.onConflict === 'last') sources.reverse()
   const isServer = sources.some((source) => source.kind === 'server')

@@ -2,13 +2,13 @@
 import { ENCODING_NAMES } from '../../analyze/encoding.js'
 import { KeyAnalysis } from '../../analyze/key-analysis.js'
 import { KeyBlock, KeyColumns, type KeyColumn } from '../../formats/columns/key-columns.js'
+import { KIND } from '../../rdb/visitor.js'
 import { dbOfSource, type Source } from '../../source/classify.js'
 import { compileKeyFilter, withAddressDb } from '../../source/key-filter.js'
 import { filterHooks, openForReading, readKeys } from '../inspect/run.js'
-import type { ReadOutcome } from '../inspect/options.js'
 import type { OpenKeys } from '../keys/open.js'
 import type { Feed } from './feed.js'
-import type { SqlOptions } from './options.js'
+import type { SqlOptions, SqlRead } from './options.js'
 import { TABLES, type Column } from './protocol.js'
 
 /** Many of what DuckDB takes at once. */
@@ -39,7 +39,7 @@ export class KeySource {
   }
 
   /** Sends all rows; `wanted` are the columns that are looked at. */
-  async scan(feed: Feed, wanted: readonly number[], signal: AbortSignal): Promise<ReadOutcome> {
+  async scan(feed: Feed, wanted: readonly number[], signal: AbortSignal): Promise<SqlRead> {
     this.#opened ??= openForReading(this.#source, { ...this.#options, isReadTwice: true })
     const keys = await this.#opened
     const isFirst = !this.#isRead
@@ -58,7 +58,9 @@ export class KeySource {
           return newBlock()
         },
       })
-      const outcome = await readKeys(keys, rdb, this.#visitor(columns), {
+      const modules: Record<string, number> = {}
+      const visitor = this.#visitor(columns, modules)
+      const outcome = await readKeys(keys, rdb, visitor, {
         salvage: this.#options.salvage,
         walkElements: wanted.includes(PLACES.largest) || wanted.includes(PLACES.memory),
         signal,
@@ -66,7 +68,7 @@ export class KeySource {
         onProgress: this.#options.onProgress,
       })
       columns.flush()
-      return outcome
+      return { ...outcome, functions: visitor.functions, modules }
     } finally {
       if (!isFirst) rdb.close()
     }
@@ -80,7 +82,7 @@ export class KeySource {
     }
   }
 
-  #visitor(columns: KeyColumns): KeyAnalysis {
+  #visitor(columns: KeyColumns, modules: Record<string, number>): KeyAnalysis {
     const { filter } = this.#options
     const chosen = withAddressDb(filter, dbOfSource(this.#source))
     const nowMs = Date.now()
@@ -88,7 +90,11 @@ export class KeySource {
       nowMs,
       top: 0,
       ...filterHooks(compileKeyFilter(chosen), chosen, nowMs),
-      onKey: columns.add,
+      onKey: (key) => {
+        const { kind, moduleName } = key.header
+        if (kind === KIND.MODULE) modules[moduleName] = (modules[moduleName] ?? 0) + 1
+        columns.add(key)
+      },
       onStrings: columns.addStrings,
     })
   }

@@ -16,7 +16,14 @@ export interface SqlOptions extends Omit<OpenKeysOptions, 'isReadTwice'> {
   /** What the column `source` calls them, by place. Default: by path or address. */
   names?: readonly (string | undefined)[] | undefined
   /** Called whenever the keys of a source have been read to the end. */
-  onRead?: ((outcome: ReadOutcome) => void) | undefined
+  onRead?: ((outcome: SqlRead) => void) | undefined
+}
+
+export interface SqlRead extends ReadOutcome {
+  /** Libraries of functions, which stand in no table. */
+  readonly functions: number
+  /** Values of modules in the table, by type. */
+  readonly modules: Readonly<Record<string, number>>
 }
 
 /** Rows as they come, with the columns of all of them. */

@@ -25,6 +25,7 @@ import {
 import { WORKER_TEXT } from './worker.generated.js'
 
 export type * from './options.js'
+export { findDuckdb } from './find-duckdb.js'
 
 const DEFAULT_MEMORY_BYTES = 1 << 30
 /** DuckDB looks up from its work far sooner. */
