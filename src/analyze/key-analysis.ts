@@ -20,9 +20,16 @@ import {
   type Slice,
   type ValueStats,
 } from '../rdb/visitor.js'
+import {
+  SUMS,
+  type AnalysisOptions,
+  type AnalysisState,
+  type AnalyzedKey,
+  type AnalyzedStrings,
+} from './analysis-options.js'
 import { ENCODING, ENCODING_NAMES, MemoryEncoding, type Encoding } from './encoding.js'
 import { MemoryModel } from './memory-model.js'
-import { PrefixTree, type PrefixOptions } from './prefix-tree.js'
+import { PrefixTree } from './prefix-tree.js'
 import { StringCosts } from './string-costs.js'
 import { keyFacts, TopKeys, type KeyFacts } from './top-keys.js'
 import {
@@ -34,43 +41,7 @@ import {
   type TypeRow,
 } from './totals.js'
 
-/** What is known of a key at its end. ONE object, reused for every key. */
-export interface AnalyzedKey {
-  readonly header: KeyHeader
-  readonly stats: ValueStats
-  /** As TYPE says it; a module's type by its own name. */
-  readonly type: string
-  readonly encoding: string
-  /** Bytes in the memory of the server that wrote the file. */
-  readonly memory: number
-}
-
-/** The same of many strings. ONE object, reused. */
-export interface AnalyzedStrings {
-  readonly rows: StringBatch
-  /** By row, as `ENCODING` has them. */
-  readonly encodings: Uint8Array
-  /** By row: whole bytes, as `AnalyzedKey.memory`. */
-  readonly memory: Float64Array
-}
-
-export interface AnalysisOptions {
-  /** Unix ms: what is before it has expired. */
-  nowMs: number
-  /** How many of the largest keys to keep. */
-  top: number
-  /** Left out: no prefixes are counted. */
-  prefixes?: PrefixOptions | undefined
-  /** False: the key is walked and not counted. Asked when name, type and expiry are known. */
-  wantsKey?: ((header: KeyHeader, type: string) => boolean) | undefined
-  /** Asked last, with the key's estimated bytes. */
-  wantsMemory?: ((bytes: number) => boolean) | undefined
-  onKey?: ((key: AnalyzedKey) => void) | undefined
-  /** Takes strings thousands at once; those are then not told to `onKey`. */
-  onStrings?: ((strings: AnalyzedStrings) => void) | undefined
-  onNotice?: ((code: NoticeCode, message: string, byteOffset: number) => void) | undefined
-  onLost?: ((region: LostRegion) => void) | undefined
-}
+export type { AnalysisState, AnalyzedKey, AnalyzedStrings } from './analysis-options.js'
 
 /** Unknown AUX fields are kept too, but a hostile file may have millions. */
 const MAX_AUX_FIELDS = 1000
@@ -258,6 +229,38 @@ export class KeyAnalysis implements RdbVisitor {
     return this.#ttl.rows()
   }
 
+  /** All that was counted, for `addState` of another one; can be sent to another thread. */
+  state(): AnalysisState {
+    const { keys, expires, memory, dataset, functions, filteredOut } = this
+    return {
+      ...{ keys, expires, memory, dataset, functions, filteredOut },
+      kinds: this.#kindSums.state(),
+      encodings: this.#encodingSums.state(),
+      modules: [...this.#moduleRows],
+      databases: [...this.#databaseRows],
+      ttl: this.#ttl.state(),
+      top: this.top.state(),
+      prefixes: this.prefixes?.state(),
+    }
+  }
+
+  /** Of other keys of the same dump. */
+  addState(state: AnalysisState): void {
+    for (const name of SUMS) this[name] += state[name]
+    const rows = new Map(state.modules.map(([name, row]) => [row, this.#moduleRow(name)]))
+    this.#kindSums.addState(state.kinds, (row) => rows.get(row) ?? row)
+    this.#encodingSums.addState(state.encodings)
+    for (const [dbnum, { keys, expires, memory }] of state.databases) {
+      this.#selectDatabase(dbnum)
+      this.#database.keys += keys
+      this.#database.expires += expires
+      this.#database.memory += memory
+    }
+    this.#ttl.addState(state.ttl)
+    this.top.addState(state.top)
+    if (state.prefixes !== undefined) this.prefixes?.addState(state.prefixes)
+  }
+
   #count(header: KeyHeader, stats: ValueStats, encoding: Encoding, memory: number): void {
     const { prefixes, top } = this
     const current = this.#current
@@ -278,8 +281,11 @@ export class KeyAnalysis implements RdbVisitor {
     this.#ttl.add(header.hasExpiry, header.expireAtMs, memory)
     if (memory > this.#kindSums.largestMemory[row]! || top.wants(memory)) {
       const facts = this.#facts(header, stats, encoding, memory)
-      if (memory > this.#kindSums.largestMemory[row]!) this.#kindSums.setLargest(row, memory, facts)
-      if (top.wants(memory)) top.add(facts)
+      const { index } = header
+      if (memory > this.#kindSums.largestMemory[row]!) {
+        this.#kindSums.setLargest(row, memory, facts, index)
+      }
+      if (top.wants(memory)) top.add(facts, memory, index)
     }
     if (prefixes !== undefined) {
       prefixes.add(header.key.bytes, header.key.start, header.key.end, memory)
@@ -375,10 +381,11 @@ export class KeyAnalysis implements RdbVisitor {
     }
     const { top } = this
     const kindSums = this.#kindSums
+    const index = rows.firstIndex + row
     if (memory > kindSums.largestMemory[KIND.STRING]!) {
-      kindSums.setLargest(KIND.STRING, memory, facts)
+      kindSums.setLargest(KIND.STRING, memory, facts, index)
     }
-    if (top.wants(memory)) top.add(facts)
+    if (top.wants(memory)) top.add(facts, memory, index)
   }
 
   #facts(header: KeyHeader, stats: ValueStats, encoding: Encoding, memory: number): KeyFacts {

@@ -65,6 +65,19 @@ export interface PrefixTotals {
   readonly merged: number
 }
 
+/** What a tree has counted. */
+export interface PrefixState {
+  readonly ends: readonly {
+    readonly pieces: readonly (Uint8Array | undefined)[]
+    readonly keys: number
+    readonly memory: number
+    readonly merged: number
+  }[]
+  readonly mergedPrefixes: number
+}
+
+/** What stands for pieces that were merged. */
+const REST = Uint8Array.of(0x2a)
 const NONE = -1
 const ROOT = 0
 const DEFAULT_SEPARATOR = Uint8Array.of(0x3a)
@@ -228,6 +241,58 @@ export class PrefixTree {
     this.#countUp(last, keys, sum)
   }
 
+  /** Counted at the nodes where keys end, each by the pieces that lead there; `undefined`: merged ones. */
+  state(): PrefixState {
+    const own = new Map<number, { keys: number; memory: number }>()
+    for (const { node, parent, keys, memory } of this.outline()) {
+      own.set(node, { keys, memory })
+      const above = own.get(parent)
+      if (above === undefined) continue
+      above.keys -= keys
+      above.memory -= memory
+    }
+    const { mergedPrefixes } = this
+    const ends = [...own].map(([node, sums]) => {
+      return { ...sums, pieces: this.#way(node), merged: this.#merged[node]! }
+    })
+    return { ends: ends.filter(({ keys, merged }) => keys > 0 || merged > 0), mergedPrefixes }
+  }
+
+  /** What another tree has counted. Where either has merged prefixes, so has this, and which ones are merged
+   * may be others than if all had come here. */
+  addState({ ends, mergedPrefixes }: PrefixState): void {
+    for (const { pieces, keys, memory, merged } of ends) {
+      if (this.#liveNodes + this.depth >= this.#maxNodes) this.#makeRoom()
+      let node = ROOT
+      this.#count(node, keys, memory)
+      for (const piece of pieces) {
+        node = piece === undefined ? this.#rest(node) : this.#next(node, piece, 0, piece.length)
+        this.#count(node, keys, memory)
+      }
+      this.#merged[node]! += merged
+    }
+    this.mergedPrefixes += mergedPrefixes
+  }
+
+  #way(node: number): (Uint8Array | undefined)[] {
+    const way: (Uint8Array | undefined)[] = []
+    for (let each = node; each !== ROOT; each = this.#parent[each]!) {
+      const isRest = this.#wildcard[this.#parent[each]!] === each
+      way.unshift(isRest ? undefined : this.#pieces.of(each))
+    }
+    return way
+  }
+
+  /** The child that takes what is not apart. */
+  #rest(parent: number): number {
+    let node = this.#wildcard[parent]!
+    if (node !== NONE) return node
+    node = this.#newNode(parent, 0)
+    this.#pieces.set(node, REST, 0, REST.length, () => this.#live())
+    this.#wildcard[parent] = node
+    return node
+  }
+
   #count(node: number, keys: number, memory: number): void {
     this.#keys[node]! += keys
     this.#memory[node]! += memory
@@ -252,8 +317,17 @@ export class PrefixTree {
   largest(limit: number, maxDepth = this.depth): PrefixTotals[] {
     const nodes: number[] = []
     for (const node of this.#live()) if (this.#level[node]! <= maxDepth) nodes.push(node)
-    nodes.sort((a, b) => this.#memory[b]! - this.#memory[a]! || this.#level[a]! - this.#level[b]!)
-    return nodes.slice(0, limit).map((node) => this.#totals(node))
+    const memory = this.#memory
+    const level = this.#level
+    const order = (a: number, b: number): number => memory[b]! - memory[a]! || level[a]! - level[b]!
+    nodes.sort(order)
+    // Of equal ones the first by name: only where that decides are names made.
+    const last = nodes[Math.min(limit, nodes.length) - 1]
+    const beyond = nodes.findIndex((node) => last === undefined || order(node, last) > 0)
+    const among = beyond < 0 ? nodes : nodes.slice(0, beyond)
+    const names = new Map(among.map((node) => [node, this.#name(node)]))
+    among.sort((a, b) => order(a, b) || Buffer.compare(names.get(a)!, names.get(b)!))
+    return among.slice(0, limit).map((node) => this.#totals(node))
   }
 
   /** All nodes, each behind its parent; the root, which stands for all keys, is 0. */
@@ -274,15 +348,20 @@ export class PrefixTree {
     return this.#liveNodes - 1
   }
 
-  #totals(node: number): PrefixTotals {
+  /** With its separators. */
+  #name(node: number): Buffer {
     const parts: Uint8Array[] = []
-    let merged = 0
     for (let each = node; each !== ROOT; each = this.#parent[each]!) {
       parts.unshift(this.#pieces.of(each), this.#separator)
-      merged += this.#merged[each]!
     }
+    return Buffer.concat(parts)
+  }
+
+  #totals(node: number): PrefixTotals {
+    let merged = 0
+    for (let each = node; each !== ROOT; each = this.#parent[each]!) merged += this.#merged[each]!
     return {
-      prefix: Buffer.concat(parts),
+      prefix: this.#name(node),
       depth: this.#level[node]!,
       keys: this.#keys[node]!,
       memory: Math.round(this.#memory[node]!),
@@ -425,7 +504,7 @@ export class PrefixTree {
 
   /** From now on this node stands for all continuations of its parent that have no own one. */
   #makeWildcard(node: number): void {
-    this.#pieces.set(node, Uint8Array.of(0x2a), 0, 1, () => this.#live())
+    this.#pieces.set(node, REST, 0, REST.length, () => this.#live())
     this.#wildcard[this.#parent[node]!] = node
     this.#merged[node]! += 1
     this.mergedPrefixes += 1

@@ -22,7 +22,7 @@ export interface RankedKey {
   readonly facts: KeyFacts
 }
 
-interface Entry extends RankedKey {
+export interface OrderedKey extends RankedKey {
   /** Of equal ones those with the lowest are kept. */
   readonly order: number
 }
@@ -30,7 +30,7 @@ interface Entry extends RankedKey {
 export class TopKeys {
   readonly #limit: number
   /** A binary heap, the smallest at its root. */
-  readonly #heap: Entry[] = []
+  readonly #heap: OrderedKey[] = []
   /** What a key must exceed to enter. */
   threshold: number
   #added = 0
@@ -64,6 +64,17 @@ export class TopKeys {
       this.#down()
     }
     if (heap.length === this.#limit) this.threshold = heap[0]!.rank
+  }
+
+  state(): readonly OrderedKey[] {
+    return this.#heap
+  }
+
+  addState(keys: readonly OrderedKey[]): void {
+    if (this.#limit === 0) return
+    for (const { rank, order, facts } of keys) {
+      if (this.#heap.length < this.#limit || this.wantsAt(rank, order)) this.add(facts, rank, order)
+    }
   }
 
   /** Largest first; equal ones by db and key. */
@@ -108,7 +119,7 @@ export class TopKeys {
   }
 }
 
-function isBelow(a: Entry, b: Entry): boolean {
+function isBelow(a: OrderedKey, b: OrderedKey): boolean {
   return a.rank < b.rank || (a.rank === b.rank && a.order > b.order)
 }
 

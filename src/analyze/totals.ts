@@ -37,6 +37,20 @@ export interface TtlRow {
   memory: number
 }
 
+/** What `Sums` hold, for others to go on from. */
+export interface SumsState {
+  /** By row; without keys it is not there. */
+  readonly rows: readonly (Row & { readonly row: number })[]
+  readonly largest: readonly LargestKey[]
+}
+
+interface LargestKey {
+  readonly row: number
+  readonly facts: KeyFacts
+  /** Of equal ones the lowest counts. */
+  readonly order: number
+}
+
 /** Rows of sums as columns of numbers: counting a key allocates nothing. */
 export class Sums {
   /** For comparison before anything is made; -1: no key yet. */
@@ -44,7 +58,7 @@ export class Sums {
   #keys = new Float64Array(32)
   #elements = new Float64Array(32)
   #memory = new Float64Array(32)
-  readonly #largest: (KeyFacts | undefined)[] = []
+  readonly #largest: (LargestKey | undefined)[] = []
 
   add(row: number, elements: number, memory: number): void {
     this.addMany(row, 1, elements, memory)
@@ -58,9 +72,35 @@ export class Sums {
     this.#memory[row]! += memory
   }
 
-  setLargest(row: number, memory: number, facts: KeyFacts): void {
+  setLargest(row: number, memory: number, facts: KeyFacts, order: number): void {
     this.largestMemory[row] = memory
-    this.#largest[row] = facts
+    this.#largest[row] = { row, facts, order }
+  }
+
+  state(): SumsState {
+    const rows = Array.from(this.#keys.keys(), (row) => {
+      const { keys, elements, memory } = this.row(row)
+      return { row, keys, elements, memory }
+    })
+    return {
+      rows: rows.filter(({ keys }) => keys > 0),
+      largest: this.#largest.filter((each) => each !== undefined),
+    }
+  }
+
+  /** @param rowOf where a row of the others stands here */
+  addState({ rows, largest }: SumsState, rowOf = (row: number): number => row): void {
+    for (const { row, keys, elements, memory } of rows) {
+      this.addMany(rowOf(row), keys, elements, memory)
+    }
+    for (const { row, facts, order } of largest) {
+      const at = rowOf(row)
+      const own = this.#largest[at]
+      const { memory } = facts
+      const isLarger = memory > this.largestMemory[at]!
+      const isFirst = memory === this.largestMemory[at] && order < (own?.order ?? 0)
+      if (isLarger || isFirst) this.setLargest(at, memory, facts, order)
+    }
   }
 
   row(row: number): TypeRow {
@@ -68,7 +108,7 @@ export class Sums {
       keys: this.#keys[row] ?? 0,
       elements: this.#elements[row] ?? 0,
       memory: this.#memory[row] ?? 0,
-      largest: this.#largest[row],
+      largest: this.#largest[row]?.facts,
     }
   }
 
@@ -83,6 +123,11 @@ export class Sums {
     this.#elements = wider(this.#elements, 0)
     this.#memory = wider(this.#memory, 0)
   }
+}
+
+export interface TtlState {
+  readonly keys: readonly number[]
+  readonly memory: readonly number[]
 }
 
 export class TtlHistogram {
@@ -115,6 +160,17 @@ export class TtlHistogram {
   addLasting(keys: number, memory: number): void {
     this.#keys[TTL_BOUNDS.length]! += keys
     this.#memory[TTL_BOUNDS.length]! += memory
+  }
+
+  state(): TtlState {
+    return { keys: [...this.#keys], memory: [...this.#memory] }
+  }
+
+  addState({ keys, memory }: TtlState): void {
+    for (const at of this.#keys.keys()) {
+      this.#keys[at]! += keys[at]!
+      this.#memory[at]! += memory[at]!
+    }
   }
 
   /** All classes, those without an expiry (`none`) last. */

@@ -224,6 +224,7 @@ function tellBatches(core: Core, batch: KernelStringBatch): void {
     if (first !== TYPE.STRING && (first < OPCODE.IDLE || first > OPCODE.EXPIRETIME)) return
     const to = batch.read(kernel, origin + input.pos, origin + input.end)
     if (batch.count === 0) return
+    batch.firstIndex = core.keysRead
     lane.strings?.(batch)
     input.pos = to - origin
     input.commit()

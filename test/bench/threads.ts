@@ -23,7 +23,7 @@ export async function run(): Promise<void> {
       ['export jsonl', ['export', file], true],
       ['export jsonl base64', ['export', file, '--strings', 'base64'], true],
       ['diff', ['diff', file, file], true],
-      ['inspect', ['inspect', file], false],
+      ['inspect', ['inspect', file], true],
       ['inspect --check', ['inspect', file, '--check'], true],
       ['export csv', ['export', file, '--format', 'csv'], true],
       ['export resp', ['export', file, '--format', 'resp'], true],

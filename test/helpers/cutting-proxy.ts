@@ -12,9 +12,9 @@ export interface CuttingProxy {
   block(isBlocked: boolean): void
   /** Lets so many more bytes come from the target, then no more. */
   holdAfter(bytes: number): void
-  /** Resolves when a client sends these bytes, which lie in one piece. They are held up, or, `behind` them, what
-   * comes back. */
-  holdAt(bytes: string, where: 'before' | 'behind'): Promise<void>
+  /** Resolves when a client sends these bytes, which lie in one piece, for the first or a later time. They are
+   * held up, or, `behind` them, what comes back. */
+  holdAt(bytes: string, where: 'before' | 'behind', times?: number): Promise<void>
   /** New connections go there: a failover. */
   retarget(port: number): void
   stop(): Promise<void>
@@ -27,7 +27,8 @@ export async function startProxy(targetPort: number): Promise<CuttingProxy> {
   let downBytes = 0
   let connections = 0
   let heldAt = Infinity
-  let trap: { bytes: string; where: 'before' | 'behind'; met: () => void } | undefined
+  let trap:
+    { bytes: string; where: 'before' | 'behind'; times: number; met: () => void } | undefined
   const server = createServer((client) => {
     if (isBlocked) {
       client.resetAndDestroy()
@@ -52,7 +53,8 @@ export async function startProxy(targetPort: number): Promise<CuttingProxy> {
       target.pause()
     })
     client.on('data', (chunk: Buffer) => {
-      const isMet = trap !== undefined && chunk.includes(trap.bytes)
+      if (trap !== undefined && chunk.includes(trap.bytes)) trap.times -= 1
+      const isMet = trap?.times === 0
       if (isMet) client.pause()
       if (isMet && trap?.where === 'behind') target.unpipe(client)
       if (!isMet || trap?.where === 'behind') {
@@ -81,8 +83,8 @@ export async function startProxy(targetPort: number): Promise<CuttingProxy> {
     cut,
     block: (blocked) => (isBlocked = blocked),
     holdAfter: (bytes) => (heldAt = downBytes + bytes),
-    holdAt: async (bytes, where) => {
-      await new Promise<void>((met) => (trap = { bytes, where, met }))
+    holdAt: async (bytes, where, times = 1) => {
+      await new Promise<void>((met) => (trap = { bytes, where, times, met }))
       trap = undefined
     },
     retarget: (port) => (currentPort = port),

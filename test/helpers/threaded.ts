@@ -1,7 +1,15 @@
 /** One dump by one thread and by several: what each writes and says. */
 import { readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { checkRdb, diff, exportKeys, InputError, type ExportOptions } from '../../src/index.js'
+import {
+  checkRdb,
+  diff,
+  exportKeys,
+  inspect,
+  InputError,
+  type ExportOptions,
+  type InspectOptions,
+} from '../../src/index.js'
 import type { PieceSizes } from '../../src/verbs/threads/options.js'
 
 /** Even small dumps are cut into many. */
@@ -31,6 +39,17 @@ export async function exported(
 /** All that a check says. */
 export async function checked(file: string, threads: number): Promise<Outcome> {
   const outcome = await outcomeOf(async () => await checkRdb(file, { threads, pieceSizes: SMALL }))
+  return { ...outcome, bytes: undefined }
+}
+
+/** All that a summary says. */
+export async function inspected(
+  file: string,
+  threads: number,
+  options: InspectOptions = {},
+): Promise<Outcome> {
+  const call = { nowMs: Date.UTC(2026, 0), ...options, threads, pieceSizes: SMALL }
+  const outcome = await outcomeOf(async () => await inspect(file, call))
   return { ...outcome, bytes: undefined }
 }
 

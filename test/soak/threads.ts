@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
 import { makeTemporaryDir, removeTemporaryDir } from '../../src/disk/temporary-dir.js'
 import { fixtureFiles } from '../helpers/fixtures.js'
-import { checked, compared, exported, type Outcome } from '../helpers/threaded.js'
+import { checked, compared, exported, inspected, type Outcome } from '../helpers/threaded.js'
 
 const FORMS = [
   { format: 'jsonl' },
@@ -37,6 +37,7 @@ export async function run(): Promise<void> {
       check(`${name} ${options.format} by ${threads}`, one, other)
     }
     check(`${name} checked by ${threads}`, await checked(file, 1), await checked(file, threads))
+    check(`${name} inspected`, await inspected(file, 1), await inspected(file, threads))
     check(`${name} compared`, await compared(file, file, 1), await compared(file, file, threads))
   }
   try {
@@ -59,6 +60,7 @@ export async function run(): Promise<void> {
       if (one.error !== undefined) errors += 1
       check(what, one, await exported(damaged, directory, { ...format, threads: 2 }))
       check(what, await checked(damaged, 1), await checked(damaged, 2))
+      check(what, await inspected(damaged, 1), await inspected(damaged, 2))
       check(what, await compared(damaged, path, 1), await compared(damaged, path, 2))
     }
     console.log(`${RUNS} damages, ${errors} errors told: the same each time`)

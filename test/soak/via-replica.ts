@@ -17,22 +17,25 @@ const KEYS = 600_000
 const BEFORE = ['its own', 'its-user', 'disabled']
 const NAMES = ['masterauth', 'masteruser', 'repl-diskless-load']
 /** What is sent behind the load, in its order: from there on all of the dump is there. */
-// Whether it may be sent is asked before, by the same words inside of another command.
-const STEPS = ['*3\r\n$7\r\nSLAVEOF\r\n$2\r\nNO', ...BEFORE.toReversed()]
+// Whether the first may be sent is tried before, in a transaction that is dropped.
+const STEPS = [
+  { bytes: 'SLAVEOF\r\n$2\r\nNO', times: 2 },
+  ...BEFORE.toReversed().map((bytes) => ({ bytes, times: 1 })),
+]
 
 /** When and what is killed. */
 interface Aim {
   readonly side: 'rrep' | 'target'
   /** Undefined: at a random moment. */
-  readonly step?: { readonly bytes: string; readonly where: 'before' | 'behind' }
+  readonly step?: (typeof STEPS)[number] & { readonly where: 'before' | 'behind' }
 }
 
 const SIDES = ['rrep', 'target'] as const
 const AIMS: readonly Aim[] = [
   ...Array.from({ length: MOMENTS }, (_, moment) => ({ side: SIDES[moment % 2]! })),
-  ...STEPS.flatMap((bytes) =>
+  ...STEPS.flatMap((step) =>
     (['before', 'behind'] as const).flatMap((where) =>
-      SIDES.map((side) => ({ side, step: { bytes, where } })),
+      SIDES.map((side) => ({ side, step: { ...step, where } })),
     ),
   ),
 ]
@@ -66,7 +69,7 @@ export async function run(): Promise<void> {
       const target = targets[index % targets.length]!
       await target.client.flushall('SYNC')
       const proxy = await startProxy(target.port)
-      const held = step && proxy.holdAt(step.bytes, step.where).then(() => (met += 1))
+      const held = step && proxy.holdAt(step.bytes, step.where, step.times).then(() => (met += 1))
       const rrep = load(proxy.port)
       const delayMs = Math.random() * spanMs
       await Promise.race([held ?? sleep(delayMs), rrep.ended])

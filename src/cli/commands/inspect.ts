@@ -120,7 +120,7 @@ export function registerInspect(program: Command, context: CommandContext): void
     .option('--compare-until <when>', 'the older one: its state at this time', parseMoment)
     .option('--salvage', 'go on behind damage as far as that is safe')
     .addHelpText('after', DETAILS)
-  addThreadsOption(command, '--check of a plain dump: look through it with so many threads more')
+  addThreadsOption(command, 'the summary and --check of a plain dump: read it with so many threads more')
   addMomentOptions(command)
   addConnectOptions(command, 'source', 'tls-key')
   command.option('--cluster', 'all shards of the cluster that the server is a node of')
@@ -228,7 +228,8 @@ async function run(call: Call, show: Show, stop: () => void): Promise<number> {
     olderOutcome = result.older
   } else {
     const nowMs = Date.now()
-    const result = await inspect(file, { ...base, nowMs, report: options.report })
+    const { report, threads } = options
+    const result = await inspect(file, { ...base, nowMs, report, threads })
     stop()
     // A snapshot of a server was made meanwhile: its age is as of now.
     await renderInspection(result, call, Date.now())

@@ -97,6 +97,8 @@ export interface PlainWeights {
 export interface StringBatch {
   readonly count: number
   readonly dbnum: number
+  /** `KeyHeader.index` of the first. */
+  readonly firstIndex: number
   /** Keys are bytes[keyStart(index), keyEnd(index)). */
   readonly bytes: Buffer
   keyStart(index: number): number

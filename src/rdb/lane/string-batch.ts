@@ -28,6 +28,7 @@ const NO_DOUBLES = new Float64Array(0)
 export class KernelStringBatch implements StringBatch {
   count = 0
   dbnum = 0
+  firstIndex = 0
   bytes: Buffer = Buffer.alloc(0)
   readonly #separatorByte: number
   #kernel: ByteKernel | undefined

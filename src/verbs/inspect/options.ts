@@ -35,8 +35,9 @@ export interface InspectOptions extends Omit<OpenKeysOptions, 'onEvent'> {
    * limits of encodings, slots. Slower; walks the elements. `onStrings` is not used then.
    */
   report?: boolean | undefined
-  /** A check of a plain file: so many threads look through pieces of it, beside this one, which reads. They
-   * come to the same, each takes some 50 MB. Default 1: all in this one. */
+  /** The summary (without a report, and nobody told of keys) and the check of a plain file: so many threads look
+   * through pieces of it, beside this one, which reads. They come to the same, but that of more prefixes
+   * than are kept apart others may be merged; each takes some 50 MB. Default 1: all in this one. */
   threads?: number | undefined
   /** @internal */
   pieceSizes?: PieceSizes | undefined

@@ -12,20 +12,15 @@ import type { WithLane } from '../../rdb/lane/lane.js'
 import { RdbParser, type RdbParserOptions } from '../../rdb/parser.js'
 import { DEPTH, type LostRegion, type RdbSummary, type RdbVisitor } from '../../rdb/visitor.js'
 import { dbOfSource, readSource, type Source, type SourceName } from '../../source/classify.js'
-import {
-  compileKeyFilter,
-  wantsKey,
-  withAddressDb,
-  type KeyFilter,
-  type KeyFilterOptions,
-} from '../../source/key-filter.js'
+import { compileKeyFilter, withAddressDb } from '../../source/key-filter.js'
 import { isFarArchive } from '../../source/fetched-archive.js'
-import { pumpRdb, type PumpedRdb, type RdbInput } from '../../source/rdb-input.js'
+import { pumpRdb, RDB_READ_BYTES, type PumpedRdb, type RdbInput } from '../../source/rdb-input.js'
 import { isShardDirectory } from '../../source/shards.js'
 import { openKeys, type OpenKeys, type OpenKeysOptions } from '../keys/open.js'
 import { canReadInPieces } from '../threads/read-pieces.js'
 import type { InspectOptions, InspectResult, ReadOutcome } from './options.js'
-import { checkInPieces } from './pieces.js'
+import { filterHooks } from './filter-hooks.js'
+import { analysisInPieces, checkInPieces, type InPieces } from './pieces.js'
 
 export type * from './options.js'
 export type { AnalyzedKey, AnalyzedStrings } from '../../analyze/key-analysis.js'
@@ -55,13 +50,13 @@ export async function inspectWith(
   const filter = compileKeyFilter(chosen)
   const depth = options.prefixDepth ?? 2
   const report = options.report === true ? reporter(() => analysis, options, nowMs) : undefined
+  const { top = 10, separator } = options
+  const prefixes =
+    depth === 0 ? undefined : { depth, ...(separator === undefined ? {} : { separator }) }
   const analysis: KeyAnalysis = new KeyAnalysis({
     nowMs,
-    top: options.top ?? 10,
-    prefixes:
-      depth === 0
-        ? undefined
-        : { depth, ...(options.separator === undefined ? {} : { separator: options.separator }) },
+    top,
+    prefixes,
     ...filterHooks(filter, chosen, nowMs),
     onKey: report === undefined ? options.onKey : withReport(report, options.onKey),
     onStrings: report === undefined ? options.onStrings : undefined,
@@ -70,7 +65,14 @@ export async function inspectWith(
   })
   begin(analysis)
   const walkElements = options.walkElements === true || report !== undefined
-  const outcome = await readRdbFile(opened, analysis, { ...options, walkElements }, false)
+  // Who is told of keys is told in their order.
+  const tellsKeys = options.onKey !== undefined || options.onStrings !== undefined
+  const inPieces =
+    tellsKeys || walkElements
+      ? undefined
+      : analysisInPieces(analysis, { nowMs, top, prefixes, filter: chosen })
+  const call = { ...options, walkElements, inPieces }
+  const outcome = await readRdbFile(opened, analysis, call, false)
   return {
     ...outcome,
     aux: analysis.auxFields,
@@ -132,7 +134,8 @@ export async function checkRdb(
   // What is fetched from a bucket is compared as it comes.
   const isHere = path !== undefined && !isFarArchive(opened) && !isShardDirectory(path)
   const increments = isHere ? await checkIncrements(path, { signal: options.signal }) : undefined
-  const outcome = await readRdbFile(opened, { key: () => DEPTH.SKIP }, options, true, true)
+  const call = { ...options, inPieces: checkInPieces }
+  const outcome = await readRdbFile(opened, { key: () => DEPTH.SKIP }, call, true, true)
   return increments === undefined ? outcome : { ...outcome, increments }
 }
 
@@ -143,7 +146,7 @@ const CHECK_READ_BYTES = 2 << 20
 export async function readRdbFile(
   source: SourceName,
   visitor: RdbVisitor & WithLane,
-  options: InspectOptions,
+  options: InspectOptions & Pick<ReadKeysOptions, 'inPieces'>,
   validate: boolean,
   checkOnly = false,
 ): Promise<ReadOutcome> {
@@ -170,7 +173,12 @@ export async function openForReading(
 export type ReadKeysOptions = Pick<
   InspectOptions,
   'salvage' | 'walkElements' | 'signal' | 'drain' | 'onProgress' | 'threads' | 'pieceSizes'
-> & { readonly validate?: boolean; readonly checkOnly?: boolean }
+> & {
+  readonly validate?: boolean
+  readonly checkOnly?: boolean
+  /** With several threads. */
+  readonly inPieces?: InPieces | undefined
+}
 
 /** Reads one opening of them to its end: damage is in the result. */
 export async function readKeys(
@@ -201,16 +209,17 @@ export async function readKeys(
     walkBlobs: options.walkElements === true,
   }
   let parser = new RdbParser(visitor, reading)
-  const buffer = checkOnly ? allocateInputBuffer(CHECK_READ_BYTES) : undefined
+  const buffer = allocateInputBuffer(checkOnly ? CHECK_READ_BYTES : RDB_READ_BYTES)
   const onProgress = (done: number, keysRead: number): void => {
     const total = input.sizeBytes
     options.onProgress?.({ phase: 'read', done, total, unit: 'bytes', keys: keysRead })
   }
   const inPieces = async (): Promise<PumpedRdb | undefined> => {
-    if (buffer === undefined || salvage || !canReadInPieces(rdb, threads)) return undefined
+    if (options.inPieces === undefined || salvage || !canReadInPieces(rdb, threads))
+      return undefined
     const begun = (begun: RdbParser): void => void (parser = begun)
     const call = { threads, visitor, parser: reading, buffer, options, onProgress, begun }
-    const pumped = await checkInPieces(rdb, call)
+    const pumped = await options.inPieces(rdb, call)
     if (pumped === undefined) parser = new RdbParser(visitor, reading)
     return pumped
   }
@@ -274,17 +283,4 @@ function damageOf(
     { file, byteOffset: summary.rdbBytes - 8, reading: 'checksum', keysRead: summary.keysRead },
     'the checksum does not match: some byte before it is not what the server wrote',
   )
-}
-
-/** Tests of the filter that cannot fail are left out, so that they cost nothing. */
-export function filterHooks(
-  filter: KeyFilter,
-  options: KeyFilterOptions | undefined,
-  nowMs: number,
-): Pick<ConstructorParameters<typeof KeyAnalysis>[0], 'wantsKey' | 'wantsMemory'> {
-  if (filter.passesAll) return {}
-  return {
-    wantsKey: (header) => wantsKey(filter, header, nowMs),
-    wantsMemory: options?.minSizeBytes === undefined ? undefined : (bytes) => filter.size(bytes),
-  }
 }

@@ -1,5 +1,6 @@
 /** What threads are asked to make of pieces of a dump, and what they say of them. */
 import type { MessagePort } from 'node:worker_threads'
+import type { PrefixOptions } from '../../analyze/prefix-tree.js'
 import type { KeyFormatName } from '../../formats/formats.js'
 import type { KeyFormatCounts } from '../../formats/key-format.js'
 import type { RdbPlace } from '../../rdb/parser.js'
@@ -49,7 +50,16 @@ export interface CheckJob {
   readonly kind: 'check'
 }
 
-export type PieceJob = ExportJob | DigestJob | CheckJob
+/** Counts keys: of all pieces that a thread gets. */
+export interface AnalysisJob {
+  readonly kind: 'analysis'
+  readonly nowMs: number
+  readonly top: number
+  readonly prefixes: PrefixOptions | undefined
+  readonly filter: KeyFilterOptions | undefined
+}
+
+export type PieceJob = ExportJob | DigestJob | CheckJob | AnalysisJob
 
 export interface WorkerStart {
   /** Of the dump, open; threads of a process share these numbers. */

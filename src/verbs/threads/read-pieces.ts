@@ -45,6 +45,8 @@ export interface PieceReading {
   /** Output of a piece, in order. */
   bytes(bytes: Uint8Array): Promise<void> | undefined
   tally(tally: ExportTally): void
+  /** What each thread has added up, before the rest is read. */
+  sums?(sums: readonly Uint8Array[]): void
   /** What this thread goes on with behind the pieces, and what it reads into. Of the output that comes
    * from there on so many bytes are known already. */
   rest(handedBytes: number): Reader
@@ -92,13 +94,16 @@ export async function readInPieces(
     await pool?.drained()
     const failed = pool?.failed
     const isWrong = failed !== undefined || walked instanceof InputError
-    if (names.isAnyTwice || (reading.job.kind === 'digest' && isWrong)) return { sums: undefined }
+    const { kind } = reading.job
+    const isSummed = kind === 'digest' || kind === 'analysis'
+    if (names.isAnyTwice || (isSummed && isWrong)) return { sums: undefined }
+    const sums = isSummed ? ((await pool?.sums()) ?? []) : []
+    reading.sums?.(sums)
     const { visitor, buffer } = reading.rest(failed?.handedBytes ?? 0)
     const from = failed?.piece.from ?? borders.open
     const rest = { from, headBytes: borders.headBytes, visitor, buffer }
     addNotices(notices, await readRest(rdb, reading, rest, begun))
     if (walked instanceof InputError) throw walked
-    const sums = (await pool?.sums()) ?? []
     return { ...walked, summary: { ...walked.summary, notices }, sums }
   } finally {
     await pool?.close()

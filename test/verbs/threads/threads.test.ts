@@ -3,12 +3,12 @@ import { readFileSync, statSync, writeFileSync } from 'node:fs'
 import { spawnSync } from 'node:child_process'
 import { join } from 'node:path'
 import { afterAll, expect, test } from 'vitest'
-import { checkRdb, exportKeys, NOTICE } from '../../../src/index.js'
+import { checkRdb, exportKeys, NOTICE, type InspectResult } from '../../../src/index.js'
 import { makeTemporaryDir, removeTemporaryDir } from '../../../src/disk/temporary-dir.js'
 import { fixtureFiles, rdbFixtures } from '../../helpers/fixtures.js'
 import { rdbBody, rdbBytes, stringRecords } from '../../helpers/rdb-bytes.js'
 import { rrepCommand } from '../../helpers/rrep-command.js'
-import { checked, compared, exported, SMALL } from '../../helpers/threaded.js'
+import { checked, compared, exported, inspected, SMALL } from '../../helpers/threaded.js'
 
 const directory = makeTemporaryDir('rrep-threads-test-')
 afterAll(() => removeTemporaryDir(directory))
@@ -37,8 +37,45 @@ test.each(files)(
       expect(await exported(rdb, directory, { format, threads: 2 })).toEqual(one)
     }
     expect(await checked(rdb, 2)).toEqual(await checked(rdb, 1))
+    expect(await inspected(rdb, 2)).toEqual(await inspected(rdb, 1))
   },
 )
+
+test('a summary has the same totals, keys and prefixes, with a filter too', async () => {
+  const file = join(directory, 'prefixes.rdb')
+  const names = Array.from({ length: 3000 }, (_, key) => `p${key % 7}:${key % 500}:${key}`)
+  // Many of one size: which are listed is decided by their order.
+  const keys = names.map((name, key): [string, string] => [name, 'v'.repeat(20 + (key % 40))])
+  const body = Buffer.concat([...stringRecords(0, keys), ...stringRecords(4, keys.slice(100))])
+  writeFileSync(file, rdbBytes({ checksum: 'zero', body }))
+  for (const options of [{}, { top: 500, filter: { match: ['*1*'], minSizeBytes: 90 } }]) {
+    const one = await inspected(file, 1, options)
+    const { prefixes, mergedPrefixes } = one.result as InspectResult
+    expect([prefixes.length, mergedPrefixes]).toEqual([100, 0])
+    expect(await inspected(file, 2, options)).toEqual(one)
+    expect(await inspected(file, 3, options)).toEqual(one)
+  }
+})
+
+test('prefixes of which there are too many are merged, and their sums stay', async () => {
+  const file = join(directory, 'merged.rdb')
+  const keys = Array.from({ length: 5000 }, (_, key): [string, string] => [`user:${key}:x`, 'v'])
+  const body = Buffer.concat(stringRecords(0, keys))
+  writeFileSync(file, rdbBytes({ checksum: 'zero', body }))
+  const one = (await inspected(file, 1)).result as InspectResult
+  const two = (await inspected(file, 2)).result as InspectResult
+  const without = { prefixes: [], mergedPrefixes: 0 }
+  expect({ ...two, ...without }).toEqual({ ...one, ...without })
+  for (const { prefixes, mergedPrefixes } of [one, two]) {
+    expect(mergedPrefixes).toBeGreaterThan(1000)
+    const [top, rest] = prefixes.map(({ prefix, keys: count }) => ({ name: String(prefix), count }))
+    expect(top).toEqual({ name: 'user:', count: 5000 })
+    expect(rest!.name).toBe('user:*:')
+    expect(rest!.count).toBeGreaterThan(3000)
+    const below = prefixes.slice(1).reduce((sum, each) => sum + each.keys, 0)
+    expect(below).toBeLessThanOrEqual(5000)
+  }
+})
 
 /** `${front}:0` and so on. */
 function strings(front: string, count: number): [string, string][] {
@@ -106,6 +143,7 @@ test('damage is told by the same words at the same byte', async () => {
         const one = await exported(damaged, directory, { format: 'json' })
         expect(await exported(damaged, directory, { format: 'json', threads: 2 })).toEqual(one)
         expect(await checked(damaged, 2)).toEqual(await checked(damaged, 1))
+        expect(await inspected(damaged, 2)).toEqual(await inspected(damaged, 1))
         expect(await compared(damaged, rdb, 2)).toEqual(await compared(damaged, rdb, 1))
       },
     ),

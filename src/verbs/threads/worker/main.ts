@@ -14,6 +14,7 @@ import {
   type ToWorker,
   type WorkerStart,
 } from '../options.js'
+import { analysisMaker } from './analysis.js'
 import { checkMaker } from './check.js'
 import { digestMaker } from './digest.js'
 import { exportMaker } from './export.js'
@@ -84,6 +85,8 @@ function makerOf(job: PieceJob): PieceMaker {
       return digestMaker(start, job)
     case 'check':
       return checkMaker(start)
+    case 'analysis':
+      return analysisMaker(start, job)
   }
 }
 
