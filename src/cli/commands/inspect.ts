@@ -120,7 +120,10 @@ export function registerInspect(program: Command, context: CommandContext): void
     .option('--compare-until <when>', 'the older one: its state at this time', parseMoment)
     .option('--salvage', 'go on behind damage as far as that is safe')
     .addHelpText('after', DETAILS)
-  addThreadsOption(command, 'the summary and --check of a plain dump: read it with so many threads more')
+  addThreadsOption(
+    command,
+    'the summary and --check of a plain dump: read it with so many threads more',
+  )
   addMomentOptions(command)
   addConnectOptions(command, 'source', 'tls-key')
   command.option('--cluster', 'all shards of the cluster that the server is a node of')
