@@ -81,7 +81,8 @@ export function createTalk(io: Io, options: CommonOptions): Talk {
     richErr: io.stderrIsTty && !json,
     columns: io.columns ?? 100,
     stdout: (isJson) => (isTerminal ? new TerminalGuard(io.stdout, isJson) : io.stdout),
-    write: async (bytes) => await writeTo(io, data, bytes),
+    // On a terminal what is said next stands below it.
+    write: async (bytes) => await (isTerminal ? writeOut : writeTo)(io, data, bytes),
     writeOut: async (bytes) => await writeOut(io, data, bytes),
     event: async (object) => await writeTo(io, io.stdout, jsonLine(spoken(object))),
     say: (text) => {
@@ -118,7 +119,7 @@ function spoken(object: object): object {
   return typeof message === 'string' ? { ...object, message: inFlags(message) } : object
 }
 
-async function writeOut(io: Io, out: Writable, data: Uint8Array): Promise<void> {
+async function writeOut(io: Io, out: Writable, data: string | Uint8Array): Promise<void> {
   if (io.signal.aborted && io.signal.reason === 'EPIPE') return
   // An error is told by the stream itself.
   await new Promise<void>((resolve) => {

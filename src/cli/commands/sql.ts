@@ -44,8 +44,8 @@ is its slot in a cluster.
 
 Nothing is loaded: each scan of a table reads its source anew, and only what the query looks at. What is
 named twice (a join) is read twice. Sorting and grouping may use --memory, then a directory in TMPDIR. A
-query may read files of yours (read_csv('prices.csv')) and write some (copy keys to 'keys.parquet', the
-quickest way for millions of rows). Rows come in any order unless the query says which.
+query may read files of yours (read_csv('prices.csv')) and write some (copy keys to 'keys.parquet').
+Rows come in any order unless the query says which.
 
 A terminal gets a table, a pipe CSV (as --csv); --json an object a line. In CSV a text that begins with
 = + - @ or ' gets one more ' in front, so that no spreadsheet takes it for a formula.
@@ -194,7 +194,10 @@ async function writeTable(
     shown.push(...rows.slice(0, MAX_TABLE_ROWS - shown.length))
   }
   onEnd()
-  await talk.write(drawingOf(head, shown) ?? sqlTable(head, shown, lookOf(talk)))
+  const drawing = drawingOf(head, shown)
+  const table = drawing === undefined ? sqlTable(head, shown, lookOf(talk)) : undefined
+  await talk.write(drawing ?? table!.text)
+  if (table?.isCut === true) talk.say('texts are cut to fit here: --csv and --json give them whole')
   if (count > shown.length) {
     talk.say(`${formatCount(count - shown.length)} more rows: --csv and --json give all`)
   }

@@ -3,9 +3,13 @@ import { csvField } from '../../formats/csv.js'
 import type { SqlColumn, SqlValue } from '../../verbs/sql/options.js'
 import { jsonLine, safeLine } from '../guard.js'
 import { renderTable, type TableLook } from './inspect-table.js'
+import { stringWidth } from './table.js'
 
 const MAX_CELL_CHARS = 200
+const LEAST_CELL_CHARS = 12
 const NUMBER = /INT|DECIMAL|DOUBLE|FLOAT/
+/** Half of a number or of a moment is another one. */
+const UNCUT = /INT|DECIMAL|DOUBLE|FLOAT|TIME|DATE|BOOLEAN/
 
 export function csvHead(columns: readonly SqlColumn[]): string {
   return `${columns.map(({ name }) => csvField(name)).join(',')}\n`
@@ -35,27 +39,65 @@ export function drawingOf(
   return rows.map((row) => `${textOf(row.at(-1)!).trimEnd()}\n`).join('')
 }
 
-/** With a line break at its end. */
+/** With a line break at its end. Texts are shortened until a line of the terminal holds a row. */
 export function sqlTable(
   columns: readonly SqlColumn[],
   rows: readonly (readonly SqlValue[])[],
   look: TableLook,
-): string {
+): { text: string; isCut: boolean } {
   const heads = columns.map(({ name, type }) => ({
     title: safeLine(name),
     align: NUMBER.test(type) && !type.includes('[') ? ('right' as const) : ('left' as const),
   }))
-  const cells = rows.map((row) => row.map((value) => cellOf(value, look)))
-  return `${renderTable(heads, cells, look)}\n`
+  const texts = rows.map((row) =>
+    row.map((value) => (value === null ? null : safeLine(textOf(value)))),
+  )
+  const widths = heads.map(({ title }, index) =>
+    texts.reduce(
+      (most, row) => Math.max(most, stringWidth(row[index] ?? 'NULL')),
+      stringWidth(title),
+    ),
+  )
+  const isText = columns.map(({ type }) => !UNCUT.test(type) || type.includes('['))
+  const room = widthsThatFit(widths, isText, look.columns ?? Infinity)
+  const cells = texts.map((row) =>
+    row.map((text, index) => (text === null ? look.chalk.dim('NULL') : cut(text, room[index]!))),
+  )
+  const isCut = texts.some((row) => row.some((text, at) => stringWidth(text ?? '') > room[at]!))
+  return { text: `${renderTable(heads, cells, look)}\n`, isCut }
 }
 
-function cellOf(value: SqlValue, { chalk }: TableLook): string {
-  if (value === null) return chalk.dim('NULL')
-  const text = safeLine(textOf(value))
-  if (text.length <= MAX_CELL_CHARS) return text
-  return `${Array.from(text)
-    .slice(0, MAX_CELL_CHARS - 1)
-    .join('')}…`
+/** The widest text gives first, down to what can still be told apart. */
+function widthsThatFit(
+  wanted: readonly number[],
+  isText: readonly boolean[],
+  columns: number,
+): readonly number[] {
+  const widths = wanted.map((width, at) => (isText[at] ? Math.min(width, MAX_CELL_CHARS) : width))
+  // Each has a blank before and behind it; the whole begins with one.
+  const excess = (): number => widths.reduce((sum, width) => sum + width + 2, 1) - columns
+  while (excess() > 0) {
+    let widest = -1
+    for (const [at, width] of widths.entries()) {
+      const canGive = isText[at] === true && width > LEAST_CELL_CHARS
+      if (canGive && width > (widths[widest] ?? 0)) widest = at
+    }
+    if (widest < 0) break
+    widths[widest] = widths[widest]! - 1
+  }
+  return widths
+}
+
+function cut(text: string, width: number): string {
+  if (stringWidth(text) <= width) return text
+  let kept = ''
+  let used = 0
+  for (const char of text) {
+    used += stringWidth(char)
+    if (used > width - 1) break
+    kept += char
+  }
+  return `${kept}…`
 }
 
 function textOf(value: SqlValue): string {

@@ -22,6 +22,8 @@ const MAX_ROWS = 200
 /** In percent of the map: smaller cells show no text. */
 const LABEL_WIDTH = 5
 const LABEL_HEIGHT = 7
+/** Pixels that figures take, so that none is cut. */
+const FIGURES_WIDTH = 84
 const STEPS = 5
 /** In pixels: the text of a cell, and around what is seen below it. */
 const HEAD_HEIGHT = 66
@@ -108,7 +110,7 @@ function drawCells(
     cell.style.width = `${rect.width}%`
     cell.style.height = `${rect.height * scaleY}%`
     const figures = [formatSize(each.memory), countOf(each.keys, 'key')]
-    const isWide = (rect.width / 100) * width > 58
+    const isWide = (rect.width / 100) * width > FIGURES_WIDTH
     if (!isWide || rect.width < LABEL_WIDTH || rect.height * scaleY < LABEL_HEIGHT) {
       cell.classList.add('small')
     }

@@ -3,6 +3,7 @@ import { execFileSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import stringWidth from 'string-width'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { exitCodeOf } from '../../../src/cli/exit-codes.js'
 import { hintOf } from '../../../src/cli/hints.js'
@@ -205,6 +206,18 @@ test('names of every length and kind are what they are, and drive no terminal', 
   const shown = await run([file, "select key || chr(27) || '[31m' from keys"], { tty: true })
   // eslint-disable-next-line no-control-regex
   expect(shown.out.replaceAll(/\x1b\[(1|2|22|39)m/g, '')).not.toMatch(/[\x00-\x09\x0b-\x1f]/)
+})
+
+test('in a terminal a row is a line: texts are cut to fit, numbers and moments never', async () => {
+  const query = "select key || key || key || '値' k, size_in_bytes, expiry from keys"
+  const wide = await run([DEMO, query], { tty: true, columns: 64 })
+  // eslint-disable-next-line no-control-regex
+  const lines = wide.out.replaceAll(/\x1b\[\d+m/g, '').split('\n')
+  expect(Math.max(...lines.map((line) => stringWidth(line)))).toBe(64)
+  expect(lines.slice(2, 30).every((line) => /\d+ {2}(NULL|\S+Z)$/.test(line))).toBe(true)
+  expect([lines[2]!.includes('…'), wide.err]).toEqual([true, expect.stringContaining('cut to fit')])
+  const whole = await run([DEMO, 'select type, count(*) from keys group by 1'], { tty: true })
+  expect(whole.err).not.toContain('cut to fit')
 })
 
 test('sources are called what they were typed as', async () => {
