@@ -74,7 +74,7 @@ test('behind a failover it is gone back to the newest place of which nothing is 
   expect(places.last).toEqual(at(30))
   // What is older than all of them cannot be had again.
   slots.at = 5
-  expect(places.newestWhole).toBe(undefined)
+  expect(() => places.newestWhole).toThrow('older than what is kept')
 })
 
 test('a replica that is hopelessly behind is not waited for', () => {

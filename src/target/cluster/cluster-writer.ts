@@ -11,25 +11,24 @@
  */
 import { LinkError, TargetError, type RrepError } from '../../errors.js'
 import type { CommandTable } from '../../resp/command-table.js'
-import { encodeCommand } from '../../resp/encoder.js'
 import { Gate, sleep } from '../../net/waiting.js'
-import { keySlot } from '../../topology/key-slot.js'
 import type { ClusterSeeds } from '../../topology/cluster.js'
-import { checkpointCommand, type Checkpoint } from '../checkpoint.js'
+import type { Checkpoint } from '../checkpoint.js'
 import type { Ledger } from '../ledger.js'
 import type { Reply } from '../server/reply-reader.js'
 import { type PipelinedBatch, type TargetConnection } from '../server/target-connection.js'
 import { StreamBatch } from '../stream/stream-batch.js'
 import type { StreamTarget } from '../stream/stream-target.js'
 import { TargetRewound } from '../stream/stream-writer.js'
-import { FrameRouter, type Routed, type WholeCommand } from './frame-router.js'
+import { FrameRouter, type WholeCommand } from './frame-router.js'
 import { NodeBatch } from './node-batch.js'
 import { NodeSet } from './node-set.js'
-import { PlaceKeeper, type Place } from './place-keeper.js'
+import { PlaceKeeper } from './place-keeper.js'
+import { MarkBatch, PlaceMarker } from './place-marker.js'
 import { SlotCheckpoints } from './slot-checkpoints.js'
-import type { SlotWindow } from './slot-queues.js'
 import { SlotSender } from './slot-sender.js'
 import { WholeCommands } from './whole-commands.js'
+import { WindowLine, type OpenWindow } from './window-line.js'
 
 export interface ClusterWriterOptions {
   seeds: ClusterSeeds
@@ -49,8 +48,6 @@ const FULL_BYTES = 1 << 20
 const FULL_FRAMES = 20_000
 const MAX_PENDING_BYTES = 16 << 20
 const PAUSE_MS = 100
-/** The place to begin again is looked for so often. */
-const LOOK_MS = 1000
 
 export class ClusterStreamWriter implements StreamTarget {
   current = newBatch()
@@ -66,13 +63,10 @@ export class ClusterStreamWriter implements StreamTarget {
   readonly #router: FrameRouter
   readonly #sender: SlotSender
   readonly #places: PlaceKeeper
+  readonly #marker: PlaceMarker
   readonly #progress = new Gate()
   readonly #end = new AbortController()
-  /** Routed and not begun. */
-  readonly #items: (Routed & { isEnd?: boolean; shards?: StreamBatch['shards'] })[] = []
-  /** Begun, in order. */
-  readonly #open: (SlotWindow & { shards?: StreamBatch['shards'] })[] = []
-  #pendingBytes = 0
+  readonly #line: WindowLine
   #isAlone = false
   #isRecovering = false
   /** Calls are made on the connections, one by one. */
@@ -80,7 +74,6 @@ export class ClusterStreamWriter implements StreamTarget {
   #isClosed = false
   #fatal: Error | undefined
   #sealedReplOffset = -1
-  #hasToldParted = false
 
   constructor(options: ClusterWriterOptions) {
     this.#options = options
@@ -92,6 +85,14 @@ export class ClusterStreamWriter implements StreamTarget {
     })
     this.#slots = new SlotCheckpoints(this.#nodes, options.checkpointKey)
     this.#places = new PlaceKeeper(this.#slots)
+    this.#marker = new PlaceMarker({
+      nodes: this.#nodes,
+      slots: this.#slots,
+      places: this.#places,
+      checkpointKey: options.checkpointKey,
+      signal: this.#end.signal,
+      checkpoint: () => this.#streaming,
+    })
     this.#sender = new SlotSender({
       nodes: this.#nodes,
       slots: this.#slots,
@@ -100,13 +101,17 @@ export class ClusterStreamWriter implements StreamTarget {
       onLost: (error) => this.#lost(error),
       onWarning: options.onWarning,
     })
+    this.#line = new WindowLine({
+      send: (window, slots) => this.#sender.add(window, slots),
+      onApplied: (window) => this.#applied(window),
+    })
     this.#router = new FrameRouter(options.table, (...at) => this.#slots.isApplied(...at))
     this.#whole = new WholeCommands(this.#nodes, this.#slots, options)
   }
 
   async open(): Promise<void> {
     await this.#nodes.open(this.#options.retries)
-    void this.#keepPlaces()
+    void this.#marker.run()
   }
 
   /** Of several streams: its number in batches, by its name in checkpoints. */
@@ -127,6 +132,13 @@ export class ClusterStreamWriter implements StreamTarget {
     return await this.#onMark(async () => await this.#nodes.keysOf(slots, most))
   }
 
+  /** While nothing but the stream goes to the target. */
+  get #streaming(): Checkpoint | undefined {
+    const isBusy = this.#isRecovering || this.#isAlone || this.#isCalling
+    if (isBusy || this.#fatal !== undefined) return undefined
+    return this.checkpoint?.phase === 'stream' ? this.checkpoint : undefined
+  }
+
   get keptReplOffset(): number {
     return this.#places.keptReplOffset
   }
@@ -136,7 +148,7 @@ export class ClusterStreamWriter implements StreamTarget {
   }
 
   get isIdle(): boolean {
-    return this.#items.length === 0 && this.#open.length === 0 && !this.#isAlone
+    return this.#line.isEmpty && !this.#isAlone
   }
 
   get isRecovering(): boolean {
@@ -187,39 +199,15 @@ export class ClusterStreamWriter implements StreamTarget {
     this.current = next
     this.#sealedReplOffset = batch.nextReplOffset
     const routed = this.#router.route(batch)
-    this.#countParted()
-    for (const [index, item] of routed.entries()) {
-      const isEnd = index === routed.length - 1
-      this.#items.push({ ...item, isEnd, shards: isEnd ? batch.shards : undefined })
-    }
-    this.#pendingBytes += batch.out.length
+    this.#router.tell(this.#options.ledger, this.#options.onWarning)
+    this.#line.add(routed, batch)
     this.#pump()
-  }
-
-  #countParted(): void {
-    const router = this.#router
-    const { ledger, onWarning } = this.#options
-    const { parted, partedTransactions } = router
-    if (parted > 0) ledger.note('commands parted by slot', parted)
-    if (partedTransactions > 0) {
-      ledger.note('transactions over several slots, of each slot by itself', partedTransactions)
-      if (!this.#hasToldParted) {
-        onWarning(
-          'a transaction of the source over several slots is one for each slot in the target',
-        )
-      }
-      this.#hasToldParted = true
-    }
-    router.parted = router.partedTransactions = 0
   }
 
   drain(): Promise<void> | undefined {
     if (this.#fatal !== undefined) return Promise.reject(this.#fatal)
-    return this.#isHeavy ? this.#waitFor(() => !this.#isHeavy) : undefined
-  }
-
-  get #isHeavy(): boolean {
-    return this.#pendingBytes > MAX_PENDING_BYTES
+    const hasRoom = (): boolean => this.#line.pendingBytes <= MAX_PENDING_BYTES
+    return hasRoom() ? undefined : this.#waitFor(hasRoom)
   }
 
   async flush(): Promise<void> {
@@ -271,40 +259,20 @@ export class ClusterStreamWriter implements StreamTarget {
 
   #pump(): void {
     if (this.#isRecovering || this.#isAlone || this.#fatal !== undefined) return
-    this.#begin()
+    const command = this.#line.begin()
+    if (command !== undefined) {
+      this.#isAlone = true
+      void this.#alone(command)
+    }
     this.#sender.pump()
   }
 
-  /** Windows are begun as they come, up to a command that goes alone. */
-  #begin(): void {
-    for (;;) {
-      const item = this.#items[0]
-      if (item === undefined) break
-      if ('kind' in item) {
-        this.#advance()
-        if (this.#open.length > 0) break
-        this.#items.shift()
-        this.#isAlone = true
-        void this.#alone(item, item.isEnd === true)
-        return
-      }
-      this.#items.shift()
-      const { batch, slots, isEnd = false, shards } = item
-      const window = { batch, next: new Int32Array(batch.frameCount), dropped: undefined }
-      const open = { ...window, left: 0, isEnd, shards }
-      this.#open.push(open)
-      this.#sender.add(open, slots)
-    }
-    this.#advance()
-  }
-
   /** All before it is in the target, and nothing is on its way. */
-  async #alone(command: WholeCommand, isEnd: boolean): Promise<void> {
+  async #alone(command: WholeCommand): Promise<void> {
     try {
       await this.#nodes.untilIdle()
       await this.#whole.run(command, this.checkpoint!, this.#places.last)
       this.#isAlone = false
-      if (isEnd) this.#pendingBytes = 0
       this.#pump()
       this.#progress.open()
     } catch (error) {
@@ -314,45 +282,11 @@ export class ClusterStreamWriter implements StreamTarget {
     }
   }
 
-  /** The place to begin again goes on, as the replicas do. */
-  async #keepPlaces(): Promise<void> {
-    const { signal } = this.#end
-    while (!signal.aborted) {
-      await sleep(LOOK_MS, signal).catch(() => undefined)
-      const { generation, map } = this.#nodes
-      if (this.#isRecovering || this.checkpoint?.phase !== 'stream') continue
-      const replication = await map.replication()
-      if (this.#nodes.generation !== generation) continue
-      const place = this.#places.look(replication, map.owners())
-      if (place !== undefined) this.#mark(place)
-    }
-  }
-
-  #mark(place: Place): void {
-    const { checkpoint } = this
-    const lane = this.#nodes.laneOf(keySlot(this.#options.checkpointKey))
-    if (checkpoint?.phase !== 'stream' || this.#fatal !== undefined) return
-    if (this.#isAlone || this.#isCalling) return
-    if (lane?.hasRoom !== true) return
-    let isRefused = false
-    const batch: PipelinedBatch & { confirm: () => void } = {
-      expectedReplies: 1,
-      isClosed: true,
-      onError: () => (isRefused = true),
-      confirm: () => {
-        if (!isRefused) this.#places.marked(place)
-      },
-    }
-    const at = { nextReplOffset: place.replOffset, dbnum: place.db, shards: place.shards }
-    const told = this.#slots.markOf({ ...checkpoint, ...at })
-    lane.send(batch, encodeCommand(...checkpointCommand(this.#options.checkpointKey, told)))
-  }
-
   // What is answered.
 
   #answered(batch: PipelinedBatch): void {
     if (!(batch instanceof NodeBatch)) {
-      ;(batch as Partial<{ confirm: () => void }>).confirm?.()
+      if (batch instanceof MarkBatch) batch.answered()
       return
     }
     try {
@@ -361,28 +295,18 @@ export class ClusterStreamWriter implements StreamTarget {
       this.#fail(error)
       return
     }
-    this.#advance()
+    this.#line.advance()
     this.#progress.open()
     this.#pump()
   }
 
-  /** Whole windows at the front are in the target. */
-  #advance(): void {
-    const open = this.#open
-    let count = 0
-    while (count < open.length && open[count]!.left === 0) {
-      const { batch, isEnd, shards } = open[count]!
-      count += 1
-      this.#options.ledger.commands.written += batch.sourceCommands
-      this.#pendingBytes = Math.max(0, this.#pendingBytes - batch.out.length)
-      if (!isEnd) continue
-      this.appliedReplOffset = batch.nextReplOffset
-      this.appliedDb = batch.sourceDb
-      const { nextReplOffset, sourceDb } = batch
-      this.#places.last = { replOffset: nextReplOffset, db: sourceDb, shards }
-    }
-    open.splice(0, count)
-    if (this.isIdle) this.#pendingBytes = 0
+  #applied({ batch, isEnd, shards }: OpenWindow): void {
+    this.#options.ledger.commands.written += batch.sourceCommands
+    if (!isEnd) return
+    const { nextReplOffset, sourceDb } = batch
+    this.appliedReplOffset = nextReplOffset
+    this.appliedDb = sourceDb
+    this.#places.last = { replOffset: nextReplOffset, db: sourceDb, shards }
   }
 
   // What breaks.
@@ -420,7 +344,6 @@ export class ClusterStreamWriter implements StreamTarget {
     if (!hadWork && this.#slots.covers(before)) return
     this.#options.ledger.note('times the connections to the target were made anew')
     const place = this.#places.newestWhole
-    if (place === undefined) throw lostTooMuch()
     const { replOffset: nextReplOffset, db: dbnum, shards } = place
     const at = { ...checkpoint, nextReplOffset, dbnum, shards }
     await this.#nodes.until(async () => await this.#slots.writeMark(at))
@@ -438,9 +361,7 @@ export class ClusterStreamWriter implements StreamTarget {
   /** What was handed over is read again. */
   #forget(): void {
     this.#sender.clear()
-    this.#items.length = 0
-    this.#open.length = 0
-    this.#pendingBytes = 0
+    this.#line.clear()
   }
 
   #fail(error: unknown): void {
@@ -476,14 +397,6 @@ export class ClusterStreamWriter implements StreamTarget {
       await this.#progress.wait()
     }
   }
-}
-
-function lostTooMuch(): TargetError {
-  return new TargetError(
-    'ERR_TARGET_REWOUND',
-    'a master of the target has gone back to a state older than what is kept of the source',
-    { hint: 'begin anew with `emptyTarget`' },
-  )
 }
 
 function newBatch(): StreamBatch {

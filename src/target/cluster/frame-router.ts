@@ -9,6 +9,7 @@ import { copyArg, integerArg } from '../../resp/command-args.js'
 import { KeyPositions, type CommandInfo, type CommandTable } from '../../resp/command-table.js'
 import { CommandDecoder, RESP } from '../../resp/decoder.js'
 import { keySlot } from '../../topology/key-slot.js'
+import type { Ledger } from '../ledger.js'
 import { StreamBatch } from '../stream/stream-batch.js'
 
 /** A command that goes alone, when all in front of it is in the target. */
@@ -48,9 +49,10 @@ const PARTABLE = new Map([
 ])
 
 export class FrameRouter {
-  /** Commands parted by slot, and transactions of several slots. */
-  parted = 0
-  partedTransactions = 0
+  /** Commands parted by slot, and transactions of several slots, that were not told yet. */
+  #partedCommands = 0
+  #partedTransactions = 0
+  #hasWarned = false
   readonly #table: CommandTable
   readonly #isApplied: IsApplied
   readonly #keys = new KeyPositions()
@@ -78,10 +80,26 @@ export class FrameRouter {
     return isPlain ? [{ batch, slots }] : this.#parted(batch, slots)
   }
 
+  /** What it came to since it was asked last. */
+  tell(ledger: Ledger, onWarning: (message: string) => void): void {
+    if (this.#partedCommands > 0) ledger.note('commands parted by slot', this.#partedCommands)
+    if (this.#partedTransactions > 0) {
+      const what = 'transactions over several slots, of each slot by itself'
+      ledger.note(what, this.#partedTransactions)
+      if (!this.#hasWarned) {
+        onWarning(
+          'a transaction of the source over several slots is one for each slot in the target',
+        )
+      }
+      this.#hasWarned = true
+    }
+    this.#partedCommands = this.#partedTransactions = 0
+  }
+
   #countParted({ transactions = [] }: StreamBatch, slots: Int32Array): void {
     for (let i = 0; i < transactions.length; i += 2) {
       const own = slots.subarray(transactions[i], transactions[i + 1])
-      if (own.some((slot) => slot !== own[0] || slot === PARTED)) this.partedTransactions += 1
+      if (own.some((slot) => slot !== own[0] || slot === PARTED)) this.#partedTransactions += 1
     }
   }
 
@@ -127,7 +145,7 @@ export class FrameRouter {
       const command = this.#next()
       const slot = slots[frame]!
       if (slot === PARTED) {
-        this.parted += 1
+        this.#partedCommands += 1
         this.#part(command, batch, frame, piece)
       } else if (slot === ALONE) {
         piece.moveTo(routed)

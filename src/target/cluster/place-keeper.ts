@@ -3,6 +3,7 @@
  * the target too, as their masters say: a failover then loses nothing of it. How far each slot was is kept with
  * each, so that behind a failover the newest place is found of which nothing is lost.
  */
+import { TargetError } from '../../errors.js'
 
 export interface Place {
   readonly replOffset: number
@@ -94,9 +95,15 @@ export class PlaceKeeper {
     this.#marked = 1
   }
 
-  /** The newest of which the slots, as they were read, lack nothing. */
-  get newestWhole(): Place | undefined {
-    return this.#kept.findLast(({ applied }) => this.#slots.covers(applied))
+  /** The newest of which the slots, as they were read, lack nothing. Throws TargetError. */
+  get newestWhole(): Place {
+    const found = this.#kept.findLast(({ applied }) => this.#slots.covers(applied))
+    if (found !== undefined) return found
+    throw new TargetError(
+      'ERR_TARGET_REWOUND',
+      'a master of the target has gone back to a state older than what is kept of the source',
+      { hint: 'begin anew with `emptyTarget`' },
+    )
   }
 
   #keep(written: ReadonlyMap<number, number>): void {
