@@ -8,6 +8,7 @@ import assert from 'node:assert/strict'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { clusterSeeds, diff } from '../../src/index.js'
 import { moveSlots, startCluster, tagsOf, type ClusterNode } from '../helpers/cluster.js'
 import { killMaster, mastersOf, swapSlots } from '../helpers/cluster-faults.js'
@@ -20,6 +21,7 @@ const KILLS_PER_ROUND = 3
 const PAIRS =
   process.env['RREP_SOAK_PAIRS'] ??
   'redis-7.0:redis-7.0,redis-8.6:redis-8.6,valkey-9.1:valkey-9.1,redis-7.0:valkey-9.1,redis-7.0:redis-8.6'
+const BURST_MS = 100
 const CAUGHT_UP = 'caught up with the source'
 /** Some of them on the move in both at once. */
 const MOVED: readonly [number, number] = [0, 49]
@@ -47,10 +49,21 @@ async function soak(from: ServerBinary, to: ServerBinary): Promise<void> {
   const rrep = new RestartingRrep(...words, '--until-quiet', '--retries', '50')
   const writer = startClusterWriter(c.port, tagsOf(SLOTS))
   const counts = { moves: 0, masters: 0 }
+  let isOver = false
+  /** They would be faster than whoever follows them beside all the servers on one machine. */
+  const rests = async (): Promise<void> => {
+    while (!isOver) {
+      await writer.pause()
+      await sleep(3 * BURST_MS)
+      writer.resume()
+      await sleep(BURST_MS)
+    }
+  }
   try {
     await waitFor(() => writer.writes > 1000, { what: 'writes before' })
     rrep.start()
     await rrep.says(CAUGHT_UP)
+    const resting = rests()
     for (let round = 0; round < ROUNDS; round += 1) {
       const work = [
         killNowAndThen(rrep),
@@ -66,11 +79,10 @@ async function soak(from: ServerBinary, to: ServerBinary): Promise<void> {
       ]
       const failed = (await Promise.allSettled(work)).find(({ status }) => status === 'rejected')
       if (failed?.status === 'rejected') throw new Error('a round failed', { cause: failed.reason })
-      // They are faster than whoever follows them.
-      await writer.pause()
       await rrep.says(CAUGHT_UP, 300_000)
-      writer.resume()
     }
+    isOver = true
+    await resting
     await writer.stop()
     const { code, err } = await rrep.ended
     assert.equal(code, 0, err)
@@ -80,6 +92,7 @@ async function soak(from: ServerBinary, to: ServerBinary): Promise<void> {
         `slots, ${rrep.kills} kills of rrep, ${counts.masters} of masters; ${keys} keys whole and the same`,
     )
   } finally {
+    isOver = true
     await writer.stop()
     rrep.kill()
     await Promise.all([source.stop(), target.stop()])
@@ -111,7 +124,7 @@ async function expectWhole(
 /** At random moments. */
 async function killNowAndThen(rrep: RestartingRrep): Promise<void> {
   for (let kill = 0; kill < KILLS_PER_ROUND; kill += 1) {
-    await new Promise((resolve) => setTimeout(resolve, 50 + Math.random() * 2500))
+    await sleep(50 + Math.random() * 2500)
     await rrep.killAndStart()
   }
 }

@@ -29,6 +29,10 @@ export interface ExpiryHoldHost {
   readonly streamWriter: StreamTarget | undefined
   /** The servers that the target consists of. */
   readonly targets: readonly ServerSettings[]
+  findNodes(): Promise<{
+    readonly masters: readonly ServerSettings[]
+    readonly replicas: readonly ServerSettings[]
+  }>
   patiently<T>(work: () => Promise<T>): Promise<T>
   readonly ledger: Ledger
   event(event: ReplayEvent): void
@@ -92,7 +96,12 @@ export class ExpiryHold {
 
   async #setImportMode(on: boolean): Promise<void> {
     await this.#run.patiently(async () => {
-      for (const server of this.#run.targets) await setImportMode(server, on)
+      // Masters may be others by now, and who was one keeps it as a replica.
+      const { masters, replicas } = await this.#run.findNodes()
+      for (const server of masters) await setImportMode(server, on)
+      if (on) return
+      // One that is away has forgotten it when it comes.
+      for (const server of replicas) await setImportMode(server, false).catch(() => undefined)
     })
   }
 

@@ -38,7 +38,7 @@ import { CommandTable } from '../../resp/command-table.js'
 import { printable } from '../../bytes/printable.js'
 import { compileKeyFilter, withAddressDb, type KeyFilter } from '../../source/key-filter.js'
 import { dbOfSource } from '../../source/classify.js'
-import { mastersOf, type SlotRanges } from '../../topology/cluster-nodes.js'
+import { mastersOf, type ClusterNode, type SlotRanges } from '../../topology/cluster-nodes.js'
 import { readWholeCluster, settingsAt } from '../../topology/cluster.js'
 import { hashTag, tagIn } from '../../topology/key-slot.js'
 import type { ReplayEvent, ReplayCall, ReplayProgress } from './options.js'
@@ -478,11 +478,21 @@ export class ReplaySession {
   }
 
   async #findTargets(): Promise<readonly ServerSettings[]> {
-    const { intoCluster, signal } = this.options
-    if (intoCluster === undefined) return this.targets
-    const now = await readWholeCluster(intoCluster, awayMs(this.retries), signal)
-    this.targets = mastersOf(now).map(({ place }) => settingsAt(now.via, place))
+    await this.findNodes(this.options.signal)
     return this.targets
+  }
+
+  /** Who takes what is written now, and in a cluster who may after them. */
+  async findNodes(signal?: AbortSignal): Promise<{
+    readonly masters: readonly ServerSettings[]
+    readonly replicas: readonly ServerSettings[]
+  }> {
+    const { intoCluster } = this.options
+    if (intoCluster === undefined) return { masters: this.targets, replicas: [] }
+    const now = await readWholeCluster(intoCluster, awayMs(this.retries), signal)
+    const settings = ({ place }: ClusterNode): ServerSettings => settingsAt(now.via, place)
+    const masters = (this.targets = mastersOf(now).map(settings))
+    return { masters, replicas: now.nodes.filter(({ isMaster }) => !isMaster).map(settings) }
   }
 
   /** Our own key is nobody's conflict. */

@@ -72,7 +72,10 @@ export async function finishCluster(
     }
     const { via, ...now } = await readWholeCluster([node], awayMs(retries), signal)
     let importModeEnded = false
-    for (const { place } of mastersOf(now)) {
+    const masters = mastersOf(now)
+    // Who was a master keeps it as a replica.
+    const replicas = now.nodes.filter(({ isMaster, isUp }) => !isMaster && isUp)
+    for (const { place } of [...masters, ...replicas]) {
       const server = settingsAt(via, place)
       if ((await probeTarget(server, signal)).importMode !== 'yes') continue
       await setImportMode(server, false)
