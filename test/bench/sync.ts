@@ -1,7 +1,8 @@
 /**
  * `rrep sync` against `redis-cli --rdb`, both to the same disk with fsync: from a program that
- * serves the ready file D as fast as the socket takes it, and from a real master that holds D.
- * `RREP_BENCH_SYNC=ready` or `=master` runs one half.
+ * serves the ready file D as fast as the socket takes it, and from a real master that holds D. Of D also
+ * against what receiving and writing take alone, and A into memory (/dev/shm).
+ * `RREP_BENCH_SYNC=ready`, `=alone`, `=memory` or `=master` runs one part.
  */
 import { execFile, spawn } from 'node:child_process'
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs'
@@ -9,25 +10,97 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { startServer } from '../helpers/servers.js'
-import { benchData, median, pairwise, RREP, type CommandSpec, type PairResult } from './harness.js'
+import {
+  benchData,
+  median,
+  pairwise,
+  RREP,
+  timeOnce,
+  type CommandSpec,
+  type PairResult,
+} from './harness.js'
 
 const MEMORY_TARGET_BYTES = 90 * 1e6
 
 export async function run(): Promise<void> {
   const file = await benchData('D')
-  const half = process.env['RREP_BENCH_SYNC'] ?? 'both'
+  const part = process.env['RREP_BENCH_SYNC']
+  const isWanted = (name: string): boolean => (part ?? name) === name
   const dir = mkdtempSync(join(tmpdir(), 'rrep-bench-sync-'))
   try {
-    if (half !== 'master') {
-      for (const framing of ['length', 'eof'] as const) await ready(file, framing, dir)
+    if (isWanted('ready')) {
+      for (const framing of ['length', 'eof'] as const) {
+        await fromReady(file, framing, async (port) => {
+          const title = `ready file, ${framing}`
+          checkMemory(await pairwise(title, ...commands(port, dir), { runs: 5, targetRatio: 0.75 }))
+        })
+      }
     }
-    if (half !== 'ready') await realMaster(file, dir)
+    if (isWanted('alone')) await fromReady(file, 'length', (port) => alone(file, port, dir))
+    if (isWanted('memory')) await inMemory()
+    if (isWanted('master')) await realMaster(file, dir)
   } finally {
     rmSync(dir, { recursive: true, force: true })
   }
 }
 
-async function ready(file: string, framing: 'length' | 'eof', dir: string): Promise<void> {
+/** How much more it takes than the longer of its two halves, start-up apart. */
+async function alone(file: string, port: number, dir: string): Promise<void> {
+  const out = join(dir, 'alone.rdb')
+  const before = (): void => rmSync(out, { force: true })
+  const sync = (to: string): CommandSpec => {
+    return {
+      name: 'rrep sync',
+      argv: [...RREP, 'sync', `127.0.0.1:${port}`, '-q', '-o', to],
+      before,
+    }
+  }
+  const write = [
+    'dd',
+    `if=${file}`,
+    `of=${out}`,
+    'bs=1M',
+    'oflag=direct',
+    'conv=fsync',
+    'status=none',
+  ]
+  const ratios: number[] = []
+  const rows: number[][] = []
+  for (let run = 0; run < 5; run += 1) {
+    const wall = async (spec: CommandSpec): Promise<number> => (await timeOnce(spec)).wallMs
+    const whole = await wall(sync(out))
+    const receive = await wall(sync('/dev/null'))
+    const disk = await wall({ name: 'dd', argv: write, before })
+    const start = await wall({ name: 'rrep', argv: [...RREP, '--version'] })
+    rows.push([whole, receive, disk, start])
+    ratios.push((whole - start) / Math.max(receive - start, disk))
+  }
+  const [whole, receive, disk, start] = [0, 1, 2, 3].map((at) => {
+    return (median(rows.map((row) => row[at]!)) / 1000).toFixed(2)
+  })
+  const ratio = median(ratios)
+  console.log(
+    `sync ${whole} s, receiving alone ${receive} s, writing alone ${disk} s, a start ${start} s: ` +
+      `x${ratio.toFixed(2)} of the longer, target 1.30: ${ratio <= 1.3 ? 'met' : 'MISSED'}`,
+  )
+}
+
+async function inMemory(): Promise<void> {
+  const dir = mkdtempSync('/dev/shm/rrep-bench-sync-')
+  try {
+    await fromReady(await benchData('A'), 'length', async (port) => {
+      await pairwise('A into memory', ...commands(port, dir), { runs: 5, targetRatio: 1 })
+    })
+  } finally {
+    rmSync(dir, { recursive: true, force: true })
+  }
+}
+
+async function fromReady(
+  file: string,
+  framing: 'length' | 'eof',
+  run: (port: number) => Promise<void>,
+): Promise<void> {
   const program = join(import.meta.dirname, 'serve-ready.lib.ts')
   const child = spawn(process.execPath, ['--import', 'tsx', program, file, framing], {
     stdio: ['ignore', 'pipe', 'inherit'],
@@ -36,11 +109,7 @@ async function ready(file: string, framing: 'length' | 'eof', dir: string): Prom
     const port = await new Promise<number>((resolve) =>
       child.stdout.once('data', (chunk: Buffer) => resolve(Number(chunk.toString()))),
     )
-    const result = await pairwise(`ready file, ${framing}`, ...commands(port, dir), {
-      runs: 5,
-      targetRatio: 0.6,
-    })
-    checkMemory(result)
+    await run(port)
   } finally {
     child.kill()
   }
