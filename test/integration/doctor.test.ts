@@ -84,6 +84,10 @@ test('rights: what is missing is named, by DRYRUN and to those who may not ask t
     const rights = checks.find(({ subject }) => subject === 'rights')
     expect(rights, username).toMatchObject({ state, text: expect.stringContaining(text) as string })
   }
+  await source.client.call('ACL', 'SETUSER', 'deaf', 'on', '>pw', '+ping')
+  const call = ['doctor', `redis://deaf@${at(source)}`, '--sample', '1ms']
+  const told = await runCli(call, { env: { REDISCLI_AUTH: 'pw' } })
+  expect([told.code, told.err]).toEqual([0, 'nothing known stands in the way, 1 unknown\n'])
   await target.client.call('ACL', 'SETUSER', 'narrow', 'on', '>pw', '~*', '+@all', '-restore')
   const into = makeServerSettings(at(target), { username: 'narrow', password: 'pw' })
   const checks = await found(source, { target: into })

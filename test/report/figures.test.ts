@@ -77,7 +77,10 @@ function checkTypes(report: MemoryReport, rows: readonly CsvRow[]): void {
   for (const row of report.types) {
     const own = rows.filter(({ type }) => type === row.type)
     expect(row).toMatchObject({ keys: own.length, memory: memoryOf(own) })
-    expect(row.memoryPercentiles.max).toBe(Math.max(...own.map(({ memory }) => memory)))
+    const most = (of: (each: CsvRow) => number): number =>
+      own.reduce((largest, each) => Math.max(largest, of(each)), 0)
+    expect(row.memoryPercentiles.max).toBe(most(({ memory }) => memory))
+    expect(row.elementsPercentiles.max).toBe(most(({ elements }) => elements))
     for (const [name, share] of [
       ['p50', 0.5],
       ['p90', 0.9],
@@ -236,15 +239,34 @@ function checkTops(report: MemoryReport, rows: readonly CsvRow[]): void {
 }
 
 function checkSlots(report: MemoryReport, rows: readonly CsvRow[]): void {
-  const keys = new Map<number, number>()
-  for (const { key } of rows) keys.set(keySlot(key), (keys.get(keySlot(key)) ?? 0) + 1)
-  expect(report.slots.used).toBe(keys.size)
-  for (const [slot, count] of keys) expect(report.slots.keys[slot]).toBe(count)
-  expect(report.slots.memory.reduce((a, b) => a + b)).toBe(memoryOf(rows))
+  const { slots } = report
+  const [keys, memory] = [new Float64Array(16_384), new Float64Array(16_384)]
+  for (const row of rows) {
+    const slot = keySlot(row.key)
+    keys[slot]! += 1
+    memory[slot]! += row.memory
+  }
+  expect(slots.used).toBe(keys.filter((count) => count > 0).length)
+  expect(slots.keys).toEqual(keys)
+  expect(slots.memory).toEqual(memory)
+  const most = [...memory].sort((a, b) => b - a).slice(0, slots.largest.length)
+  expect(slots.largest.map((row) => row.memory)).toEqual(most)
+  for (const row of slots.largest) {
+    expect(row).toMatchObject({ keys: keys[row.slot], memory: memory[row.slot] })
+  }
   // The first brace counts, and only with something up to the next closing one.
   const tagged = rows.filter(({ key }) => /^[^{]*\{[^}]+\}/s.test(key.toString('latin1')))
-  expect(report.slots.taggedKeys).toBe(tagged.length)
-  expect(report.slots.taggedMemory).toBe(memoryOf(tagged))
+  expect(slots.taggedKeys).toBe(tagged.length)
+  expect(slots.taggedMemory).toBe(memoryOf(tagged))
+  for (const { tag, ...figures } of slots.tags) {
+    const inside = tagged.filter(({ key }) => tagOf(key) === tag.toString('latin1'))
+    expect(figures).toMatchObject({ keys: inside.length, memory: memoryOf(inside) })
+  }
+  expect(slots.tags.length === 0).toBe(tagged.length === 0)
+}
+
+function tagOf(key: Buffer): string {
+  return /^[^{]*\{([^}]+)\}/s.exec(key.toString('latin1'))![1]!
 }
 
 const FILES = [
@@ -273,6 +295,9 @@ describe.each(FILES)('$name', ({ rdb }) => {
   })
 })
 
+const IDLE_BOUNDS = [3600, 86_400, 604_800, 2_592_000, 7_776_000, Infinity]
+const FREQUENCY_BOUNDS = [1, 6, 11, 51, 101, Infinity]
+
 test('idle times and frequencies are those of the file', async () => {
   for (const name of ['redis-7.2/lru', 'valkey-9.1/lfu']) {
     const rdb = join(FIXTURES, `${name}.rdb`)
@@ -280,14 +305,26 @@ test('idle times and frequencies are those of the file', async () => {
     const rows = out
       .trimEnd()
       .split('\n')
-      .map((line) => JSON.parse(line) as { idle?: number | null; freq?: number | null })
+      .map(
+        (line) =>
+          JSON.parse(line) as { idle?: number | null; freq?: number | null; memory: number },
+      )
     const { report } = await inspect(rdb, { report: true })
-    const told = rows.filter(({ idle, freq }) => (idle ?? freq ?? -1) >= 0)
-    const spread = name.endsWith('lru') ? report!.idle : report!.frequency
-    expect(spread!.reduce((total, row) => total + row.keys, 0)).toBe(told.length)
+    const isIdle = name.endsWith('lru')
+    const figureOf = (row: (typeof rows)[number]): number => (isIdle ? row.idle : row.freq) ?? -1
+    const told = rows.filter((row) => figureOf(row) >= 0)
     expect(told.length).toBeGreaterThan(0)
-    const top = name.endsWith('lru') ? report!.tops.idle : report!.tops.frequency
-    expect(top[0]!.rank).toBe(Math.max(...told.map(({ idle, freq }) => idle ?? freq ?? -1)))
+    let from = 0
+    const classes = (isIdle ? IDLE_BOUNDS : FREQUENCY_BOUNDS).map((below) => {
+      const inside = told.filter((row) => figureOf(row) >= from && figureOf(row) < below)
+      from = below
+      return [inside.length, inside.reduce((total, { memory }) => total + memory, 0)]
+    })
+    const spread = isIdle ? report!.idle : report!.frequency
+    expect(spread!.map(({ keys, memory }) => [keys, memory])).toEqual(classes)
+    const top = isIdle ? report!.tops.idle : report!.tops.frequency
+    const ranks = told.map(figureOf).sort((a, b) => b - a)
+    expect(top.map(({ rank }) => rank)).toEqual(ranks.slice(0, 20))
   }
 })
 

@@ -8,7 +8,7 @@ import { readCatalogue } from '../../src/index.js'
 import { runCli } from '../helpers/cli.js'
 import { spawnRrep } from '../helpers/rrep-process.js'
 import { startServer } from '../helpers/servers.js'
-import { startStoreProxy } from '../helpers/store-proxy.js'
+import { startStoreProxy, type StoreProxy } from '../helpers/store-proxy.js'
 import { envOf, hasSwift, startSwift } from '../helpers/swift.js'
 
 const TIMES = Number(process.env['RREP_SOAK_TIMES'] ?? 100)
@@ -68,6 +68,7 @@ export async function run(): Promise<void> {
       const told = await runCli(['backup', 'verify', `${REPO}@${record.id}`])
       if (told.code !== 0) throw new Error(`at the end: ${record.id}: ${told.err}`)
     }
+    await expectMuteIsTold(address, proxy)
     console.log(
       `backup-bucket: killed ${killed} times in ${rounds} rounds, ${verified.size} backups verified, ` +
         `${backups.length} are kept`,
@@ -77,4 +78,21 @@ export async function run(): Promise<void> {
     await proxy.stop()
     await swift.stop()
   }
+}
+
+/** A store that takes a request and never answers is given up after a minute without a byte. */
+async function expectMuteIsTold(address: string, proxy: StoreProxy): Promise<void> {
+  const repo = `s3://${BUCKET}/mute`
+  proxy.decide = (_, { url }) => (url?.includes('partNumber=2') === true ? 'mute' : 'pass')
+  const env = { ...envOf(proxy.port), AWS_MAX_ATTEMPTS: '1' }
+  const begunMs = performance.now()
+  const running = spawnRrep(['backup', address, '--to', repo, '--json'], { env })
+  const { code, err } = await running.ended
+  const seconds = (performance.now() - begunMs) / 1000
+  const { backups, unfinished } = await readCatalogue(repo)
+  if (code !== 3 || !err.includes('ERR_STORE_UNREACHABLE') || backups.length > 0) {
+    throw new Error(`a mute store: ${code ?? 'a signal'} after ${seconds.toFixed(0)} s: ${err}`)
+  }
+  if (unfinished.length > 0) throw new Error(`left behind: ${unfinished.join(', ')}`)
+  console.log(`a store that never answers was given up after ${seconds.toFixed(0)} s`)
 }

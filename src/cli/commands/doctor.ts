@@ -1,7 +1,7 @@
 /** `rrep doctor`: what would go wrong, before it does. */
 import type { Command } from 'commander'
 import { readServer } from '../../source/classify.js'
-import { doctor, type Check, type CheckState } from '../../verbs/doctor/run.js'
+import { doctor, type Check, type CheckState, type DoctorResult } from '../../verbs/doctor/run.js'
 import { addCommonOptions, type CommandContext } from '../command.js'
 import {
   addConnectOptions,
@@ -113,9 +113,16 @@ function adviceOf(checks: readonly Check[]): readonly string[] {
   return lines.length === 0 ? [] : ['', 'What to do', ...new Set(lines)]
 }
 
-function verdictOf({ failures, warnings }: { failures: number; warnings: number }): string {
-  if (failures > 0) {
-    return `${countOf(failures, 'thing')} would fail${warnings > 0 ? `, ${countOf(warnings, 'warning')}` : ''}`
+function verdictOf({ checks, failures, warnings }: DoctorResult): string {
+  const unknown = checks.filter(({ state }) => state === 'unknown').length
+  const parts = [
+    ...(failures > 0 ? [`${countOf(failures, 'thing')} would fail`] : []),
+    ...(warnings > 0 ? [countOf(warnings, 'warning')] : []),
+  ]
+  if (parts.length === 0) {
+    return unknown === 0
+      ? 'nothing stands in the way'
+      : `nothing known stands in the way, ${unknown} unknown`
   }
-  return warnings > 0 ? countOf(warnings, 'warning') : 'nothing stands in the way'
+  return [...parts, ...(unknown > 0 ? [`${unknown} unknown`] : [])].join(', ')
 }
