@@ -14,6 +14,7 @@
  *   epoch    how many have taken over: a lower one than its own tells a process that the target was
  *            thrown back, a higher one that another is at work
  */
+import { TargetError } from '../errors.js'
 import { ReplyError, replyText, type Reply } from './server/reply-reader.js'
 import { refused, type TargetConnection } from './server/target-connection.js'
 
@@ -125,4 +126,17 @@ export async function deleteCheckpoint(
 ): Promise<void> {
   await connection.expect('SELECT', String(CHECKPOINT_DB))
   await connection.expect('DEL', key)
+}
+
+/** Throws TargetError where another process has written it since. */
+export function refuseTakenOver(found: Checkpoint, expected: Checkpoint): void {
+  if (found.owner === expected.owner || found.epoch < expected.epoch) return
+  throw new TargetError('ERR_TAKEN_OVER', 'another rrep has taken over this replay', {
+    hint: 'two replays into one target need two checkpoints: `checkpointKey`',
+  })
+}
+
+/** Negative: the first is of an earlier phase. */
+export function comparePhases(a: Checkpoint, b: Checkpoint): number {
+  return CHECKPOINT_PHASES.indexOf(a.phase) - CHECKPOINT_PHASES.indexOf(b.phase)
 }

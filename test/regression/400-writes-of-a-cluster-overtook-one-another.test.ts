@@ -9,7 +9,7 @@ import { CommandTable } from '../../src/resp/command-table.js'
 import { clusterSeeds } from '../../src/index.js'
 import { ClusterStreamWriter } from '../../src/target/cluster/cluster-writer.js'
 import { Ledger } from '../../src/target/ledger.js'
-import { TargetRewound } from '../../src/target/stream/stream-writer.js'
+import { TargetRewound } from '../../src/target/stream/target-rewound.js'
 import { startCluster, type TestCluster } from '../helpers/cluster.js'
 import { serverBinary } from '../helpers/servers.js'
 

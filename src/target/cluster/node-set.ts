@@ -1,6 +1,5 @@
 /** The masters of the target, one connection to each, and single commands at where a slot is. */
-import { LinkError, ProtocolError, TargetError, type RrepError } from '../../errors.js'
-import { printable } from '../../bytes/printable.js'
+import { LinkError, ProtocolError, type RrepError } from '../../errors.js'
 import { backoffMs, sleep } from '../../net/waiting.js'
 import type { ClusterSeeds } from '../../topology/cluster.js'
 import { ReplyError, type Reply } from '../server/reply-reader.js'
@@ -9,6 +8,7 @@ import {
   type PipelinedBatch,
   type TargetConnection,
 } from '../server/target-connection.js'
+import { refuses } from '../stream/batch-verdict.js'
 import { ClusterMap } from './cluster-map.js'
 import { NodeLane } from './node-lane.js'
 
@@ -284,13 +284,5 @@ function notWhole(): LinkError {
       retriable: true,
       hint: 'a failover takes some seconds',
     },
-  )
-}
-
-function refuses(text: string): TargetError {
-  return new TargetError(
-    'ERR_TARGET_REFUSES',
-    `the target refuses writes: ${printable(Buffer.from(text))}`,
-    { retriable: true },
   )
 }

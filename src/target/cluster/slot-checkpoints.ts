@@ -4,7 +4,12 @@ import { Buffer } from 'node:buffer'
 import { LinkError, TargetError } from '../../errors.js'
 import { SLOT_COUNT } from '../../topology/cluster-nodes.js'
 import { keySlot } from '../../topology/key-slot.js'
-import { checkpointCommand, parseCheckpoint, type Checkpoint } from '../checkpoint.js'
+import {
+  checkpointCommand,
+  parseCheckpoint,
+  refuseTakenOver,
+  type Checkpoint,
+} from '../checkpoint.js'
 import { ReplyError, replyText, type Reply } from '../server/reply-reader.js'
 import { refused } from '../server/target-connection.js'
 import type { NodeSet } from './node-set.js'
@@ -175,11 +180,7 @@ export class SlotCheckpoints {
   /** Throws TargetError where the target is not ours any more. */
   expect(found: Checkpoint | undefined, expected: Checkpoint): asserts found is Checkpoint {
     if (found === undefined) throw lostState()
-    if (found.owner !== expected.owner && found.epoch >= expected.epoch) {
-      throw new TargetError('ERR_TAKEN_OVER', 'another rrep has taken over this replay', {
-        hint: 'two replays into one target need two checkpoints: `checkpointKey`',
-      })
-    }
+    refuseTakenOver(found, expected)
   }
 
   async #each(

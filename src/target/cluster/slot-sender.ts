@@ -2,11 +2,12 @@
  * The slots' transactions on their way: many of them to a node in one piece, one of a slot at a time. What a
  * node refuses as a whole goes again, to where the slot is now, or waits while it is on the move.
  */
-import { AuthError, LinkError, TargetError, type RrepError } from '../../errors.js'
+import { AuthError, LinkError, type RrepError } from '../../errors.js'
 import { printable } from '../../bytes/printable.js'
 import type { Ledger } from '../ledger.js'
 import { errorKind } from '../server/reply-reader.js'
 import { isTransient } from '../server/target-connection.js'
+import { refuses } from '../stream/batch-verdict.js'
 import type { NodeBatch, SlotError } from './node-batch.js'
 import type { NodeLane } from './node-lane.js'
 import type { NodeSet } from './node-set.js'
@@ -230,12 +231,4 @@ export class SlotSender {
 
 function isRedirect(text: string): boolean {
   return /^(MOVED|ASK|TRYAGAIN|CLUSTERDOWN)\b/.test(text)
-}
-
-function refuses(text: string): TargetError {
-  return new TargetError(
-    'ERR_TARGET_REFUSES',
-    `the target refuses writes: ${printable(Buffer.from(text))}`,
-    { retriable: true, details: { reply: errorKind(text) } },
-  )
 }

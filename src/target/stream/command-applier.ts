@@ -11,14 +11,13 @@ import {
   type CommandInfo,
   type CommandTable,
 } from '../../resp/command-table.js'
-import { CommandDecoder, RESP } from '../../resp/decoder.js'
+import { CommandDecoder } from '../../resp/decoder.js'
 import { CommandEncoder } from '../../resp/encoder.js'
 import { RreplayUnwrapper } from '../../resp/rreplay.js'
-import { InternalError } from '../../errors.js'
 import { printable } from '../../bytes/printable.js'
 import { CHECKPOINT_DB } from '../checkpoint.js'
 import { copyArg, integerArg } from '../../resp/command-args.js'
-import { typeOfCommand } from './command-types.js'
+import { CommandFilter, decodeOne, PASS } from './command-filter.js'
 import type { KeyMapping } from '../key-mapping.js'
 import type { KeyFilter } from '../../source/key-filter.js'
 import type { Ledger } from '../ledger.js'
@@ -54,9 +53,6 @@ export interface CommandApplierOptions {
 /** What became of a command, or of the several that a transform makes of it: the worst counts. */
 const FATE = { LEFT_OUT: 0, SENT: 1, FAILED: 2 } as const
 
-/** What a filter says of a command. */
-const PASS = { NONE: 0, ALL: 1, SOME: 2 } as const
-
 const COLON = 0x3a
 
 export class CommandApplier {
@@ -72,13 +68,13 @@ export class CommandApplier {
   readonly #renamed = new CommandEncoder(1 << 16)
   readonly #unwrapper = new RreplayUnwrapper()
   readonly #again = new CommandDecoder({ lines: 'none' })
-  readonly #reduced = new CommandEncoder(1 << 10)
-  readonly #reducedAgain = new CommandDecoder({ lines: 'none' })
+  readonly #filter: CommandFilter
   readonly #seenDbs = new Set<number>()
   #mark = { frame: 0, targetDb: 0, sourceCommands: 0 }
 
   constructor(options: CommandApplierOptions) {
     this.#options = options
+    this.#filter = new CommandFilter(options.selection)
   }
 
   /** The stream is read from here on. */
@@ -174,17 +170,15 @@ export class CommandApplier {
       return
     }
     if (!selection.passesAll && !isKeyless(info)) {
-      const pass = this.#filter(info, command)
+      const pass = this.#filter.passOf(info, command, this.db)
       if (pass === PASS.NONE) {
         ledger.commands.skipped += 1
         return
       }
-      if (pass === PASS.SOME && !this.#reduce(info, command)) {
-        this.#failed(command, 'some of its keys pass the filter and some do not')
-        return
-      }
       if (pass === PASS.SOME) {
-        this.#mapped(info, decode(this.#reducedAgain, this.#reduced))
+        const reduced = this.#filter.reduced(info, command)
+        if (reduced !== undefined) this.#mapped(info, reduced)
+        else this.#failed(command, 'some of its keys pass the filter and some do not')
         return
       }
     }
@@ -192,7 +186,7 @@ export class CommandApplier {
       this.#flushAll(command)
       return
     }
-    if (info.name === 'FLUSHDB' && !selection.passesAll && !this.#wholeDbs()) {
+    if (info.name === 'FLUSHDB' && !selection.passesAll && !this.#takesWholeDbs) {
       this.#failed(command, 'it cannot be limited to the keys that pass the filter')
       return
     }
@@ -201,43 +195,6 @@ export class CommandApplier {
       return
     }
     this.#mapped(info, command)
-  }
-
-  /** Which of its keys pass, all of them being in the db at hand. */
-  #filter(info: CommandInfo, command: CommandDecoder): number {
-    const { selection } = this.#options
-    if (!selection.db(this.db)) return PASS.NONE
-    if (!selection.type(typeOfCommand(info.name) ?? '')) {
-      // Commands for keys of any type do no harm to those that are not there.
-      if (typeOfCommand(info.name) !== undefined) return PASS.NONE
-    }
-    const count = this.#keys.find(info, command)
-    let passing = 0
-    for (let k = 0; k < count; k += 1) {
-      const i = this.#keys.positions[k]!
-      if (selection.name(command.bytes, command.args[2 * i]!, command.args[2 * i + 1]!)) {
-        passing += 1
-      }
-    }
-    if (count === 0 || passing === count) return PASS.ALL
-    return passing === 0 ? PASS.NONE : PASS.SOME
-  }
-
-  /** Keeps those keys of DEL, UNLINK, MSET, MSETNX that pass; false for other commands. */
-  #reduce(info: CommandInfo, command: CommandDecoder): boolean {
-    if (!/^(DEL|UNLINK|MSET|MSETNX|PFCOUNT)$/.test(info.name)) return false
-    const { selection } = this.#options
-    const width = info.name.startsWith('MSET') ? 2 : 1
-    const kept: number[] = []
-    for (let i = 1; i + width <= command.argc; i += width) {
-      const passes = selection.name(command.bytes, command.args[2 * i]!, command.args[2 * i + 1]!)
-      if (passes) kept.push(i)
-    }
-    const out = this.#reduced
-    out.reset()
-    out.begin(1 + kept.length * width).ascii(info.name)
-    for (const i of kept) for (let w = 0; w < width; w += 1) copyArg(out, command, i + w)
-    return true
   }
 
   #transformed(info: CommandInfo, command: CommandDecoder, transform: Transform): void {
@@ -266,7 +223,7 @@ export class CommandApplier {
       out.reset()
       out.begin(item.args.length)
       for (const arg of item.args) out.bulk(arg)
-      const again = decode(this.#again, out)
+      const again = decodeOne(this.#again, out)
       const next = table.findOrAdd(again.bytes, again.args[0]!, again.args[1]!)
       fate = Math.max(fate, this.#ruled(next, again, item.db))
     }
@@ -300,7 +257,7 @@ export class CommandApplier {
         copyArg(out, command, i)
       }
     }
-    return decode(this.#again, out)
+    return decodeOne(this.#again, out)
   }
 
   /** A command that is sent is counted with its batch. */
@@ -363,7 +320,7 @@ export class CommandApplier {
   /** FLUSHALL of a source of which only some dbs are taken, or which are called otherwise. */
   #flushAll(command: CommandDecoder): void {
     const { selection, mapping, writer, databases } = this.#options
-    if (!this.#wholeDbs()) {
+    if (!this.#takesWholeDbs) {
       this.#failed(command, 'it cannot be limited to the keys that pass the filter')
       return
     }
@@ -379,10 +336,8 @@ export class CommandApplier {
   }
 
   /** Only dbs are selected by, if anything. */
-  #wholeDbs(): boolean {
-    const { selection, transform } = this.#options
-    const probe = Buffer.from('\0')
-    return transform === undefined && selection.name(probe, 0, 1) && selection.type('')
+  get #takesWholeDbs(): boolean {
+    return this.#options.transform === undefined && this.#filter.takesWholeDbs
   }
 
   #touchesCheckpoint(command: CommandDecoder): boolean {
@@ -412,14 +367,6 @@ export class CommandApplier {
       reason,
     })
   }
-}
-
-/** The one command in the encoder; valid until the encoder is used again. */
-function decode(decoder: CommandDecoder, out: CommandEncoder): CommandDecoder {
-  decoder.reset()
-  decoder.feed(out.bytes, 0, out.length)
-  if (decoder.next() !== RESP.COMMAND) throw new InternalError('an encoded command is none')
-  return decoder
 }
 
 /** Commands that are about no key: the db at hand does not matter to them. */

@@ -8,28 +8,28 @@
  */
 import {
   AbortedError,
-  AuthError,
   InternalError,
   LinkError,
   TargetError,
   type RrepError,
 } from '../../errors.js'
-import { printable } from '../../bytes/printable.js'
 import type { ServerSettings } from '../../net/server-settings.js'
 import {
-  CHECKPOINT_PHASES,
+  comparePhases,
   deleteCheckpoint,
   readCheckpoint,
+  refuseTakenOver,
   writeCheckpoint,
   type Checkpoint,
 } from '../checkpoint.js'
 import type { Ledger } from '../ledger.js'
 import { errorKind, type Reply } from '../server/reply-reader.js'
-import { StreamBatch, type BatchError } from './stream-batch.js'
+import { countFailed, refuses, verdictOn } from './batch-verdict.js'
+import { StreamBatch } from './stream-batch.js'
 import type { StreamTarget } from './stream-target.js'
+import { TargetRewound } from './target-rewound.js'
 import {
   fence,
-  isTransient,
   TargetConnection,
   type ConnectionOwner,
   type PipelinedBatch,
@@ -45,22 +45,6 @@ export interface StreamWriterOptions {
   ledger: Ledger
   signal?: AbortSignal | undefined
   onReconnect?: ((error: RrepError, attempt: number) => void) | undefined
-}
-
-/** The target has fallen behind its own checkpoint: it lost its last seconds in a crash, or was
- * thrown back further. Who can go on from there does so. */
-export class TargetRewound extends TargetError {
-  readonly checkpoint: Checkpoint
-
-  constructor(checkpoint: Checkpoint) {
-    super('ERR_TARGET_REWOUND', 'the target has gone back to an earlier state', {
-      hint:
-        checkpoint.phase === 'load'
-          ? 'begin anew with `emptyTarget`'
-          : 'the same call again goes on from there',
-    })
-    this.checkpoint = checkpoint
-  }
 }
 
 const FULL_BYTES = 256 << 10
@@ -227,7 +211,7 @@ export class StreamWriter implements ConnectionOwner, StreamTarget {
     try {
       this.#judge(batch)
     } catch (error) {
-      this.#fail(error instanceof Error ? error : new Error(String(error)))
+      this.#fail(error)
     }
   }
 
@@ -240,7 +224,7 @@ export class StreamWriter implements ConnectionOwner, StreamTarget {
         this.#recovering = false
         this.#pump()
       },
-      (fault: unknown) => this.#fail(fault instanceof Error ? fault : new Error(String(fault))),
+      (fault: unknown) => this.#fail(fault),
     )
   }
 
@@ -273,45 +257,22 @@ export class StreamWriter implements ConnectionOwner, StreamTarget {
   }
 
   #judge(batch: StreamBatch): void {
-    const denied = batch.errors.find((error) => /^NOAUTH\b/.test(error.text))
-    if (denied !== undefined) {
-      throw new AuthError(
-        'ERR_REFUSED',
-        `the target refuses: ${printable(Buffer.from(denied.text))}`,
-      )
+    const verdict = verdictOn(batch)
+    countFailed(batch, verdict.failed, this.#options.ledger)
+    switch (verdict.kind) {
+      case 'executed':
+        this.#applied(batch)
+        return
+      case 'without':
+        batch.reopen(new Set(verdict.failed.map(({ frame }) => frame)))
+        this.#again(batch, 0)
+        return
+      case 'refused':
+        batch.attempt += 1
+        if (!verdict.passes || this.#isTooMuch(batch, verdict.reason)) throw refuses(verdict.reason)
+        batch.reopen(new Set())
+        this.#again(batch, backoffMs(Math.min(batch.attempt, 6)))
     }
-    const aborted = batch.errors.some((error) => error.queued)
-    if (!aborted) {
-      // Executed; single commands failed. The rest of a transaction goes on, as on the source.
-      this.#countFailed(batch, batch.errors)
-      this.#applied(batch)
-      return
-    }
-    const refusals = batch.errors.filter((error) => errorKind(error.text) !== 'EXECABORT')
-    const lasting = refusals.filter((error) => !isTransient(error.text) && error.frame >= 0)
-    if (lasting.length > 0) {
-      this.#countFailed(batch, lasting)
-      batch.reopen(new Set(lasting.map((error) => error.frame)))
-      this.#again(batch, 0)
-      return
-    }
-    const reason = refusals[0]?.text ?? batch.errors[0]!.text
-    batch.attempt += 1
-    if (!refusals.some((error) => isTransient(error.text)) || this.#isTooMuch(batch, reason)) {
-      throw new TargetError(
-        'ERR_TARGET_REFUSES',
-        `the target refuses writes: ${printable(Buffer.from(reason))}`,
-        { retriable: true, details: { reply: errorKind(reason) } },
-      )
-    }
-    batch.reopen(new Set())
-    this.#again(batch, backoffMs(Math.min(batch.attempt, 6)))
-  }
-
-  /** Each command of the source counts once, however many frames it came to. */
-  #countFailed(batch: StreamBatch, errors: readonly BatchError[]): void {
-    for (const error of errors) this.#name(batch, error)
-    this.#options.ledger.commands.failed += batch.takeFailed(errors.map(({ frame }) => frame))
   }
 
   #isTooMuch(batch: StreamBatch, reason: string): boolean {
@@ -335,20 +296,8 @@ export class StreamWriter implements ConnectionOwner, StreamTarget {
           this.#pump()
         }
       },
-      (error: unknown) => this.#fail(error instanceof Error ? error : new Error(String(error))),
+      (error: unknown) => this.#fail(error),
     )
-  }
-
-  #name(batch: StreamBatch, error: BatchError): void {
-    const { command, key } =
-      error.frame < 0 ? { command: 'EXEC', key: '' } : batch.describe(error.frame)
-    this.#options.ledger.name({
-      db: error.frame < 0 ? 0 : batch.dbOfFrame(error.frame),
-      key,
-      type: '',
-      command,
-      reason: printable(Buffer.from(error.text)),
-    })
   }
 
   async #recover(cause: RrepError): Promise<void> {
@@ -388,13 +337,9 @@ export class StreamWriter implements ConnectionOwner, StreamTarget {
         { hint: 'run again with `emptyTarget` to begin anew' },
       )
     }
-    if (found.owner !== expected.owner && found.epoch >= expected.epoch) {
-      throw new TargetError('ERR_TAKEN_OVER', 'another rrep has taken over this replay', {
-        hint: 'two replays into one target need two checkpoints: `checkpointKey`',
-      })
-    }
+    refuseTakenOver(found, expected)
     this.#connection = connection
-    if (found.owner !== expected.owner || rank(found) < rank(expected)) {
+    if (found.owner !== expected.owner || comparePhases(found, expected) < 0) {
       throw new TargetRewound(found)
     }
     const batch = this.#inFlight
@@ -413,7 +358,7 @@ export class StreamWriter implements ConnectionOwner, StreamTarget {
       return
     }
     // A new phase may begin at an offset of its own; it was written and not answered.
-    if (rank(found) > rank(expected)) return
+    if (comparePhases(found, expected) > 0) return
     throw new TargetRewound(found)
   }
 
@@ -436,8 +381,8 @@ export class StreamWriter implements ConnectionOwner, StreamTarget {
     }
   }
 
-  #fail(error: Error): void {
-    this.#fatal ??= error
+  #fail(error: unknown): void {
+    this.#fatal ??= error instanceof Error ? error : new Error(String(error))
     this.#progress.open()
   }
 
@@ -455,8 +400,4 @@ export class StreamWriter implements ConnectionOwner, StreamTarget {
     this.current.nextReplOffset = checkpoint.nextReplOffset
     this.current.sourceDb = checkpoint.dbnum
   }
-}
-
-function rank({ phase }: Checkpoint): number {
-  return CHECKPOINT_PHASES.indexOf(phase)
 }

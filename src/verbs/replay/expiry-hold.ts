@@ -11,7 +11,7 @@ import type { ServerSettings } from '../../net/server-settings.js'
 import { setImportMode, type TargetFacts } from '../../target/server/target-probe.js'
 import { requireRights } from '../../target/server/target-rights.js'
 import type { StreamTarget } from '../../target/stream/stream-target.js'
-import { TargetRewound } from '../../target/stream/stream-writer.js'
+import { TargetRewound } from '../../target/stream/target-rewound.js'
 import {
   shiftTtls,
   type TtlShiftOptions,

@@ -19,7 +19,7 @@ import {
   refuseKind,
   refuseUnfinished,
 } from './source-check.js'
-import { TargetRewound } from '../../target/stream/stream-writer.js'
+import { TargetRewound } from '../../target/stream/target-rewound.js'
 import { loadIntoCluster } from './into-cluster/load.js'
 import { interruptedLoad } from './interrupted-load.js'
 import { keepInput } from './kept-input.js'
