@@ -30,7 +30,9 @@ export async function openPlace(call: ArchiveCall): Promise<ArchivePlace> {
   const lock = Lock.take(join(dir, LOCK_FILE), { what: dir })
   const close = (): void => {
     lock.release()
-    if (call.dir === undefined) removeEmpty(dir)
+    if (call.dir !== undefined) return
+    removeEmpty(store.partsDir)
+    removeEmpty(dir)
   }
   try {
     const name = nameOfBackups({ kind: 'server', server })
