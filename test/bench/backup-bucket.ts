@@ -44,7 +44,7 @@ export async function run(): Promise<void> {
         argv: [process.execPath, '--import', 'tsx', raw, file, 'bench', 'raw'],
         env: { ...swift.env },
       },
-      { runs: 3, targetRatio: 1.3 },
+      { runs: Number(process.env['RREP_BENCH_RUNS'] ?? 3), targetRatio: 1.3 },
     )
     const met = ours.peakRssBytes < MEMORY_TARGET_BYTES
     console.log(
