@@ -92,9 +92,9 @@ class RecordedTail {
 
   async #archive(): Promise<void> {
     const { path } = this.#options
-    // The dumps of a cluster.
-    if (statOf(join(path, NODES_FILE)) !== undefined && !isClusterArchive(path)) {
-      throw noCommands(path)
+    if (statOf(join(path, NODES_FILE)) !== undefined) {
+      // Else the dumps of a cluster.
+      throw isClusterArchive(path) ? ofShards(path) : noCommands(path)
     }
     const archive = openArchive(path)
     for (const message of archive.problems) this.#options.onEvent?.({ event: 'warning', message })
@@ -233,5 +233,11 @@ function noTimes(path: string): UsageError {
 function noCommands(name: string): ProtocolError {
   return new ProtocolError('ERR_NO_COMMANDS', `${name} is a snapshot: no commands follow it`, {
     hint: 'see what it holds with inspect or export',
+  })
+}
+
+function ofShards(path: string): UsageError {
+  return new UsageError(`${path} is the archive of a cluster: each shard has commands of its own`, {
+    hint: `name the directory of one of its shards, such as those in ${path}`,
   })
 }
