@@ -1,7 +1,7 @@
 /**
  * Ways of a stream into a cluster that are seldom gone together: an archive, `mapDb`, `emptyTarget`, a slot that
  * is on the move by MIGRATE for long, with keys that are new meanwhile, and import-mode of Valkey while masters
- * are replaced. At the end source and target are the same.
+ * are replaced. At the end source and target are the same. `RREP_SOAK_WAY=MIGRATE`: those with this in their name.
  */
 import assert from 'node:assert/strict'
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
@@ -23,11 +23,14 @@ import { killMaster } from '../helpers/cluster-faults.js'
 import { serverBinary, startServer, waitFor, type TestServer } from '../helpers/servers.js'
 
 const LONG_MS = 12_000
+const STOP_MS = 15_000
+const ONLY = process.env['RREP_SOAK_WAY'] ?? ''
 
 export async function run(): Promise<void> {
   const dir = mkdtempSync(join(tmpdir(), 'rrep-soak-cluster-target-ways-'))
   try {
-    for (const name of ['redis-7.0', 'redis-8.6', 'valkey-9.1']) {
+    const names = process.env['RREP_SOAK_SERVERS'] ?? 'redis-7.0,redis-8.6,valkey-9.1'
+    for (const name of names.split(',')) {
       const binary = serverBinary(name)
       if (binary === undefined) continue
       const source = await startServer({ binary, args: ['--repl-diskless-sync-delay', '0'] })
@@ -36,6 +39,7 @@ export async function run(): Promise<void> {
       const ways = new Ways(source, cluster, join(dir, name))
       try {
         for (const [what, way] of ways.all) {
+          if (!what.includes(ONLY)) continue
           await ways.empty()
           await way()
           console.log(`${binary.name}: ${what}: the same`)
@@ -73,6 +77,7 @@ class Ways {
       ['another database', async () => await this.#mapDb()],
       ['emptied before', async () => await this.#emptyTarget()],
       ['a long MIGRATE', async () => await this.#longMigrate()],
+      ['a stop while replicas hang', async () => await this.#stopped()],
       ['expiries and failovers', async () => await this.#failovers()],
     ]
   }
@@ -177,6 +182,33 @@ class Ways {
         await node.call('CLUSTER', 'SETSLOT', 100, 'NODE', b.id)
       }
     })
+    assert.ok(verified?.same)
+  }
+
+  /** It does not wait for them, and the next run leaves nothing out. */
+  async #stopped(): Promise<void> {
+    await this.#write(1000)
+    const stop = new AbortController()
+    let stoppedMs = 0
+    const pids = await Promise.all(
+      this.#cluster.replicas.map(async ({ client }) => {
+        const info = String(await client.call('INFO', 'server'))
+        return Number(/process_id:(\d+)/.exec(info)?.[1])
+      }),
+    )
+    const { stopped } = await this.#follow({ untilQuiet: false, signal: stop.signal }, async () => {
+      await this.#write(500)
+      for (const pid of pids) process.kill(pid, 'SIGSTOP')
+      await this.#write(500)
+      await sleep(500)
+      stoppedMs = performance.now()
+      stop.abort()
+    }).finally(() => {
+      for (const pid of pids) process.kill(pid, 'SIGCONT')
+    })
+    assert.ok(stopped)
+    assert.ok(performance.now() - stoppedMs < STOP_MS)
+    const { verified } = await this.#follow({ verify: true }, async () => await this.#write(500))
     assert.ok(verified?.same)
   }
 

@@ -23,7 +23,7 @@ import { TargetRewound } from '../stream/target-rewound.js'
 import { FrameRouter, type WholeCommand } from './frame-router.js'
 import { NodeBatch } from './node-batch.js'
 import { NodeSet } from './node-set.js'
-import { PlaceKeeper } from './place-keeper.js'
+import { atPlace, PlaceKeeper, type Place } from './place-keeper.js'
 import { MarkBatch, PlaceMarker } from './place-marker.js'
 import { SlotCheckpoints } from './slot-checkpoints.js'
 import { SlotSender } from './slot-sender.js'
@@ -48,6 +48,8 @@ const FULL_BYTES = 1 << 20
 const FULL_FRAMES = 20_000
 const MAX_PENDING_BYTES = 16 << 20
 const PAUSE_MS = 100
+/** So long replicas are waited for that lack what a checkpoint says. */
+const STOP_MS = 3000
 
 export class ClusterStreamWriter implements StreamTarget {
   current = newBatch()
@@ -169,17 +171,20 @@ export class ClusterStreamWriter implements StreamTarget {
   }
 
   async writeCheckpoint(checkpoint: Checkpoint): Promise<void> {
-    const isLoaded = checkpoint.phase === 'stream' && this.checkpoint?.phase === 'load'
+    const { phase, nextReplOffset } = checkpoint
+    const isLoaded = phase === 'stream' && this.checkpoint?.phase === 'load'
+    let safe: Place | undefined
     await this.#onMark(async () => {
-      if (checkpoint.phase === 'load') this.#slots.begin([...(checkpoint.shards?.keys() ?? [])])
-      if (isLoaded) await this.#slots.writeAll(this.loadedTo ?? [checkpoint.nextReplOffset])
+      if (phase === 'load') this.#slots.begin([...(checkpoint.shards?.keys() ?? [])])
+      if (isLoaded) await this.#slots.writeAll(this.loadedTo ?? [nextReplOffset])
       // It says that nothing in front of it is asked for again.
-      else if (checkpoint.phase !== 'load') await this.#slots.untilReplicated()
-      await this.#slots.writeMark(checkpoint)
+      const isThere = phase === 'load' || isLoaded || (await this.#slots.untilReplicated(STOP_MS))
+      safe = isThere ? undefined : this.#places.kept
+      await this.#slots.writeMark(safe === undefined ? checkpoint : atPlace(checkpoint, safe))
     })
     this.checkpoint = checkpoint
     this.#startAt(checkpoint)
-    this.#places.beginAt(this.#places.last)
+    if (safe === undefined) this.#places.beginAt(this.#places.last)
   }
 
   async deleteCheckpoint(): Promise<void> {
@@ -236,6 +241,7 @@ export class ClusterStreamWriter implements StreamTarget {
     this.#forget()
     this.current.reset()
     this.#startAt(checkpoint)
+    this.#places.startAt(this.#places.last)
   }
 
   close(): void {
@@ -252,7 +258,7 @@ export class ClusterStreamWriter implements StreamTarget {
     this.appliedDb = dbnum
     this.current.nextReplOffset = nextReplOffset
     this.current.sourceDb = dbnum
-    this.#places.startAt({ replOffset: nextReplOffset, db: dbnum, shards })
+    this.#places.last = { replOffset: nextReplOffset, db: dbnum, shards }
   }
 
   // What is sent.
@@ -343,9 +349,7 @@ export class ClusterStreamWriter implements StreamTarget {
     await this.#nodes.until(async () => await this.#readSlots(found))
     if (!hadWork && this.#slots.covers(before)) return
     this.#options.ledger.note('times the connections to the target were made anew')
-    const place = this.#places.newestWhole
-    const { replOffset: nextReplOffset, db: dbnum, shards } = place
-    const at = { ...checkpoint, nextReplOffset, dbnum, shards }
+    const at = atPlace(checkpoint, this.#places.newestWhole)
     await this.#nodes.until(async () => await this.#slots.writeMark(at))
     throw new TargetRewound(at)
   }

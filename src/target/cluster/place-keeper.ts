@@ -4,6 +4,7 @@
  * each, so that behind a failover the newest place is found of which nothing is lost.
  */
 import { TargetError } from '../../errors.js'
+import type { Checkpoint } from '../checkpoint.js'
 
 export interface Place {
   readonly replOffset: number
@@ -57,6 +58,10 @@ export class PlaceKeeper {
   /** What lies in front of it is not asked for any more. */
   get keptReplOffset(): number {
     return this.#kept[0]?.replOffset ?? -1
+  }
+
+  get kept(): Place | undefined {
+    return this.#kept[0]
   }
 
   /** Nothing is asked for again from in front of it. */
@@ -113,6 +118,11 @@ export class PlaceKeeper {
     const applied = this.#slots.copyApplied()
     this.#kept.push({ ...this.last, atMs: performance.now(), applied, written })
   }
+}
+
+/** The checkpoint that says to begin there. */
+export function atPlace(checkpoint: Checkpoint, { replOffset, db, shards }: Place): Checkpoint {
+  return { ...checkpoint, nextReplOffset: replOffset, dbnum: db, shards }
 }
 
 function isSafe(

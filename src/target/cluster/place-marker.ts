@@ -5,7 +5,7 @@ import { keySlot } from '../../topology/key-slot.js'
 import { checkpointCommand, type Checkpoint } from '../checkpoint.js'
 import type { PipelinedBatch } from '../server/target-connection.js'
 import type { NodeSet } from './node-set.js'
-import type { Place, PlaceKeeper } from './place-keeper.js'
+import { atPlace, type Place, type PlaceKeeper } from './place-keeper.js'
 import type { SlotCheckpoints } from './slot-checkpoints.js'
 
 export interface PlaceMarkerOptions {
@@ -68,8 +68,7 @@ export class PlaceMarker {
     const checkpoint = this.#options.checkpoint()
     const lane = nodes.laneOf(keySlot(checkpointKey))
     if (checkpoint === undefined || lane?.hasRoom !== true) return
-    const at = { nextReplOffset: place.replOffset, dbnum: place.db, shards: place.shards }
-    const told = slots.markOf({ ...checkpoint, ...at })
+    const told = slots.markOf(atPlace(checkpoint, place))
     const batch = new MarkBatch(() => places.marked(place))
     lane.send(batch, encodeCommand(...checkpointCommand(checkpointKey, told)))
   }

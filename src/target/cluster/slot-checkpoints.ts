@@ -109,10 +109,11 @@ export class SlotCheckpoints {
     for (const [stream, each] of this.#applied.entries()) each.fill(at[stream]!)
   }
 
-  /** A failover that follows at once has it, where replicas can be had. */
-  async untilReplicated(): Promise<void> {
+  /** A failover that follows at once has it, where replicas can be had. False: some have not all of it yet. */
+  async untilReplicated(limitMs = REPLICAS_MS): Promise<boolean> {
     const { map } = this.#nodes
-    const endMs = performance.now() + REPLICAS_MS
+    const endMs = performance.now() + limitMs
+    let isThere = true
     for (const index of map.owners()) {
       await this.#nodes.onNode(index, async (connection) => {
         for (;;) {
@@ -120,10 +121,14 @@ export class SlotCheckpoints {
           if (wanted === 0) return
           const reply = await connection.call('WAIT', String(wanted), WAIT_MS)
           // Where it is not allowed, nothing can be known.
-          if (typeof reply !== 'number' || reply >= wanted || performance.now() > endMs) return
+          if (typeof reply !== 'number' || reply >= wanted) return
+          if (performance.now() < endMs) continue
+          isThere = false
+          return
         }
       })
     }
+    return isThere
   }
 
   /** Asks all. Nothing of it is taken before all have answered. */

@@ -14,7 +14,7 @@ import { checkpointCommand, type Checkpoint } from '../checkpoint.js'
 import type { Ledger } from '../ledger.js'
 import { errorKind, ReplyError, replyText, type Reply } from '../server/reply-reader.js'
 import type { WholeCommand } from './frame-router.js'
-import type { Place } from './place-keeper.js'
+import { atPlace, type Place } from './place-keeper.js'
 import type { Args, NodeSet } from './node-set.js'
 import type { SlotCheckpoints } from './slot-checkpoints.js'
 
@@ -44,8 +44,7 @@ export class WholeCommands {
   async run(command: WholeCommand, checkpoint: Checkpoint, place: Place): Promise<void> {
     const { ledger } = this.#options
     const { name, kind, replOffset } = command
-    const at = { nextReplOffset: place.replOffset, dbnum: place.db, shards: place.shards }
-    const from = { ...checkpoint, ...at }
+    const from = atPlace(checkpoint, place)
     let failure: string | undefined
     if (kind === 'slots') failure = await this.#overSlots(command)
     else if (this.#slots.hasStreams || replOffset > this.#slots.mark.keyless) {

@@ -17,6 +17,7 @@ import {
   type TtlShiftOptions,
   type TtlShiftResult,
 } from '../../target/stream/ttl-shift.js'
+import { endImportModeAt } from './into-cluster/import-mode.js'
 import type { ReplayEvent, ReplayCall, ReplayProgress } from './options.js'
 
 /** What is needed of the run that holds it. */
@@ -96,12 +97,10 @@ export class ExpiryHold {
 
   async #setImportMode(on: boolean): Promise<void> {
     await this.#run.patiently(async () => {
-      // Masters may be others by now, and who was one keeps it as a replica.
+      // They may be others by now.
       const { masters, replicas } = await this.#run.findNodes()
       for (const server of masters) await setImportMode(server, on)
-      if (on) return
-      // One that is away has forgotten it when it comes.
-      for (const server of replicas) await setImportMode(server, false).catch(() => undefined)
+      if (!on) await endImportModeAt(replicas)
     })
   }
 

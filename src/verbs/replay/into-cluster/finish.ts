@@ -14,6 +14,7 @@ import { shiftTtls } from '../../../target/stream/ttl-shift.js'
 import { mastersOf } from '../../../topology/cluster-nodes.js'
 import { readWholeCluster, settingsAt } from '../../../topology/cluster.js'
 import { awayMs } from './away.js'
+import { endImportModeAt } from './import-mode.js'
 
 export interface FinishInCluster {
   checkpointKey: Buffer
@@ -72,14 +73,15 @@ export async function finishCluster(
     }
     const { via, ...now } = await readWholeCluster([node], awayMs(retries), signal)
     let importModeEnded = false
-    const masters = mastersOf(now)
-    // Who was a master keeps it as a replica.
-    const replicas = now.nodes.filter(({ isMaster, isUp }) => !isMaster && isUp)
-    for (const { place } of [...masters, ...replicas]) {
+    for (const { place } of mastersOf(now)) {
       const server = settingsAt(via, place)
       if ((await probeTarget(server, signal)).importMode !== 'yes') continue
       await setImportMode(server, false)
       importModeEnded = true
+    }
+    if (importModeEnded) {
+      const replicas = now.nodes.filter(({ isMaster }) => !isMaster)
+      await endImportModeAt(replicas.map(({ place }) => settingsAt(via, place)))
     }
     await writer.deleteCheckpoint()
     return { found, ...sum, importModeEnded }
