@@ -5,7 +5,7 @@
  * `RREP_BENCH_SYNC=ready`, `=alone`, `=memory` or `=master` runs one part.
  */
 import { execFile, spawn } from 'node:child_process'
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -44,9 +44,32 @@ export async function run(): Promise<void> {
   }
 }
 
+/** Receives a payload and keeps nothing of it; tells in how many ms. */
+const RECEIVE = `
+const begunMs = performance.now()
+let head = ''
+let left = -1
+const take = (count, bytes) => {
+  if (left < 0) {
+    head += bytes.toString('latin1', 0, count)
+    const found = /\\$(\\d+)\\r\\n/.exec(head)
+    if (found === null) return true
+    left = Number(found[1]) - (head.length - found.index - found[0].length)
+  } else left -= count
+  if (left > 0) return true
+  process.stdout.write(String(performance.now() - begunMs))
+  socket.destroy()
+  return false
+}
+const onread = { buffer: Buffer.allocUnsafeSlow(1 << 20), callback: take }
+const socket = require('node:net').connect({ port: Number(process.argv[1]), host: '127.0.0.1', onread })
+socket.write('*3\\r\\n$5\\r\\nPSYNC\\r\\n$1\\r\\n?\\r\\n$2\\r\\n-1\\r\\n')
+`
+
 /** How much more it takes than the longer of its two halves, start-up apart. */
 async function alone(file: string, port: number, dir: string): Promise<void> {
   const out = join(dir, 'alone.rdb')
+  const told = join(dir, 'told')
   const before = (): void => rmSync(out, { force: true })
   const sync = (to: string): CommandSpec => {
     return {
@@ -69,11 +92,16 @@ async function alone(file: string, port: number, dir: string): Promise<void> {
   for (let run = 0; run < 5; run += 1) {
     const wall = async (spec: CommandSpec): Promise<number> => (await timeOnce(spec)).wallMs
     const whole = await wall(sync(out))
-    const receive = await wall(sync('/dev/null'))
+    await timeOnce({
+      name: 'receiving',
+      argv: [process.execPath, '-e', RECEIVE, String(port)],
+      stdout: told,
+    })
+    const receive = Number(readFileSync(told, 'utf8'))
     const disk = await wall({ name: 'dd', argv: write, before })
     const start = await wall({ name: 'rrep', argv: [...RREP, '--version'] })
     rows.push([whole, receive, disk, start])
-    ratios.push((whole - start) / Math.max(receive - start, disk))
+    ratios.push((whole - start) / Math.max(receive, disk))
   }
   const [whole, receive, disk, start] = [0, 1, 2, 3].map((at) => {
     return (median(rows.map((row) => row[at]!)) / 1000).toFixed(2)
