@@ -136,6 +136,8 @@ export interface KeyWriter {
   drain?(): void
   /** Keys come between those before and those to come, from others. */
   goOn?(): void
+  /** The last of those were for this db. */
+  goOnIn?(dbnum: number): void
   /** Behind the parser's end: the rest, up to the last byte. */
   finish(): void
 }

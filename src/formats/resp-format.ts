@@ -49,6 +49,10 @@ class RespWriter implements KeyWriter {
     return this.#writer.selectedDb
   }
 
+  goOnIn(dbnum: number): void {
+    this.#writer.selectedDb = dbnum
+  }
+
   finish(): void {
     this.#out.flush()
   }

@@ -126,6 +126,11 @@ export class ExportRun {
     this.#out.flush()
   }
 
+  /** What others wrote last was for this db. */
+  goOnIn(dbnum: number): void {
+    this.#writer.goOnIn?.(dbnum)
+  }
+
   finish(): void {
     this.#writer.finish()
   }

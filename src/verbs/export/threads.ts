@@ -83,8 +83,10 @@ export class JoinedOutput {
           this.#isBegin = true
         },
         rest: (handedBytes) => {
-          this.#skip = handedBytes
+          const seam = this.#seam
+          this.#skip = handedBytes - seam.undo()
           this.#isBegin = handedBytes === 0
+          if (seam.dbnum !== undefined) run.goOnIn(seam.dbnum)
           return { visitor: run.visitor, buffer: memory.input }
         },
         drain: () => {

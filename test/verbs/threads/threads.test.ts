@@ -94,6 +94,23 @@ test('commands of several databases, with a filter that leaves some of them empt
   }
 })
 
+test('commands up to damage are counted as by one, wherever it is', async () => {
+  const file = join(directory, 'cut.rdb')
+  for (const [from, at] of [12_000, 20_000, whole.length - 300].map((each) => [each, each + 40])) {
+    for (const change of [whole.subarray(0, at), flipped(whole, from!)]) {
+      writeFileSync(file, change)
+      const one = await exported(file, directory, { format: 'resp' })
+      expect(await exported(file, directory, { format: 'resp', threads: 2 })).toEqual(one)
+    }
+  }
+})
+
+function flipped(bytes: Buffer, at: number): Buffer {
+  const changed = Buffer.from(bytes)
+  changed[at]! ^= 0xff
+  return changed
+}
+
 test('a name that comes twice, pieces apart, is told as by one', async () => {
   const file = join(directory, 'twice.rdb')
   const names = strings('key', 200)
