@@ -17,6 +17,7 @@ const binary = serverBinary('redis-7.0')
 const WRITES = 600
 /** Behind these. */
 const BREAKS = [150, 300, 450]
+const IN_FLIGHT = 20
 
 describe.skipIf(binary === undefined)('a stream into a cluster', () => {
   let cluster: TestCluster
@@ -47,13 +48,18 @@ describe.skipIf(binary === undefined)('a stream into a cluster', () => {
       await writer.writeCheckpoint({ ...checkpoint, phase: 'load' })
       await writer.writeCheckpoint({ ...checkpoint, phase: 'stream' })
       const toBreak = new Set(BREAKS)
+      let breakAt = -1
       for (let n = 1; n <= WRITES; n += 1) {
         push(writer, n)
         writer.seal()
         if (toBreak.delete(n)) {
-          for (const each of cluster.masters) {
-            void each.client.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes')
-          }
+          // What is sent from here on is not answered before the connections break.
+          await onEach(cluster, 'CLIENT', 'PAUSE', '10000', 'WRITE')
+          breakAt = n + IN_FLIGHT
+        } else if (n === breakAt) {
+          breakAt = -1
+          await onEach(cluster, 'CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes')
+          await onEach(cluster, 'CLIENT', 'UNPAUSE')
         }
         await new Promise(setImmediate)
         try {
@@ -79,6 +85,11 @@ describe.skipIf(binary === undefined)('a stream into a cluster', () => {
     }
   })
 })
+
+async function onEach({ masters }: TestCluster, ...words: readonly string[]): Promise<void> {
+  const [name, ...args] = words as [string, ...string[]]
+  for (const { client } of masters) await client.call(name, ...args)
+}
 
 function push({ current }: ClusterStreamWriter, n: number): void {
   current.commandReplOffset = current.nextReplOffset = n
