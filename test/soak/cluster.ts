@@ -113,6 +113,9 @@ async function soak(binary: ServerBinary): Promise<void> {
       `${binary.name}: ${writer.writes} writes, ${moves.told()}, ${kills} kills, ` +
         `${same.b.keys} keys equal, ${moments.length} moments whole, ${gaps} gaps`,
     )
+  } catch (error) {
+    console.log(`${rrep.out().slice(-4000)}\n${rrep.err().slice(-2000)}`)
+    throw error
   } finally {
     await writer.stop()
     if (rrep.child.exitCode === null) rrep.child.kill('SIGKILL')
