@@ -11,7 +11,12 @@ export interface ClusterWriter {
   stop(): Promise<void>
 }
 
-export function startClusterWriter(port: number, tags: readonly string[]): ClusterWriter {
+/** @param everyMs each of them waits so long before it goes on */
+export function startClusterWriter(
+  port: number,
+  tags: readonly string[],
+  everyMs = 0,
+): ClusterWriter {
   const client = new Cluster([{ host: '127.0.0.1', port }], {
     clusterRetryStrategy: () => 50,
     retryDelayOnFailover: 50,
@@ -34,6 +39,7 @@ export function startClusterWriter(port: number, tags: readonly string[]): Clust
         const n = await client.incr(`n:{${tag}}`)
         await client.rpush(`l:{${tag}}`, String(n))
         writes += 2
+        if (everyMs > 0) await new Promise((resolve) => setTimeout(resolve, everyMs))
       } catch {
         // A failover is under way.
         await new Promise((resolve) => setTimeout(resolve, 50))

@@ -18,6 +18,8 @@ import { serverBinary, waitFor, type ServerBinary } from '../helpers/servers.js'
 const ROUNDS = Number(process.env['ROUNDS'] ?? 20)
 const ALL = ['FAILOVER', 'FORCE', 'TAKEOVER', 'KILLED', 'FROZEN', 'EMPTY'] as const
 const WAYS = ALL.filter((way) => (process.env['WAYS'] ?? way).includes(way))
+/** Of each slot's writer: the machine is for what is tested. */
+const EVERY_MS = 30
 const SLOTS = Array.from({ length: 60 }, (_, i) => 20 + 270 * i)
 
 interface Told {
@@ -41,7 +43,7 @@ async function soak(binary: ServerBinary): Promise<void> {
   const shards = cluster.masters.map((master, i) => ({ master, replica: cluster.replicas[i]! }))
   const { port } = cluster.masters[0]!
   const seeds = clusterSeeds(`127.0.0.1:${port}`)
-  const writer = startClusterWriter(port, tagsOf(SLOTS))
+  const writer = startClusterWriter(port, tagsOf(SLOTS), EVERY_MS)
   const rrep = spawnRrep(['tail', '--cluster', `127.0.0.1:${port}`, '-o', output, '--json'], {
     stdout: 'keep',
   })

@@ -26,6 +26,8 @@ import { serverBinary, waitFor, type ServerBinary } from '../helpers/servers.js'
 
 const ROUNDS = Number(process.env['ROUNDS'] ?? 6)
 const KILLS_PER_ROUND = 5
+/** Of each slot's writer: the machine is for what is tested. */
+const EVERY_MS = 10
 const MOVED: readonly [number, number] = [0, 19]
 const SLOTS = [...Array.from({ length: 20 }, (_, i) => i), 3000, 6000, 7000, 11_000, 12_000]
 
@@ -48,7 +50,7 @@ async function soak(binary: ServerBinary): Promise<void> {
     })
   const countOf = (of: RrepProcess, event: string): number =>
     of.out().split(`"event":"${event}"`).length - 1
-  const writer = startClusterWriter(b!.port, tagsOf(SLOTS))
+  const writer = startClusterWriter(b!.port, tagsOf(SLOTS), EVERY_MS)
   let rrep = begin()
   let gaps = 0
   let kills = 0
