@@ -1,7 +1,6 @@
 /** An output that takes bytes as they come: what is out is out. */
 import { Buffer } from 'node:buffer'
 import { fstatSync, writeSync } from 'node:fs'
-import { once } from 'node:events'
 import type { Writable } from 'node:stream'
 import { AbortedError, FileError, InternalError } from '../../errors.js'
 import { errnoOf, outputError } from '../file-error.js'
@@ -114,23 +113,27 @@ export class StreamOutput implements Output {
   }
 
   async #drained(): Promise<void> {
-    if (this.#stream.writableNeedDrain) {
-      const ended = new AbortController()
-      const signal = this.#signal ? AbortSignal.any([this.#signal, ended.signal]) : ended.signal
-      try {
-        await Promise.race([
-          once(this.#stream, 'drain', { signal }),
-          once(this.#stream, 'close', { signal }),
-        ])
-      } catch (error) {
-        if (this.#signal?.aborted === true) throw new AbortedError()
-        throw outputError(error, this.#name)
-      } finally {
-        ended.abort()
-      }
-    }
+    if (this.#stream.writableNeedDrain) await this.#untilDrained()
+    if (this.#signal?.aborted === true) throw new AbortedError()
     this.#isFull = false
     this.#check()
+  }
+
+  /** Or until it has ended in one way or another. Asked at every write: what `once` makes for that costs more
+   * than the write itself. */
+  async #untilDrained(): Promise<void> {
+    const stream = this.#stream
+    const signal = this.#signal
+    await new Promise<void>((resolve) => {
+      const end = (): void => {
+        for (const name of ['drain', 'close', 'error']) stream.off(name, end)
+        signal?.removeEventListener('abort', end)
+        resolve()
+      }
+      for (const name of ['drain', 'close', 'error']) stream.on(name, end)
+      signal?.addEventListener('abort', end)
+      if (signal?.aborted === true) end()
+    })
   }
 
   #check(): void {
