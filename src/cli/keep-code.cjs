@@ -17,7 +17,8 @@ const RUNS = {
     ['inspect', file],
   ],
   export: [['export', file, '--format', 'jsonl']],
-  run: [['--help'], ['demo']],
+  demo: [['demo']],
+  run: [['--help']],
 }
 
 function silent() {
