@@ -131,7 +131,7 @@ test('a replica that stops reading is cut off at its limit; the others notice no
   }
   expect(relay.events.find(({ event }) => event === 'replica-lost')).toMatchObject({ cutOff: true })
   await expectSame(master, [healthy!])
-  expect(relay.count('full-resync')).toBe(2)
+  expect(relay.count('full-resync'), JSON.stringify(relay.events)).toBe(2)
   expect(worstLagBytes).toBeLessThan(8 << 20)
   expect(relay.peakRssBytes()).toBeLessThan(250 << 20)
 })

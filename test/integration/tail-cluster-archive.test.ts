@@ -112,7 +112,10 @@ describe.each(families)('%s', (family) => {
       await moveSlots(a, b, MOVED, [c])
       await hasWritten(200)
       const toMs = Date.now()
-      await waitFor(() => handovers().some(({ shard }) => shard === b.id), {
+      // On receipt first, then with what its owner before had sent.
+      const isAsked = ({ needs }: NodesFile['handovers'][number]): boolean =>
+        Object.keys(needs).length > 0
+      await waitFor(() => handovers().length > 0 && handovers().every(isAsked), {
         what: 'the hand-over to be noted',
       })
       rrep.child.kill('SIGKILL')

@@ -31,12 +31,15 @@ describe.skipIf(!hasSwift)('a bucket of Swift', () => {
     const put = async (file: string, Body: string): Promise<void> => {
       const Key = `repo/k/${ID}/${file}`
       // Swift throttles who comes too early.
+      let refusal: unknown
       const sent = async (): Promise<boolean> =>
         await swift.client.send(new PutObjectCommand({ Bucket: 'backups', Key, Body })).then(
           () => true,
-          () => false,
+          (error: unknown) => ((refusal = error), false),
         )
-      await waitFor(sent, { what: 'the object' })
+      await waitFor(sent, { what: 'the object', timeoutMs: 60_000 }).catch((cause: unknown) => {
+        throw new Error(`${file} was not taken: ${String(refusal)}`, { cause })
+      })
     }
     const objects = async (): Promise<string[]> => {
       Object.assign(process.env, swift.env, { AWS_MAX_ATTEMPTS: '1' })
@@ -61,5 +64,5 @@ describe.skipIf(!hasSwift)('a bucket of Swift', () => {
       expect([passing, await objects()]).toEqual([passing, []])
       expect([passing, await swift.openUploads('backups')]).toEqual([passing, []])
     }
-  })
+  }, 120_000)
 })
