@@ -82,6 +82,8 @@ async function exported(
   return Object.fromEntries(keys.map(({ key, value }) => [key, value]))
 }
 
+const OLD_ENOUGH_MS = 4500
+
 describe.each(families)('%s', (family) => {
   const binary = serverBinary(family)!
 
@@ -105,6 +107,7 @@ describe.each(families)('%s', (family) => {
     }
     try {
       await waitFor(() => isKept(3), { what: 'three snapshots' })
+      const begunMs = Date.now()
       await hasWritten(200)
       // A moment is cut by when things were received: under load that is later than written.
       await isReceived([a, b, c])
@@ -118,6 +121,8 @@ describe.each(families)('%s', (family) => {
       await waitFor(() => handovers().length > 0 && handovers().every(isAsked), {
         what: 'the hand-over to be noted',
       })
+      // Moments near a kill go back by up to four seconds: so many are to be there.
+      await waitFor(() => Date.now() > begunMs + OLD_ENOUGH_MS, { what: 'an archive that old' })
       rrep.child.kill('SIGKILL')
       await rrep.ended
       await hasWritten(200)
