@@ -44,6 +44,10 @@ async function prepare({ master, heir }: FailingOver): Promise<void> {
   await master.client.rpush('list', 'a', 'b')
   const other = master.newClient(2)
   await other.hset('hash', 'f', '1')
+  await sameAs({ master, heir })
+}
+
+async function sameAs({ master, heir }: Pick<FailingOver, 'master' | 'heir'>): Promise<void> {
   await waitFor(async () => (await digest(heir)) === (await digest(master)), { what: 'the heir' })
 }
 
@@ -79,6 +83,8 @@ test('the keys are put right from the new master, while it is written to', async
   const ended = run({ untilQuiet: true })
   await waitFor(isTold('caught-up'), { what: 'the replay' })
   clearInterval(writing)
+  // The last of these is not to be lost with the others.
+  await sameAs(pair)
   await pair.cutOff()
   await lose(pair)
   await pair.promote()
