@@ -1,8 +1,9 @@
 /**
  * The directions of imports: a folder is named after a thing and imports only things that stand
  * before it; no file reaches itself by its imports, types included; no room outgrows the others.
- * Also keeps the pure folders pure and the terminal libraries in `cli/`.
+ * Also keeps the pure folders pure, the terminal libraries in `cli/`, and the top level as it is meant.
  */
+import { execFileSync } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
 import { dirname, join, relative, resolve, sep } from 'node:path'
 import { expect, test } from 'vitest'
@@ -39,6 +40,12 @@ const PURE = new Set(['bytes', 'resp', 'aof', 'kernels', 'servers', 'rdb', 'rewr
 const LARGEST_SHARE = 0.15
 /** No folder holds more files without subfolders than this. */
 const MOST_SIDE_BY_SIDE = 20
+const TOP_LEVEL = new Set([
+  ...['package.json', 'tsconfig.json', 'src', 'test', 'bin', 'fixtures', 'README.md'],
+  // What tools demand there.
+  ...['.ci', '.gitignore', '.prettierignore', '.prettierrc.json', 'eslint.config.js'],
+  ...['package-lock.json', 'vitest.config.ts', 'LICENSE', 'CHANGELOG.md'],
+])
 const TERMINAL = new Set(['commander', 'chalk', 'ora', 'cli-table3'])
 
 const files = readdirSync(ROOT, { recursive: true, encoding: 'utf8' })
@@ -190,3 +197,9 @@ function circles(graph: ReadonlyMap<string, readonly string[]>): string[][] {
 function relativeName(file: string): string {
   return file.startsWith(ROOT) ? relative(ROOT, file) : file
 }
+
+test('the top level has what was meant to be there, and nothing that was left lying about', () => {
+  const listed = execFileSync('git', ['ls-files'], { cwd: resolve(ROOT, '..'), encoding: 'utf8' })
+  const names = new Set(listed.split('\n').map((path) => path.split('/')[0]!))
+  expect([...names].filter((name) => name !== '' && !TOP_LEVEL.has(name))).toEqual([])
+})

@@ -9,6 +9,7 @@
  *   DIR/appendonlydir/rrep-before-<n>.manifest    what a server would have loaded before base n:
  *                                                 put in the manifest's place (of a copy), it
  *                                                 brings back older states
+ *   DIR/appendonlydir/rrep-ship.json              the name of its copy in a repository, where it has one
  *   DIR/appendonlydir/rrep-lost-<id>-<offset>.aof what a failover lost, from that offset on: the archive
  *                                                 was cut back to what the new master has
  *
@@ -21,6 +22,8 @@ export const APPEND_DIR = 'appendonlydir'
 export const APPEND_FILE = 'appendonly.aof'
 export const MANIFEST = manifestName(APPEND_FILE)
 export const SIDECAR = 'rrep.json'
+/** What the copy of a directory is called, from its first time on. */
+export const SHIPPED_ID = 'rrep-ship.json'
 
 const MANIFEST_SUFFIX = '.manifest'
 const BEFORE = /^rrep-before-(\d{1,15})\.manifest$/
@@ -40,8 +43,13 @@ export function incrName(seq: number): string {
 export function isOwnTemporary(name: string): boolean {
   if (!isTemporary(name)) return false
   const rest = name.slice(TEMPORARY.length)
-  const isPart = parsePartName(rest) !== undefined || seqOfBefore(rest) !== undefined
-  return isPart || rest === MANIFEST || rest === SIDECAR || rest === `${SIDECAR}.soon`
+  return isOfArchive(rest) || rest === `${SIDECAR}.soon`
+}
+
+/** A name as those that an archive can be put together from, and is put together from them again. */
+export function isOfArchive(name: string): boolean {
+  const isPart = parsePartName(name) !== undefined || seqOfBefore(name) !== undefined
+  return isPart || name === MANIFEST || name === SIDECAR || name === SHIPPED_ID
 }
 
 export function temporaryName(name: string): string {
@@ -62,10 +70,6 @@ export function beforeName(seq: number): string {
 export function lostName(replid: string, fromReplOffset: number, count = 1): string {
   const again = count === 1 ? '' : `-${count}`
   return `rrep-lost-${replid.slice(0, 8)}-${fromReplOffset}${again}.aof`
-}
-
-export function isLostName(name: string): boolean {
-  return name.startsWith('rrep-lost-')
 }
 
 /** The `n` of `rrep-before-<n>.manifest`, or undefined. */

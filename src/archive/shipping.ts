@@ -13,7 +13,7 @@ import { FileError, RrepError } from '../errors.js'
 import type { Store, StorePath } from '../storage/store.js'
 import { formatManifest } from '../aof/manifest.js'
 import { hashFile } from './file-hash.js'
-import { APPEND_DIR, beforeName, MANIFEST, SIDECAR } from './layout.js'
+import { APPEND_DIR, beforeName, MANIFEST, SHIPPED_ID, SIDECAR } from './layout.js'
 import {
   formatSidecar,
   parseSidecar,
@@ -24,8 +24,6 @@ import {
 import type { ArchiveStore } from './store.js'
 import { generationsOf, manifestOf } from './timeline.js'
 
-/** What the copy of a directory is called, from its first time on. */
-const ID_FILE = 'rrep-ship.json'
 const ARCHIVE_ID = /^archive-\d{8}T\d{6}Z-[0-9a-f]{4,}$/
 const COPY_BYTES = 1 << 20
 export const MAX_SIDECAR_BYTES = 256 << 20
@@ -43,7 +41,7 @@ export function isArchiveId(name: string): boolean {
 
 /** The name under which an archive is shipped: made once, kept in it. Throws FileError. */
 export function shippedIdOf(archive: ArchiveStore): string {
-  const path = archive.path(ID_FILE)
+  const path = archive.path(SHIPPED_ID)
   try {
     const { id } = JSON.parse(readFileSync(path, 'utf8')) as { id?: unknown }
     if (typeof id === 'string' && isArchiveId(id)) return id
@@ -60,7 +58,7 @@ export function shippedIdOf(archive: ArchiveStore): string {
 
 /** From now on it is shipped under this name. */
 export function noteShippedId(archive: ArchiveStore, id: string): void {
-  writeFileAtomic(archive.path(ID_FILE), `${JSON.stringify({ id })}\n`)
+  writeFileAtomic(archive.path(SHIPPED_ID), `${JSON.stringify({ id })}\n`)
 }
 
 export class Shipper {

@@ -9,7 +9,7 @@
  * Deleted is only what the timeline names and a prune lets go, and temporaries of our own. What
  * nothing names is told, and stays.
  */
-import { existsSync, mkdirSync, readdirSync, rmSync, unlinkSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, rmdirSync, unlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { formatManifest, type Manifest } from '../aof/manifest.js'
 import { AtomicFile, writeFileAtomic } from '../disk/atomic-file.js'
@@ -21,7 +21,7 @@ import {
   baseName,
   beforeName,
   incrName,
-  isLostName,
+  isOfArchive,
   isOwnTemporary,
   MANIFEST,
   parsePartName,
@@ -93,11 +93,12 @@ export class ArchiveStore {
     }
   }
 
-  /** Nothing of it stays but what a failover lost: that is nowhere else. */
+  /** Nothing of it stays but what a failover lost, which is nowhere else, and what is not of it. */
   clear(): void {
-    const names = readdirSync(this.partsDir).filter((name) => !isLostName(name))
-    for (const name of names) this.#remove(name)
-    if (readdirSync(this.partsDir).length === 0) rmSync(this.partsDir, { recursive: true })
+    for (const name of readdirSync(this.partsDir)) {
+      if (isOfArchive(name) || isOwnTemporary(name)) this.#remove(name)
+    }
+    if (readdirSync(this.partsDir).length === 0) rmdirSync(this.partsDir)
   }
 
   path(file: string): string {

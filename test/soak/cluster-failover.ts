@@ -2,7 +2,7 @@
  * `tail --cluster -o` under load, with each family of servers, while the masters of all shards are failed over:
  * as they should be, by force, by takeover, killed, frozen and thawed; and killed and back without their
  * data. After each round the archives are what the cluster holds; what a failover lost that had come is
- * told, and lies beside them. `FAMILY=redis-8.6` in the environment: of these alone.
+ * told, and lies beside them. `RREP_SOAK_SERVERS=redis-8.6`: of these alone.
  */
 import assert from 'node:assert/strict'
 import { existsSync, mkdtempSync, rmSync } from 'node:fs'
@@ -13,7 +13,8 @@ import { startCluster, tagsOf } from '../helpers/cluster.js'
 import { startClusterWriter } from '../helpers/cluster-writer.js'
 import { failOver, restartEmpty, type FailoverWay } from '../helpers/failovers.js'
 import { spawnRrep } from '../helpers/rrep-process.js'
-import { serverBinary, waitFor, type ServerBinary } from '../helpers/servers.js'
+import { waitFor, type ServerBinary } from '../helpers/servers.js'
+import { soakedServers } from '../helpers/soaked.js'
 
 const ROUNDS = Number(process.env['ROUNDS'] ?? 20)
 const ALL = ['FAILOVER', 'FORCE', 'TAKEOVER', 'KILLED', 'FROZEN', 'EMPTY'] as const
@@ -29,11 +30,7 @@ interface Told {
 }
 
 export async function run(): Promise<void> {
-  const only = process.env['FAMILY']
-  for (const name of ['redis-7.0', 'redis-8.6', 'valkey-9.1']) {
-    const binary = only === undefined || only === name ? serverBinary(name) : undefined
-    if (binary !== undefined) await soak(binary)
-  }
+  for (const binary of soakedServers()) await soak(binary)
 }
 
 async function soak(binary: ServerBinary): Promise<void> {

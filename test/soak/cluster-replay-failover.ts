@@ -1,7 +1,7 @@
 /**
  * `replay --cluster` into one server under load, with each family of servers, while the masters of all shards
  * are failed over: as they should be, by force, by takeover, and killed. Writes that are lost in the source
- * are lost in the target: at the end both are the same. `FAMILY=redis-8.6` in the environment: of these alone.
+ * are lost in the target: at the end both are the same. `RREP_SOAK_SERVERS=redis-8.6`: of these alone.
  */
 import assert from 'node:assert/strict'
 import { mkdtempSync, rmSync } from 'node:fs'
@@ -12,18 +12,15 @@ import { startCluster, tagsOf } from '../helpers/cluster.js'
 import { startClusterWriter } from '../helpers/cluster-writer.js'
 import { failOver, type FailoverWay } from '../helpers/failovers.js'
 import { RestartingRrep } from '../helpers/restarting-rrep.js'
-import { serverBinary, startServer, waitFor, type ServerBinary } from '../helpers/servers.js'
+import { startServer, waitFor, type ServerBinary } from '../helpers/servers.js'
+import { soakedServers } from '../helpers/soaked.js'
 
 const ROUNDS = Number(process.env['ROUNDS'] ?? 5)
 const WAYS: readonly FailoverWay[] = ['FAILOVER', 'FORCE', 'TAKEOVER', 'KILLED']
 const SLOTS = Array.from({ length: 60 }, (_, i) => 20 + 270 * i)
 
 export async function run(): Promise<void> {
-  const only = process.env['FAMILY']
-  for (const name of ['redis-7.0', 'redis-8.6', 'valkey-9.1']) {
-    const binary = only === undefined || only === name ? serverBinary(name) : undefined
-    if (binary !== undefined) await soak(binary)
-  }
+  for (const binary of soakedServers()) await soak(binary)
 }
 
 async function soak(binary: ServerBinary): Promise<void> {

@@ -2,7 +2,7 @@
  * `replay --cluster` into one server under load, with each family of servers: 50 slots to and fro in each of
  * ten rounds, in the way that the servers have, a migration that is cancelled and one that fails in each,
  * rrep killed three times in each and started again. Then every counter and every list of its values is
- * whole, and source and target are the same. `FAMILY=redis-8.6` in the environment: of these alone.
+ * whole, and source and target are the same. `RREP_SOAK_SERVERS=redis-8.6`: of these alone.
  */
 import assert from 'node:assert/strict'
 import { mkdtempSync, rmSync } from 'node:fs'
@@ -13,13 +13,8 @@ import { moveSlots, startCluster, tagsOf, type ClusterNode } from '../helpers/cl
 import { breakMove } from '../helpers/cluster-moves.js'
 import { startClusterWriter } from '../helpers/cluster-writer.js'
 import { RestartingRrep } from '../helpers/restarting-rrep.js'
-import {
-  serverBinary,
-  startServer,
-  waitFor,
-  type ServerBinary,
-  type TestServer,
-} from '../helpers/servers.js'
+import { startServer, waitFor, type ServerBinary, type TestServer } from '../helpers/servers.js'
+import { soakedServers } from '../helpers/soaked.js'
 
 const ROUNDS = Number(process.env['ROUNDS'] ?? 10)
 const KILLS_PER_ROUND = 3
@@ -31,11 +26,7 @@ const SLOTS = [
 ]
 
 export async function run(): Promise<void> {
-  const only = process.env['FAMILY']
-  for (const name of ['redis-7.0', 'redis-8.6', 'valkey-9.1']) {
-    const binary = only === undefined || only === name ? serverBinary(name) : undefined
-    if (binary !== undefined) await moves(binary)
-  }
+  for (const binary of soakedServers()) await moves(binary)
 }
 
 async function moves(binary: ServerBinary): Promise<void> {

@@ -20,7 +20,8 @@ import {
 } from '../../src/index.js'
 import { startCluster, tagsOf, type ClusterNode, type TestCluster } from '../helpers/cluster.js'
 import { killMaster } from '../helpers/cluster-faults.js'
-import { serverBinary, startServer, waitFor, type TestServer } from '../helpers/servers.js'
+import { startServer, waitFor, type TestServer } from '../helpers/servers.js'
+import { soakedServers } from '../helpers/soaked.js'
 
 const LONG_MS = 12_000
 const STOP_MS = 15_000
@@ -29,10 +30,8 @@ const ONLY = process.env['RREP_SOAK_WAY'] ?? ''
 export async function run(): Promise<void> {
   const dir = mkdtempSync(join(tmpdir(), 'rrep-soak-cluster-target-ways-'))
   try {
-    const names = process.env['RREP_SOAK_SERVERS'] ?? 'redis-7.0,redis-8.6,valkey-9.1'
-    for (const name of names.split(',')) {
-      const binary = serverBinary(name)
-      if (binary === undefined) continue
+    for (const binary of soakedServers()) {
+      const { name } = binary
       const source = await startServer({ binary, args: ['--repl-diskless-sync-delay', '0'] })
       const cluster = await startCluster(binary, { masters: 3, replicas: 3 })
       mkdirSync(join(dir, name))

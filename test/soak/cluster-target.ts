@@ -12,13 +12,8 @@ import { keySlot, slotTags } from '../../src/topology/key-slot.js'
 import { startCluster, type ClusterNode, type TestCluster } from '../helpers/cluster.js'
 import { killMaster, mastersOf, swapSlots } from '../helpers/cluster-faults.js'
 import { spawnRrep, type RrepProcess } from '../helpers/rrep-process.js'
-import {
-  serverBinary,
-  startServer,
-  waitFor,
-  type ServerBinary,
-  type TestServer,
-} from '../helpers/servers.js'
+import { startServer, waitFor, type ServerBinary, type TestServer } from '../helpers/servers.js'
+import { soakedServers } from '../helpers/soaked.js'
 
 const KILLS_OF_RREP = Number(process.env['RREP_SOAK_KILLS'] ?? 30)
 const KILLS_OF_MASTERS = Number(process.env['RREP_SOAK_MASTERS'] ?? 20)
@@ -27,15 +22,7 @@ const MOVED: readonly [number, number] = [100, 149]
 const PER_TURN = 400
 
 export async function run(): Promise<void> {
-  const names = process.env['RREP_SOAK_SERVERS']?.split(',') ?? [
-    'redis-7.0',
-    'redis-8.6',
-    'valkey-9.1',
-  ]
-  for (const name of names) {
-    const binary = serverBinary(name)
-    if (binary !== undefined) await soak(binary)
-  }
+  for (const binary of soakedServers()) await soak(binary)
 }
 
 async function soak(binary: ServerBinary): Promise<void> {

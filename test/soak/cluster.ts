@@ -22,7 +22,8 @@ import {
 import { breakMove } from '../helpers/cluster-moves.js'
 import { startClusterWriter } from '../helpers/cluster-writer.js'
 import { spawnRrep, type RrepProcess } from '../helpers/rrep-process.js'
-import { serverBinary, waitFor, type ServerBinary } from '../helpers/servers.js'
+import { waitFor, type ServerBinary } from '../helpers/servers.js'
+import { soakedServers } from '../helpers/soaked.js'
 
 const ROUNDS = Number(process.env['ROUNDS'] ?? 6)
 const KILLS_PER_ROUND = 5
@@ -32,11 +33,7 @@ const MOVED: readonly [number, number] = [0, 19]
 const SLOTS = [...Array.from({ length: 20 }, (_, i) => i), 3000, 6000, 7000, 11_000, 12_000]
 
 export async function run(): Promise<void> {
-  const only = process.env['FAMILY']
-  for (const name of ['redis-7.0', 'redis-8.6', 'valkey-9.1']) {
-    const binary = only === undefined || only === name ? serverBinary(name) : undefined
-    if (binary !== undefined) await soak(binary)
-  }
+  for (const binary of soakedServers()) await soak(binary)
 }
 
 async function soak(binary: ServerBinary): Promise<void> {

@@ -13,19 +13,16 @@ import { promisify } from 'node:util'
 import { clusterSeeds, readRdb, syncMoment, type SyncMomentResult } from '../../src/index.js'
 import { startCluster, tagsOf, type ClusterNode, type TestCluster } from '../helpers/cluster.js'
 import { spawnRrep } from '../helpers/rrep-process.js'
-import { serverBinary, waitFor, type ServerBinary } from '../helpers/servers.js'
+import { waitFor, type ServerBinary } from '../helpers/servers.js'
+import { soakedServers } from '../helpers/soaked.js'
 
-const FAMILIES = (
-  process.env['SOAK_FAMILIES'] ?? 'redis-7.0,redis-8.6,valkey-8.1,valkey-9.1'
-).split(',')
+const SERVERS = ['redis-7.0', 'redis-8.6', 'valkey-8.1', 'valkey-9.1']
 const CUTS = Number(process.env['SOAK_CUTS'] ?? 40)
 /** Two clocks of one machine, read one after the other. */
 const CLOCK_MS = 0.5
 
 export async function run(): Promise<void> {
-  for (const name of FAMILIES) {
-    const binary = serverBinary(name)
-    if (binary === undefined) continue
+  for (const binary of soakedServers(SERVERS)) {
     const parts = process.env['SOAK_PARTS'] ?? 'cuts,reshard'
     if (parts.includes('cuts')) await cuts(binary)
     if (parts.includes('reshard') && binary.family === 'valkey') await reshard(binary)

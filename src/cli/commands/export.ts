@@ -110,8 +110,8 @@ nor of functions and data that modules keep between keys. A short value has few 
 --lzf compresses strings and packed values of more than 20 bytes, where that makes them shorter, for a
 dump of a server with rdbcompression no. Values of more than 16 MiB stay as they are.
 
---threads N writes JSON, CSV or RESP of a plain dump with N threads beside the one that reads it, where there are cores
-for them: the same bytes, some 50 MB more each. Other formats and sources are written by one.
+--threads N writes JSON, CSV or RESP of a plain dump with N threads beside the one that reads it, where
+there are cores for them: the same bytes, some 50 MB more each. Other formats and sources are written by one.
 
 --strings base64 is lossless: every key, field, member and value is base64; members and fields are
 in the order of their bytes, so that equal data gives equal lines. Values of modules are null in

@@ -107,13 +107,15 @@ export class ClusterStreamWriter implements StreamTarget {
       send: (window, slots) => this.#sender.add(window, slots),
       onApplied: (window) => this.#applied(window),
     })
-    this.#router = new FrameRouter(options.table, (...at) => this.#slots.isApplied(...at))
+    this.#router = new FrameRouter(options.table, (slot, replOffset, stream) =>
+      this.#slots.isApplied(slot, replOffset, stream),
+    )
     this.#whole = new WholeCommands(this.#nodes, this.#slots, options)
   }
 
   async open(): Promise<void> {
     await this.#nodes.open(this.#options.retries)
-    void this.#marker.run()
+    this.#marker.run().catch((error: unknown) => this.#fail(error))
   }
 
   /** Of several streams: its number in batches, by its name in checkpoints. */

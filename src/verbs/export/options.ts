@@ -49,8 +49,8 @@ export interface ExportOptions extends OpenKeysOptions {
   loader?: DumpLoader | undefined
   /** Of two keys that come to one name. Default `fail`. */
   onConflict?: 'fail' | 'first' | 'last' | undefined
-  /** Into JSON, CSV or RESP from a plain file: so many threads write pieces of it, beside this one, which reads. The bytes
-   * are the same, each takes some 50 MB. Default 1: all in this one. */
+  /** Into JSON, CSV or RESP from a plain file: so many threads write pieces of it, beside this one, which
+   * reads. The bytes are the same, each takes some 50 MB. Default 1: all in this one. */
   threads?: number | undefined
   /** @internal */
   pieceSizes?: PieceSizes | undefined

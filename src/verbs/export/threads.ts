@@ -14,7 +14,8 @@ import type { ExportOptions } from './options.js'
 import type { PartedOutput } from './parted-output.js'
 import { CommaSeam, SelectSeam, type Seam } from './seams.js'
 
-/** Other forms count or choose as they go, or are read as fast as they are cut. And with salvage, changes or several sources keys depend on those before them. */
+/** Other forms count or choose as they go, or are read as fast as they are cut. And with salvage, changes or
+ * several sources keys depend on those before them. */
 export function goesInThreads(
   options: ExportOptions,
   rdb: RdbInput,

@@ -98,7 +98,7 @@ export class Shipping {
     this.#shipper.forget()
   }
 
-  /** What came last, when the archive is closed. Done: then nothing stays on this disk where it was only on its way. */
+  /** What came last, when the archive is closed. Done: nothing stays on this disk that was only on its way. */
   async finish(isDone: boolean): Promise<ArchiveResult['shipped']> {
     const isLast = isDone && this.#options.isAlone === true
     const timer = setTimeout(() => this.#halt.abort(), LAST_MS)

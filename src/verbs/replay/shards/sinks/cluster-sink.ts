@@ -35,10 +35,12 @@ export class ClusterSink extends TargetSink {
   }
 
   async deleteSlots(slots: SlotRanges, by?: DeletedBy): Promise<void> {
+    // A shard that comes to be loaded is refused for a cluster.
+    if (by === undefined) throw new InternalError('slots of a cluster are deleted for nobody')
     await this.flush()
     const { session } = this
-    const isElsewhere = by?.db !== undefined && session.mapping.db(by.db) !== 0
-    if (session.isDry || by === undefined || isElsewhere) return
+    const isElsewhere = by.db !== undefined && session.mapping.db(by.db) !== 0
+    if (session.isDry || isElsewhere) return
     const stream = this.#writer.streamOf(by.lane.id)
     // What stands in front of it in the stream ends there at the latest, and what follows ends behind it.
     const left = slotsIn(slots).filter(
