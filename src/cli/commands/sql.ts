@@ -1,6 +1,6 @@
 /** `rrep sql`: arguments and options → one call of the library → rows as a table, CSV or JSON lines. */
+import { existsSync } from 'node:fs'
 import type { Command } from 'commander'
-import { statOf } from '../../disk/stat.js'
 import { FileError, UsageError } from '../../errors.js'
 import type { Source } from '../../source/classify.js'
 import type { ReadOutcome } from '../../verbs/inspect/options.js'
@@ -147,7 +147,8 @@ function readArguments(args: readonly string[]): {
   query: string
 } {
   const query = args.at(-1)
-  if (query === undefined || !/\s/.test(query.trim()) || statOf(query) !== undefined) {
+  // A query may be no name that a disk takes.
+  if (query === undefined || !/\s/.test(query.trim()) || existsSync(query)) {
     throw new UsageError('there is no query', {
       hint: 'the last argument is what is asked: rrep sql dump.rdb "select count(*) from keys"',
     })
